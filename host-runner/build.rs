@@ -1,0 +1,100 @@
+//! Builds `examples/echo`, the app that the runner serves when it is given no component, and leaves
+//! the component in `OUT_DIR/echo.wasm`, where `src/default_app.rs` embeds it.
+//!
+//! The component is for another target than this crate, which Cargo's own dependencies cannot
+//! express yet (artifact dependencies are unstable); so a second Cargo is run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// What the build of `echo` depends on, seen from the workspace.
+const SOURCES: [&str; 6] = [
+    "src",
+    "wit",
+    "examples/echo",
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo/config.toml",
+];
+
+fn main() -> Result<(), String> {
+    let workspace = directory("CARGO_MANIFEST_DIR")?.join("..");
+    let out = directory("OUT_DIR")?;
+    if let Some(p) = env::var_os("HR_TMP_ECHO") { fs::copy(p, out.join("echo.wasm")).map_err(|e| e.to_string())?; return Ok(()); } // TEMPORARY
+    for source in SOURCES {
+        println!(
+            "cargo:rerun-if-changed={}",
+            workspace.join(source).display()
+        );
+    }
+    let target_directory = out.join("component");
+    build(&workspace, &target_directory)?;
+    let built = target_directory.join(TARGET).join("release/echo.wasm");
+    fs::copy(&built, out.join("echo.wasm"))
+        .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
+    Ok(())
+}
+
+fn directory(variable: &str) -> Result<PathBuf, String> {
+    env::var_os(variable)
+        .map(PathBuf::from)
+        .ok_or_else(|| format!("cargo did not set {variable}"))
+}
+
+/// Runs Cargo from the workspace, so that its `.cargo/config.toml` applies, and into a directory of
+/// its own: the outer Cargo holds the lock of the usual one.
+fn build(workspace: &Path, target_directory: &Path) -> Result<(), String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(workspace)
+        .args([
+            "build",
+            "--package",
+            "echo",
+            "--release",
+            "--target",
+            TARGET,
+        ])
+        .arg("--target-dir")
+        .arg(target_directory);
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(is_of_the_outer_build) {
+            command.env_remove(name);
+        }
+    }
+    let status = command
+        .status()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "the embedded app did not build (see above). If the target is missing: rustup target add {TARGET}"
+    ))
+}
+
+/// Whether a variable speaks of the build of this crate: flags for the native target, the wrapper
+/// that is Clippy, the profile, the job server. Inherited, they would leak into the component.
+fn is_of_the_outer_build(name: &str) -> bool {
+    const KEPT: [&str; 2] = ["CARGO_HOME", "CARGO_NET_OFFLINE"];
+    const OUTER: [&str; 13] = [
+        "RUSTFLAGS",
+        "RUSTDOCFLAGS",
+        "RUSTC",
+        "RUSTDOC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_LINKER",
+        "CLIPPY_ARGS",
+        "MAKEFLAGS",
+        "TARGET",
+        "PROFILE",
+        "OPT_LEVEL",
+        "DEBUG",
+    ];
+    OUTER.contains(&name) || (name.starts_with("CARGO_") && !KEPT.contains(&name))
+}

@@ -1,0 +1,157 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The field (header) lines of a message, in order, duplicates kept (RFC 9110 §5).
+///
+/// Names are compared without regard to ASCII case; values are bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, Vec<u8>)>);
+
+impl Fields {
+    /// No fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a line behind all others.
+    pub fn append(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// The values of the lines with this name, in order.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// Whether there is a line with this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// The value of the only line with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSingle`] when there is none or more than one.
+    pub fn single(&self, name: &str) -> Result<&[u8], NotSingle> {
+        let mut value = None;
+        for (own, bytes) in self.iter() {
+            if own.eq_ignore_ascii_case(name) && value.replace(bytes).is_some() {
+                return Err(NotSingle::Repeated);
+            }
+        }
+        value.ok_or(NotSingle::Missing)
+    }
+
+    /// The elements of the comma-separated list that all lines with this name make together
+    /// (RFC 9110 §5.6.1), without the white space around them; empty elements are passed over.
+    /// Quoted commas are not looked for: no list that the opening handshake reads here allows them.
+    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.values(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(trim_whitespace)
+            .filter(|element| !element.is_empty())
+    }
+
+    /// Whether the list has this element, without regard to ASCII case.
+    #[must_use]
+    pub fn list_contains(&self, name: &str, element: &str) -> bool {
+        self.list(name)
+            .any(|own| own.eq_ignore_ascii_case(element.as_bytes()))
+    }
+
+    /// All lines, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+}
+
+impl From<Vec<(String, Vec<u8>)>> for Fields {
+    fn from(lines: Vec<(String, Vec<u8>)>) -> Self {
+        Self(lines)
+    }
+}
+
+impl From<Fields> for Vec<(String, Vec<u8>)> {
+    fn from(fields: Fields) -> Self {
+        fields.0
+    }
+}
+
+/// Why a field that must stand exactly once has no single value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSingle {
+    /// There is no such line.
+    Missing,
+    /// There is more than one.
+    Repeated,
+}
+
+/// Without the white space around it: spaces and tabs (RFC 9110 §5.6.3).
+fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Whether these bytes are a token (RFC 9110 §5.6.2).
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(is_tchar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in lines {
+            fields.append(*name, *value);
+        }
+        fields
+    }
+
+    #[test]
+    fn lists_span_lines_and_skip_empty_elements() {
+        let fields = fields(&[
+            ("Connection", ", keep-alive ,,\t"),
+            ("Host", "x"),
+            ("connection", " UPGRADE"),
+        ]);
+        let elements: Vec<_> = fields.list("CONNECTION").collect();
+        assert_eq!(elements, [&b"keep-alive"[..], b"UPGRADE"]);
+        assert!(fields.list_contains("Connection", "upgrade"));
+        assert!(!fields.list_contains("Connection", "grade"));
+    }
+
+    #[test]
+    fn case_is_folded_in_ascii_only() {
+        // U+017F folds to "s" in Unicode; a token it is not.
+        let fields = fields(&[("Upgrade", "web\u{17f}ocket")]);
+        assert!(!fields.list_contains("Upgrade", "websocket"));
+    }
+
+    #[test]
+    fn single_values() {
+        let fields = fields(&[("A", "1"), ("B", "1"), ("b", "1")]);
+        assert_eq!(fields.single("a"), Ok(&b"1"[..]));
+        assert_eq!(fields.single("b"), Err(NotSingle::Repeated));
+        assert_eq!(fields.single("c"), Err(NotSingle::Missing));
+    }
+
+    #[test]
+    fn tokens() {
+        assert!(is_token(b"chat.v2+json"));
+        for not in [&b""[..], b"a b", b"ch@t", b"caf\xc3\xa9", b"a,b", b"\x00"] {
+            assert!(!is_token(not));
+        }
+    }
+}

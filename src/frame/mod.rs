@@ -1,0 +1,9 @@
+//! The wire layout of frames (RFC 6455 §5.2), and nothing of what they mean in sequence.
+
+mod header;
+mod mask;
+mod opcode;
+
+pub use header::{Decoded, Expected, Header, MAX_CONTROL_PAYLOAD};
+pub use mask::apply_mask;
+pub use opcode::Opcode;

@@ -1,0 +1,136 @@
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::Fields;
+
+/// The HTTP version of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HttpVersion {
+    /// HTTP/1.0, which knows no upgrade.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/3.
+    Http3,
+}
+
+/// The head of an HTTP request, as the host parsed it. See `types.request` of the WIT package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method, case-sensitive.
+    pub method: String,
+    /// The request-target, as received.
+    pub target: String,
+    /// The version of the protocol.
+    pub version: HttpVersion,
+    /// The `:authority` of HTTP/2 and HTTP/3; none in HTTP/1.
+    pub authority: Option<String>,
+    /// All field lines.
+    pub fields: Fields,
+    /// Whether the request reached the host over TLS.
+    pub secure: bool,
+    /// The peer's address, for logs.
+    pub remote: Option<String>,
+}
+
+impl Request {
+    /// The path of the target, without the query: `/chat` for both `/chat?room=1` and
+    /// `http://example.com/chat` (the origin-form and the absolute-form, RFC 9112 §3.2). Escapes are
+    /// not decoded. `*` and the authority-form are returned as they are.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let target = match self.target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
+                rest.find(['/', '?']).map_or("/", |start| &rest[start..])
+            }
+            _ => &self.target,
+        };
+        match target.split_once('?').map_or(target, |(path, _)| path) {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// Whether the client asks to speak WebSocket: `Upgrade` lists `websocket`. The handshake may
+    /// still be invalid; [`Upgrade::accept`](crate::Upgrade::accept) says so.
+    #[must_use]
+    pub fn wants_websocket(&self) -> bool {
+        self.fields.list_contains("Upgrade", "websocket")
+    }
+}
+
+/// The head of an HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status code, 100 to 599.
+    pub status: u16,
+    /// The fields.
+    pub fields: Fields,
+}
+
+/// A whole HTTP response. The host frames the body: no `Content-Length` here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// A response with a body of this media type, such as `text/html; charset=utf-8`.
+    #[must_use]
+    pub fn new(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let mut fields = Fields::new();
+        fields.append("Content-Type", content_type);
+        Self {
+            head: ResponseHead { status, fields },
+            body: body.into(),
+        }
+    }
+
+    /// A response with a body of plain text.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    /// The same response with one more field line.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.head.fields.append(name, value);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        for (target, path) in [
+            ("/", "/"),
+            ("/echo", "/echo"),
+            ("/echo?x=/y", "/echo"),
+            ("/a?u=http://b/c", "/a"),
+            ("http://example.com/echo?x", "/echo"),
+            ("http://example.com", "/"),
+            ("http://example.com?x", "/"),
+            ("*", "*"),
+        ] {
+            let request = Request {
+                method: "GET".into(),
+                target: target.into(),
+                version: HttpVersion::Http11,
+                authority: None,
+                fields: Fields::new(),
+                secure: false,
+                remote: None,
+            };
+            assert_eq!(request.path(), path, "{target}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! WebSockets for WebAssembly components: the opening handshake and the framing of RFC 6455, without
+//! I/O.
+//!
+//! A host runner (binary `wasocket`) owns the socket and knows nothing of RFC 6455; a component built
+//! on this crate knows RFC 6455 and nothing of sockets. Between the two stands one WIT interface,
+//! `wasocket:websocket/websocket-handler`.
+//!
+//! # An app
+//!
+//! A function from a request to an [`Answer`]: plain HTTP, a WebSocket, or a raw takeover of the
+//! socket. Compiled for `wasm32-wasip2` as a `cdylib`, this is a whole component:
+//!
+//! ```
+//! use wasocket::{Answer, Connection, Message, Request, Upgrade};
+//!
+//! fn handle(request: &Request) -> Answer {
+//!     Upgrade::new().accept(request, |ws: &mut Connection, message: Message| ws.send(message))
+//! }
+//!
+//! wasocket::export!(handle);
+//! ```
+//!
+//! # The protocol alone
+//!
+//! [`Connection`] is the state machine behind it, for native use, tests and fuzzing: bytes and the
+//! time in, [`Event`]s and bytes out.
+//!
+//! ```
+//! use wasocket::{Connection, Event, Instant, Limits, Message};
+//!
+//! let mut connection = Connection::server(Limits::default());
+//! // RFC 6455 §5.7: a single-frame masked text message.
+//! let frame = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+//! connection.receive_bytes(Instant::from_nanos(0), &frame[..]);
+//! assert_eq!(connection.next_event(), Some(Event::Message("Hello".into())));
+//! connection.send_text("Hello")?;
+//! assert_eq!(connection.take_output(), b"\x81\x05Hello");
+//! # Ok::<(), wasocket::UsageError>(())
+//! ```
+//!
+//! # Scope
+//!
+//! The server role of RFC 6455. Not yet: extensions (permessage-deflate), the client role,
+//! WebSockets over HTTP/2.
+//!
+//! # Features
+//!
+//! - `bare`: for `#![no_std]` apps. Brings an allocator and a panic handler, so that the component
+//!   imports nothing, not even the parts of WASI that `std` does.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+#[cfg(all(target_family = "wasm", feature = "bare"))]
+mod bare;
+mod close;
+#[cfg(target_family = "wasm")]
+pub mod component;
+mod connection;
+mod error;
+mod fields;
+pub mod frame;
+mod handler;
+mod handshake;
+mod http;
+mod limits;
+mod message;
+mod session;
+mod time;
+mod upgrade;
+
+pub use close::{CloseCode, CloseReason};
+pub use connection::{Closed, Connection, Disposition, Event};
+pub use error::{ProtocolError, UsageError};
+pub use fields::{Fields, NotSingle};
+pub use handler::{Handler, RawHandler, RawSocket};
+pub use handshake::{HandshakeError, Origins, accept_key};
+pub use http::{HttpVersion, Request, Response, ResponseHead};
+pub use limits::Limits;
+pub use message::Message;
+pub use session::{Effects, Session, ShutdownReason};
+pub use time::Instant;
+pub use upgrade::{Answer, Takeover, Upgrade};
+
+/// Exports a function `fn(&Request) -> Answer` as the component's `websocket-handler`. Once in a
+/// crate; without effect where the target is not WebAssembly.
+#[macro_export]
+macro_rules! export {
+    ($handle:path) => {
+        const _: fn(&$crate::Request) -> $crate::Answer = $handle;
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            struct App;
+
+            impl $crate::component::App for App {
+                fn handle(request: &$crate::Request) -> $crate::Answer {
+                    $handle(request)
+                }
+            }
+
+            type Adapter = $crate::component::Adapter<App>;
+            $crate::component::bindings::export_handler!(
+                Adapter with_types_in $crate::component::bindings
+            );
+        };
+    };
+}

@@ -1,0 +1,176 @@
+use alloc::vec::Vec;
+use core::str;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::ProtocolError;
+
+/// A whole message (RFC 6455 §1.2): what its fragments, one or many, add up to.
+///
+/// Cloning is cheap: the payload is shared, not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Text: UTF-8.
+    Text(ByteString),
+    /// Binary: any bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    /// The payload's bytes, whichever type the message is.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<alloc::string::String> for Message {
+    fn from(text: alloc::string::String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Binary(Bytes::copy_from_slice(bytes))
+    }
+}
+
+/// The two types of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageType {
+    Text,
+    Binary,
+}
+
+impl MessageType {
+    /// The message with a payload that came in one piece.
+    pub(crate) fn whole(self, payload: Bytes) -> Result<Message, ProtocolError> {
+        Ok(match self {
+            // RFC 6455 §8.1: on text that is not UTF-8 an endpoint "MUST _Fail the WebSocket
+            // Connection_".
+            Self::Text => Message::Text(
+                ByteString::try_from(payload).map_err(|_| ProtocolError::InvalidUtf8)?,
+            ),
+            Self::Binary => Message::Binary(payload),
+        })
+    }
+}
+
+/// A message whose payload comes in pieces: fragments (RFC 6455 §5.4), or parts of a frame.
+#[derive(Debug)]
+pub(crate) struct PartialMessage {
+    message_type: MessageType,
+    payload: Vec<u8>,
+    /// The most that `payload` may hold, so that growing takes no more memory than that.
+    max_size: usize,
+    /// How much of `payload` is known to be UTF-8; at most 3 bytes of an incomplete character follow.
+    valid: usize,
+}
+
+impl PartialMessage {
+    pub(crate) fn new(message_type: MessageType, max_size: usize) -> Self {
+        Self {
+            message_type,
+            payload: Vec::new(),
+            max_size,
+            valid: 0,
+        }
+    }
+
+    /// The bytes received so far.
+    pub(crate) fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Appends unmasked payload. Text fails at the first byte that cannot be part of UTF-8.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+        self.grow(piece.len());
+        self.payload.extend_from_slice(piece);
+        if self.message_type == MessageType::Binary {
+            return Ok(());
+        }
+        let unchecked = self.payload.get(self.valid..).unwrap_or_default();
+        match str::from_utf8(unchecked) {
+            Ok(text) => self.valid += text.len(),
+            // No length: the input ends inside a character that may still become valid.
+            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
+            Err(_) => return Err(ProtocolError::InvalidUtf8),
+        }
+        Ok(())
+    }
+
+    /// Makes room for `additional` bytes: by doubling, but not beyond the largest message, which the
+    /// caller does not exceed.
+    fn grow(&mut self, additional: usize) {
+        let (len, capacity) = (self.payload.len(), self.payload.capacity());
+        if capacity - len < additional {
+            let doubled = capacity.saturating_mul(2).min(self.max_size);
+            self.payload
+                .reserve_exact(additional.max(doubled.saturating_sub(len)));
+        }
+    }
+
+    /// The message: its last fragment has ended.
+    pub(crate) fn finish(self) -> Result<Message, ProtocolError> {
+        self.message_type.whole(self.payload.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push_each_byte(text: &[u8]) -> (usize, Result<Message, ProtocolError>) {
+        let mut message = PartialMessage::new(MessageType::Text, 64);
+        for (i, &byte) in text.iter().enumerate() {
+            if let Err(error) = message.push(&[byte]) {
+                return (i, Err(error));
+            }
+        }
+        (text.len(), message.finish())
+    }
+
+    #[test]
+    fn text_fails_at_the_first_bad_byte() {
+        for (text, at) in [
+            (&b"ab\xff"[..], 2),
+            (b"\x80", 0),
+            (b"\xc0\x80", 0),
+            (b"\xe0\x9f\x80", 1),
+            (b"\xed\xa0\x80", 1),
+            (b"\xf4\x90\x80\x80", 1),
+            (b"\xf5\x80", 0),
+            (b"\xe2\x82\x28", 2),
+            (b"\xf0\x9f\x98", 3), // incomplete: only the end of the message proves it
+        ] {
+            assert_eq!(push_each_byte(text), (at, Err(ProtocolError::InvalidUtf8)));
+        }
+    }
+
+    #[test]
+    fn characters_split_anywhere_are_joined() {
+        let text = "κόσμε 😀 \u{10ffff}";
+        assert_eq!(push_each_byte(text.as_bytes()).1, Ok(text.into()));
+    }
+
+    #[test]
+    fn binary_is_any_bytes() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut message = PartialMessage::new(MessageType::Binary, 256);
+        let pushed = bytes.chunks(7).try_for_each(|piece| message.push(piece));
+        assert_eq!(pushed, Ok(()));
+        assert_eq!(message.payload.capacity(), 256);
+        assert_eq!(message.finish(), Ok(bytes.as_slice().into()));
+    }
+}

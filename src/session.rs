@@ -1,0 +1,184 @@
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    CloseCode, Connection, Disposition, Event, Handler, Instant, Limits, RawHandler, RawSocket,
+    UsageError,
+};
+
+/// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
+/// contract says when each function is called.
+pub trait Session {
+    /// The socket is taken over; `residual` came behind the request head.
+    fn open(&mut self, now: Instant, residual: Vec<u8>) -> Effects;
+    /// Bytes arrived.
+    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects;
+    /// The peer has finished sending.
+    fn receive_eof(&mut self, now: Instant) -> Effects;
+    /// The instant asked for is reached.
+    fn wake(&mut self, now: Instant) -> Effects;
+    /// The host wants the connection to end.
+    fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
+}
+
+/// Why a host wants connections to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownReason {
+    /// The host goes away for good.
+    GoingAway,
+    /// The host or the component is about to be replaced.
+    ServiceRestart,
+}
+
+/// What the host does after a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effects {
+    /// Bytes to send.
+    pub output: Vec<u8>,
+    /// When to call [`Session::wake`]; none cancels.
+    pub wake_at: Option<Instant>,
+    /// What becomes of the socket once the output is sent.
+    pub next: Disposition,
+}
+
+/// A WebSocket: the connection, and the app's handler that is given its events.
+pub(crate) struct WebSocketSession<H> {
+    connection: Connection,
+    handler: H,
+}
+
+impl<H> WebSocketSession<H> {
+    /// A Close frame with code 1011 (RFC 6455 §7.4.1).
+    pub(crate) const FAREWELL: &[u8] = &[0x88, 2, 0x03, 0xf3];
+
+    pub(crate) fn new(limits: Limits, handler: H) -> Self {
+        Self {
+            connection: Connection::server(limits),
+            handler,
+        }
+    }
+}
+
+impl<H: Handler> WebSocketSession<H> {
+    fn effects(&mut self) -> Effects {
+        while let Some(event) = self.connection.next_event() {
+            let result = match event {
+                Event::Message(message) => self.handler.message(&mut self.connection, message),
+                Event::Closed(closed) => {
+                    self.handler.closed(closed);
+                    Ok(())
+                }
+                Event::Ping(_) | Event::Pong(_) => Ok(()),
+            };
+            self.check(result);
+        }
+        Effects {
+            output: self.connection.take_output(),
+            wake_at: self.connection.deadline(),
+            next: self.connection.disposition(),
+        }
+    }
+
+    /// A mistake of the handler's ends its connection, not the instance.
+    fn check(&mut self, result: Result<(), UsageError>) {
+        if result.is_err_and(|error| error != UsageError::NotOpen) {
+            let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
+        }
+    }
+}
+
+impl<H: Handler> Session for WebSocketSession<H> {
+    fn open(&mut self, now: Instant, residual: Vec<u8>) -> Effects {
+        self.connection.receive_bytes(now, BytesMut::new());
+        let result = self.handler.open(&mut self.connection);
+        self.check(result);
+        self.receive(now, residual)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
+        // By way of `Bytes`, which takes the vector over; `BytesMut` alone would copy.
+        self.connection.receive_bytes(now, Bytes::from(bytes));
+        self.effects()
+    }
+
+    fn receive_eof(&mut self, now: Instant) -> Effects {
+        self.connection.receive_eof(now);
+        self.effects()
+    }
+
+    fn wake(&mut self, now: Instant) -> Effects {
+        self.connection.handle_timeout(now);
+        self.effects()
+    }
+
+    fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
+        self.connection.handle_timeout(now);
+        let code = match reason {
+            ShutdownReason::GoingAway => CloseCode::GOING_AWAY,
+            ShutdownReason::ServiceRestart => CloseCode::SERVICE_RESTART,
+        };
+        // Not open: the closing handshake is under way already.
+        let _ = self.connection.close(code, "");
+        self.effects()
+    }
+}
+
+/// A raw socket and the app's handler.
+pub(crate) struct RawSession<H> {
+    socket: RawSocket,
+    handler: H,
+}
+
+impl<H> RawSession<H> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self {
+            socket: RawSocket::default(),
+            handler,
+        }
+    }
+
+    fn effects(&mut self) -> Effects {
+        Effects {
+            output: mem::take(&mut self.socket.output),
+            wake_at: None,
+            next: if self.socket.closed {
+                Disposition::Close
+            } else {
+                Disposition::Open
+            },
+        }
+    }
+}
+
+impl<H: RawHandler> Session for RawSession<H> {
+    fn open(&mut self, now: Instant, residual: Vec<u8>) -> Effects {
+        self.handler.open(&mut self.socket);
+        if residual.is_empty() {
+            return self.effects();
+        }
+        self.receive(now, residual)
+    }
+
+    fn receive(&mut self, _: Instant, bytes: Vec<u8>) -> Effects {
+        if !self.socket.closed {
+            self.handler.receive(&mut self.socket, &bytes);
+        }
+        self.effects()
+    }
+
+    fn receive_eof(&mut self, _: Instant) -> Effects {
+        self.handler.end_of_stream(&mut self.socket);
+        self.effects()
+    }
+
+    fn wake(&mut self, _: Instant) -> Effects {
+        self.effects()
+    }
+
+    fn shutdown(&mut self, _: Instant, _: ShutdownReason) -> Effects {
+        self.socket.close();
+        self.effects()
+    }
+}
