@@ -1,0 +1,63 @@
+# On a fresh machine with rustup: `make run`, `make test`. `make help` lists the rest.
+
+CARGO ?= cargo
+WASM_TARGET := wasm32-wasip2
+WASM_TOOLS_VERSION := 1.263.0
+WASM_TOOLS := target/tools/bin/wasm-tools
+LISTEN ?= 127.0.0.1:1234
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234)
+	$(CARGO) build -p wasocket-host
+	@exec target/debug/wasocket serve --listen $(LISTEN)
+
+.PHONY: test
+test: setup lint ## run every check and test; installs what they need
+	$(CARGO) test --workspace
+	tests/conformance.sh --if-available fast
+
+.PHONY: component
+component: target ## build the components: target/wasm32-wasip2/release/*.wasm
+	$(CARGO) build --release --target $(WASM_TARGET) -p echo -p hello
+
+.PHONY: conformance
+conformance: target ## run the Autobahn test suite against /echo (CASES=fast)
+	$(CARGO) build -p wasocket-host
+	tests/conformance.sh $(or $(CASES),fast)
+
+.PHONY: lint
+lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) -p echo -p hello -p faults -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(WASM_TOOLS) component wit wit >/dev/null
+
+.PHONY: fmt
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+.PHONY: doc
+doc: ## build the documentation: target/doc/wasocket/index.html
+	$(CARGO) doc -p wasocket -p wasocket-host --no-deps
+
+.PHONY: setup
+setup: target ## install what the tests need: Go, Chromium, npm packages
+	tests/setup.sh
+
+# Quiet where they are installed already.
+.PHONY: target
+target:
+	@rustup target list --installed | grep -q '^$(WASM_TARGET)$$' || rustup target add $(WASM_TARGET)
+	@rustup component list --installed | grep -q '^clippy' || rustup component add clippy rustfmt
+
+# The standard tool for WIT, of which only `wasm-tools component` is built.
+$(WASM_TOOLS):
+	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked \
+	  --no-default-features --features component --root target/tools

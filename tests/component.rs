@@ -1,0 +1,152 @@
+//! The component in wasmtime, without sockets: it does what the native protocol does, and imports what
+//! its world lists.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod vectors;
+
+use std::collections::BTreeSet;
+
+use vectors::{FrameVector, HandshakeVector, Then};
+use wasmtime::component::ResourceAny;
+use wasocket_host::bindings::{Effects, HttpVersion, Next, Request, Verdict};
+use wasocket_host::component::Component;
+use wasocket_host::default_app::DEFAULT_APP;
+use wasocket_host::engine::engine;
+use wasocket_host::guest::{Guest, Limits};
+
+fn default_app() -> Guest {
+    let engine = engine().expect("an engine");
+    let component = Component::from_bytes(&engine, DEFAULT_APP).expect("the default app");
+    Guest::new(&component, Limits::default()).expect("an instance")
+}
+
+#[test]
+fn handshake_vectors() {
+    let mut guest = default_app();
+    for vector in vectors::handshakes() {
+        let head = match guest.handle(&request(&vector)).expect("no fault") {
+            Verdict::Respond(response) => response.head,
+            Verdict::Takeover(takeover) => {
+                guest.drop_connection(takeover.connection).expect("no fault");
+                takeover.response.expect("a WebSocket has a response")
+            }
+        };
+        vector.check(head.status, &head.fields);
+    }
+}
+
+#[test]
+fn frame_vectors_whole() {
+    let mut guest = default_app();
+    for vector in vectors::frames() {
+        run(&mut guest, &vector, [&vector.bytes()[..]], "whole");
+    }
+}
+
+#[test]
+fn frame_vectors_split_at_every_byte() {
+    let mut guest = default_app();
+    for vector in vectors::frames() {
+        let bytes = vector.bytes();
+        for at in (0..=bytes.len().min(300)).chain([bytes.len() / 2]) {
+            let (head, tail) = bytes.split_at(at);
+            run(&mut guest, &vector, [head, tail], &format!("split at {at}"));
+        }
+    }
+}
+
+#[test]
+fn frame_vectors_byte_by_byte() {
+    let mut guest = default_app();
+    for vector in vectors::frames() {
+        run(&mut guest, &vector, vector.bytes().chunks(1), "byte by byte");
+    }
+}
+
+/// Runs a vector: the first piece as residual bytes of `open`, the others as `receive`.
+fn run<'a>(
+    guest: &mut Guest,
+    vector: &FrameVector,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    how: &str,
+) {
+    let connection = open_echo(guest);
+    let mut output = vec![];
+    let mut next = Next::Open;
+    let mut opened = false;
+    for piece in pieces.into_iter().flat_map(|piece| piece.chunks(65_536)) {
+        let effects = if opened {
+            guest.receive(connection, 0, piece)
+        } else {
+            guest.open(connection, 0, piece)
+        };
+        opened = true;
+        let effects: Effects = effects.expect("no fault");
+        output.extend(effects.output);
+        next = effects.next;
+        if next != Next::Open {
+            break; // the host makes no further call
+        }
+    }
+    guest.drop_connection(connection).expect("no fault");
+    let then = match next {
+        Next::Open => Then::Open,
+        Next::Close => Then::Closed,
+        Next::Abort => panic!("{}: aborted", vector.name),
+    };
+    vector.check(&output, then, how);
+}
+
+fn open_echo(guest: &mut Guest) -> ResourceAny {
+    let handshake = &vectors::handshakes()[0];
+    match guest.handle(&request(handshake)).expect("no fault") {
+        Verdict::Takeover(takeover) => takeover.connection,
+        Verdict::Respond(response) => panic!("{response:?}"),
+    }
+}
+
+fn request(vector: &HandshakeVector) -> Request {
+    let (method, target, minor, fields) = vector.parse();
+    let version = match minor {
+        0 => HttpVersion::Http10,
+        _ => HttpVersion::Http11,
+    };
+    Request {
+        method,
+        target,
+        version,
+        authority: None,
+        fields,
+        secure: false,
+        remote: None,
+    }
+}
+
+/// The world of the WIT package, as the reference parser resolves it, beside the built component.
+#[test]
+fn the_component_imports_and_exports_what_its_world_lists() {
+    let mut resolve = wit_parser::Resolve::default();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit");
+    let (package, _) = resolve.push_dir(folder).expect("wit/ is valid");
+    let world = resolve
+        .select_world(&[package], Some("handler"))
+        .expect("the world");
+    let world = &resolve.worlds[world];
+    let names = |items: &mut dyn Iterator<Item = &wit_parser::WorldKey>| -> BTreeSet<String> {
+        items.map(|key| resolve.name_world_key(key)).collect()
+    };
+
+    let engine = engine().expect("an engine");
+    let component = wasmtime::component::Component::from_binary(&engine, DEFAULT_APP);
+    let component = component.expect("a component");
+    let component = component.component_type();
+    let imports: BTreeSet<String> = component.imports(&engine).map(|(n, _)| n.into()).collect();
+    let exports: BTreeSet<String> = component.exports(&engine).map(|(n, _)| n.into()).collect();
+    assert_eq!(imports, names(&mut world.imports.keys()));
+    assert_eq!(exports, names(&mut world.exports.keys()));
+}

@@ -1,0 +1,181 @@
+//! Frames and the closing handshake against the vectors, natively, however the input is cut.
+#![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+mod vectors;
+
+use std::time::Duration;
+
+use vectors::{FrameVector, Then};
+use wasocket::{
+    CloseCode, Closed, Connection, Disposition, Event, Instant, Limits, ProtocolError, UsageError,
+};
+
+const START: Instant = Instant::from_nanos(1);
+
+#[test]
+fn whole() {
+    for vector in vectors::frames() {
+        run(&vector, [&vector.bytes()[..]], "whole");
+    }
+}
+
+#[test]
+fn split_at_every_byte() {
+    for vector in vectors::frames() {
+        let bytes = vector.bytes();
+        for at in splits(bytes.len()) {
+            let (head, tail) = bytes.split_at(at);
+            run(&vector, [head, tail], &format!("split at {at}"));
+        }
+    }
+}
+
+#[test]
+fn byte_by_byte() {
+    for vector in vectors::frames() {
+        run(&vector, vector.bytes().chunks(1), "byte by byte");
+    }
+}
+
+/// Every position in short input; in long input those around both ends and a few between.
+fn splits(len: usize) -> impl Iterator<Item = usize> {
+    (0..=len).filter(move |&at| at < 300 || len - at < 300 || at % 9973 == 0)
+}
+
+fn run<'a>(vector: &FrameVector, pieces: impl IntoIterator<Item = &'a [u8]>, how: &str) {
+    let mut connection = Connection::server(Limits::default());
+    let mut output = vec![];
+    for piece in pieces {
+        connection.receive_bytes(START, piece);
+        echo(&mut connection);
+        output.extend(connection.take_output());
+    }
+    let then = match connection.disposition() {
+        Disposition::Open => Then::Open,
+        Disposition::Close => Then::Closed,
+        Disposition::Abort => panic!("{}: aborted", vector.name),
+    };
+    vector.check(&output, then, how);
+}
+
+/// Answers every message with itself; returns how the connection closed.
+fn echo(connection: &mut Connection) -> Option<Closed> {
+    while let Some(event) = connection.next_event() {
+        match event {
+            Event::Message(message) => {
+                // Not open any more where a Close frame follows in the same bytes: never, since events
+                // come in the order of the bytes.
+                connection.send(message).expect("open");
+            }
+            Event::Closed(closed) => return Some(closed),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn connection() -> Connection {
+    let mut connection = Connection::server(Limits::default());
+    connection.receive_bytes(START, &[][..]);
+    connection
+}
+
+#[test]
+fn the_closing_handshake_begun_by_the_server() {
+    let mut connection = connection();
+    assert_eq!(connection.deadline(), None);
+    connection
+        .close(CloseCode::GOING_AWAY, "bye")
+        .expect("open");
+    assert_eq!(connection.take_output(), b"\x88\x05\x03\xe9bye");
+    assert_eq!(connection.send_text("late"), Err(UsageError::NotOpen));
+    assert_eq!(connection.disposition(), Disposition::Open);
+
+    // A message and a ping that were under way are dropped, the Close frame ends it.
+    let bytes = b"\x81\x81\0\0\0\0a\x89\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe9";
+    connection.receive_bytes(START, &bytes[..]);
+    let Some(Closed::Handshake(Some(reason))) = echo(&mut connection) else {
+        panic!("not closed by handshake");
+    };
+    assert_eq!(reason.code, CloseCode::GOING_AWAY);
+    assert_eq!(connection.take_output(), b"");
+    assert_eq!(connection.disposition(), Disposition::Close);
+    assert_eq!(connection.next_event(), None);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_the_close_is_given_up() {
+    let mut connection = connection();
+    connection.close(CloseCode::NORMAL, "").expect("open");
+    let deadline = START.after(Duration::from_secs(5));
+    assert_eq!(connection.deadline(), Some(deadline));
+
+    connection.handle_timeout(START.after(Duration::from_secs(4)));
+    assert_eq!(connection.next_event(), None);
+    connection.handle_timeout(deadline);
+    assert_eq!(
+        connection.next_event(),
+        Some(Event::Closed(Closed::TimedOut))
+    );
+    assert_eq!(connection.disposition(), Disposition::Abort);
+    assert_eq!(connection.deadline(), None);
+}
+
+#[test]
+fn the_end_of_the_stream_without_a_close_frame() {
+    let mut connection = connection();
+    connection.receive_bytes(START, &b"\x81\x85\0\0"[..]);
+    assert_eq!(connection.next_event(), None);
+    connection.receive_eof(START);
+    assert_eq!(
+        connection.next_event(),
+        Some(Event::Closed(Closed::EndOfStream))
+    );
+    assert_eq!(connection.disposition(), Disposition::Close);
+    assert_eq!(connection.take_output(), b"");
+    assert_eq!(connection.next_event(), None);
+}
+
+#[test]
+fn a_failure_says_why_and_nothing_more_is_read() {
+    let mut connection = connection();
+    connection.receive_bytes(START, &b"\x81\x01a"[..]);
+    let failed = Event::Closed(Closed::Failed(ProtocolError::UnmaskedFrame));
+    assert_eq!(connection.next_event(), Some(failed));
+    assert_eq!(
+        connection.take_output(),
+        b"\x88\x1d\x03\xeaframe without a masking key"
+    );
+    connection.receive_bytes(START, &b"\x81\x81\0\0\0\0a"[..]);
+    assert_eq!(connection.next_event(), None);
+    assert_eq!(connection.take_output(), b"");
+}
+
+#[test]
+fn the_callers_mistakes_send_nothing() {
+    let mut connection = connection();
+    assert_eq!(connection.ping(&[0; 126]), Err(UsageError::PingTooLong));
+    let reason = "x".repeat(124);
+    let closed = connection.close(CloseCode::NORMAL, &reason);
+    assert_eq!(closed, Err(UsageError::ReasonTooLong));
+    assert_eq!(connection.take_output(), b"");
+    assert!(connection.is_open());
+    assert_eq!(connection.ping(b"p"), Ok(()));
+    assert_eq!(connection.take_output(), b"\x89\x01p");
+}
+
+#[test]
+fn lengths_on_the_wire_are_shortest() {
+    let mut connection = connection();
+    for (size, header) in [
+        (125, &b"\x82\x7d"[..]),
+        (126, b"\x82\x7e\x00\x7e"),
+        (65_535, b"\x82\x7e\xff\xff"),
+        (65_536, b"\x82\x7f\0\0\0\0\0\x01\0\0"),
+    ] {
+        connection.send_binary(&vec![0; size]).expect("open");
+        let output = connection.take_output();
+        assert!(output.starts_with(header), "{size}");
+        assert_eq!(output.len(), header.len() + size);
+    }
+}

@@ -1,0 +1,136 @@
+//! How the runner guards itself and other connections against a component: one that traps, spins, eats
+//! memory, blocks, or answers what no host may send. Both kinds of component: without imports, and with
+//! the parts of WASI that Rust's `std` imports.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod runner;
+
+use runner::{Client, Server, build_guest, opening_handshake, text};
+
+/// A Close frame with code 1011: the farewell.
+const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
+
+/// Both kinds of the component `faults`.
+fn servers(options: &[&str]) -> [Server; 2] {
+    ["bare", "default"].map(|features| Server::of(&build_guest("faults", features), options))
+}
+
+fn assert_echoes(client: &mut Client, message: &str) {
+    client.send(&text(message));
+    let expected = [&[0x81, message.len() as u8], message.as_bytes()].concat();
+    assert_eq!(client.read_exactly(expected.len()), expected);
+}
+
+#[test]
+fn a_fault_costs_its_own_instance_only() {
+    for server in servers(&["--connections-per-instance", "2"]) {
+        for (fault, reason) in [
+            ("trap", "unreachable"),
+            ("spin", "100 ms"),
+            ("eat", "64 MiB"),
+            ("recurse", "stack"),
+        ] {
+            let mut faulty = server.websocket("/");
+            let mut beside = server.websocket("/");
+            let mut elsewhere = server.websocket("/");
+            assert_echoes(&mut beside, "before");
+
+            faulty.send(&text(fault));
+            assert_eq!(faulty.read_to_end(), FAREWELL, "{fault}");
+            assert_eq!(beside.read_to_end(), FAREWELL, "{fault}");
+            assert_echoes(&mut elsewhere, "after");
+            let mut fresh = server.websocket("/");
+            assert_echoes(&mut fresh, "fresh");
+            server.wait_for_log(reason);
+        }
+    }
+}
+
+#[test]
+fn the_log_shows_where_a_guest_failed() {
+    let [bare, with_std] = servers(&[]);
+    for server in [&bare, &with_std] {
+        let mut client = server.websocket("/");
+        client.send(&text("trap"));
+        assert_eq!(client.read_to_end(), FAREWELL);
+        server.wait_for_log("faults::panic_for_the_test");
+    }
+    // `std` says on stderr why.
+    with_std.wait_for_log("a panic for the test");
+}
+
+#[test]
+fn output_before_a_fault_is_not_lost() {
+    for server in servers(&[]) {
+        let mut client = server.websocket("/");
+        client.send(&text("one"));
+        assert_eq!(client.read_exactly(5), b"\x81\x03one");
+        client.send(&text("trap"));
+        assert_eq!(client.read_to_end(), FAREWELL);
+    }
+}
+
+#[test]
+fn a_fault_before_the_response_is_a_500() {
+    for server in servers(&[]) {
+        for path in [
+            "/trap",
+            "/spin",
+            "/eat",
+            "/open",
+            "/bad-field",
+            "/bad-name",
+            "/own-length",
+            "/bad-status",
+            "/bad-takeover",
+        ] {
+            let mut client = server.connect();
+            client.send(&opening_handshake(path));
+            let head = client.read_head();
+            assert_eq!(head.status, 500, "{path}");
+            assert_eq!(head.field("Injected"), None, "{path}");
+            assert!(!client.read_body(&head).contains("wasm"), "{path}");
+            assert_eq!(client.read_to_end(), b"", "{path}");
+        }
+        let mut client = server.websocket("/");
+        assert_echoes(&mut client, "fresh");
+    }
+}
+
+#[test]
+fn a_guest_that_blocks_is_at_fault() {
+    let server = Server::of(&build_guest("faults", "default"), &[]);
+    let mut client = server.websocket("/");
+    client.send(&text("sleep"));
+    assert_eq!(client.read_to_end(), FAREWELL);
+    server.wait_for_log("every function must return at once");
+}
+
+#[test]
+fn what_a_guest_prints_is_logged() {
+    let server = Server::of(&build_guest("faults", "default"), &[]);
+    let mut client = server.websocket("/");
+    assert_echoes(&mut client, "print");
+    server.wait_for_log("printed by the guest");
+}
+
+#[test]
+fn a_slow_reader_gets_everything() {
+    let server = Server::of(&build_guest("faults", "bare"), &[]);
+    let mut client = server.connect();
+    client.send(b"GET /raw HTTP/1.1\r\nHost: a.test\r\n\r\nx");
+    // Larger than all socket buffers: most of it waits in the runner while others are served.
+    assert_echoes(&mut server.websocket("/"), "meanwhile");
+    assert_eq!(client.read_to_end().len(), 32 << 20);
+}
+
+#[test]
+fn the_smallest_app_is_served() {
+    let server = Server::of(&build_guest("hello", ""), &[]);
+    assert_echoes(&mut server.websocket("/anything"), "hello");
+}

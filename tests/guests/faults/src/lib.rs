@@ -1,0 +1,118 @@
+//! A component that does on command what no component should: the path of the request, or the text of
+//! a message, names the fault. Everything else is echoed.
+#![cfg_attr(all(target_family = "wasm", feature = "bare"), no_std)]
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::hint::black_box;
+
+use wasocket::{
+    Answer, Connection, Fields, Handler, Message, RawHandler, RawSocket, Request, Response,
+    ResponseHead, Takeover, Upgrade, UsageError,
+};
+
+wasocket::export!(handle);
+
+fn handle(request: &Request) -> Answer {
+    match request.path() {
+        "/bad-field" => Response::text(200, "x")
+            .with_field("X", "a\r\nInjected: b")
+            .into(),
+        "/bad-name" => Response::text(200, "x").with_field("X: y\r\nZ", "a").into(),
+        "/own-length" => Response::text(200, "x")
+            .with_field("Content-Length", "9")
+            .into(),
+        "/bad-status" => Response::text(99, "x").into(),
+        "/bad-takeover" => bad_takeover(request),
+        "/open" => Upgrade::new().accept(request, FaultInOpen),
+        "/raw" => Answer::takeover(Flood),
+        path => {
+            fault(path.trim_start_matches('/'));
+            Upgrade::new().accept(request, on_message)
+        }
+    }
+}
+
+fn on_message(connection: &mut Connection, message: Message) -> Result<(), UsageError> {
+    if let Message::Text(text) = &message {
+        fault(text);
+    }
+    connection.send(message)
+}
+
+fn fault(name: &str) {
+    match name {
+        "trap" => panic_for_the_test(),
+        "spin" => loop {
+            black_box(());
+        },
+        "recurse" => {
+            black_box(recurse(1));
+        }
+        "eat" => {
+            let mut eaten: Vec<Vec<u8>> = Vec::new();
+            loop {
+                eaten.push(alloc::vec![1; 1 << 20]);
+                black_box(&eaten);
+            }
+        }
+        #[cfg(not(feature = "bare"))]
+        "sleep" => std::thread::sleep(std::time::Duration::from_secs(3600)),
+        #[cfg(not(feature = "bare"))]
+        "print" => std::println!("printed by the guest"),
+        _ => {}
+    }
+}
+
+#[inline(never)]
+fn panic_for_the_test() {
+    panic!("a panic for the test");
+}
+
+#[inline(never)]
+fn recurse(depth: u64) -> u64 {
+    if black_box(depth) == 0 {
+        return 0;
+    }
+    black_box([depth; 64])[0] + recurse(black_box(depth + 1))
+}
+
+struct FaultInOpen;
+
+impl Handler for FaultInOpen {
+    fn open(&mut self, _: &mut Connection) -> Result<(), UsageError> {
+        panic_for_the_test();
+        Ok(())
+    }
+
+    fn message(&mut self, _: &mut Connection, _: Message) -> Result<(), UsageError> {
+        Ok(())
+    }
+}
+
+/// Answers one byte with 32 MiB.
+struct Flood;
+
+impl RawHandler for Flood {
+    fn open(&mut self, _: &mut RawSocket) {}
+
+    fn receive(&mut self, socket: &mut RawSocket, _: &[u8]) {
+        socket.write(&alloc::vec![b'x'; 32 << 20]);
+        socket.close();
+    }
+}
+
+/// A takeover whose response is no 101.
+fn bad_takeover(request: &Request) -> Answer {
+    match Upgrade::new().accept(request, on_message) {
+        Answer::Takeover(takeover) => Answer::Takeover(Takeover {
+            response: Some(ResponseHead {
+                status: 200,
+                fields: Fields::new(),
+            }),
+            ..takeover
+        }),
+        refusal => refusal,
+    }
+}

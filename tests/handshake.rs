@@ -1,0 +1,57 @@
+//! The opening handshake against the vectors, natively.
+#![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+mod vectors;
+
+use vectors::HandshakeVector;
+use wasocket::{Answer, Connection, HttpVersion, Message, Request, ResponseHead, Upgrade};
+
+#[test]
+fn vectors_hold() {
+    for vector in vectors::handshakes() {
+        let head = answer(&request(&vector));
+        let fields: Vec<_> = head.fields.into();
+        vector.check(head.status, &fields);
+    }
+}
+
+#[test]
+fn every_refusal_says_why() {
+    for vector in vectors::handshakes() {
+        if let Answer::Respond(response) = upgrade(&request(&vector)) {
+            assert!(response.body.len() > 10, "{}", vector.name);
+        }
+    }
+}
+
+fn upgrade(request: &Request) -> Answer {
+    Upgrade::new()
+        .subprotocols(&["chat", "superchat"])
+        .accept(request, |ws: &mut Connection, message: Message| {
+            ws.send(message)
+        })
+}
+
+fn answer(request: &Request) -> ResponseHead {
+    match upgrade(request) {
+        Answer::Respond(response) => response.head,
+        Answer::Takeover(takeover) => takeover.response.expect("a WebSocket has a response"),
+    }
+}
+
+fn request(vector: &HandshakeVector) -> Request {
+    let (method, target, minor, fields) = vector.parse();
+    let version = match minor {
+        0 => HttpVersion::Http10,
+        _ => HttpVersion::Http11,
+    };
+    Request {
+        method,
+        target,
+        version,
+        authority: None,
+        fields: fields.into(),
+        secure: false,
+        remote: None,
+    }
+}

@@ -1,0 +1,292 @@
+//! The running binary, and a client that knows just enough to talk to it byte by byte.
+#![allow(dead_code, reason = "each test that includes this module uses a part")]
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take. Generous: no test asserts a time.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The repository.
+pub fn root() -> PathBuf {
+    let runner = Path::new(env!("CARGO_MANIFEST_DIR"));
+    runner.parent().expect("host-runner is in a folder").into()
+}
+
+/// Builds a component for the tests: package, and features.
+pub fn build_guest(package: &str, features: &str) -> PathBuf {
+    // Two features of one package are built to the same file.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = root().join("target/guests");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2"])
+        .args(["-p", package, "--features", features, "--target-dir"])
+        .arg(&folder)
+        .current_dir(root())
+        .status()
+        .expect("cargo runs");
+    assert!(status.success(), "{package} does not build");
+    let built = folder.join(format!("wasm32-wasip2/release/{package}.wasm"));
+    let kept = folder.join(format!("{package}-{features}.wasm"));
+    std::fs::copy(&built, &kept).expect("the component is copied");
+    kept
+}
+
+/// The command line under test.
+pub fn wasocket(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasocket"));
+    command.args(arguments).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+}
+
+/// A running `wasocket serve` on a free port. Killed when dropped.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Serves the default app.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Serves a component.
+    pub fn of(component: &Path, options: &[&str]) -> Self {
+        let component = component.to_str().expect("a path in UTF-8");
+        let mut arguments = vec![component];
+        arguments.extend(options);
+        Self::with(&arguments)
+    }
+
+    fn with(arguments: &[&str]) -> Self {
+        let mut child = wasocket(&["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the runner starts");
+        let log = collect(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("the runner prints where it listens");
+        let address = line
+            .split_once("http://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .and_then(|(address, _)| address.parse().ok())
+            .unwrap_or_else(|| panic!("no address in {line:?}"));
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits until the log contains a text.
+    pub fn wait_for_log(&self, text: &str) {
+        let start = Instant::now();
+        while !self.log().contains(text) {
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the end and returns the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child is ours") {
+                return status.code();
+            }
+            assert!(start.elapsed() < PATIENCE, "the runner does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).expect("the runner accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+        Client {
+            stream,
+            received: vec![],
+        }
+    }
+
+    /// A new connection on which the opening handshake of `path` has succeeded.
+    pub fn websocket(&self, path: &str) -> Client {
+        let mut client = self.connect();
+        client.send(&opening_handshake(path));
+        let head = client.read_head();
+        assert_eq!(head.status, 101, "{head:?}");
+        client
+    }
+
+    /// Answers to a whole request.
+    pub fn request(&self, request: &str) -> (Head, String) {
+        let mut client = self.connect();
+        client.send(request.as_bytes());
+        let head = client.read_head();
+        let body = client.read_body(&head);
+        (head, body)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let log = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut log = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writeln!(log, "{line}");
+        }
+    });
+    log
+}
+
+/// A valid opening handshake.
+pub fn opening_handshake(path: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A masked text frame with a payload of up to 125 bytes; the masking key is zero.
+pub fn text(payload: &str) -> Vec<u8> {
+    let mut frame = vec![0x81, 0x80 | u8::try_from(payload.len()).expect("short")];
+    frame.extend([0; 4]);
+    frame.extend(payload.as_bytes());
+    frame
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub struct Head {
+    pub status: u16,
+    pub fields: Vec<(String, Vec<u8>)>,
+}
+
+impl Head {
+    /// The value of a field, if there is one.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let (_, value) = self
+            .fields
+            .iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+}
+
+/// A client's socket, and what it has read and not used.
+pub struct Client {
+    pub stream: TcpStream,
+    pub received: Vec<u8>,
+}
+
+impl Client {
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the runner reads");
+    }
+
+    /// Sends what the runner may no longer want to read.
+    pub fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub fn finish_sending(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("connected");
+    }
+
+    /// Reads the head of a response.
+    pub fn read_head(&mut self) -> Head {
+        let end = loop {
+            let end = self.received.windows(4).position(|end| end == b"\r\n\r\n");
+            match end {
+                Some(end) => break end,
+                None => assert!(self.read_more(), "end of stream in the head"),
+            }
+        };
+        let head: Vec<u8> = self.received.drain(..end + 4).collect();
+        let text = String::from_utf8_lossy(&head);
+        let mut lines = text.trim_end().split("\r\n");
+        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
+        let status = status.and_then(|line| line.get(..3)?.parse().ok());
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':').expect("a field line");
+            (name.to_owned(), value.trim().as_bytes().to_vec())
+        };
+        Head {
+            status: status.unwrap_or_else(|| panic!("no status in {text:?}")),
+            fields: lines.map(field).collect(),
+        }
+    }
+
+    /// Reads a body of the announced length.
+    pub fn read_body(&mut self, head: &Head) -> String {
+        let length = head.field("Content-Length").expect("a length");
+        let body = self.read_exactly(length.parse().expect("a number"));
+        String::from_utf8(body).expect("text")
+    }
+
+    pub fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.received.len() < length {
+            assert!(self.read_more(), "end of stream in {:?}", self.received);
+        }
+        self.received.drain(..length).collect()
+    }
+
+    /// Reads until the server has closed its direction; panics on a reset.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        while self.read_more() {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Whether bytes came before the end of the stream.
+    pub fn read_more(&mut self) -> bool {
+        let mut buffer = [0; 65_536];
+        let size = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.expect("the stream ends well, in time"),
+            }
+        };
+        self.received.extend(&buffer[..size]);
+        size > 0
+    }
+}

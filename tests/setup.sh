@@ -1,0 +1,39 @@
+#!/bin/bash
+# Installs what tests/peers needs: Go with gorilla/websocket and golang.org/x/net, and Chromium, as
+# Debian packages; npm's ws and playwright-core beside the tests. Says what it installs; says
+# nothing when all is there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev chromium)
+node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
+if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then
+  packages+=(nodejs npm)
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] || missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+  as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  if ! command -v apt-get >/dev/null || ! command -v "${as_root[@]:-apt-get}" >/dev/null; then
+    echo "tests/setup.sh: please install, as root, these Debian packages or their like: ${missing[*]}" >&2
+    exit 1
+  fi
+  echo "tests/setup.sh: apt-get install ${missing[*]}"
+  "${as_root[@]}" apt-get -qq update
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+for peer in peers/ws peers/browser; do
+  # npm writes the hidden lock file last, so it tells a finished installation of this very lock file.
+  if [ ! $peer/node_modules/.package-lock.json -nt $peer/package-lock.json ]; then
+    echo "tests/setup.sh: npm ci in tests/$peer"
+    (cd "$peer" && npm ci --silent)
+  fi
+done
