@@ -17,7 +17,7 @@ const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
 
 /// Both kinds of the component `faults`.
 fn servers(options: &[&str]) -> [Server; 2] {
-    ["bare", "default"].map(|features| Server::of(&build_guest("faults", features), options))
+    ["bare", ""].map(|features| Server::of(&build_guest("faults", features), options))
 }
 
 fn assert_echoes(client: &mut Client, message: &str) {
@@ -33,7 +33,7 @@ fn a_fault_costs_its_own_instance_only() {
             ("trap", "unreachable"),
             ("spin", "100 ms"),
             ("eat", "64 MiB"),
-            ("recurse", "stack"),
+            ("recurse", "faults::recurse"),
         ] {
             let mut faulty = server.websocket("/");
             let mut beside = server.websocket("/");
@@ -104,7 +104,7 @@ fn a_fault_before_the_response_is_a_500() {
 
 #[test]
 fn a_guest_that_blocks_is_at_fault() {
-    let server = Server::of(&build_guest("faults", "default"), &[]);
+    let server = Server::of(&build_guest("faults", ""), &[]);
     let mut client = server.websocket("/");
     client.send(&text("sleep"));
     assert_eq!(client.read_to_end(), FAREWELL);
@@ -113,7 +113,7 @@ fn a_guest_that_blocks_is_at_fault() {
 
 #[test]
 fn what_a_guest_prints_is_logged() {
-    let server = Server::of(&build_guest("faults", "default"), &[]);
+    let server = Server::of(&build_guest("faults", ""), &[]);
     let mut client = server.websocket("/");
     assert_echoes(&mut client, "print");
     server.wait_for_log("printed by the guest");
@@ -126,7 +126,7 @@ fn a_slow_reader_gets_everything() {
     client.send(b"GET /raw HTTP/1.1\r\nHost: a.test\r\n\r\nx");
     // Larger than all socket buffers: most of it waits in the runner while others are served.
     assert_echoes(&mut server.websocket("/"), "meanwhile");
-    assert_eq!(client.read_to_end().len(), 32 << 20);
+    assert_eq!(client.read_to_end().len(), 8 << 20);
 }
 
 #[test]

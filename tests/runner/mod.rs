@@ -19,7 +19,7 @@ pub fn root() -> PathBuf {
     runner.parent().expect("host-runner is in a folder").into()
 }
 
-/// Builds a component for the tests: package, and features.
+/// Builds a component for the tests, with these features of its package.
 pub fn build_guest(package: &str, features: &str) -> PathBuf {
     // Two features of one package are built to the same file.
     static BUILDING: Mutex<()> = Mutex::new(());
@@ -34,7 +34,7 @@ pub fn build_guest(package: &str, features: &str) -> PathBuf {
         .expect("cargo runs");
     assert!(status.success(), "{package} does not build");
     let built = folder.join(format!("wasm32-wasip2/release/{package}.wasm"));
-    let kept = folder.join(format!("{package}-{features}.wasm"));
+    let kept = folder.join(format!("{package}+{features}.wasm"));
     std::fs::copy(&built, &kept).expect("the component is copied");
     kept
 }
@@ -245,8 +245,8 @@ impl Client {
         let head: Vec<u8> = self.received.drain(..end + 4).collect();
         let text = String::from_utf8_lossy(&head);
         let mut lines = text.trim_end().split("\r\n");
-        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
-        let status = status.and_then(|line| line.get(..3)?.parse().ok());
+        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1."));
+        let status = status.and_then(|line| line.get(2..5)?.parse().ok());
         let field = |line: &str| {
             let (name, value) = line.split_once(':').expect("a field line");
             (name.to_owned(), value.trim().as_bytes().to_vec())

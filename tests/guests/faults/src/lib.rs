@@ -91,14 +91,14 @@ impl Handler for FaultInOpen {
     }
 }
 
-/// Answers one byte with 32 MiB.
+/// Answers one byte with 8 MiB.
 struct Flood;
 
 impl RawHandler for Flood {
     fn open(&mut self, _: &mut RawSocket) {}
 
     fn receive(&mut self, socket: &mut RawSocket, _: &[u8]) {
-        socket.write(&alloc::vec![b'x'; 32 << 20]);
+        socket.write(&alloc::vec![b'x'; 8 << 20]);
         socket.close();
     }
 }
