@@ -23,7 +23,6 @@ const SOURCES: [&str; 6] = [
 fn main() -> Result<(), String> {
     let workspace = directory("CARGO_MANIFEST_DIR")?.join("..");
     let out = directory("OUT_DIR")?;
-    if let Some(p) = env::var_os("HR_TMP_ECHO") { fs::copy(p, out.join("echo.wasm")).map_err(|e| e.to_string())?; return Ok(()); } // TEMPORARY
     for source in SOURCES {
         println!(
             "cargo:rerun-if-changed={}",

@@ -32,7 +32,9 @@ fn handshake_vectors() {
         let head = match guest.handle(&request(&vector)).expect("no fault") {
             Verdict::Respond(response) => response.head,
             Verdict::Takeover(takeover) => {
-                guest.drop_connection(takeover.connection).expect("no fault");
+                guest
+                    .drop_connection(takeover.connection)
+                    .expect("no fault");
                 takeover.response.expect("a WebSocket has a response")
             }
         };
@@ -64,7 +66,12 @@ fn frame_vectors_split_at_every_byte() {
 fn frame_vectors_byte_by_byte() {
     let mut guest = default_app();
     for vector in vectors::frames() {
-        run(&mut guest, &vector, vector.bytes().chunks(1), "byte by byte");
+        run(
+            &mut guest,
+            &vector,
+            vector.bytes().chunks(1),
+            "byte by byte",
+        );
     }
 }
 

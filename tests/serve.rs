@@ -195,7 +195,10 @@ fn a_stop_closes_connections_with_1001() {
         let mut client = server.websocket("/echo");
         server.signal(signal);
         let (frame, size) = read_frame(&mut client);
-        assert_eq!((frame.opcode, &frame.payload[..]), ("close", &b"\x03\xe9"[..]));
+        assert_eq!(
+            (frame.opcode, &frame.payload[..]),
+            ("close", &b"\x03\xe9"[..])
+        );
         client.read_exactly(size);
         client.send(b"\x88\x82\0\0\0\0\x03\xe9");
         assert_eq!(client.read_to_end(), b"");
@@ -251,7 +254,11 @@ fn wrong_files_are_told_apart() {
     assert_fails(&["serve", "missing.wasm"], 1, "no such file");
     assert_fails(&["serve", &text], 1, "not WebAssembly");
     assert_fails(&["serve", &module], 1, "wasm-tools component new");
-    assert_fails(&["serve", &component], 1, "wasocket:websocket/websocket-handler");
+    assert_fails(
+        &["serve", &component],
+        1,
+        "wasocket:websocket/websocket-handler",
+    );
     assert_fails(&["serve", &broken], 1, "not a valid component");
 }
 
@@ -259,7 +266,11 @@ fn wrong_files_are_told_apart() {
 fn a_port_in_use_is_named() {
     let server = Server::start();
     let address = server.address.to_string();
-    assert_fails(&["serve", "--listen", &address], 1, &format!("{address} is in use"));
+    assert_fails(
+        &["serve", "--listen", &address],
+        1,
+        &format!("{address} is in use"),
+    );
 }
 
 #[test]

@@ -42,7 +42,10 @@ pub fn build_guest(package: &str, features: &str) -> PathBuf {
 /// The command line under test.
 pub fn wasocket(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasocket"));
-    command.args(arguments).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1");
     command
 }
 

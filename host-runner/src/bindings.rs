@@ -1,0 +1,23 @@
+//! The contract in Rust: what wasmtime makes of `wit/`. The sole home of `bindgen!`.
+//!
+//! Only the types are used, and the check that a component fits the world. The calls are made in
+//! [`guest`](crate::guest), which bounds each of them.
+
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "handler",
+    });
+}
+
+pub(crate) use generated::HandlerPre;
+pub use generated::exports::wasocket::websocket::websocket_handler::{
+    Effects, Next, ShutdownReason, Takeover, Verdict,
+};
+pub use generated::wasocket::websocket::types::{
+    Field, HttpVersion, Instant, Request, Response, ResponseHead,
+};
+
+/// The interface that a component must export.
+pub const HANDLER: &str = "wasocket:websocket/websocket-handler@0.1.0";

@@ -1,0 +1,185 @@
+//! A component, read, compiled and checked: ready to be instantiated.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{self, InstancePre, Linker};
+
+use crate::bindings::{HANDLER, HandlerPre};
+use crate::state::State;
+use crate::wasi;
+
+/// A component of the world `handler`, from which [`Guest`](crate::guest::Guest)s are made.
+pub struct Component {
+    pub(crate) instance_pre: InstancePre<State>,
+    /// Whether it imports WASI, so that calls have to be made on a fiber.
+    pub(crate) imports_wasi: bool,
+}
+
+impl Component {
+    /// Reads and compiles the component in a file.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn from_file(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
+        let bytes = std::fs::read(path).map_err(LoadError::Read)?;
+        Self::from_bytes(engine, &bytes)
+    }
+
+    /// Compiles a component and checks that it fits the world.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        check_preamble(bytes)?;
+        let component =
+            component::Component::from_binary(engine, bytes).map_err(LoadError::Invalid)?;
+        check_exports(engine, &component)?;
+        let imports = imports(engine, &component);
+        if let Some(import) = imports.iter().find(|import| !wasi::provides(import)) {
+            return Err(LoadError::Import(import.clone()));
+        }
+        link(&component, !imports.is_empty()).map_err(LoadError::Type)
+    }
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("imports_wasi", &self.imports_wasi)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The first eight bytes say what follows: the magic number, a version, and a layer that tells core
+/// modules and components apart (component model, `Binary.md`).
+fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
+    match bytes {
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule),
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+fn check_exports(engine: &Engine, component: &component::Component) -> Result<(), LoadError> {
+    if component.get_export_index(None, HANDLER).is_some() {
+        return Ok(());
+    }
+    let names = component.component_type();
+    let names = names.exports(engine).map(|(name, _)| name.to_owned());
+    Err(LoadError::OtherWorld(names.collect()))
+}
+
+/// The names of what must be linked: types alone need no implementation.
+fn imports(engine: &Engine, component: &component::Component) -> Vec<String> {
+    component
+        .component_type()
+        .imports(engine)
+        .filter(|(_, import)| needs_implementation(engine, &import.ty))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+fn needs_implementation(engine: &Engine, item: &ComponentItem) -> bool {
+    match item {
+        ComponentItem::Type(_) => false,
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .any(|(_, export)| needs_implementation(engine, &export.ty)),
+        _ => true,
+    }
+}
+
+fn link(component: &component::Component, imports_wasi: bool) -> wasmtime::Result<Component> {
+    let mut linker = Linker::new(component.engine());
+    if imports_wasi {
+        wasi::link(&mut linker)?;
+    }
+    let handler = HandlerPre::new(linker.instantiate_pre(component)?)?;
+    Ok(Component {
+        instance_pre: handler.instance_pre().clone(),
+        imports_wasi,
+    })
+}
+
+/// Why a file cannot be served.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file is missing or cannot be read.
+    Read(io::Error),
+    /// The file holds something else than WebAssembly.
+    NotWasm,
+    /// The file is WebAssembly, but not a component.
+    CoreModule,
+    /// The component is damaged, or needs what this engine does not know.
+    Invalid(wasmtime::Error),
+    /// The component does not export [`HANDLER`]; these are the names that it does export.
+    OtherWorld(Vec<String>),
+    /// The component imports something that the runner does not grant.
+    Import(String),
+    /// The names are right, but a function or a type behind them is not.
+    Type(wasmtime::Error),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "there is no such file")
+            }
+            Self::Read(error) => write!(f, "it cannot be read: {error}"),
+            Self::NotWasm => write!(f, "it is not WebAssembly"),
+            Self::CoreModule => write!(
+                f,
+                "it is a core module, not a component: build it for wasm32-wasip2, or wrap it with \
+                 `wasm-tools component new`"
+            ),
+            Self::Invalid(error) => write!(f, "it is not a valid component: {error:#}"),
+            Self::OtherWorld(exports) if exports.is_empty() => {
+                write!(f, "it exports nothing, where {HANDLER} is needed")
+            }
+            Self::OtherWorld(exports) => {
+                write!(f, "it exports {}, not {HANDLER}", exports.join(", "))
+            }
+            Self::Import(import) => write!(
+                f,
+                "it imports {import}, which this runner does not grant (it grants WASI 0.2 without \
+                 files, sockets and HTTP)"
+            ),
+            Self::Type(error) => write!(f, "it does not fit {HANDLER}: {error:#}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read(error) => Some(error),
+            Self::Invalid(error) | Self::Type(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preamble_tells_what_a_file_is() {
+        assert!(matches!(check_preamble(b""), Err(LoadError::NotWasm)));
+        assert!(matches!(
+            check_preamble(b"#!/bin/sh"),
+            Err(LoadError::NotWasm)
+        ));
+        let module = b"\0asm\x01\0\0\0";
+        assert!(matches!(check_preamble(module), Err(LoadError::CoreModule)));
+        assert!(check_preamble(b"\0asm\x0d\0\x01\0").is_ok());
+    }
+}

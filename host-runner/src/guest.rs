@@ -1,0 +1,346 @@
+//! One instance of a component, and the calls into it, each bounded in time and memory.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use wasmtime::component::{
+    ComponentNamedList, Instance as WasmInstance, Lift, Lower, ResourceAny, TypedFunc,
+};
+use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
+
+use crate::bindings::{Effects, HANDLER, Instant, Request, ShutdownReason, Verdict};
+use crate::component::Component;
+use crate::engine;
+use crate::state::{MemoryExceeded, State};
+
+/// What a guest may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The bytes of all its memories and tables.
+    pub memory: usize,
+    /// The time of one call.
+    pub call_time: Duration,
+}
+
+impl Default for Limits {
+    /// 64 MiB and 100 ms.
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            call_time: Duration::from_millis(100),
+        }
+    }
+}
+
+/// An instance of a component.
+///
+/// Its methods are the functions of the contract, one to one; the order of calls is up to the caller.
+/// After a [`GuestFault`] the instance is dead: drop it. What it holds may be in any state.
+pub struct Guest {
+    store: Store<State>,
+    functions: Functions,
+    limits: Limits,
+    on_fiber: bool,
+}
+
+impl Guest {
+    /// Instantiates a component.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`], since the component's start functions run here, within the limits.
+    pub fn new(component: &Component, limits: Limits) -> Result<Self, GuestFault> {
+        let pre = &component.instance_pre;
+        let mut store = Store::new(pre.engine(), State::new(limits.memory));
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(engine::ticks(limits.call_time));
+        let instance = if component.imports_wasi {
+            at_once(pre.instantiate_async(&mut store))
+        } else {
+            Some(pre.instantiate(&mut store))
+        };
+        let functions = instance
+            .ok_or_else(GuestFault::blocked)?
+            .and_then(|instance| Functions::of(&instance, &mut store))
+            .map_err(|error| GuestFault::new(&error, limits))?;
+        Ok(Self {
+            store,
+            functions,
+            limits,
+            on_fiber: component.imports_wasi,
+        })
+    }
+
+    /// `handle`: decides on a request.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn handle(&mut self, request: &Request) -> Result<Verdict, GuestFault> {
+        let function: TypedFunc<(&Request,), (Verdict,)> = self.functions.handle;
+        self.call(function, (request,))
+    }
+
+    /// `connection.open`: hands the socket over, with the bytes read behind the request head.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn open(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        residual: &[u8],
+    ) -> Result<Effects, GuestFault> {
+        let function: WithBytes<'_> = self.functions.open;
+        self.call(function, (connection, now, residual))
+    }
+
+    /// `connection.receive`: bytes arrived.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn receive(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        bytes: &[u8],
+    ) -> Result<Effects, GuestFault> {
+        let function: WithBytes<'_> = self.functions.receive;
+        self.call(function, (connection, now, bytes))
+    }
+
+    /// `connection.receive-eof`: the peer has finished sending.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn receive_eof(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+    ) -> Result<Effects, GuestFault> {
+        self.call(self.functions.receive_eof, (connection, now))
+    }
+
+    /// `connection.wake`: the instant asked for is reached.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn wake(&mut self, connection: ResourceAny, now: Instant) -> Result<Effects, GuestFault> {
+        self.call(self.functions.wake, (connection, now))
+    }
+
+    /// `connection.shutdown`: the connection shall end, and end well.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn shutdown(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        reason: ShutdownReason,
+    ) -> Result<Effects, GuestFault> {
+        self.call(self.functions.shutdown, (connection, now, reason))
+    }
+
+    /// Drops a connection. After this call its handle must not be used.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`], since the guest's destructor runs here; the instance is dead then.
+    pub fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {
+        self.start_clock();
+        let outcome = if self.on_fiber {
+            at_once(connection.resource_drop_async(&mut self.store))
+        } else {
+            Some(connection.resource_drop(&mut self.store))
+        };
+        self.judge(outcome)
+    }
+
+    fn call<P, R>(&mut self, function: TypedFunc<P, (R,)>, params: P) -> Result<R, GuestFault>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        self.start_clock();
+        let outcome = if self.on_fiber {
+            at_once(function.call_async(&mut self.store, params))
+        } else {
+            Some(function.call(&mut self.store, params))
+        };
+        self.judge(outcome).map(|(result,)| result)
+    }
+
+    fn start_clock(&mut self) {
+        let ticks = engine::ticks(self.limits.call_time);
+        self.store.set_epoch_deadline(ticks);
+    }
+
+    fn judge<R>(&self, outcome: Option<wasmtime::Result<R>>) -> Result<R, GuestFault> {
+        outcome
+            .ok_or_else(GuestFault::blocked)?
+            .map_err(|error| GuestFault::new(&error, self.limits))
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("limits", &self.limits)
+            .field("on_fiber", &self.on_fiber)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Polls a future once: `None` if it is not done then.
+///
+/// The contract says that every function returns at once. A call that is pending is a guest that
+/// waits for something of WASI; it is not waited with.
+fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    let future = pin!(future);
+    // What a guest waits for may be tokio's, which outside a runtime (in a test) would panic.
+    with_ambient_tokio_runtime(
+        || match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        },
+    )
+}
+
+type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
+type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
+
+/// The functions of `websocket-handler`.
+///
+/// Looked up here rather than called through the generated bindings: those are either synchronous or
+/// asynchronous, and which of the two is needed depends on the component.
+struct Functions {
+    handle: TypedFunc<(&'static Request,), (Verdict,)>,
+    open: WithBytes<'static>,
+    receive: WithBytes<'static>,
+    receive_eof: WithTime,
+    wake: WithTime,
+    shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
+}
+
+impl Functions {
+    fn of(instance: &WasmInstance, store: &mut Store<State>) -> wasmtime::Result<Self> {
+        Ok(Self {
+            handle: function(instance, store, "handle")?,
+            open: function(instance, store, "[method]connection.open")?,
+            receive: function(instance, store, "[method]connection.receive")?,
+            receive_eof: function(instance, store, "[method]connection.receive-eof")?,
+            wake: function(instance, store, "[method]connection.wake")?,
+            shutdown: function(instance, store, "[method]connection.shutdown")?,
+        })
+    }
+}
+
+fn function<P, R>(
+    instance: &WasmInstance,
+    store: &mut Store<State>,
+    name: &str,
+) -> wasmtime::Result<TypedFunc<P, R>>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    let index = instance
+        .get_export_index(&mut *store, None, HANDLER)
+        .and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), name))
+        .ok_or_else(|| wasmtime::format_err!("{HANDLER} has no function {name}"))?;
+    instance.get_typed_func(store, index)
+}
+
+/// The end of an instance, and whose fault it is: always the guest's.
+///
+/// Shown with the guest's backtrace, one frame a line. For logs only: no peer gets to see it.
+#[derive(Clone, Debug)]
+pub struct GuestFault {
+    /// What the guest did.
+    pub reason: FaultReason,
+    /// Where it did it; with files and lines, if the component has debug information.
+    pub backtrace: Option<Arc<str>>,
+}
+
+/// What ends an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultReason {
+    /// It trapped, or its answer broke the canonical ABI.
+    Trap(String),
+    /// A call took longer than this.
+    Deadline(Duration),
+    /// It asked for more memory than this, in bytes.
+    Memory(usize),
+    /// It waited for time or input, where every function must return at once.
+    Blocked,
+}
+
+impl GuestFault {
+    fn new(error: &wasmtime::Error, limits: Limits) -> Self {
+        let reason = if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
+            FaultReason::Memory(exceeded.0)
+        } else if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            FaultReason::Deadline(limits.call_time)
+        } else {
+            let cause = error.root_cause().to_string();
+            FaultReason::Trap(cause.trim_start_matches("wasm trap: ").to_owned())
+        };
+        let backtrace = error
+            .downcast_ref::<WasmBacktrace>()
+            .map(|backtrace| backtrace.to_string().into());
+        Self { reason, backtrace }
+    }
+
+    fn blocked() -> Self {
+        Self {
+            reason: FaultReason::Blocked,
+            backtrace: None,
+        }
+    }
+}
+
+impl fmt::Display for GuestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        match &self.backtrace {
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for FaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap(reason) => write!(f, "the guest trapped: {reason}"),
+            Self::Deadline(limit) => write!(
+                f,
+                "the guest did not return within {} ms (--call-timeout)",
+                limit.as_millis()
+            ),
+            Self::Memory(limit) => write!(
+                f,
+                "the guest needs more than {} MiB of memory (--memory)",
+                limit >> 20
+            ),
+            Self::Blocked => write!(
+                f,
+                "the guest waited inside a call, where every function must return at once"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for GuestFault {}

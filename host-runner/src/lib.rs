@@ -1,0 +1,38 @@
+//! The runner of Wasocket: it listens, speaks HTTP, asks a component about every request, hands it
+//! the sockets it takes over, and guards it. It knows nothing of RFC 6455.
+//!
+//! The life of a socket, through the files:
+//!
+//! ```text
+//!              listener ── accept ──▶ takeover ── hyper: head ──▶ pool ── handle ──▶ guest
+//!                                        │                          ▲
+//!                 response ◀── respond ──┤                          │ open, receive, wake, ..
+//!                 (head.rs checks it)    └── takeover ──▶ session ──┘
+//!                                                           │
+//!                         101, output, farewell ◀── socket ─┘
+//! ```
+//!
+//! A worker is one thread with a current-thread runtime; nothing on it is shared with another.
+//! `bindings` holds the contract's types, `component` loads, `guest` bounds each call, `pool` puts
+//! connections on instances and buries the dead, `shutdown` hears the signals, `serve` puts all
+//! together.
+
+pub mod bell;
+pub mod bindings;
+pub mod component;
+pub mod default_app;
+pub mod engine;
+mod flush;
+pub mod guest;
+pub mod head;
+pub mod listener;
+pub mod options;
+pub mod pool;
+pub mod serve;
+pub mod session;
+pub mod shutdown;
+pub mod socket;
+mod state;
+pub mod takeover;
+mod wasi;
+pub mod worker;

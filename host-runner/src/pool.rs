@@ -1,0 +1,224 @@
+//! The instances of a worker and the connections on them.
+//!
+//! All of it stays on one thread, and no call into a guest waits: so an instance is never entered
+//! while a call into it is under way, as the contract asks.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+
+use wasmtime::component::ResourceAny;
+
+use crate::bell::Bell;
+use crate::bindings::{Effects, Instant, Request, ShutdownReason, Verdict};
+use crate::component::Component;
+use crate::guest::{Guest, GuestFault, Limits};
+
+/// The instances of a component, each serving up to so many connections.
+#[derive(Debug)]
+pub struct Pool {
+    component: Component,
+    limits: Limits,
+    connections_per_instance: usize,
+    instances: RefCell<Vec<Rc<Instance>>>,
+}
+
+impl Pool {
+    /// A pool without instances: they are made when they are needed.
+    pub fn new(component: Component, limits: Limits, connections_per_instance: usize) -> Self {
+        Self {
+            component,
+            limits,
+            connections_per_instance,
+            instances: RefCell::default(),
+        }
+    }
+
+    /// A place on an instance: one that lives and has room, else a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when a new instance is needed and its start fails.
+    pub fn place(&self) -> Result<Place, Dead> {
+        let mut instances = self.instances.borrow_mut();
+        self.forget_unneeded(&mut instances);
+        if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
+            return Ok(Place::on(instance));
+        }
+        let guest = Guest::new(&self.component, self.limits).map_err(|fault| log(&fault, 0))?;
+        let instance = Rc::new(Instance::new(guest));
+        instances.push(Rc::clone(&instance));
+        tracing::debug!(instances = instances.len(), "new instance");
+        Ok(Place::on(&instance))
+    }
+
+    fn has_room(&self, instance: &Instance) -> bool {
+        instance.places.get() < self.connections_per_instance
+    }
+
+    /// Forgets the dead, and the idle but for one: the memory of a rush is given back after it.
+    fn forget_unneeded(&self, instances: &mut Vec<Rc<Instance>>) {
+        let mut idle = 0;
+        instances.retain(|instance| {
+            let is_idle = instance.places.get() == 0;
+            idle += usize::from(is_idle);
+            !instance.died.has_rung() && (!is_idle || idle == 1)
+        });
+    }
+}
+
+/// One instance, with the count of those who use it.
+#[derive(Debug)]
+struct Instance {
+    /// Gone after a fault.
+    guest: RefCell<Option<Guest>>,
+    places: Cell<usize>,
+    died: Bell,
+}
+
+impl Instance {
+    fn new(guest: Guest) -> Self {
+        Self {
+            guest: RefCell::new(Some(guest)),
+            places: Cell::new(0),
+            died: Bell::new(),
+        }
+    }
+
+    /// Calls the guest. A fault ends the instance, and everybody on it learns of it.
+    fn call<R>(&self, call: impl FnOnce(&mut Guest) -> Result<R, GuestFault>) -> Result<R, Dead> {
+        let mut guest = self.guest.borrow_mut();
+        let outcome = call(guest.as_mut().ok_or(Dead)?);
+        outcome.map_err(|fault| {
+            *guest = None;
+            self.died.ring();
+            log(&fault, self.places.get())
+        })
+    }
+}
+
+/// The one place where a guest's fault is logged.
+fn log(fault: &GuestFault, connections: usize) -> Dead {
+    tracing::error!("an instance ends, and with it {connections} connections: {fault}");
+    Dead
+}
+
+/// The instance has ended; why is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead;
+
+impl fmt::Display for Dead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the instance has ended")
+    }
+}
+
+impl std::error::Error for Dead {}
+
+/// A reserved place on an instance, given back when dropped.
+#[derive(Debug)]
+pub struct Place(Rc<Instance>);
+
+impl Place {
+    fn on(instance: &Rc<Instance>) -> Self {
+        instance.places.set(instance.places.get() + 1);
+        Self(Rc::clone(instance))
+    }
+
+    /// Asks the guest about a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn handle(&self, request: &Request) -> Result<Verdict, Dead> {
+        self.0.call(|guest| guest.handle(request))
+    }
+
+    /// Keeps the place for a connection of the same instance.
+    pub fn keep_for(self, handle: ResourceAny) -> Connection {
+        Connection {
+            place: self,
+            handle,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.set(self.0.places.get().saturating_sub(1));
+    }
+}
+
+/// A connection of a guest. Dropped, it is dropped in the guest too: exactly once.
+#[derive(Debug)]
+pub struct Connection {
+    place: Place,
+    handle: ResourceAny,
+}
+
+impl Connection {
+    /// Resolves when the instance ends, whichever connection's fault it is.
+    pub fn died(&self) -> impl Future<Output = ()> + use<> {
+        self.place.0.died.rung()
+    }
+
+    /// See [`Guest::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn open(&self, now: Instant, residual: &[u8]) -> Result<Effects, Dead> {
+        self.call(|guest, handle| guest.open(handle, now, residual))
+    }
+
+    /// See [`Guest::receive`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn receive(&self, now: Instant, bytes: &[u8]) -> Result<Effects, Dead> {
+        self.call(|guest, handle| guest.receive(handle, now, bytes))
+    }
+
+    /// See [`Guest::receive_eof`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn receive_eof(&self, now: Instant) -> Result<Effects, Dead> {
+        self.call(|guest, handle| guest.receive_eof(handle, now))
+    }
+
+    /// See [`Guest::wake`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn wake(&self, now: Instant) -> Result<Effects, Dead> {
+        self.call(|guest, handle| guest.wake(handle, now))
+    }
+
+    /// See [`Guest::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn shutdown(&self, now: Instant, reason: ShutdownReason) -> Result<Effects, Dead> {
+        self.call(|guest, handle| guest.shutdown(handle, now, reason))
+    }
+
+    fn call<R>(
+        &self,
+        call: impl FnOnce(&mut Guest, ResourceAny) -> Result<R, GuestFault>,
+    ) -> Result<R, Dead> {
+        self.place.0.call(|guest| call(guest, self.handle))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // With the instance, its connections are gone already.
+        let _ = self.call(Guest::drop_connection);
+    }
+}

@@ -1,0 +1,139 @@
+//! The command `serve`: puts the parts together, and takes them down again.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::select;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::component::{Component, LoadError};
+use crate::default_app::DEFAULT_APP;
+use crate::engine;
+use crate::listener::{self, ListenError};
+use crate::options::Serve;
+use crate::pool::Pool;
+use crate::shutdown::Signals;
+use crate::worker::Worker;
+
+/// Serves until a signal stops it. A second signal ends the process at once.
+///
+/// # Errors
+///
+/// When it cannot begin: see [`ServeError`].
+pub fn serve(options: &Serve) -> Result<(), ServeError> {
+    let component = load(options.component.as_deref())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(run(options, component))
+}
+
+fn load(file: Option<&Path>) -> Result<Component, ServeError> {
+    let engine = engine::engine().map_err(ServeError::Engine)?;
+    let component = match file {
+        Some(file) => Component::from_file(&engine, file),
+        None => Component::from_bytes(&engine, DEFAULT_APP),
+    };
+    component.map_err(|error| ServeError::Load(name(file), error))
+}
+
+fn name(file: Option<&Path>) -> String {
+    match file {
+        Some(file) => file.display().to_string(),
+        None => "the default app".to_owned(),
+    }
+}
+
+async fn run(options: &Serve, component: Component) -> Result<(), ServeError> {
+    let listener = listener::bind(&options.listen)?;
+    let mut signals = Signals::catch()?;
+    let limits = options.limits();
+    let pool = Pool::new(component, limits, options.connections_per_instance);
+    // A guest that is slow to be read may fill as much memory outside as inside.
+    let worker = Rc::new(Worker::new(pool, limits.memory));
+    announce(options.component.as_deref(), listener.local_addr()?);
+
+    let mut connections = JoinSet::new();
+    let signal = select! {
+        signal = signals.next() => signal,
+        () = listener::accept(&listener, &worker, &mut connections) => return Ok(()),
+    };
+    tracing::info!(connections = connections.len(), "{signal}: stopping");
+    drop(listener);
+    worker.stop();
+    select! {
+        () = listener::drain(&mut connections) => tracing::info!("stopped"),
+        () = sleep(Duration::from_secs(options.shutdown_timeout)) => {
+            tracing::warn!(connections = connections.len(), "stopped; some did not end in time");
+        }
+        again = signals.next() => process::exit(again.exit_code().into()),
+    }
+    Ok(())
+}
+
+/// Says in one line what to open. Tests read the port from it.
+fn announce(file: Option<&Path>, address: SocketAddr) {
+    let line = format!(
+        "Wasocket serves {} on http://{address}/ (Ctrl-C stops it)",
+        name(file)
+    );
+    let mut stdout = io::stdout().lock();
+    // Nobody may be reading; that is no reason not to serve.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    tracing::info!(%address, "serving {}", name(file));
+}
+
+/// Why `serve` could not begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The machine cannot run wasmtime.
+    Engine(wasmtime::Error),
+    /// The component of this name cannot be served.
+    Load(String, LoadError),
+    /// The address cannot be listened on.
+    Listen(ListenError),
+    /// The system refused something else.
+    System(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
+            Self::Load(name, error) => write!(f, "cannot serve {name}: {error}"),
+            Self::Listen(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Engine(error) => Some(error.as_ref()),
+            Self::Load(_, error) => Some(error),
+            Self::Listen(error) => Some(error),
+            Self::System(error) => Some(error),
+        }
+    }
+}
+
+impl From<ListenError> for ServeError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl From<io::Error> for ServeError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}

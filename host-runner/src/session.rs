@@ -1,0 +1,159 @@
+//! The bytes between a socket and a guest's connection.
+//!
+//! One loop: something happens, the guest is called, its effects are carried out. It is told in
+//! `wit/websocket-handler.wit` what may happen and in which order.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+use tokio::select;
+use tokio::time::sleep;
+
+use crate::bindings::{Effects, Instant, Next, ShutdownReason};
+use crate::pool::{Connection, Dead};
+use crate::socket::Socket;
+use crate::worker::Worker;
+
+/// A socket in the hands of a guest.
+#[derive(Debug)]
+pub struct Session {
+    worker: Rc<Worker>,
+    socket: Socket,
+    connection: Connection,
+    farewell: Vec<u8>,
+    wake_at: Option<Instant>,
+}
+
+/// What a session waits for.
+enum Event {
+    /// So many bytes are in the worker's read buffer; none is the end of stream.
+    Received(usize),
+    Wake,
+    Stop,
+    Died,
+}
+
+/// How a session ends.
+enum Ending {
+    /// All output is sent, and the peer can read it.
+    Close,
+    /// At once.
+    Abort,
+    /// The instance is dead: the farewell, then as `Close`.
+    Died,
+}
+
+impl Session {
+    /// A session whose connection is to be opened yet.
+    pub fn new(
+        worker: Rc<Worker>,
+        stream: TcpStream,
+        connection: Connection,
+        farewell: Vec<u8>,
+    ) -> Self {
+        let socket = Socket::new(stream, worker.max_backlog);
+        Self {
+            worker,
+            socket,
+            connection,
+            farewell,
+            wake_at: None,
+        }
+    }
+
+    /// Serves the socket to its end. `head` and what the guest answered to `open` go out first,
+    /// in one write.
+    ///
+    /// # Errors
+    ///
+    /// When the socket failed.
+    pub async fn run(mut self, mut head: Vec<u8>, mut opened: Effects) -> io::Result<()> {
+        head.append(&mut opened.output);
+        opened.output = head;
+        let ending = match self.carry_out(opened)? {
+            Some(ending) => ending,
+            None => self.converse().await?,
+        };
+        self.end(ending).await
+    }
+
+    async fn converse(&mut self) -> io::Result<Ending> {
+        let mut died = pin!(self.connection.died());
+        let mut stop = pin!(self.worker.stopping.rung());
+        let mut stopped = false;
+        let mut timer = pin!(sleep(std::time::Duration::ZERO));
+        let mut timer_at = None;
+        loop {
+            let wake_at = self.wake_at.and_then(|instant| self.worker.at(instant));
+            if let Some(instant) = wake_at
+                && wake_at != timer_at
+            {
+                timer.as_mut().reset(instant);
+                timer_at = wake_at;
+            }
+            let event = select! {
+                biased;
+                () = &mut died => Event::Died,
+                () = &mut stop, if !stopped => Event::Stop,
+                () = &mut timer, if wake_at.is_some() => Event::Wake,
+                received = poll_fn(|context| {
+                    let mut buffer = self.worker.read_buffer.borrow_mut();
+                    self.socket.poll_receive(context, &mut buffer)
+                }) => Event::Received(received?),
+            };
+            match event {
+                Event::Stop => stopped = true,
+                // Used up; should the guest ask for the same instant again, it has to be set again.
+                Event::Wake => timer_at = None,
+                Event::Received(_) | Event::Died => {}
+            }
+            let Ok(effects) = self.call(event) else {
+                return Ok(Ending::Died);
+            };
+            if let Some(ending) = self.carry_out(effects)? {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Calls the guest. Between the reading and this no other task has run: the read buffer still
+    /// holds what was received.
+    fn call(&self, event: Event) -> Result<Effects, Dead> {
+        let now = self.worker.now();
+        match event {
+            Event::Received(0) => self.connection.receive_eof(now),
+            Event::Received(length) => {
+                let buffer = self.worker.read_buffer.borrow();
+                self.connection
+                    .receive(now, buffer.get(..length).unwrap_or_default())
+            }
+            Event::Wake => self.connection.wake(now),
+            Event::Stop => self.connection.shutdown(now, ShutdownReason::GoingAway),
+            Event::Died => Err(Dead),
+        }
+    }
+
+    fn carry_out(&mut self, effects: Effects) -> io::Result<Option<Ending>> {
+        self.wake_at = effects.wake_at;
+        self.socket.send(&effects.output)?;
+        Ok(match effects.next {
+            Next::Open => None,
+            Next::Close => Some(Ending::Close),
+            Next::Abort => Some(Ending::Abort),
+        })
+    }
+
+    async fn end(mut self, ending: Ending) -> io::Result<()> {
+        match ending {
+            Ending::Abort => return Ok(()),
+            Ending::Close => {}
+            Ending::Died => self.socket.send(&self.farewell)?,
+        }
+        // The guest has had its last call; its place need not wait for the peer.
+        drop(self.connection);
+        self.socket.close().await
+    }
+}

@@ -1,0 +1,152 @@
+//! What is granted to components that import WASI 0.2, as everything does that uses Rust's `std`.
+//!
+//! Granted are clocks, random numbers, and standard output and error, which go to the log (so that
+//! the message of a guest's panic is found there). All else is present, because the standard library
+//! imports it, and empty: no environment, no arguments, no directories, no sockets, no input.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime::component::Linker;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::{WasiCtx, async_trait};
+
+use crate::state::State;
+
+/// The interfaces that [`link`] provides, up to the version.
+const PROVIDED: [&str; 6] = [
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
+
+/// Whether the import of this name is among what [`link`] provides.
+pub(crate) fn provides(import: &str) -> bool {
+    import.contains("@0.2.") && PROVIDED.iter().any(|prefix| import.starts_with(prefix))
+}
+
+/// Links WASI 0.2 in its asynchronous form. The synchronous one waits by blocking the thread, and a
+/// thread that runs tokio may not be blocked; with this one, a guest that waits is found out: see
+/// [`GuestFault`](crate::guest::GuestFault).
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+/// The WASI context of one guest.
+pub(crate) fn context() -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(LogStream::new("stdout"))
+        .stderr(LogStream::new("stderr"))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .build()
+}
+
+/// How long a line may be until it is logged in parts, and how much may be written at once.
+const MAX_LINE: usize = 8 * 1024;
+
+/// Logs what is written to it, line by line, under the target `guest`.
+#[derive(Clone)]
+struct LogStream {
+    name: &'static str,
+    /// The line begun. Shared, since a guest may open the stream more than once.
+    line: Arc<Mutex<Vec<u8>>>,
+}
+
+impl LogStream {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            line: Arc::default(),
+        }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        let mut line = self.line();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            line.extend_from_slice(part);
+            if part.ends_with(b"\n") || line.len() >= MAX_LINE {
+                self.log(&line);
+                line.clear();
+            }
+        }
+    }
+
+    fn log(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        // A guest must not write control sequences to the operator's terminal.
+        let text = text.trim_end().replace(char::is_control, " ");
+        if !text.is_empty() {
+            tracing::info!(target: "guest", "{}: {text}", self.name);
+        }
+    }
+}
+
+impl Drop for LogStream {
+    /// Logs the line that was begun and never ended.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.line) == 1 && !self.line().is_empty() {
+            self.append(b"\n");
+        }
+    }
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    /// Only WASI 0.3 asks for this, which is not linked.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.append(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(MAX_LINE)
+    }
+}
+
+#[async_trait]
+impl Pollable for LogStream {
+    async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_wasi_0_2_without_http_is_provided() {
+        assert!(provides("wasi:cli/stderr@0.2.6"));
+        assert!(provides("wasi:sockets/tcp@0.2.0"));
+        assert!(!provides("wasi:http/types@0.2.0"));
+        assert!(!provides("wasi:cli/stderr@0.3.0"));
+        assert!(!provides("acme:cli/stderr@0.2.0"));
+    }
+}

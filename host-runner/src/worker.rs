@@ -1,0 +1,78 @@
+//! What the connections of one thread share.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioTimer;
+
+use crate::bell::Bell;
+use crate::bindings;
+use crate::pool::Pool;
+
+/// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
+const READ_BUFFER: usize = 64 * 1024;
+
+/// The most bytes of an HTTP head. hyper reads no further ahead than about this, which bounds what
+/// may be residual behind the head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The time a client has for the head of a request, and that a kept-alive connection may idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A thread's share of the runner. Nothing in it is shared with other threads.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) pool: Pool,
+    pub(crate) http: http1::Builder,
+    /// Read into by whichever connection is readable, so that an idle one has no buffer.
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    /// The most output that may wait for one peer.
+    pub(crate) max_backlog: usize,
+    /// Rings when the runner is to stop.
+    pub(crate) stopping: Bell,
+    started: Instant,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(pool: Pool, max_backlog: usize) -> Self {
+        Self {
+            pool,
+            http: http(),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
+            max_backlog,
+            stopping: Bell::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Asks all connections to end, and to end well.
+    pub fn stop(&self) {
+        self.stopping.ring();
+    }
+
+    /// The time as guests are told it: since the start of the worker.
+    pub(crate) fn now(&self) -> bindings::Instant {
+        // The cast fails after 584 years.
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// When `instant` is; none if it is too far away to ever come.
+    pub(crate) fn at(&self, instant: bindings::Instant) -> Option<tokio::time::Instant> {
+        let instant = self.started.checked_add(Duration::from_nanos(instant))?;
+        Some(tokio::time::Instant::from_std(instant))
+    }
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD)
+        // RFC 9112 §9.6: a client that has sent its last request may end its direction and still
+        // wants the answer.
+        .half_close(true);
+    http
+}
