@@ -254,8 +254,11 @@ fn request(head: &Parts, remote: &str) -> bindings::Request {
 }
 
 /// Sends a response once the body of the request is out of the way; if that takes too much or too
-/// long, the response ends the connection.
+/// long, the response ends the connection. One that ends it anyway goes out at once.
 async fn respond(mut response: HttpResponse, request: &Parts, body: Incoming) -> HttpResponse {
+    if closes(&response) {
+        return response;
+    }
     // RFC 9110 §10.1.1: a client that expects 100 has not sent the body yet; reading it would ask
     // for it.
     let discarded = !request.headers.contains_key(EXPECT) || body.is_end_stream();
@@ -304,6 +307,14 @@ fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     close_after(&mut response);
     response
+}
+
+/// Whether the connection ends with this response (RFC 9112 §9.6).
+fn closes(response: &HttpResponse) -> bool {
+    let options = response.headers().get_all(CONNECTION).into_iter();
+    options
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 fn close_after(response: &mut HttpResponse) {
