@@ -134,7 +134,10 @@ impl fmt::Display for LoadError {
                 write!(f, "there is no such file")
             }
             Self::Read(error) => write!(f, "it cannot be read: {error}"),
-            Self::NotWasm => write!(f, "it is not WebAssembly"),
+            Self::NotWasm => write!(
+                f,
+                "it is not WebAssembly: name a component, built for wasm32-wasip2"
+            ),
             Self::CoreModule => write!(
                 f,
                 "it is a core module, not a component: build it for wasm32-wasip2, or wrap it with \

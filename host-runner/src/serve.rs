@@ -87,7 +87,7 @@ fn announce(file: Option<&Path>, address: SocketAddr) {
     let mut stdout = io::stdout().lock();
     // Nobody may be reading; that is no reason not to serve.
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    tracing::info!(%address, "serving {}", name(file));
+    tracing::debug!(%address, "serving {}", name(file));
 }
 
 /// Why `serve` could not begin.
