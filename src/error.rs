@@ -33,8 +33,11 @@ pub enum ProtocolError {
     InvalidCloseCode(u16),
     /// Text that is not UTF-8, in a message or in a close reason (§8.1).
     InvalidUtf8,
-    /// A message longer than [`Limits::max_message_size`](crate::Limits::max_message_size) (§10.4).
+    /// A message longer than [`Limits::max_message_size`](crate::Limits::max_message_size), or a frame
+    /// longer than [`Limits::max_frame_size`](crate::Limits::max_frame_size) (§10.4).
     MessageTooBig,
+    /// A message of more fragments than [`Limits::max_fragments`](crate::Limits::max_fragments) (§10.4).
+    TooManyFragments,
 }
 
 impl ProtocolError {
@@ -44,6 +47,7 @@ impl ProtocolError {
         match self {
             Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
+            Self::TooManyFragments => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -66,6 +70,7 @@ impl fmt::Display for ProtocolError {
             Self::InvalidCloseCode(code) => return write!(f, "invalid close code {code}"),
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::MessageTooBig => "message too big",
+            Self::TooManyFragments => "message of too many fragments",
         })
     }
 }

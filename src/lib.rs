@@ -76,8 +76,12 @@ pub use close::{CloseCode, CloseReason};
 pub use connection::{Closed, Connection, Disposition, Event};
 pub use error::{ProtocolError, UsageError};
 pub use fields::{Fields, NotSingle};
+pub use frame::MaskingKeys;
 pub use handler::{Handler, RawHandler, RawSocket};
-pub use handshake::{HandshakeError, Origins, accept_key};
+pub use handshake::{
+    ClientError, ClientHandshake, ClientRequest, ClientRequestError, HandshakeError, Origins,
+    accept_key, read_response_head,
+};
 pub use http::{HttpVersion, Request, Response, ResponseHead};
 pub use limits::Limits;
 pub use message::Message;

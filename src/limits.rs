@@ -9,6 +9,13 @@ pub struct Limits {
     /// A frame that would exceed it fails the connection with close code 1009 as soon as its header
     /// announces so; memory is taken for bytes that have arrived, never for announced ones.
     pub max_message_size: usize,
+    /// The longest frame that is received, in bytes. Default 1 MiB, as for messages. Exceeding it fails
+    /// the connection with close code 1009 too.
+    pub max_frame_size: usize,
+    /// The most fragments that a message may have. Default 16,384: a message of 1 MiB in pieces of 64
+    /// bytes. More fail the connection with close code 1008; empty fragments, which add nothing to the
+    /// message and something to the work, are why there is such a limit.
+    pub max_fragments: usize,
     /// How long a peer may take to answer our Close frame. Default 5 seconds. Then the connection is
     /// aborted.
     pub close_timeout: Duration,
@@ -18,6 +25,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_size: 1 << 20,
+            max_frame_size: 1 << 20,
+            max_fragments: 16_384,
             close_timeout: Duration::from_secs(5),
         }
     }

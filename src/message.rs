@@ -4,7 +4,7 @@ use core::str;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::ProtocolError;
+use crate::{Limits, ProtocolError};
 
 /// A whole message (RFC 6455 §1.2): what its fragments, one or many, add up to.
 ///
@@ -72,18 +72,20 @@ impl MessageType {
 pub(crate) struct PartialMessage {
     message_type: MessageType,
     payload: Vec<u8>,
-    /// The most that `payload` may hold, so that growing takes no more memory than that.
-    max_size: usize,
+    limits: Limits,
+    /// How many fragments have ended.
+    fragments: usize,
     /// How much of `payload` is known to be UTF-8; at most 3 bytes of an incomplete character follow.
     valid: usize,
 }
 
 impl PartialMessage {
-    pub(crate) fn new(message_type: MessageType, max_size: usize) -> Self {
+    pub(crate) fn new(message_type: MessageType, limits: &Limits) -> Self {
         Self {
             message_type,
             payload: Vec::new(),
-            max_size,
+            limits: *limits,
+            fragments: 0,
             valid: 0,
         }
     }
@@ -115,10 +117,19 @@ impl PartialMessage {
     fn grow(&mut self, additional: usize) {
         let (len, capacity) = (self.payload.len(), self.payload.capacity());
         if capacity - len < additional {
-            let doubled = capacity.saturating_mul(2).min(self.max_size);
+            let doubled = capacity.saturating_mul(2).min(self.limits.max_message_size);
             self.payload
                 .reserve_exact(additional.max(doubled.saturating_sub(len)));
         }
+    }
+
+    /// A fragment has ended, and it was not the last.
+    pub(crate) fn end_fragment(&mut self) -> Result<(), ProtocolError> {
+        self.fragments += 1;
+        if self.fragments >= self.limits.max_fragments {
+            return Err(ProtocolError::TooManyFragments);
+        }
+        Ok(())
     }
 
     /// The message: its last fragment has ended.
@@ -131,8 +142,17 @@ impl PartialMessage {
 mod tests {
     use super::*;
 
+    fn partial(message_type: MessageType) -> PartialMessage {
+        let limits = Limits {
+            max_message_size: 256,
+            max_fragments: 2,
+            ..Limits::default()
+        };
+        PartialMessage::new(message_type, &limits)
+    }
+
     fn push_each_byte(text: &[u8]) -> (usize, Result<Message, ProtocolError>) {
-        let mut message = PartialMessage::new(MessageType::Text, 64);
+        let mut message = partial(MessageType::Text);
         for (i, &byte) in text.iter().enumerate() {
             if let Err(error) = message.push(&[byte]) {
                 return (i, Err(error));
@@ -167,7 +187,7 @@ mod tests {
     #[test]
     fn binary_is_any_bytes() {
         let bytes: Vec<u8> = (0..=255).collect();
-        let mut message = PartialMessage::new(MessageType::Binary, 256);
+        let mut message = partial(MessageType::Binary);
         let pushed = bytes.chunks(7).try_for_each(|piece| message.push(piece));
         assert_eq!(pushed, Ok(()));
         assert_eq!(message.payload.capacity(), 256);

@@ -39,7 +39,8 @@ fn byte_by_byte() {
 
 /// Every position in short input; in long input those around both ends and a few between.
 fn splits(len: usize) -> impl Iterator<Item = usize> {
-    (0..=len).filter(move |&at| at < 300 || len - at < 300 || at % 9973 == 0)
+    let (edge, step) = if len < 10_000 { (300, 997) } else { (20, len / 7) };
+    (0..=len).filter(move |&at| at < edge || len - at < edge || at % step == 0)
 }
 
 fn run<'a>(vector: &FrameVector, pieces: impl IntoIterator<Item = &'a [u8]>, how: &str) {
@@ -178,4 +179,17 @@ fn lengths_on_the_wire_are_shortest() {
         assert!(output.starts_with(header), "{size}");
         assert_eq!(output.len(), header.len() + size);
     }
+}
+
+/// RFC 6455 §5.5.3 allows answering only the latest of many pings.
+#[test]
+fn of_a_flood_of_pings_the_last_is_answered() {
+    let mut connection = connection();
+    let ping = |i: u8| [0x89, 0x81, 0, 0, 0, 0, i];
+    let flood: Vec<u8> = (0..200).flat_map(ping).collect();
+    connection.receive_bytes(START, &flood[..]);
+    assert_eq!(echo(&mut connection), None);
+    let pong = |i: u8| [0x8a, 1, i];
+    let expected: Vec<u8> = (0..64).chain([199]).flat_map(pong).collect();
+    assert_eq!(connection.take_output(), expected);
 }

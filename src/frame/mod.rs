@@ -2,8 +2,10 @@
 
 mod header;
 mod mask;
+mod masking_keys;
 mod opcode;
 
 pub use header::{Decoded, Expected, Header, MAX_CONTROL_PAYLOAD};
 pub use mask::apply_mask;
+pub use masking_keys::MaskingKeys;
 pub use opcode::Opcode;

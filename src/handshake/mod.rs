@@ -2,11 +2,15 @@
 
 mod accept_key;
 mod authority;
+mod client;
 mod error;
 mod origin;
 mod subprotocol;
 
 pub use accept_key::accept_key;
+pub use client::{
+    ClientError, ClientHandshake, ClientRequest, ClientRequestError, read_response_head,
+};
 pub use error::HandshakeError;
 pub use origin::Origins;
 

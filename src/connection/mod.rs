@@ -1,0 +1,259 @@
+mod receive;
+mod send;
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::message::PartialMessage;
+use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
+use receive::{Frame, Step};
+
+/// One connection after the opening handshake, without I/O: bytes in, events and bytes out.
+///
+/// After [`receive_bytes`](Self::receive_bytes), [`receive_eof`](Self::receive_eof) and
+/// [`handle_timeout`](Self::handle_timeout), call [`next_event`](Self::next_event) until it returns
+/// none; then send what [`take_output`](Self::take_output) returns, do with the socket what
+/// [`disposition`](Self::disposition) says, and call `handle_timeout` at
+/// [`deadline`](Self::deadline).
+///
+/// ```text
+///            close()                     Close received, time out, violation, end of stream
+///   Open ─────────────► Closing ────────────────────────────────────────► Closed
+///    └──────────── Close received, violation, end of stream ────────────────┘
+/// ```
+///
+/// A client is `Draining` before `Closed` when the closing handshake is complete: the server is to
+/// close the socket first (RFC 6455 §7.1.1).
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    limits: Limits,
+    state: State,
+    now: Instant,
+    /// Received and not yet parsed.
+    input: BytesMut,
+    /// The frame whose payload is being received.
+    frame: Option<Frame>,
+    /// The data message under way.
+    message: Option<PartialMessage>,
+    /// The payload of the control frame under way.
+    control: BytesMut,
+    /// Pings of the current input that have been answered.
+    pongs: usize,
+    /// The payload of the last ping that has not been answered, there being too many.
+    late_pong: Option<Bytes>,
+    /// How the connection closed, until the event is taken.
+    closed: Option<Closed>,
+    output: Vec<u8>,
+}
+
+/// Which end of the connection this is.
+#[derive(Debug)]
+enum Role {
+    Server,
+    /// Masks every frame it sends (RFC 6455 §5.1).
+    Client(Box<MaskingKeys>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Open,
+    /// Our Close frame is sent; the peer's must come before the deadline.
+    Closing {
+        deadline: Instant,
+    },
+    /// The closing handshake is complete; the server has until the deadline to close the socket.
+    Draining {
+        deadline: Instant,
+    },
+    Closed(Disposition),
+}
+
+/// Something that happened on the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A whole message.
+    Message(Message),
+    /// A ping; its pong is already in the output (RFC 6455 §5.5.2).
+    Ping(Bytes),
+    /// A pong, whether asked for or not (§5.5.3).
+    Pong(Bytes),
+    /// The connection is closed. The last event, and exactly once.
+    Closed(Closed),
+}
+
+/// How a connection came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// By the closing handshake (RFC 6455 §7.1.2), whoever began it: what the peer's Close frame said,
+    /// none if it said nothing (1005).
+    Handshake(Option<CloseReason>),
+    /// The peer broke the protocol; it has been told so.
+    Failed(ProtocolError),
+    /// The stream ended without a Close frame (1006).
+    EndOfStream,
+    /// The peer did not answer our Close frame in time (1006).
+    TimedOut,
+}
+
+/// What is to become of the socket once the output is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It stays open.
+    Open,
+    /// It is to be closed so that the peer can still read all output.
+    Close,
+    /// It is to be closed at once; the output need not be sent.
+    Abort,
+}
+
+impl Connection {
+    /// The server's side of a connection whose opening handshake has just succeeded.
+    #[must_use]
+    pub fn server(limits: Limits) -> Self {
+        Self::new(Role::Server, limits)
+    }
+
+    /// The client's side of a connection whose opening handshake has just succeeded.
+    #[must_use]
+    pub fn client(limits: Limits, masking_keys: MaskingKeys) -> Self {
+        Self::new(Role::Client(Box::new(masking_keys)), limits)
+    }
+
+    fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            role,
+            limits,
+            state: State::Open,
+            now: Instant::default(),
+            input: BytesMut::new(),
+            frame: None,
+            message: None,
+            control: BytesMut::new(),
+            pongs: 0,
+            late_pong: None,
+            closed: None,
+            output: Vec::new(),
+        }
+    }
+
+    /// Takes bytes from the peer, cut anywhere. They are unmasked in place and not copied where they
+    /// hold whole messages.
+    pub fn receive_bytes(&mut self, now: Instant, bytes: impl Into<BytesMut>) {
+        self.now = now;
+        self.pongs = 0;
+        if self.input.is_empty() {
+            self.input = bytes.into();
+        } else {
+            self.input.extend_from_slice(&bytes.into());
+        }
+    }
+
+    /// The peer has finished sending. Bytes received before must have been drained.
+    pub fn receive_eof(&mut self, now: Instant) {
+        self.now = now;
+        self.end(Closed::EndOfStream, Disposition::Close);
+    }
+
+    /// The time is now `now`: ends the connection if its [`deadline`](Self::deadline) has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        match self.state {
+            State::Closing { deadline } if deadline <= now => {
+                self.end(Closed::TimedOut, Disposition::Abort);
+            }
+            State::Draining { deadline } if deadline <= now => {
+                self.state = State::Closed(Disposition::Close);
+            }
+            _ => {}
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Closing { deadline } | State::Draining { deadline } => Some(deadline),
+            State::Open | State::Closed(_) => None,
+        }
+    }
+
+    /// What is to become of the socket once all output is sent.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self.state {
+            State::Closed(disposition) => disposition,
+            _ => Disposition::Open,
+        }
+    }
+
+    /// Whether messages can be sent: no Close frame has been sent or received.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// The bytes to send since the last call, in order.
+    #[must_use]
+    pub fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.output)
+    }
+
+    /// The next event of the bytes received so far; none when they hold no further one.
+    pub fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if let Some(closed) = self.closed.take() {
+                return Some(Event::Closed(closed));
+            }
+            if let State::Draining { .. } | State::Closed(_) = self.state {
+                self.input = BytesMut::new();
+                return None;
+            }
+            match self.step() {
+                // §7.1.1 allows us to drop what comes behind our own Close frame.
+                Ok(Step::Event(event)) if self.is_open() => return Some(event),
+                Ok(Step::Event(_) | Step::Progress) => {}
+                Ok(Step::NeedMore) => {
+                    self.end_of_input();
+                    return None;
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    /// Fails the connection (RFC 6455 §7.1.7): a Close frame with the code, and no more reading.
+    fn fail(&mut self, error: ProtocolError) {
+        let _ = self.close(error.close_code(), &error.to_string());
+        self.end(Closed::Failed(error), Disposition::Close);
+    }
+
+    /// The closing handshake is complete.
+    fn handshake_done(&mut self, reason: Option<CloseReason>) {
+        self.end(Closed::Handshake(reason), Disposition::Close);
+        // RFC 6455 §7.1.1: the server closes the socket first, at once; the client "MAY close the TCP
+        // Connection at any time", and had better wait for the server.
+        if let Role::Client(_) = self.role {
+            let deadline = self.now.after(self.limits.close_timeout);
+            self.state = State::Draining { deadline };
+        }
+    }
+
+    fn end(&mut self, closed: Closed, disposition: Disposition) {
+        match self.state {
+            State::Closed(_) => return,
+            State::Draining { .. } => {}
+            State::Open | State::Closing { .. } => self.closed = Some(closed),
+        }
+        self.state = State::Closed(disposition);
+        self.frame = None;
+        self.message = None;
+        self.control = BytesMut::new();
+        self.late_pong = None;
+    }
+}

@@ -1,0 +1,92 @@
+use alloc::vec::Vec;
+
+use super::{Connection, Role, State};
+use crate::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode, apply_mask};
+use crate::{CloseCode, Message, UsageError};
+
+impl Connection {
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::NotOpen`] once either side has begun the closing handshake.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
+        match message.into() {
+            Message::Text(text) => self.send_text(&text),
+            Message::Binary(bytes) => self.send_binary(&bytes),
+        }
+    }
+
+    /// Sends a text message, in one frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_text(&mut self, text: &str) -> Result<(), UsageError> {
+        self.send_frame(Opcode::Text, text.as_bytes())
+    }
+
+    /// Sends a binary message, in one frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_binary(&mut self, bytes: &[u8]) -> Result<(), UsageError> {
+        self.send_frame(Opcode::Binary, bytes)
+    }
+
+    /// Sends a ping with a payload of up to 125 bytes; the peer's pong carries the same.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::PingTooLong`], or as [`send`](Self::send).
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), UsageError> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(UsageError::PingTooLong);
+        }
+        self.send_frame(Opcode::Ping, payload)
+    }
+
+    /// Begins the closing handshake (RFC 6455 §7.1.2): sends a Close frame and waits, at most
+    /// [`Limits::close_timeout`], for the peer's. Messages that still arrive are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::ReasonTooLong`] above 123 bytes, or as [`send`](Self::send).
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), UsageError> {
+        if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
+            return Err(UsageError::ReasonTooLong);
+        }
+        let mut payload = Vec::with_capacity(2 + reason.len());
+        payload.extend_from_slice(&code.as_u16().to_be_bytes());
+        payload.extend_from_slice(reason.as_bytes());
+        self.send_frame(Opcode::Close, &payload)?;
+        let deadline = self.now.after(self.limits.close_timeout);
+        self.state = State::Closing { deadline };
+        Ok(())
+    }
+
+    pub(super) fn send_frame(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
+        // RFC 6455 §5.5.1: no frames "after sending a Close frame".
+        if !self.is_open() {
+            return Err(UsageError::NotOpen);
+        }
+        let masking_key = match &mut self.role {
+            Role::Server => None,
+            Role::Client(keys) => Some(keys.next()),
+        };
+        let header = Header {
+            fin: true,
+            opcode,
+            masking_key,
+            payload_len: payload.len() as u64,
+        };
+        header.encode(&mut self.output);
+        let start = self.output.len();
+        self.output.extend_from_slice(payload);
+        if let (Some(key), Some(sent)) = (masking_key, self.output.get_mut(start..)) {
+            apply_mask(key, 0, sent);
+        }
+        Ok(())
+    }
+}
