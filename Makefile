@@ -4,6 +4,8 @@ CARGO ?= cargo
 WASM_TARGET := wasm32-wasip2
 WASM_TOOLS_VERSION := 1.263.0
 WASM_TOOLS := target/tools/bin/wasm-tools
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
 # With the features that the tests of the whole workspace need, so that wasmtime is built once.
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
@@ -23,6 +25,7 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 test: setup lint ## run every check and test; installs what they need
 	$(CARGO) test --workspace
 	tests/conformance.sh --if-available fast
+	$(MAKE) fuzz
 
 # One at a time: apps with and without `std` cannot share a build of the crate `wasocket`.
 .PHONY: component
@@ -34,6 +37,18 @@ component: target ## build the components: target/wasm32-wasip2/release/*.wasm
 conformance: target ## run the Autobahn test suite against /echo (CASES=fast)
 	$(BUILD_RUNNER)
 	tests/conformance.sh $(or $(CASES),fast)
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := frames handshake
+
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p fuzz/corpus/$$target && \
+	  PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz run --sanitizer none $$target \
+	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 .PHONY: lint
 lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
@@ -66,3 +81,7 @@ target:
 $(WASM_TOOLS):
 	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked \
 	  --no-default-features --features component --root target/tools
+
+# Without a sanitizer, for which a nightly toolchain would be needed: there is no unsafe code to find.
+$(CARGO_FUZZ):
+	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --root target/tools

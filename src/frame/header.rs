@@ -183,13 +183,14 @@ impl Length {
         if self.value >> 63 != 0 {
             return Err(ProtocolError::LengthTopBit);
         }
+        // §10.4: limits are the implementation's; checked on the announcement, before any payload; before
+        // the next rule too, which only the complete length can break.
+        if !opcode.is_control() && self.value > max_payload {
+            return Err(ProtocolError::MessageTooBig);
+        }
         // §5.2: "the minimal number of bytes MUST be used to encode the length".
         if self.least.is_some_and(|least| self.value < least) {
             return Err(ProtocolError::LengthNotMinimal);
-        }
-        // §10.4: limits are the implementation's; checked on the announcement, before any payload.
-        if !opcode.is_control() && self.value > max_payload {
-            return Err(ProtocolError::MessageTooBig);
         }
         Ok(())
     }
@@ -285,6 +286,15 @@ mod tests {
             }
         }
         assert_eq!(Header::decode(&[0x81, 0x85], CLIENT), Err(E::MaskedFrame));
+        // Too big and not minimal: the same fault, however much of it has arrived.
+        let small = Expected {
+            max_payload: 2048,
+            ..SERVER
+        };
+        for end in 9..=10 {
+            let length = Header::decode(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff][..end], small);
+            assert_eq!(length, Err(E::MessageTooBig));
+        }
         let fragmented = Expected {
             continuation: true,
             ..SERVER
