@@ -38,6 +38,9 @@ pub enum ProtocolError {
     MessageTooBig,
     /// A message of more fragments than [`Limits::max_fragments`](crate::Limits::max_fragments) (§10.4).
     TooManyFragments,
+    /// A compressed message that is not what its extension defines: DEFLATE data that is invalid, ends
+    /// too early, or consists of next to nothing but final blocks (RFC 7692 §7.2.2).
+    InvalidCompression,
 }
 
 impl ProtocolError {
@@ -45,7 +48,8 @@ impl ProtocolError {
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            // RFC 7692 names no code; §7.4.1: data "not consistent with the type of the message".
+            Self::InvalidUtf8 | Self::InvalidCompression => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
             Self::TooManyFragments => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -71,6 +75,7 @@ impl fmt::Display for ProtocolError {
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::MessageTooBig => "message too big",
             Self::TooManyFragments => "message of too many fragments",
+            Self::InvalidCompression => "compressed message is not valid DEFLATE data",
         })
     }
 }

@@ -38,18 +38,20 @@ pub struct Request {
 impl Request {
     /// The path of the target, without the query: `/chat` for both `/chat?room=1` and
     /// `http://example.com/chat` (the origin-form and the absolute-form, RFC 9112 §3.2). Escapes are
-    /// not decoded. `*` and the authority-form are returned as they are.
+    /// not decoded. `*` and the authority-form are returned as they are. A fragment, which no target
+    /// may have, is no part of the path; [`Upgrade::accept`](crate::Upgrade::accept) refuses it.
     #[must_use]
     pub fn path(&self) -> &str {
         let target = match self.target.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
-                rest.find(['/', '?']).map_or("/", |start| &rest[start..])
+            Some((scheme, rest)) if !scheme.contains(['/', '?', '#']) => {
+                let start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                rest.get(start..).unwrap_or_default()
             }
             _ => &self.target,
         };
-        match target.split_once('?').map_or(target, |(path, _)| path) {
-            "" => "/",
-            path => path,
+        match target.split(['?', '#']).next() {
+            None | Some("") => "/",
+            Some(path) => path,
         }
     }
 
@@ -119,6 +121,9 @@ mod tests {
             ("http://example.com/echo?x", "/echo"),
             ("http://example.com", "/"),
             ("http://example.com?x", "/"),
+            ("/echo#x", "/echo"),
+            ("/#http://x/y", "/"),
+            ("http://example.com#/x", "/"),
             ("*", "*"),
         ] {
             let request = Request {

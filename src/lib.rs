@@ -61,6 +61,7 @@ mod close;
 pub mod component;
 mod connection;
 mod error;
+pub mod extension;
 mod fields;
 pub mod frame;
 mod handler;

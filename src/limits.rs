@@ -6,6 +6,8 @@ pub struct Limits {
     /// The longest message that is received, in bytes, all fragments together. Default 1 MiB:
     /// holds what applications commonly send, and a thousand hostile peers cost a gigabyte at most.
     ///
+    /// Of a compressed message the decompressed bytes count, while they are decompressed.
+    ///
     /// A frame that would exceed it fails the connection with close code 1009 as soon as its header
     /// announces so; memory is taken for bytes that have arrived, never for announced ones.
     pub max_message_size: usize,

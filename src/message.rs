@@ -4,6 +4,7 @@ use core::str;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use crate::extension::Extensions;
 use crate::{Limits, ProtocolError};
 
 /// A whole message (RFC 6455 §1.2): what its fragments, one or many, add up to.
@@ -71,7 +72,11 @@ impl MessageType {
 #[derive(Debug)]
 pub(crate) struct PartialMessage {
     message_type: MessageType,
+    /// Those of the first frame: what extensions have done to the payload.
+    reserved_bits: u8,
     payload: Vec<u8>,
+    /// Payload bytes received; those of `payload` itself unless it is encoded.
+    received: usize,
     limits: Limits,
     /// How many fragments have ended.
     fragments: usize,
@@ -80,28 +85,52 @@ pub(crate) struct PartialMessage {
 }
 
 impl PartialMessage {
-    pub(crate) fn new(message_type: MessageType, limits: &Limits) -> Self {
+    pub(crate) fn new(message_type: MessageType, reserved_bits: u8, limits: &Limits) -> Self {
         Self {
             message_type,
+            reserved_bits,
             payload: Vec::new(),
+            received: 0,
             limits: *limits,
             fragments: 0,
             valid: 0,
         }
     }
 
-    /// The bytes received so far.
-    pub(crate) fn len(&self) -> usize {
-        self.payload.len()
+    /// Whether an extension has transformed the payload, so that its length says nothing of the
+    /// message's.
+    pub(crate) fn is_encoded(&self) -> bool {
+        self.reserved_bits != 0
     }
 
-    /// Appends unmasked payload. Text fails at the first byte that cannot be part of UTF-8.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
-        self.grow(piece.len());
-        self.payload.extend_from_slice(piece);
-        if self.message_type == MessageType::Binary {
-            return Ok(());
+    /// How many payload bytes have been received.
+    pub(crate) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Appends unmasked payload; `last` says that the message ends behind it. Text fails at the first
+    /// byte that cannot be part of UTF-8.
+    pub(crate) fn push(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        extensions: &mut Extensions,
+    ) -> Result<(), ProtocolError> {
+        self.received = self.received.saturating_add(piece.len());
+        if self.is_encoded() {
+            let max_size = self.limits.max_message_size;
+            extensions.decode(self.reserved_bits, piece, last, &mut self.payload, max_size)?;
+        } else {
+            self.grow(piece.len());
+            self.payload.extend_from_slice(piece);
         }
+        match self.message_type {
+            MessageType::Text => self.check_utf8(),
+            MessageType::Binary => Ok(()),
+        }
+    }
+
+    fn check_utf8(&mut self) -> Result<(), ProtocolError> {
         let unchecked = self.payload.get(self.valid..).unwrap_or_default();
         match str::from_utf8(unchecked) {
             Ok(text) => self.valid += text.len(),
@@ -148,13 +177,13 @@ mod tests {
             max_fragments: 2,
             ..Limits::default()
         };
-        PartialMessage::new(message_type, &limits)
+        PartialMessage::new(message_type, 0, &limits)
     }
 
     fn push_each_byte(text: &[u8]) -> (usize, Result<Message, ProtocolError>) {
         let mut message = partial(MessageType::Text);
         for (i, &byte) in text.iter().enumerate() {
-            if let Err(error) = message.push(&[byte]) {
+            if let Err(error) = message.push(&[byte], false, &mut Extensions::default()) {
                 return (i, Err(error));
             }
         }
@@ -188,7 +217,9 @@ mod tests {
     fn binary_is_any_bytes() {
         let bytes: Vec<u8> = (0..=255).collect();
         let mut message = partial(MessageType::Binary);
-        let pushed = bytes.chunks(7).try_for_each(|piece| message.push(piece));
+        let mut none = Extensions::default();
+        let mut pieces = bytes.chunks(7);
+        let pushed = pieces.try_for_each(|piece| message.push(piece, false, &mut none));
         assert_eq!(pushed, Ok(()));
         assert_eq!(message.payload.capacity(), 256);
         assert_eq!(message.finish(), Ok(bytes.as_slice().into()));

@@ -4,8 +4,7 @@ use core::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseCode, Connection, Disposition, Event, Handler, Instant, Limits, RawHandler, RawSocket,
-    UsageError,
+    CloseCode, Connection, Disposition, Event, Handler, Instant, RawHandler, RawSocket, UsageError,
 };
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
@@ -53,9 +52,9 @@ impl<H> WebSocketSession<H> {
     /// A Close frame with code 1011 (RFC 6455 §7.4.1).
     pub(crate) const FAREWELL: &[u8] = &[0x88, 2, 0x03, 0xf3];
 
-    pub(crate) fn new(limits: Limits, handler: H) -> Self {
+    pub(crate) fn new(connection: Connection, handler: H) -> Self {
         Self {
-            connection: Connection::server(limits),
+            connection,
             handler,
         }
     }

@@ -1,8 +1,10 @@
 use alloc::boxed::Box;
 
+use crate::extension::DeflateOptions;
+use crate::handshake::{self, Handshake};
 use crate::session::{RawSession, WebSocketSession};
 use crate::{
-    Handler, Limits, Origins, RawHandler, Request, Response, ResponseHead, Session, handshake,
+    Connection, Handler, Limits, Origins, RawHandler, Request, Response, ResponseHead, Session,
 };
 
 /// What an app answers to a request.
@@ -56,8 +58,7 @@ impl From<Response> for Answer {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Upgrade {
-    origins: Origins,
-    subprotocols: &'static [&'static str],
+    handshake: Handshake,
     limits: Limits,
 }
 
@@ -71,7 +72,7 @@ impl Upgrade {
     /// The browser origins that may connect. Default: [`Origins::Same`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> Self {
-        self.origins = origins;
+        self.handshake.origins = origins;
         self
     }
 
@@ -79,7 +80,15 @@ impl Upgrade {
     /// The first that the client offers too is selected. Default: none.
     #[must_use]
     pub fn subprotocols(mut self, subprotocols: &'static [&'static str]) -> Self {
-        self.subprotocols = subprotocols;
+        self.handshake.subprotocols = subprotocols;
+        self
+    }
+
+    /// Compresses messages where the client wants it too (permessage-deflate, RFC 7692). Default: no
+    /// compression; [`DeflateOptions`] says what it costs, and what to mind where messages hold secrets.
+    #[must_use]
+    pub fn compression(mut self, options: DeflateOptions) -> Self {
+        self.handshake.compression = Some(options);
         self
     }
 
@@ -94,10 +103,13 @@ impl Upgrade {
     /// the refusal with the right status.
     #[must_use]
     pub fn accept(self, request: &Request, handler: impl Handler + 'static) -> Answer {
-        match handshake::accept(request, &self.origins, self.subprotocols) {
+        match handshake::accept(request, &self.handshake) {
             Ok(accepted) => Answer::Takeover(Takeover {
                 response: Some(accepted.response),
-                session: Box::new(WebSocketSession::new(self.limits, handler)),
+                session: Box::new(WebSocketSession::new(
+                    Connection::server(self.limits).with_extensions(accepted.extensions),
+                    handler,
+                )),
                 farewell: WebSocketSession::<()>::FAREWELL,
             }),
             Err(error) => Answer::Respond(error.response()),

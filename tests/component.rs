@@ -28,7 +28,7 @@ fn default_app() -> Guest {
 #[test]
 fn handshake_vectors() {
     let mut guest = default_app();
-    for vector in vectors::handshakes() {
+    for vector in vectors::parsed_handshakes() {
         let head = match guest.handle(&request(&vector)).expect("no fault") {
             Verdict::Respond(response) => response.head,
             Verdict::Takeover(takeover) => {

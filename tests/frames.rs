@@ -39,7 +39,11 @@ fn byte_by_byte() {
 
 /// Every position in short input; in long input those around both ends and a few between.
 fn splits(len: usize) -> impl Iterator<Item = usize> {
-    let (edge, step) = if len < 10_000 { (300, 997) } else { (20, len / 7) };
+    let (edge, step) = if len < 10_000 {
+        (300, 997)
+    } else {
+        (20, len / 7)
+    };
     (0..=len).filter(move |&at| at < edge || len - at < edge || at % step == 0)
 }
 

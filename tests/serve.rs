@@ -10,9 +10,11 @@ mod runner;
 mod vectors;
 
 use std::process::Output;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use runner::{Client, Server, opening_handshake, text, wasocket};
-use vectors::{Frame, FrameVector, Then};
+use vectors::{Frame, FrameVector, HandshakeVector, Then};
 
 /// A frame that every endpoint answers: a ping, and the pong that it must get.
 const PING: &[u8] = b"\x89\x83\0\0\0\0end";
@@ -24,13 +26,43 @@ fn handshake_vectors() {
     for vector in vectors::handshakes() {
         let mut client = server.connect();
         client.send(&vector.bytes());
-        let head = client.read_head();
-        vector.check(head.status, &head.fields);
-        if head.status != 101 {
-            assert!(client.read_body(&head).len() > 10, "{}", vector.name);
-            assert_eq!(client.read_to_end(), b"", "{}: not closed", vector.name);
+        check_handshake(&vector, &mut client);
+    }
+}
+
+/// A client that believes it was upgraded sends frames; they must never be read as a request.
+#[test]
+fn nothing_behind_a_refused_upgrade_is_answered() {
+    let server = Server::start();
+    for vector in vectors::handshakes() {
+        if vector.status != 101 {
+            let mut client = server.connect();
+            let behind = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+            client.send(&[&vector.bytes()[..], behind].concat());
+            check_handshake(&vector, &mut client);
         }
     }
+}
+
+fn check_handshake(vector: &HandshakeVector, client: &mut Client) {
+    let name = &vector.name;
+    for status in &vector.interim {
+        assert_eq!(client.read_head().status, *status, "{name}");
+    }
+    let head = client.read_head();
+    vector.check(head.status, &head.fields);
+    if head.status == 101 {
+        client.send(PING);
+        assert_eq!(client.read_exactly(PONG.len()), PONG, "{name}");
+        return;
+    }
+    let content_type = head.field("Content-Type").expect("a text");
+    assert!(content_type.starts_with("text/plain"), "{name}");
+    assert!(head.field("Date").is_some(), "{name}: RFC 9110 6.6.1");
+    if !vector.bytes().starts_with(b"HEAD") {
+        assert!(client.read_body(&head).len() > 10, "{name}");
+    }
+    assert_eq!(client.read_to_end(), b"", "{name}: not closed");
 }
 
 #[test]
@@ -130,15 +162,100 @@ fn plain_http_keeps_the_connection() {
     assert_eq!(client.read_head().status, 101);
 }
 
-/// A client that believes it was upgraded sends frames; they must never be read as a request.
+/// Not only the handshake refuses upgrades: an app may, and the HTTP layer.
 #[test]
-fn nothing_behind_a_refused_upgrade_is_answered() {
+fn an_upgrade_that_is_no_websocket_closes_too() {
+    let server = Server::start();
+    for (request, status) in [
+        (
+            "GET /nowhere HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket",
+            404,
+        ),
+        ("GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: h2c", 200),
+        ("GET / HTTP/1.1\r\nUpgrade: websocket", 400),
+    ] {
+        let mut client = server.connect();
+        let request = format!("{request}\r\nConnection: Upgrade\r\n\r\n");
+        client.send(request.repeat(2).as_bytes());
+        let head = client.read_head();
+        assert_eq!(head.status, status);
+        client.read_body(&head);
+        assert_eq!(client.read_to_end(), b"");
+    }
+}
+
+#[test]
+fn a_body_keeps_the_connection_where_its_end_is_known() {
     let server = Server::start();
     let mut client = server.connect();
-    client.send(
-        b"GET /echo HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\
-          GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
-    );
+    let length = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc";
+    client.send(length.repeat(3).as_bytes());
+    for _ in 0..3 {
+        let head = client.read_head();
+        assert_eq!((head.status, head.field("Connection")), (405, None));
+        client.read_body(&head);
+    }
+    let chunked = "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    client.send(chunked.repeat(2).as_bytes());
+    let head = client.read_head();
+    assert_eq!(head.status, 405);
+    client.read_body(&head);
+    assert_eq!(client.read_to_end(), b"");
+}
+
+/// Pipelined behind a request, the opening handshake waits for the response to be sent.
+#[test]
+fn a_handshake_may_be_pipelined() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let mut bytes = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(200);
+    bytes.extend(opening_handshake("/echo"));
+    bytes.extend(PING);
+    client.send(&bytes);
+    for _ in 0..200 {
+        let head = client.read_head();
+        assert_eq!(head.status, 200);
+        assert!(client.read_body(&head).ends_with("</html>\n"));
+    }
+    assert_eq!(client.read_head().status, 101);
+    assert_eq!(client.read_exactly(PONG.len()), PONG);
+}
+
+/// The time for a head is absolute: bytes do not extend it. A client that has sent nothing is just
+/// disconnected, as what it may send meanwhile is no reason for a 408.
+#[test]
+fn a_slow_head_is_given_up() {
+    let server = Server::start();
+    let mut idle = server.connect();
+    let mut slow = server.connect();
+    let mut kept = server.connect();
+    kept.send(b"HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n\r\n");
+    assert_eq!(kept.read_head().status, 200);
+    for client in [&idle, &slow, &kept] {
+        let patience = Some(Duration::from_secs(15));
+        client.stream.set_read_timeout(patience).expect("a time");
+    }
+    let start = Instant::now();
+    for byte in opening_handshake("/echo").iter().take(18) {
+        slow.send(&[*byte]);
+        thread::sleep(Duration::from_millis(500));
+    }
+    let head = slow.read_head();
+    assert_eq!(head.status, 408);
+    assert!(slow.read_body(&head).contains("too long"));
+    assert_eq!(slow.read_to_end(), b"");
+    assert_eq!(idle.read_to_end(), b"");
+    assert_eq!(kept.read_to_end(), b"");
+    let time = start.elapsed().as_secs();
+    assert!((9..13).contains(&time), "{time} s");
+}
+
+#[test]
+fn half_a_head_is_refused() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.send(b"GET /echo HTTP/1.1\r\nHost: a.test\r\n");
+    client.finish_sending();
     let head = client.read_head();
     assert_eq!(head.status, 400);
     client.read_body(&head);

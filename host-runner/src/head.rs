@@ -6,6 +6,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_
 use http::{Response, StatusCode};
 
 use crate::bindings::{self, Field, ResponseHead, Takeover};
+use crate::request::list;
 
 /// The most bytes that a farewell may have (`websocket-handler.wit`, `takeover`).
 const MAX_FAREWELL: usize = 1024;
@@ -26,20 +27,29 @@ pub fn response(answer: bindings::Response) -> Result<Response<Vec<u8>>, BadAnsw
     Ok(response)
 }
 
-/// Checks a takeover and serialises the head that it begins with: nothing for a raw takeover.
+/// Checks a takeover of a request with these fields, and serialises the head that it begins with:
+/// nothing for a raw takeover.
 ///
 /// # Errors
 ///
 /// A [`BadAnswer`]: the client gets status 500 instead.
-pub fn takeover(takeover: &Takeover) -> Result<Vec<u8>, BadAnswer> {
+pub fn takeover(takeover: &Takeover, request: &[Field]) -> Result<Vec<u8>, BadAnswer> {
     if takeover.farewell.len() > MAX_FAREWELL {
         return Err(BadAnswer::Farewell(takeover.farewell.len()));
     }
-    match &takeover.response {
-        Some(head) => switching_protocols(head),
-        None => Ok(Vec::new()),
+    let Some(head) = &takeover.response else {
+        return Ok(Vec::new());
+    };
+    let mut head = switching_protocols(head)?;
+    if list(request, "expect").any(|expected| expected.eq_ignore_ascii_case(b"100-continue")) {
+        head.splice(..0, *CONTINUE);
     }
+    Ok(head)
 }
+
+/// RFC 9110 §7.8: to an upgrade with the expectation 100-continue "the server MUST send a 100
+/// (Continue) response before sending a 101 (Switching Protocols) response."
+const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// The head of a 101, with exactly the guest's fields: RFC 9110 §6.6.1 does not ask for a `Date` in a
 /// 1xx response, and §8.6 forbids `Content-Length` there.

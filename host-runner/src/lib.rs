@@ -4,15 +4,16 @@
 //! The life of a socket, through the files:
 //!
 //! ```text
-//!              listener ── accept ──▶ takeover ── hyper: head ──▶ pool ── handle ──▶ guest
-//!                                        │                          ▲
-//!                 response ◀── respond ──┤                          │ open, receive, wake, ..
-//!                 (head.rs checks it)    └── takeover ──▶ session ──┘
-//!                                                           │
-//!                         101, output, farewell ◀── socket ─┘
+//!   listener ── accept ──▶ gate ── head ──▶ hyper ──▶ service ──▶ pool ── handle ──▶ guest
+//!                            ▲                           │         ▲
+//!                            └── response ◀── hyper ◀────┤         │ open, receive, wake, ..
+//!                               (head.rs checks it)      └──▶ session
+//!                                                               │
+//!                             101, output, farewell ◀── socket ─┘
 //! ```
 //!
-//! A worker is one thread with a current-thread runtime; nothing on it is shared with another.
+//! `gate` reads the heads of requests (`request` parses them, `limits` bounds them) and has hyper frame
+//! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads, `guest` bounds each call, `pool` puts
 //! connections on instances and buries the dead, `shutdown` hears the signals, `serve` puts all
 //! together.
@@ -22,13 +23,16 @@ pub mod bindings;
 pub mod component;
 pub mod default_app;
 pub mod engine;
-mod flush;
+mod gate;
 pub mod guest;
 pub mod head;
+mod limits;
 pub mod listener;
 pub mod options;
 pub mod pool;
+mod request;
 pub mod serve;
+mod service;
 pub mod session;
 pub mod shutdown;
 pub mod socket;

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 
 use crate::bell::Bell;
 use crate::bindings;
@@ -12,13 +11,6 @@ use crate::pool::Pool;
 
 /// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
 const READ_BUFFER: usize = 64 * 1024;
-
-/// The most bytes of an HTTP head. hyper reads no further ahead than about this, which bounds what
-/// may be residual behind the head.
-const MAX_HEAD: usize = 64 * 1024;
-
-/// The time a client has for the head of a request, and that a kept-alive connection may idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A thread's share of the runner. Nothing in it is shared with other threads.
 #[derive(Debug)]
@@ -65,12 +57,10 @@ impl Worker {
     }
 }
 
+/// The gate bounds heads and the time for them.
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_HEAD)
+    http.header_read_timeout(None)
         // RFC 9112 §9.6: a client that has sent its last request may end its direction and still
         // wants the answer.
         .half_close(true);

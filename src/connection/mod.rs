@@ -8,6 +8,7 @@ use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::extension::Extensions;
 use crate::message::PartialMessage;
 use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
 use receive::{Frame, Step};
@@ -32,6 +33,7 @@ use receive::{Frame, Step};
 pub struct Connection {
     role: Role,
     limits: Limits,
+    extensions: Extensions,
     state: State,
     now: Instant,
     /// Received and not yet parsed.
@@ -125,10 +127,18 @@ impl Connection {
         Self::new(Role::Client(Box::new(masking_keys)), limits)
     }
 
+    /// The same connection with the extensions that were negotiated (RFC 6455 §9.1).
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
     fn new(role: Role, limits: Limits) -> Self {
         Self {
             role,
             limits,
+            extensions: Extensions::default(),
             state: State::Open,
             now: Instant::default(),
             input: BytesMut::new(),
@@ -255,5 +265,6 @@ impl Connection {
         self.message = None;
         self.control = BytesMut::new();
         self.late_pong = None;
+        self.extensions.release();
     }
 }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Connection, Event, Role};
 use crate::frame::{Decoded, Expected, Header, Opcode, apply_mask};
 use crate::message::{MessageType, PartialMessage};
-use crate::{CloseReason, Message, ProtocolError};
+use crate::{CloseReason, Limits, Message, ProtocolError};
 
 /// The most pings that are answered one by one out of one input: a flood of pings need not become a
 /// flood of pongs.
@@ -56,13 +56,27 @@ impl Connection {
     }
 
     fn expected(&self) -> Expected {
-        let under_way = self.message.as_ref().map(PartialMessage::len);
-        let max_size = self.limits.max_message_size;
-        let left = max_size.saturating_sub(under_way.unwrap_or(0));
+        let under_way = self.message.as_ref();
+        let received = under_way.map_or(0, PartialMessage::received);
+        let is_encoded = under_way.is_some_and(PartialMessage::is_encoded);
+        let Limits {
+            max_message_size,
+            max_frame_size,
+            ..
+        } = self.limits;
+        let plain = max_message_size
+            .saturating_sub(received)
+            .min(max_frame_size);
+        // The limits count what is decoded; but what decodes to nothing must not go on for ever.
+        let encoded = with_overhead(max_message_size)
+            .saturating_sub(received)
+            .min(with_overhead(max_frame_size));
         Expected {
             masked: matches!(self.role, Role::Server),
             continuation: under_way.is_some(),
-            max_payload: left.min(self.limits.max_frame_size) as u64,
+            reserved_bits: self.extensions.reserved_bits(),
+            max_payload: if is_encoded { encoded } else { plain } as u64,
+            max_encoded_payload: encoded as u64,
         }
     }
 
@@ -117,13 +131,13 @@ impl Connection {
                     Opcode::Text => MessageType::Text,
                     _ => MessageType::Binary,
                 };
-                if last {
+                if last && header.reserved_bits == 0 {
                     return message_type.whole(piece.freeze()).map(Some);
                 }
-                PartialMessage::new(message_type, &self.limits)
+                PartialMessage::new(message_type, header.reserved_bits, &self.limits)
             }
         };
-        message.push(&piece)?;
+        message.push(&piece, last, &mut self.extensions)?;
         if last {
             return message.finish().map(Some);
         }
@@ -165,4 +179,9 @@ impl Connection {
             self.late_pong = Some(payload.clone());
         }
     }
+}
+
+/// What data of this size may grow to where it cannot be compressed: a 256th and a little more.
+fn with_overhead(size: usize) -> usize {
+    size.saturating_add(size / 256).saturating_add(64)
 }

@@ -23,7 +23,7 @@ impl Connection {
     ///
     /// As [`send`](Self::send).
     pub fn send_text(&mut self, text: &str) -> Result<(), UsageError> {
-        self.send_frame(Opcode::Text, text.as_bytes())
+        self.send_message(Opcode::Text, text.as_bytes())
     }
 
     /// Sends a binary message, in one frame.
@@ -32,7 +32,7 @@ impl Connection {
     ///
     /// As [`send`](Self::send).
     pub fn send_binary(&mut self, bytes: &[u8]) -> Result<(), UsageError> {
-        self.send_frame(Opcode::Binary, bytes)
+        self.send_message(Opcode::Binary, bytes)
     }
 
     /// Sends a ping with a payload of up to 125 bytes; the peer's pong carries the same.
@@ -48,7 +48,7 @@ impl Connection {
     }
 
     /// Begins the closing handshake (RFC 6455 §7.1.2): sends a Close frame and waits, at most
-    /// [`Limits::close_timeout`], for the peer's. Messages that still arrive are dropped.
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout), for the peer's. Messages that still arrive are dropped.
     ///
     /// # Errors
     ///
@@ -66,17 +66,36 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends a data message in one frame, transformed by the extensions in use.
+    fn send_message(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
+        // What an extension has encoded must be sent; so nothing is encoded in vain.
+        if !self.is_open() {
+            return Err(UsageError::NotOpen);
+        }
+        match self.extensions.encode(payload) {
+            Some(encoded) => self.write_frame(opcode, encoded.reserved_bits, &encoded.payload),
+            None => self.write_frame(opcode, 0, payload),
+        }
+        Ok(())
+    }
+
     pub(super) fn send_frame(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
         // RFC 6455 §5.5.1: no frames "after sending a Close frame".
         if !self.is_open() {
             return Err(UsageError::NotOpen);
         }
+        self.write_frame(opcode, 0, payload);
+        Ok(())
+    }
+
+    fn write_frame(&mut self, opcode: Opcode, reserved_bits: u8, payload: &[u8]) {
         let masking_key = match &mut self.role {
             Role::Server => None,
             Role::Client(keys) => Some(keys.next()),
         };
         let header = Header {
             fin: true,
+            reserved_bits,
             opcode,
             masking_key,
             payload_len: payload.len() as u64,
@@ -87,6 +106,5 @@ impl Connection {
         if let (Some(key), Some(sent)) = (masking_key, self.output.get_mut(start..)) {
             apply_mask(key, 0, sent);
         }
-        Ok(())
     }
 }

@@ -15,6 +15,8 @@ const MASK: u8 = 0x80;
 pub struct Header {
     /// Whether this is the last fragment of its message.
     pub fin: bool,
+    /// The reserved bits, as a mask of the first byte: what an extension has marked.
+    pub reserved_bits: u8,
     /// What the frame is.
     pub opcode: Opcode,
     /// The key that masks the payload; always there from client to server, never the other way.
@@ -30,8 +32,13 @@ pub struct Expected {
     pub masked: bool,
     /// Whether the fragments of a message are under way, so that a continuation must follow (§5.4).
     pub continuation: bool,
+    /// The reserved bits that the first frame of a message may have, as a mask of the first byte:
+    /// those of the extensions in use.
+    pub reserved_bits: u8,
     /// The longest payload a data frame may announce, in bytes.
     pub max_payload: u64,
+    /// The same for a frame with a reserved bit, whose payload an extension has transformed.
+    pub max_encoded_payload: u64,
 }
 
 /// What a parser made of its input.
@@ -59,13 +66,18 @@ impl Header {
         let &[first, ref rest @ ..] = bytes else {
             return Ok(Decoded::NeedMore(2));
         };
-        let opcode = check_first(first, expected.continuation)?;
+        let opcode = check_first(first, expected)?;
+        let reserved_bits = first & RSV;
         let &[second, ref rest @ ..] = rest else {
             return Ok(Decoded::NeedMore(2));
         };
         check_second(second, opcode, expected.masked)?;
         let length = Length::read(second & !MASK, rest);
-        length.check(opcode, expected.max_payload)?;
+        length.check(match (opcode.is_control(), reserved_bits) {
+            (true, _) => MAX_CONTROL_PAYLOAD as u64,
+            (false, 0) => expected.max_payload,
+            (false, _) => expected.max_encoded_payload,
+        })?;
 
         let key_at = length.size;
         let size = 2 + key_at + if expected.masked { 4 } else { 0 };
@@ -78,6 +90,7 @@ impl Header {
             .flatten();
         let header = Self {
             fin: first & FIN != 0,
+            reserved_bits,
             opcode,
             masking_key,
             payload_len: length.value,
@@ -92,7 +105,7 @@ impl Header {
     pub fn encode(&self, output: &mut Vec<u8>) {
         let fin = if self.fin { FIN } else { 0 };
         let mask = if self.masking_key.is_some() { MASK } else { 0 };
-        output.push(fin | self.opcode.bits());
+        output.push(fin | self.reserved_bits | self.opcode.bits());
         match self.payload_len {
             len @ 0..=125 => output.push(mask | len as u8),
             len @ 126..=0xffff => {
@@ -111,23 +124,28 @@ impl Header {
 }
 
 /// The first byte: FIN, three reserved bits, the opcode.
-fn check_first(first: u8, continuation: bool) -> Result<Opcode, ProtocolError> {
+fn check_first(first: u8, expected: Expected) -> Result<Opcode, ProtocolError> {
+    let bits = first & 0x0f;
+    let opcode = Opcode::from_bits(bits);
     // RFC 6455 §5.2: RSV1-3 "MUST be 0 unless an extension is negotiated that defines meanings for
-    // non-zero values."
-    if first & RSV != 0 {
+    // non-zero values." Extensions mark a message in its first frame.
+    let allowed = match opcode {
+        Some(Opcode::Text | Opcode::Binary) => expected.reserved_bits,
+        _ => 0,
+    };
+    if first & RSV & !allowed != 0 {
         return Err(ProtocolError::ReservedBits);
     }
     // §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket
     // Connection_."
-    let bits = first & 0x0f;
-    let opcode = Opcode::from_bits(bits).ok_or(ProtocolError::ReservedOpcode(bits))?;
+    let opcode = opcode.ok_or(ProtocolError::ReservedOpcode(bits))?;
     // §5.5: control frames "MUST NOT be fragmented."
     if opcode.is_control() && first & FIN == 0 {
         return Err(ProtocolError::FragmentedControlFrame);
     }
     // §5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another
     // message", and a continuation continues something.
-    match (opcode, continuation) {
+    match (opcode, expected.continuation) {
         (Opcode::Continuation, false) => Err(ProtocolError::UnexpectedContinuation),
         (Opcode::Text | Opcode::Binary, true) => Err(ProtocolError::ExpectedContinuation),
         _ => Ok(opcode),
@@ -178,14 +196,14 @@ impl Length {
         }
     }
 
-    fn check(&self, opcode: Opcode, max_payload: u64) -> Result<(), ProtocolError> {
+    fn check(&self, max_payload: u64) -> Result<(), ProtocolError> {
         // RFC 6455 §5.2: in the 64-bit form "the most significant bit MUST be 0".
         if self.value >> 63 != 0 {
             return Err(ProtocolError::LengthTopBit);
         }
         // §10.4: limits are the implementation's; checked on the announcement, before any payload; before
         // the next rule too, which only the complete length can break.
-        if !opcode.is_control() && self.value > max_payload {
+        if self.value > max_payload {
             return Err(ProtocolError::MessageTooBig);
         }
         // §5.2: "the minimal number of bytes MUST be used to encode the length".
@@ -204,7 +222,9 @@ mod tests {
     const SERVER: Expected = Expected {
         masked: true,
         continuation: false,
+        reserved_bits: 0,
         max_payload: 1 << 20,
+        max_encoded_payload: 1 << 20,
     };
     const CLIENT: Expected = Expected {
         masked: false,
@@ -214,6 +234,7 @@ mod tests {
     fn text(payload_len: u64, masking_key: Option<[u8; 4]>) -> Header {
         Header {
             fin: true,
+            reserved_bits: 0,
             opcode: Opcode::Text,
             masking_key,
             payload_len,
@@ -294,6 +315,24 @@ mod tests {
         for end in 9..=10 {
             let length = Header::decode(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff][..end], small);
             assert_eq!(length, Err(E::MessageTooBig));
+        }
+        let extended = Expected {
+            reserved_bits: 0x40,
+            ..SERVER
+        };
+        for (first, error) in [
+            (0xa1, Some(E::ReservedBits)),
+            (0xe1, Some(E::ReservedBits)),
+            (0xc9, Some(E::ReservedBits)),
+            (0xc0, Some(E::ReservedBits)),
+            (0xc1, None),
+            (0x42, None),
+        ] {
+            assert_eq!(
+                Header::decode(&[first], extended).err(),
+                error,
+                "{first:#x}"
+            );
         }
         let fragmented = Expected {
             continuation: true,

@@ -14,6 +14,11 @@ pub enum HandshakeError {
     Method,
     /// The request has, or may have, a body.
     Body,
+    /// `Expect` has something else than `100-continue`.
+    ExpectationUnknown,
+    /// The request-target is neither a path nor an `http` or `https` URI, or has bytes that it cannot
+    /// have.
+    TargetInvalid,
     /// `Upgrade` does not list `websocket`, or the request is HTTP/1.0.
     UpgradeMissing,
     /// `Connection` does not list `upgrade`.
@@ -34,8 +39,10 @@ pub enum HandshakeError {
     OriginRepeated,
     /// The origin is not among those allowed.
     OriginForbidden,
-    /// `Sec-WebSocket-Protocol` is not a list of unique tokens.
+    /// `Sec-WebSocket-Protocol` is not a list of unique tokens, or of more than 64.
     SubprotocolsInvalid,
+    /// `Sec-WebSocket-Extensions` breaks its grammar.
+    ExtensionsInvalid,
 }
 
 impl HandshakeError {
@@ -45,6 +52,7 @@ impl HandshakeError {
         match self {
             Self::OriginForbidden => 403,
             Self::Method => 405,
+            Self::ExpectationUnknown => 417,
             Self::UpgradeMissing | Self::ConnectionMissing | Self::VersionUnsupported => 426,
             Self::HttpVersion => 501,
             _ => 400,
@@ -85,6 +93,8 @@ impl fmt::Display for HandshakeError {
             Self::HttpVersion => "WebSocket over this version of HTTP is not supported",
             Self::Method => "a WebSocket is opened with GET",
             Self::Body => "a request for a WebSocket has no body",
+            Self::ExpectationUnknown => "Expect has something else than 100-continue",
+            Self::TargetInvalid => "the request target is not a path, or has bytes it cannot have",
             Self::UpgradeMissing => {
                 "this is a WebSocket endpoint: send HTTP/1.1 with Upgrade: websocket"
             }
@@ -97,7 +107,10 @@ impl fmt::Display for HandshakeError {
             Self::HostInvalid => "Host is missing, repeated or malformed",
             Self::OriginRepeated => "Origin is repeated",
             Self::OriginForbidden => "this Origin is not allowed here",
-            Self::SubprotocolsInvalid => "Sec-WebSocket-Protocol is not a list of unique tokens",
+            Self::ExtensionsInvalid => "Sec-WebSocket-Extensions is malformed",
+            Self::SubprotocolsInvalid => {
+                "Sec-WebSocket-Protocol is not a list of unique tokens, 64 at most"
+            }
         })
     }
 }

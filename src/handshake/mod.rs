@@ -6,6 +6,7 @@ mod client;
 mod error;
 mod origin;
 mod subprotocol;
+mod target;
 
 pub use accept_key::accept_key;
 pub use client::{
@@ -14,41 +15,70 @@ pub use client::{
 pub use error::HandshakeError;
 pub use origin::Origins;
 
-use crate::fields::NotSingle;
+use alloc::string::String;
+
+use crate::extension::{self, DeflateOptions, Extensions, PermessageDeflate};
+use crate::fields::{NotSingle, is_token};
 use crate::{Fields, HttpVersion, Request, ResponseHead};
 use authority::Authority;
 
 /// An opening handshake that succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Accepted {
     /// The response: status 101 and its fields.
     pub response: ResponseHead,
-    /// The subprotocol in use.
-    pub subprotocol: Option<&'static str>,
+    /// The extensions in use.
+    pub extensions: Extensions,
 }
 
-/// Answers an opening handshake. Extensions are declined: none is implemented yet.
-///
-/// `subprotocols` are those the server speaks, the preferred one first; case matters.
+/// What a server accepts in an opening handshake.
+#[derive(Clone, Debug, Default)]
+pub struct Handshake {
+    /// The browser origins that may connect.
+    pub origins: Origins,
+    /// The subprotocols the server speaks, the preferred one first; case matters.
+    pub subprotocols: &'static [&'static str],
+    /// How messages may be compressed; not at all without.
+    pub compression: Option<DeflateOptions>,
+}
+
+/// Answers an opening handshake.
 ///
 /// # Errors
 ///
 /// The first rule that the request breaks; [`HandshakeError::response`] is the refusal to send.
-pub fn accept(
-    request: &Request,
-    origins: &Origins,
-    subprotocols: &[&'static str],
-) -> Result<Accepted, HandshakeError> {
+pub fn accept(request: &Request, handshake: &Handshake) -> Result<Accepted, HandshakeError> {
     check_request(request)?;
+    let host = host(request)?;
     check_upgrade(&request.fields)?;
     check_websocket_version(&request.fields)?;
     let key = websocket_key(&request.fields)?;
-    let host = host(&request.fields)?;
-    origins.check(request, &host)?;
-    let subprotocol = subprotocol::select(&request.fields, subprotocols)?;
+    handshake.origins.check(request, &host)?;
+    let subprotocol = subprotocol::select(&request.fields, handshake.subprotocols)?;
+    let (extensions, agreed) = extensions(&request.fields, handshake.compression.as_ref())?;
     Ok(Accepted {
-        response: response(key, subprotocol),
-        subprotocol,
+        response: response(key, subprotocol, agreed),
+        extensions,
+    })
+}
+
+/// RFC 6455 §9.1: what the client offers, as far as the server takes it up; and what to tell the
+/// client. Only an offer that breaks the grammar fails the handshake; all others can be declined.
+fn extensions(
+    fields: &Fields,
+    compression: Option<&DeflateOptions>,
+) -> Result<(Extensions, Option<String>), HandshakeError> {
+    let offers = extension::parse(fields.values(extension::FIELD_NAME))
+        .map_err(|_| HandshakeError::ExtensionsInvalid)?;
+    let Some(options) = compression else {
+        return Ok((Extensions::default(), None));
+    };
+    Ok(match extension::accept_offers(&offers, options) {
+        Some((agreed, value)) => {
+            let deflate = PermessageDeflate::server(agreed, options);
+            (deflate.into(), Some(value))
+        }
+        None => (Extensions::default(), None),
     })
 }
 
@@ -65,10 +95,22 @@ fn check_request(request: &Request) -> Result<(), HandshakeError> {
     if request.method != "GET" {
         return Err(HandshakeError::Method);
     }
-    // Stricter than RFC 6455, which does not speak of a body: bytes that one party counts as body
-    // and the other as frames are how requests are smuggled.
-    let fields = &request.fields;
-    let empty = fields.values("Content-Length").all(|length| length == b"0");
+    check_body(&request.fields)?;
+    // RFC 9110 §10.1.1: the one expectation that HTTP defines. It is for the host to meet: §7.8 has
+    // it send 100 before 101.
+    let is_met = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
+    if !request.fields.list("Expect").all(is_met) {
+        return Err(HandshakeError::ExpectationUnknown);
+    }
+    Ok(())
+}
+
+/// Stricter than RFC 6455, which does not speak of a body: bytes that one party counts as body and
+/// the other as frames are how requests are smuggled. `Content-Length: 0` is the only way in which a
+/// body may be mentioned.
+fn check_body(fields: &Fields) -> Result<(), HandshakeError> {
+    let length = fields.single("Content-Length");
+    let empty = matches!(length, Ok(b"0") | Err(NotSingle::Missing));
     if !empty || fields.contains("Transfer-Encoding") {
         return Err(HandshakeError::Body);
     }
@@ -77,13 +119,28 @@ fn check_request(request: &Request) -> Result<(), HandshakeError> {
 
 fn check_upgrade(fields: &Fields) -> Result<(), HandshakeError> {
     // RFC 6455 §4.2.1, items 3 and 4.
-    if !fields.list_contains("Upgrade", "websocket") {
+    if !lists(fields, "Upgrade", b"websocket", is_protocol) {
         return Err(HandshakeError::UpgradeMissing);
     }
-    if !fields.list_contains("Connection", "upgrade") {
+    if !lists(fields, "Connection", b"upgrade", is_token) {
         return Err(HandshakeError::ConnectionMissing);
     }
     Ok(())
+}
+
+/// Whether the list has this element, without regard to ASCII case. A list with an element that the
+/// grammar does not allow has none: `x="a, upgrade, b"` is not to be taken for three elements.
+fn lists(fields: &Fields, name: &str, element: &[u8], is_element: fn(&[u8]) -> bool) -> bool {
+    fields.list(name).all(is_element)
+        && fields
+            .list(name)
+            .any(|own| own.eq_ignore_ascii_case(element))
+}
+
+/// RFC 9110 §7.8: `protocol-name ["/" protocol-version]`, both tokens.
+fn is_protocol(element: &[u8]) -> bool {
+    let mut parts = element.splitn(2, |byte| *byte == b'/');
+    parts.all(is_token)
 }
 
 fn check_websocket_version(fields: &Fields) -> Result<(), HandshakeError> {
@@ -105,18 +162,23 @@ fn websocket_key(fields: &Fields) -> Result<&[u8], HandshakeError> {
     }
 }
 
-fn host(fields: &Fields) -> Result<Authority<'_>, HandshakeError> {
+/// The host that the request is for.
+fn host(request: &Request) -> Result<Authority<'_>, HandshakeError> {
     // RFC 9112 §3.2: 400 "to any HTTP/1.1 request message that lacks a Host header field and to any
     // request message that contains more than one Host header field line or a Host header field with
     // an invalid field value."
-    fields
+    let host = request
+        .fields
         .single("Host")
         .ok()
         .and_then(Authority::parse)
-        .ok_or(HandshakeError::HostInvalid)
+        .ok_or(HandshakeError::HostInvalid)?;
+    // RFC 9112 §3.2.2: with an absolute target, "the origin server MUST ignore the received Host
+    // header field (if any) and instead use the host information of the request-target."
+    Ok(target::check(&request.target)?.unwrap_or(host))
 }
 
-fn response(key: &[u8], subprotocol: Option<&str>) -> ResponseHead {
+fn response(key: &[u8], subprotocol: Option<&str>, agreed: Option<String>) -> ResponseHead {
     // RFC 6455 §4.2.2, item 5.
     let mut fields = Fields::new();
     fields.append("Upgrade", "websocket");
@@ -124,6 +186,9 @@ fn response(key: &[u8], subprotocol: Option<&str>) -> ResponseHead {
     fields.append("Sec-WebSocket-Accept", accept_key(key));
     if let Some(subprotocol) = subprotocol {
         fields.append("Sec-WebSocket-Protocol", subprotocol);
+    }
+    if let Some(agreed) = agreed {
+        fields.append(extension::FIELD_NAME, agreed);
     }
     ResponseHead {
         status: 101,

@@ -2,15 +2,22 @@
 #![allow(dead_code, reason = "each test that includes this module uses a part")]
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Field lines.
 pub type Fields = Vec<(String, Vec<u8>)>;
 
+/// Has a `request` or is `raw`.
 #[derive(Deserialize)]
 pub struct HandshakeVector {
     pub name: String,
     pub rfc: String,
+    #[serde(default)]
     pub request: Vec<String>,
+    #[serde(default)]
+    pub raw: Vec<Value>,
+    #[serde(default)]
+    pub interim: Vec<u16>,
     pub status: u16,
     pub has: Vec<String>,
     pub lacks: Vec<String>,
@@ -32,8 +39,15 @@ pub enum Then {
     Closed,
 }
 
+/// All handshakes, for the socket.
 pub fn handshakes() -> Vec<HandshakeVector> {
     serde_json::from_str(include_str!("handshakes.json")).expect("handshakes.json is well-formed")
+}
+
+/// The handshakes whose heads HTTP passes on, for what is behind HTTP.
+pub fn parsed_handshakes() -> impl Iterator<Item = HandshakeVector> {
+    let vectors = handshakes().into_iter();
+    vectors.filter(|vector| vector.raw.is_empty())
 }
 
 pub fn frames() -> Vec<FrameVector> {
@@ -43,28 +57,25 @@ pub fn frames() -> Vec<FrameVector> {
 impl HandshakeVector {
     /// The request head as it is on the wire.
     pub fn bytes(&self) -> Vec<u8> {
-        let head = self.request.join("\r\n") + "\r\n\r\n";
-        head.chars()
-            .map(|char| u8::try_from(char).expect("a character is one byte"))
-            .collect()
+        if self.raw.is_empty() {
+            return latin_1(&(self.request.join("\r\n") + "\r\n\r\n"));
+        }
+        self.raw.iter().flat_map(raw_part).collect()
     }
 
-    /// The head, parsed: method, target, minor version of HTTP, fields.
+    /// The head, parsed, which is easy, as it is well-formed: method, target, minor version of HTTP,
+    /// fields.
     pub fn parse(&self) -> (String, String, u8, Fields) {
-        let bytes = self.bytes();
-        let mut headers = [httparse::EMPTY_HEADER; 32];
-        let mut parsed = httparse::Request::new(&mut headers);
-        let status = parsed.parse(&bytes).expect("a well-formed head");
-        assert_eq!(status, httparse::Status::Complete(bytes.len()));
-        let fields = parsed.headers.iter();
-        (
-            parsed.method.expect("a method").into(),
-            parsed.path.expect("a target").into(),
-            parsed.version.expect("a version"),
-            fields
-                .map(|field| (field.name.into(), field.value.into()))
-                .collect(),
-        )
+        let (request_line, fields) = self.request.split_first().expect("a request line");
+        let mut parts = request_line.split(' ');
+        let mut part = || parts.next().expect("a request line").to_owned();
+        let (method, target, version) = (part(), part(), part());
+        let field = |line: &String| {
+            let (name, value) = line.split_once(':').expect("a field line");
+            (name.to_owned(), latin_1(value.trim_matches([' ', '\t'])))
+        };
+        let minor = u8::from(version == "HTTP/1.1");
+        (method, target, minor, fields.iter().map(field).collect())
     }
 
     /// Asserts that this is the answer the vector expects.
@@ -85,6 +96,22 @@ impl HandshakeVector {
             assert!(!found, "{name} (RFC {rfc}): {field:?} in {fields:?}");
         }
     }
+}
+
+/// A text, or a text and how many times it stands there.
+fn raw_part(part: &Value) -> Vec<u8> {
+    let count = part
+        .get(1)
+        .map_or(1, |count| count.as_u64().expect("a count"));
+    let text = part.get(0).unwrap_or(part).as_str().expect("a text");
+    latin_1(text).repeat(usize::try_from(count).expect("a count in memory"))
+}
+
+/// ISO 8859-1: a character is one byte.
+fn latin_1(text: &str) -> Vec<u8> {
+    text.chars()
+        .map(|char| u8::try_from(char).expect("a character is one byte"))
+        .collect()
 }
 
 impl FrameVector {

@@ -2,7 +2,7 @@
 //!
 //! - `/`: for a WebSocket the classic example of Go's x/net/websocket, `Received:  ` and the message;
 //!   for a browser a page to connect, type and send.
-//! - `/echo`: every message comes back unchanged.
+//! - `/echo`: every message comes back unchanged, compressed where the client wants it.
 //! - `/hijack`: the `http.Hijacker` example of Go's documentation; no HTTP answer, raw TCP.
 #![cfg_attr(target_family = "wasm", no_std)]
 
@@ -13,6 +13,7 @@ mod hijack;
 use alloc::format;
 
 use hijack::SayHi;
+use wasocket::extension::DeflateOptions;
 use wasocket::{Answer, Connection, Message, Request, Response, Upgrade, UsageError};
 
 const PAGE: &str = include_str!("page.html");
@@ -25,6 +26,7 @@ fn handle(request: &Request) -> Answer {
         "/" => page(request).into(),
         "/echo" => Upgrade::new()
             .subprotocols(&["chat", "superchat"])
+            .compression(DeflateOptions::default())
             .accept(request, echo),
         "/hijack" => hijack(request),
         _ => Response::text(404, "nothing here; try /\n").into(),
