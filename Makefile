@@ -39,7 +39,7 @@ conformance: target ## run the Autobahn test suite against /echo (CASES=fast)
 	tests/conformance.sh $(or $(CASES),fast)
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := frames handshake
+FUZZ_TARGETS := deflate frames handshake
 
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)

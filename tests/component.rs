@@ -82,7 +82,7 @@ fn run<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     how: &str,
 ) {
-    let connection = open_echo(guest);
+    let connection = open_echo(guest, vector.deflate);
     let mut output = vec![];
     let mut next = Next::Open;
     let mut opened = false;
@@ -109,9 +109,16 @@ fn run<'a>(
     vector.check(&output, then, how);
 }
 
-fn open_echo(guest: &mut Guest) -> ResourceAny {
-    let handshake = &vectors::handshakes()[0];
-    match guest.handle(&request(handshake)).expect("no fault") {
+fn open_echo(guest: &mut Guest, deflate: bool) -> ResourceAny {
+    let mut request = request(&vectors::handshakes()[0]);
+    if deflate {
+        let offer = (
+            "Sec-WebSocket-Extensions".into(),
+            b"permessage-deflate".into(),
+        );
+        request.fields.push(offer);
+    }
+    match guest.handle(&request).expect("no fault") {
         Verdict::Takeover(takeover) => takeover.connection,
         Verdict::Respond(response) => panic!("{response:?}"),
     }

@@ -6,6 +6,7 @@ mod vectors;
 use std::time::Duration;
 
 use vectors::{FrameVector, Then};
+use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{
     CloseCode, Closed, Connection, Disposition, Event, Instant, Limits, ProtocolError, UsageError,
 };
@@ -49,6 +50,15 @@ fn splits(len: usize) -> impl Iterator<Item = usize> {
 
 fn run<'a>(vector: &FrameVector, pieces: impl IntoIterator<Item = &'a [u8]>, how: &str) {
     let mut connection = Connection::server(Limits::default());
+    if vector.deflate {
+        let agreed = Agreed {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            ..Agreed::default()
+        };
+        let deflate = PermessageDeflate::server(agreed, &DeflateOptions::default());
+        connection = connection.with_extensions(deflate.into());
+    }
     let mut output = vec![];
     for piece in pieces {
         connection.receive_bytes(START, piece);

@@ -27,6 +27,9 @@ pub struct HandshakeVector {
 pub struct FrameVector {
     pub name: String,
     pub rfc: String,
+    /// Whether permessage-deflate is in use.
+    #[serde(default)]
+    pub deflate: bool,
     pub send: String,
     pub receive: Vec<String>,
     pub then: Then,
