@@ -130,6 +130,17 @@ fn a_slow_reader_gets_everything() {
 }
 
 #[test]
+fn a_slow_reader_gets_all_of_a_response_that_closes() {
+    let server = Server::of(&build_guest("faults", "bare"), &[]);
+    let mut client = server.connect();
+    client.send(b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_echoes(&mut server.websocket("/"), "meanwhile");
+    let head = client.read_head();
+    assert_eq!(client.read_body(&head).len(), 8 << 20);
+    assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
 fn the_smallest_app_is_served() {
     let server = Server::of(&build_guest("hello", ""), &[]);
     assert_echoes(&mut server.websocket("/anything"), "hello");

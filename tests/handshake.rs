@@ -4,6 +4,7 @@
 mod vectors;
 
 use vectors::HandshakeVector;
+use wasocket::extension::DeflateOptions;
 use wasocket::{Answer, Connection, HttpVersion, Message, Request, ResponseHead, Upgrade};
 
 #[test]
@@ -27,6 +28,7 @@ fn every_refusal_says_why() {
 fn upgrade(request: &Request) -> Answer {
     Upgrade::new()
         .subprotocols(&["chat", "superchat"])
+        .compression(DeflateOptions::default())
         .accept(request, |ws: &mut Connection, message: Message| {
             ws.send(message)
         })

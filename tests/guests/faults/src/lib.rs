@@ -16,6 +16,9 @@ wasocket::export!(handle);
 
 fn handle(request: &Request) -> Answer {
     match request.path() {
+        "/big" => Response::text(200, alloc::vec![b'x'; 8 << 20])
+            .with_field("Connection", "close")
+            .into(),
         "/bad-field" => Response::text(200, "x")
             .with_field("X", "a\r\nInjected: b")
             .into(),
