@@ -25,16 +25,17 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 test: setup lint ## run every check and test; installs what they need
 	$(CARGO) test --workspace
 	tests/conformance.sh --if-available fast
+	AB_COUNT=20 tests/conformance.sh --if-available deflate
 	$(MAKE) fuzz
 
 # One at a time: apps with and without `std` cannot share a build of the crate `wasocket`.
 .PHONY: component
 component: target ## build the components: target/wasm32-wasip2/release/*.wasm
-	$(CARGO) build --release --target $(WASM_TARGET) -p echo
+	$(CARGO) build --release --target $(WASM_TARGET) -p client -p echo
 	$(CARGO) build --release --target $(WASM_TARGET) -p hello
 
 .PHONY: conformance
-conformance: target ## run the Autobahn test suite against /echo (CASES=fast)
+conformance: target ## run the Autobahn test suite (CASES=fast, or all)
 	$(BUILD_RUNNER)
 	tests/conformance.sh $(or $(CASES),fast)
 
@@ -54,7 +55,7 @@ fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
 lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) -p echo -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) -p client -p echo -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p hello -p faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null

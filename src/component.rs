@@ -1,18 +1,21 @@
-//! The WIT adapter: translates between the exports of world `handler` and [`Session`]. The sole home
-//! of wit-bindgen; no decisions here.
+//! The WIT adapter: translates between the exports of the worlds and [`Session`] and
+//! [`ClientSession`]. The sole home of wit-bindgen; no decisions here.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
 
+use crate::extension::DeflateOptions;
 use crate::{
-    Answer, Disposition, HttpVersion, Instant, Request, Response, ResponseHead, Session,
-    ShutdownReason,
+    Answer, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
+    HttpVersion, Instant, Limits, Message, Request, Response, ResponseHead, Session,
+    ShutdownReason, UsageError,
 };
-use bindings::exports::wasocket::websocket::websocket_handler as wit;
-use bindings::wasocket::websocket::types as wit_types;
+use bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
+use bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
+use bindings::handler::wasocket::websocket::types as wit_types;
 
 #[allow(
     unsafe_code,
@@ -22,13 +25,28 @@ use bindings::wasocket::websocket::types as wit_types;
 )]
 #[doc(hidden)]
 pub mod bindings {
-    wit_bindgen::generate!({
-        world: "handler",
-        path: "wit",
-        pub_export_macro: true,
-        export_macro_name: "export_handler",
-        default_bindings_module: "::wasocket::component::bindings",
-    });
+    pub mod handler {
+        wit_bindgen::generate!({
+            world: "handler",
+            path: "wit",
+            pub_export_macro: true,
+            export_macro_name: "export_handler",
+            default_bindings_module: "::wasocket::component::bindings::handler",
+        });
+    }
+
+    pub mod client {
+        wit_bindgen::generate!({
+            world: "client",
+            path: "wit",
+            pub_export_macro: true,
+            export_macro_name: "export_client",
+            default_bindings_module: "::wasocket::component::bindings::client",
+            with: {
+                "wasocket:websocket/types@0.1.0": super::handler::wasocket::websocket::types,
+            },
+        });
+    }
 }
 
 /// An app: what `export!` makes of a function.
@@ -47,7 +65,7 @@ pub struct Connection(RefCell<Box<dyn Session>>);
 impl<A: App> wit::Guest for Adapter<A> {
     type Connection = Connection;
 
-    fn handle(request: wit::Request) -> wit::Verdict {
+    fn handle(request: wit_types::Request) -> wit::Verdict {
         match A::handle(&request.into()) {
             Answer::Respond(response) => wit::Verdict::Respond(response.into()),
             Answer::Takeover(takeover) => wit::Verdict::Takeover(wit::Takeover {
@@ -60,28 +78,28 @@ impl<A: App> wit::Guest for Adapter<A> {
 }
 
 impl wit::GuestConnection for Connection {
-    fn open(&self, now: u64, residual: Vec<u8>) -> wit::Effects {
+    fn open(&self, now: u64, residual: Vec<u8>) -> wit_types::Effects {
         let now = Instant::from_nanos(now);
         self.0.borrow_mut().open(now, residual).into()
     }
 
-    fn receive(&self, now: u64, bytes: Vec<u8>) -> wit::Effects {
+    fn receive(&self, now: u64, bytes: Vec<u8>) -> wit_types::Effects {
         let now = Instant::from_nanos(now);
         self.0.borrow_mut().receive(now, bytes).into()
     }
 
-    fn receive_eof(&self, now: u64) -> wit::Effects {
+    fn receive_eof(&self, now: u64) -> wit_types::Effects {
         self.0
             .borrow_mut()
             .receive_eof(Instant::from_nanos(now))
             .into()
     }
 
-    fn wake(&self, now: u64) -> wit::Effects {
+    fn wake(&self, now: u64) -> wit_types::Effects {
         self.0.borrow_mut().wake(Instant::from_nanos(now)).into()
     }
 
-    fn shutdown(&self, now: u64, reason: wit::ShutdownReason) -> wit::Effects {
+    fn shutdown(&self, now: u64, reason: wit::ShutdownReason) -> wit_types::Effects {
         let reason = match reason {
             wit::ShutdownReason::GoingAway => ShutdownReason::GoingAway,
             wit::ShutdownReason::ServiceRestart => ShutdownReason::ServiceRestart,
@@ -91,8 +109,8 @@ impl wit::GuestConnection for Connection {
     }
 }
 
-impl From<wit::Request> for Request {
-    fn from(request: wit::Request) -> Self {
+impl From<wit_types::Request> for Request {
+    fn from(request: wit_types::Request) -> Self {
         Self {
             method: request.method,
             target: request.target,
@@ -110,7 +128,7 @@ impl From<wit::Request> for Request {
     }
 }
 
-impl From<ResponseHead> for wit::ResponseHead {
+impl From<ResponseHead> for wit_types::ResponseHead {
     fn from(head: ResponseHead) -> Self {
         let fields: Vec<(String, Vec<u8>)> = head.fields.into();
         Self {
@@ -120,7 +138,7 @@ impl From<ResponseHead> for wit::ResponseHead {
     }
 }
 
-impl From<Response> for wit::Response {
+impl From<Response> for wit_types::Response {
     fn from(response: Response) -> Self {
         Self {
             head: response.head.into(),
@@ -129,16 +147,166 @@ impl From<Response> for wit::Response {
     }
 }
 
-impl From<crate::Effects> for wit::Effects {
+impl From<crate::Effects> for wit_types::Effects {
     fn from(effects: crate::Effects) -> Self {
         Self {
             output: effects.output,
             wake_at: effects.wake_at.map(Instant::as_nanos),
             next: match effects.next {
-                Disposition::Open => wit::Next::Open,
-                Disposition::Close => wit::Next::Close,
-                Disposition::Abort => wit::Next::Abort,
+                Disposition::Open => wit_types::Next::Open,
+                Disposition::Close => wit_types::Next::Close,
+                Disposition::Abort => wit_types::Next::Abort,
             },
+        }
+    }
+}
+
+/// Exports the client's side as `websocket-client`.
+#[derive(Debug)]
+pub struct ClientAdapter;
+
+/// The `client-connection` resource.
+pub struct ClientConnection(RefCell<ClientSession>);
+
+impl wit_client::Guest for ClientAdapter {
+    type ClientConnection = ClientConnection;
+
+    fn connect(
+        now: u64,
+        request: wit_client::ClientRequest,
+        entropy: Vec<u8>,
+    ) -> Result<wit_client::Connecting, String> {
+        let entropy = <&[u8; 48]>::try_from(&entropy[..])
+            .map_err(|_| "the entropy is not 48 bytes".to_string())?;
+        let limits = Limits {
+            max_message_size: usize::try_from(request.max_message_size).unwrap_or(usize::MAX),
+            max_frame_size: usize::try_from(request.max_message_size).unwrap_or(usize::MAX),
+            ..Limits::default()
+        };
+        let now = Instant::from_nanos(now);
+        let (session, effects) = ClientSession::connect(now, request.into(), limits, entropy)
+            .map_err(|error| error.to_string())?;
+        Ok(wit_client::Connecting {
+            connection: wit_client::ClientConnection::new(ClientConnection(RefCell::new(session))),
+            effects: effects.into(),
+        })
+    }
+}
+
+impl wit_client::GuestClientConnection for ClientConnection {
+    fn receive(&self, now: u64, bytes: Vec<u8>) -> wit_client::Progress {
+        let mut session = self.0.borrow_mut();
+        session.receive(Instant::from_nanos(now), bytes);
+        progress(&mut session)
+    }
+
+    fn receive_eof(&self, now: u64) -> wit_client::Progress {
+        let mut session = self.0.borrow_mut();
+        session.receive_eof(Instant::from_nanos(now));
+        progress(&mut session)
+    }
+
+    fn wake(&self, now: u64) -> wit_client::Progress {
+        let mut session = self.0.borrow_mut();
+        session.wake(Instant::from_nanos(now));
+        progress(&mut session)
+    }
+
+    fn send(&self, now: u64, message: wit_client::Message) -> Result<wit_types::Effects, String> {
+        self.act(now, |connection| match message {
+            wit_client::Message::Text(text) => connection.send_text(&text),
+            wit_client::Message::Binary(bytes) => connection.send_binary(&bytes),
+        })
+    }
+
+    fn ping(&self, now: u64, payload: Vec<u8>) -> Result<wit_types::Effects, String> {
+        self.act(now, |connection| connection.ping(&payload))
+    }
+
+    fn close(&self, now: u64, code: u16, reason: String) -> Result<wit_types::Effects, String> {
+        self.act(now, |connection| {
+            connection.close(CloseCode::new(code)?, &reason)
+        })
+    }
+}
+
+impl ClientConnection {
+    fn act(
+        &self,
+        now: u64,
+        act: impl FnOnce(&mut crate::Connection) -> Result<(), UsageError>,
+    ) -> Result<wit_types::Effects, String> {
+        let mut session = self.0.borrow_mut();
+        session
+            .connection(Instant::from_nanos(now))
+            .ok_or(UsageError::NotOpen)
+            .and_then(act)
+            .map_err(|error| error.to_string())?;
+        Ok(session.effects().into())
+    }
+}
+
+fn progress(session: &mut ClientSession) -> wit_client::Progress {
+    wit_client::Progress {
+        events: session.take_events().into_iter().map(Into::into).collect(),
+        effects: session.effects().into(),
+    }
+}
+
+impl From<wit_client::ClientRequest> for ClientRequest {
+    fn from(request: wit_client::ClientRequest) -> Self {
+        Self {
+            host: request.host,
+            target: request.target,
+            subprotocols: request.subprotocols,
+            compression: request.compress.then(DeflateOptions::default),
+            fields: request.fields.into(),
+        }
+    }
+}
+
+impl From<ClientEvent> for wit_client::Event {
+    fn from(event: ClientEvent) -> Self {
+        match event {
+            ClientEvent::Opened {
+                subprotocol,
+                compress,
+            } => Self::Opened(wit_client::Opened {
+                subprotocol,
+                compress,
+            }),
+            ClientEvent::Refused(refused) => Self::Refused(wit_client::Refused {
+                reason: refused.reason,
+                response: refused.response.map(Into::into),
+            }),
+            ClientEvent::Connection(Event::Message(Message::Text(text))) => {
+                Self::Message(wit_client::Message::Text(text.into()))
+            }
+            ClientEvent::Connection(Event::Message(Message::Binary(bytes))) => {
+                Self::Message(wit_client::Message::Binary(bytes.into()))
+            }
+            ClientEvent::Connection(Event::Ping(payload)) => Self::Ping(payload.into()),
+            ClientEvent::Connection(Event::Pong(payload)) => Self::Pong(payload.into()),
+            ClientEvent::Connection(Event::Closed(closed)) => Self::Closed(closed.into()),
+        }
+    }
+}
+
+impl From<Closed> for wit_client::Closed {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Handshake(reason) => {
+                Self::Handshake(reason.map(|reason| wit_client::CloseReason {
+                    code: reason.code.as_u16(),
+                    reason: reason.reason,
+                }))
+            }
+            Closed::Failed(error) => Self::Failed(wit_client::CloseReason {
+                code: error.close_code().as_u16(),
+                reason: error.to_string(),
+            }),
+            Closed::EndOfStream => Self::EndOfStream,
+            Closed::TimedOut => Self::TimedOut,
         }
     }
 }

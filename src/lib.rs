@@ -38,10 +38,13 @@
 //! # Ok::<(), wasocket::UsageError>(())
 //! ```
 //!
+//! A client's side is [`ClientSession`], from the request to the end.
+//!
 //! # Scope
 //!
-//! The server role of RFC 6455. Not yet: extensions (permessage-deflate), the client role,
-//! WebSockets over HTTP/2.
+//! RFC 6455 in both roles, and its extension permessage-deflate (RFC 7692, [`extension`]). Not yet:
+//! WebSockets over HTTP/2 (RFC 8441). Not at all: sockets, TLS, HTTP parsing on the server's side,
+//! clocks and randomness, all of which are the host's.
 //!
 //! # Features
 //!
@@ -56,6 +59,7 @@ extern crate std;
 
 #[cfg(all(target_family = "wasm", feature = "bare"))]
 mod bare;
+mod client;
 mod close;
 #[cfg(target_family = "wasm")]
 pub mod component;
@@ -73,6 +77,7 @@ mod session;
 mod time;
 mod upgrade;
 
+pub use client::{ClientEvent, ClientSession, Refused};
 pub use close::{CloseCode, CloseReason};
 pub use connection::{Closed, Connection, Disposition, Event};
 pub use error::{ProtocolError, UsageError};
@@ -80,8 +85,8 @@ pub use fields::{Fields, NotSingle};
 pub use frame::MaskingKeys;
 pub use handler::{Handler, RawHandler, RawSocket};
 pub use handshake::{
-    ClientError, ClientHandshake, ClientRequest, ClientRequestError, HandshakeError, Origins,
-    accept_key, read_response_head,
+    ClientError, ClientHandshake, ClientRequest, ClientRequestError, HandshakeError, Negotiated,
+    Origins, accept_key, read_response_head,
 };
 pub use http::{HttpVersion, Request, Response, ResponseHead};
 pub use limits::Limits;
@@ -108,8 +113,23 @@ macro_rules! export {
             }
 
             type Adapter = $crate::component::Adapter<App>;
-            $crate::component::bindings::export_handler!(
-                Adapter with_types_in $crate::component::bindings
+            $crate::component::bindings::handler::export_handler!(
+                Adapter with_types_in $crate::component::bindings::handler
+            );
+        };
+    };
+}
+
+/// Exports the client's side of the protocol as the component's `websocket-client`. Once in a crate;
+/// without effect where the target is not WebAssembly.
+#[macro_export]
+macro_rules! export_client {
+    () => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::component::ClientAdapter;
+            $crate::component::bindings::client::export_client!(
+                ClientAdapter with_types_in $crate::component::bindings::client
             );
         };
     };

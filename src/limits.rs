@@ -18,6 +18,9 @@ pub struct Limits {
     /// bytes. More fail the connection with close code 1008; empty fragments, which add nothing to the
     /// message and something to the work, are why there is such a limit.
     pub max_fragments: usize,
+    /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (A server's
+    /// time for a client's request is its host's to limit.)
+    pub handshake_timeout: Duration,
     /// How long a peer may take to answer our Close frame. Default 5 seconds. Then the connection is
     /// aborted.
     pub close_timeout: Duration,
@@ -29,6 +32,7 @@ impl Default for Limits {
             max_message_size: 1 << 20,
             max_frame_size: 1 << 20,
             max_fragments: 16_384,
+            handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
         }
     }

@@ -149,6 +149,8 @@ fn the_component_imports_and_exports_what_its_world_lists() {
     sources.push_str("world.wit", include_str!("../wit/world.wit"));
     let handler = include_str!("../wit/websocket-handler.wit");
     sources.push_str("websocket-handler.wit", handler);
+    let client = include_str!("../wit/websocket-client.wit");
+    sources.push_str("websocket-client.wit", client);
     let package = sources.parse().map_err(|(_, error)| error);
     let mut resolve = wit_parser::Resolve::default();
     let package = resolve

@@ -4,6 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate, WindowBits};
 use wasocket::{CloseCode, Closed, Connection, Event, Fields, Instant, Limits, MaskingKeys};
 
 const NOW: Instant = Instant::from_nanos(1);
@@ -56,9 +57,32 @@ fn receive(connection: &mut Connection, bytes: &[u8], cuts: &[Index]) -> Vec<Eve
     events
 }
 
-fn peers(seed: [u8; 32]) -> (Connection, Connection) {
+fn peers(seed: [u8; 32], agreed: Option<Agreed>) -> (Connection, Connection) {
     let client = Connection::client(Limits::default(), MaskingKeys::from_seed(seed));
-    (client, Connection::server(Limits::default()))
+    let server = Connection::server(Limits::default());
+    let Some(agreed) = agreed else {
+        return (client, server);
+    };
+    let options = DeflateOptions {
+        threshold: 0,
+        ..DeflateOptions::default()
+    };
+    (
+        client.with_extensions(PermessageDeflate::client(agreed, &options).into()),
+        server.with_extensions(PermessageDeflate::server(agreed, &options).into()),
+    )
+}
+
+/// What both sides may have agreed on: no compression, or any window with and without takeover.
+fn agreed() -> impl Strategy<Value = Option<Agreed>> {
+    let bits = || (8..=15u8).prop_map(|bits| WindowBits::new(bits).expect("8 to 15"));
+    let some = (any::<bool>(), any::<bool>(), bits(), bits()).prop_map(|agreed| Agreed {
+        server_no_context_takeover: agreed.0,
+        client_no_context_takeover: agreed.1,
+        server_max_window_bits: agreed.2,
+        client_max_window_bits: agreed.3,
+    });
+    prop::option::of(some)
 }
 
 proptest! {
@@ -69,11 +93,12 @@ proptest! {
     #[test]
     fn both_roles_understand_each_other(
         seed: [u8; 32],
+        agreed in agreed(),
         actions in vec(action(), 0..12),
         cuts in vec(any::<Index>(), 0..20),
         reason in "[a-z]{0,123}",
     ) {
-        let (mut client, mut server) = peers(seed);
+        let (mut client, mut server) = peers(seed, agreed);
         let expected: Vec<Event> = actions.iter().map(event).collect();
 
         actions.iter().for_each(|action| act(&mut client, action));
@@ -128,7 +153,7 @@ proptest! {
     /// Masking keys differ from frame to frame and from connection to connection.
     #[test]
     fn masking_keys_are_fresh(seed: [u8; 32]) {
-        let (mut client, _) = peers(seed);
+        let (mut client, _) = peers(seed, None);
         let mut keys = std::collections::HashSet::new();
         for _ in 0..64 {
             client.send_text("").expect("open");
@@ -154,7 +179,7 @@ proptest! {
 
 #[test]
 fn a_client_waits_for_the_server_to_close_the_socket() {
-    let (mut client, mut server) = peers([7; 32]);
+    let (mut client, mut server) = peers([7; 32], None);
     server.receive_bytes(NOW, &[][..]);
     server.close(CloseCode::NORMAL, "").expect("open");
     client.receive_bytes(NOW, &server.take_output()[..]);

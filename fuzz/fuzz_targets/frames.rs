@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     max_message_size: 4096,
     max_frame_size: 2048,
     max_fragments: 16,
+    handshake_timeout: core::time::Duration::from_secs(10),
     close_timeout: core::time::Duration::from_secs(5),
 };
 

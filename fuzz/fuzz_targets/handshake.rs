@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use wasocket::extension::DeflateOptions;
 use wasocket::{
     Answer, ClientHandshake, ClientRequest, Connection, HttpVersion, Message, Origins, Request,
     Upgrade, read_response_head,
@@ -38,6 +39,7 @@ fn server(bytes: &[u8]) {
     let _ = (request.path(), request.wants_websocket());
     let answer = Upgrade::new()
         .subprotocols(&["chat", "superchat"])
+        .compression(DeflateOptions::default())
         .origins(Origins::SameOr(&["https://b.test"]))
         .accept(&request, |ws: &mut Connection, message: Message| ws.send(message));
     match answer {
@@ -59,14 +61,15 @@ fn client(bytes: &[u8]) {
         host: "a.test".into(),
         target: "/".into(),
         subprotocols: vec!["chat".into()],
+        compression: (bytes.len() % 2 == 0).then(DeflateOptions::default),
         ..ClientRequest::default()
     };
     let handshake = ClientHandshake::new(request, *b"the sample nonce").expect("valid");
     if let Ok(Some((head, size))) = read_response_head(bytes) {
         assert!(size <= bytes.len());
-        if let Ok(subprotocol) = handshake.check(&head) {
+        if let Ok(done) = handshake.check(&head) {
             assert_eq!(head.status, 101);
-            assert!(subprotocol.is_none_or(|name| name == "chat"));
+            assert!(done.subprotocol.is_none_or(|name| name == "chat"));
         }
     }
 }

@@ -13,10 +13,10 @@ mod generated {
 
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
-    Effects, Next, ShutdownReason, Takeover, Verdict,
+    ShutdownReason, Takeover, Verdict,
 };
 pub use generated::wasocket::websocket::types::{
-    Field, HttpVersion, Instant, Request, Response, ResponseHead,
+    Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,
 };
 
 /// The interface that a component must export.

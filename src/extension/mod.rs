@@ -43,6 +43,12 @@ impl From<PermessageDeflate> for Extensions {
 }
 
 impl Extensions {
+    /// Whether messages may be compressed.
+    #[must_use]
+    pub fn compress(&self) -> bool {
+        self.deflate.is_some()
+    }
+
     /// The reserved bits that the first frame of a data message may carry. In all other frames, and
     /// all other bits, RFC 6455 §5.2 applies: they "MUST be 0".
     #[must_use]

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::accept_key;
+use crate::extension::{self, DeflateOptions, Extensions, PermessageDeflate, ResponseError};
 use crate::fields::is_token;
 use crate::{Fields, ResponseHead};
 
@@ -38,8 +39,19 @@ pub struct ClientRequest {
     pub target: String,
     /// The subprotocols the client speaks, the preferred one first. Each a token, none twice.
     pub subprotocols: Vec<String>,
+    /// How messages may be compressed; not offered without.
+    pub compression: Option<DeflateOptions>,
     /// Further fields, such as `Origin`, `Authorization` or `Cookie`.
     pub fields: Fields,
+}
+
+/// What a successful handshake has settled.
+#[derive(Debug)]
+pub struct Negotiated {
+    /// The subprotocol in use.
+    pub subprotocol: Option<String>,
+    /// The extensions in use.
+    pub extensions: Extensions,
 }
 
 /// An opening handshake under way, on the client's side: sends a request, checks the response.
@@ -83,6 +95,9 @@ impl ClientHandshake {
             let subprotocols = self.request.subprotocols.join(", ");
             field("Sec-WebSocket-Protocol", subprotocols.as_bytes());
         }
+        if let Some(options) = &self.request.compression {
+            field(extension::FIELD_NAME, extension::offer(options).as_bytes());
+        }
         for (name, value) in self.request.fields.iter() {
             field(name, value);
         }
@@ -90,12 +105,12 @@ impl ClientHandshake {
         head
     }
 
-    /// Checks the response (RFC 6455 §4.1, the client's requirements on it): the subprotocol in use.
+    /// Checks the response (RFC 6455 §4.1, the client's requirements on it).
     ///
     /// # Errors
     ///
     /// The first rule that the response breaks. The client must fail the connection.
-    pub fn check(&self, response: &ResponseHead) -> Result<Option<String>, ClientError> {
+    pub fn check(&self, response: &ResponseHead) -> Result<Negotiated, ClientError> {
         let fields = &response.fields;
         if response.status != 101 {
             return Err(ClientError::Refused(response.status));
@@ -110,11 +125,27 @@ impl ClientHandshake {
         if accept != Ok(accept_key(self.key.as_bytes()).as_bytes()) {
             return Err(ClientError::AcceptMismatch);
         }
-        // Item 5: an extension "that was not present in the client's handshake" fails the connection.
-        if fields.list("Sec-WebSocket-Extensions").next().is_some() {
-            return Err(ClientError::ExtensionUnoffered);
-        }
-        self.subprotocol(fields)
+        Ok(Negotiated {
+            extensions: self.extensions(fields)?,
+            subprotocol: self.subprotocol(fields)?,
+        })
+    }
+
+    /// Item 5: an extension "that was not present in the client's handshake" fails the connection; and
+    /// so do parameters that the offer does not allow (RFC 7692 §7.1).
+    fn extensions(&self, fields: &Fields) -> Result<Extensions, ClientError> {
+        let agreed = extension::parse(fields.values(extension::FIELD_NAME))
+            .map_err(|_| ClientError::ExtensionsMalformed)?;
+        let Some(options) = &self.request.compression else {
+            return match agreed.is_empty() {
+                true => Ok(Extensions::default()),
+                false => Err(ClientError::Extension(ResponseError::NotOffered)),
+            };
+        };
+        let agreed = extension::check_response(&agreed, options).map_err(ClientError::Extension)?;
+        Ok(agreed.map_or_else(Extensions::default, |agreed| {
+            PermessageDeflate::client(agreed, options).into()
+        }))
     }
 
     /// Item 6: the subprotocol is one that was offered; §11.3.4: the field "MUST NOT appear more than
@@ -240,8 +271,10 @@ pub enum ClientError {
     ConnectionMissing,
     /// `Sec-WebSocket-Accept` is missing, repeated, or not the answer to the key.
     AcceptMismatch,
-    /// An extension that was not offered.
-    ExtensionUnoffered,
+    /// `Sec-WebSocket-Extensions` breaks its grammar.
+    ExtensionsMalformed,
+    /// An extension that was not offered, or not on these terms.
+    Extension(ResponseError),
     /// A subprotocol that was not offered, or more than one.
     SubprotocolUnoffered,
 }
@@ -255,7 +288,8 @@ impl fmt::Display for ClientError {
             Self::UpgradeMissing => "the response does not upgrade to websocket",
             Self::ConnectionMissing => "the response lacks Connection: Upgrade",
             Self::AcceptMismatch => "Sec-WebSocket-Accept does not answer the key",
-            Self::ExtensionUnoffered => "the server uses an extension that was not offered",
+            Self::ExtensionsMalformed => "Sec-WebSocket-Extensions is malformed",
+            Self::Extension(error) => return error.fmt(f),
             Self::SubprotocolUnoffered => "the server uses a subprotocol that was not offered",
         })
     }
@@ -274,6 +308,7 @@ mod tests {
             host: "server.example.com".into(),
             target: "/chat".into(),
             subprotocols: ["chat", "superchat"].map(Into::into).into(),
+            compression: None,
             fields: Fields::new(),
         }
     }
@@ -299,7 +334,7 @@ mod tests {
         let response = response.replace(change, to);
         let (head, size) = read_response_head(response.as_bytes())?.expect("complete");
         assert_eq!(size, response.len());
-        handshake().check(&head)
+        handshake().check(&head).map(|done| done.subprotocol)
     }
 
     #[test]
@@ -344,7 +379,7 @@ mod tests {
             (
                 "Sec-WebSocket-Protocol: chat",
                 "Sec-WebSocket-Extensions: permessage-deflate",
-                E::ExtensionUnoffered,
+                E::Extension(ResponseError::NotOffered),
             ),
         ] {
             assert_eq!(check_response(change, to), Err(error), "{change} -> {to}");

@@ -10,7 +10,7 @@ mod target;
 
 pub use accept_key::accept_key;
 pub use client::{
-    ClientError, ClientHandshake, ClientRequest, ClientRequestError, read_response_head,
+    ClientError, ClientHandshake, ClientRequest, ClientRequestError, Negotiated, read_response_head,
 };
 pub use error::HandshakeError;
 pub use origin::Origins;

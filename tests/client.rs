@@ -1,0 +1,179 @@
+//! A client's connection from the request to the end, natively, against our server and against servers
+//! that do not keep to the protocol.
+#![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+use std::time::Duration;
+
+use wasocket::extension::DeflateOptions;
+use wasocket::{
+    Answer, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Connection, Disposition,
+    Effects, Event, HttpVersion, Instant, Limits, Message, Request, Session, Upgrade,
+};
+
+const NOW: Instant = Instant::from_nanos(1);
+const ENTROPY: [u8; 48] = [7; 48];
+
+fn request(compression: Option<DeflateOptions>) -> ClientRequest {
+    ClientRequest {
+        host: "a.test".into(),
+        target: "/echo".into(),
+        subprotocols: vec!["superchat".into()],
+        compression,
+        ..ClientRequest::default()
+    }
+}
+
+fn connect(compression: Option<DeflateOptions>) -> (ClientSession, Effects) {
+    let request = request(compression);
+    ClientSession::connect(NOW, request, Limits::default(), &ENTROPY).expect("a valid request")
+}
+
+/// Our server's side: answers the client's request, and is the session behind it.
+fn serve(head: &[u8]) -> (Vec<u8>, Box<dyn Session>) {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Request::new(&mut headers);
+    parsed.parse(head).expect("a well-formed head");
+    let fields = parsed.headers.iter();
+    let request = Request {
+        method: parsed.method.expect("a method").into(),
+        target: parsed.path.expect("a target").into(),
+        version: HttpVersion::Http11,
+        authority: None,
+        fields: fields
+            .map(|field| (field.name.into(), field.value.into()))
+            .collect::<Vec<_>>()
+            .into(),
+        secure: false,
+        remote: None,
+    };
+    let answer = Upgrade::new()
+        .subprotocols(&["chat", "superchat"])
+        .compression(DeflateOptions::default())
+        .accept(&request, |ws: &mut Connection, message: Message| {
+            ws.send(message)
+        });
+    let Answer::Takeover(takeover) = answer else {
+        panic!("refused");
+    };
+    let mut head = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+    for (name, value) in takeover.response.expect("a response").fields.iter() {
+        head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    (head, takeover.session)
+}
+
+/// Gives a session bytes in pieces of this size and collects the events.
+fn receive(session: &mut ClientSession, bytes: &[u8], size: usize) -> Vec<ClientEvent> {
+    bytes
+        .chunks(size)
+        .flat_map(|piece| {
+            session.receive(NOW, piece.to_vec());
+            session.take_events()
+        })
+        .collect()
+}
+
+#[test]
+fn a_conversation_with_our_server() {
+    for (compression, size) in [
+        (None, 1),
+        (None, 65_536),
+        (Some(DeflateOptions::default()), 1),
+        (Some(DeflateOptions::default()), 65_536),
+    ] {
+        let (mut client, effects) = connect(compression);
+        let (mut bytes, mut server) = serve(&effects.output);
+        bytes.extend(server.open(NOW, vec![]).output);
+        let opened = ClientEvent::Opened {
+            subprotocol: Some("superchat".into()),
+            compress: compression.is_some(),
+        };
+        assert_eq!(receive(&mut client, &bytes, size), [opened]);
+
+        let text = "to and fro ".repeat(1000);
+        let connection = client.connection(NOW).expect("open");
+        connection.send_text(&text).expect("open");
+        let sent = client.effects().output;
+        assert_eq!(sent.len() < text.len(), compression.is_some());
+        let answer = server.receive(NOW, sent).output;
+        let message = ClientEvent::Connection(Event::Message(text.as_str().into()));
+        assert_eq!(receive(&mut client, &answer, size), [message]);
+
+        let connection = client.connection(NOW).expect("open");
+        connection.close(CloseCode::NORMAL, "bye").expect("open");
+        let closing = server.receive(NOW, client.effects().output);
+        assert_eq!(closing.next, Disposition::Close);
+        let events = receive(&mut client, &closing.output, size);
+        let [ClientEvent::Connection(Event::Closed(Closed::Handshake(Some(reason))))] = &events[..]
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!(reason.code, CloseCode::NORMAL);
+        // The server closes the socket first.
+        assert_eq!(client.effects().next, Disposition::Open);
+        client.receive_eof(NOW);
+        assert_eq!(client.effects().next, Disposition::Close);
+        assert_eq!(client.take_events(), []);
+        assert!(client.connection(NOW).is_none());
+    }
+}
+
+fn assert_refused(response: &[u8], reason: &str, body: &[u8]) {
+    for size in [1, response.len()] {
+        let (mut client, _) = connect(None);
+        let mut events = receive(&mut client, response, size);
+        if events.is_empty() {
+            client.receive_eof(NOW);
+            events = client.take_events();
+        }
+        let [ClientEvent::Refused(refused)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert!(refused.reason.contains(reason), "{}", refused.reason);
+        let received = refused.response.as_ref().map(|response| &response.body[..]);
+        assert_eq!(received.unwrap_or_default(), body);
+        assert_ne!(client.effects().next, Disposition::Open);
+    }
+}
+
+#[test]
+fn a_refusal_comes_with_its_body() {
+    let head = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\n";
+    assert_refused(&[&head[..], b"no!\n"].concat(), "403", b"no!\n");
+    // Without a length, the body ends with the stream.
+    assert_refused(b"HTTP/1.0 500 Oops\r\n\r\nsorry", "500", b"sorry");
+    let long = [&b"HTTP/1.1 404 x\r\n\r\n"[..], &[b'a'; 10_000]].concat();
+    assert_refused(&long, "404", &[b'a'; 4096]);
+    assert_refused(
+        b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
+        "302",
+        b"",
+    );
+}
+
+#[test]
+fn what_is_no_answer_is_refused() {
+    assert_refused(b"SSH-2.0-OpenSSH\r\n", "not HTTP", b"");
+    assert_refused(
+        b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n",
+        "Connection",
+        b"",
+    );
+    assert_refused(b"HTTP/1.1 101 x\r\n", "without an answer", b"");
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    let (mut client, effects) = connect(None);
+    let deadline = effects.wake_at.expect("not for ever");
+    assert_eq!(deadline, NOW.after(Duration::from_secs(10)));
+    client.wake(NOW);
+    assert_eq!(client.take_events(), []);
+    client.wake(deadline);
+    assert!(matches!(
+        &client.take_events()[..],
+        [ClientEvent::Refused(_)]
+    ));
+    assert_eq!(client.effects().next, Disposition::Abort);
+}
