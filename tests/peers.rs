@@ -44,6 +44,16 @@ fn npm_ws() {
 }
 
 #[test]
+fn python_websockets() {
+    run("python");
+}
+
+#[test]
+fn tokio_tungstenite() {
+    run("tungstenite");
+}
+
+#[test]
 fn the_default_page_in_chromium() {
     run("browser");
 }

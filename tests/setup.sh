@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what tests/peers needs: Go with gorilla/websocket and golang.org/x/net, and Chromium, as
-# Debian packages; npm's ws and playwright-core beside the tests. Says what it installs; says
-# nothing when all is there.
+# Debian packages; npm's ws and playwright-core beside the tests; Python's websockets under target/.
+# Says what it installs; says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -9,6 +9,10 @@ packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev 
 node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then
   packages+=(nodejs npm)
+fi
+# Debian's Python is without `ensurepip`, which makes an environment with pip in it.
+if ! python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  packages+=(python3 python3-venv)
 fi
 
 missing=()
@@ -37,3 +41,13 @@ for peer in peers/ws peers/browser; do
     (cd "$peer" && npm ci --silent)
   fi
 done
+
+python=../target/peers/python
+requirements=peers/python/requirements.txt
+# Written last, as npm's lock file is.
+if [ ! $python/installed -nt $requirements ]; then
+  echo "tests/setup.sh: pip install -r tests/$requirements"
+  python3 -m venv --clear $python
+  $python/bin/pip install --quiet --disable-pip-version-check --requirement $requirements
+  touch $python/installed
+fi

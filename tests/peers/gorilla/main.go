@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -41,6 +43,9 @@ var checks = []struct {
 	{"the server's own origin is accepted", acceptsOwnOrigin},
 	{"a foreign origin is refused with 403 and a reason", refusesForeignOrigin},
 	{"/ answers what it received", answersReceived},
+	{"permessage-deflate without context takeover: agreed, and used both ways", compresses},
+	{"a compressed message in fragments comes back whole", echoesCompressedFragments},
+	{"a small compressed message that inflates above the limit fails the connection with 1009", refusesTooBigInflated},
 	{"a plain GET of / returns an HTML page", servesPage},
 	{"a plain GET of /echo is told to upgrade", asksForUpgrade},
 }
@@ -215,6 +220,70 @@ func refusesInvalidUTF8(server string) error {
 	return nil
 }
 
+// Compression
+
+func compresses(server string) error {
+	conn, received, err := dialCompressed(server+"/echo", 0)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	compressible := bytes.Repeat([]byte("compressible "), 8000)
+	noise := make([]byte, len(compressible))
+	rand.New(rand.NewSource(1)).Read(noise)
+
+	// What the server compresses does not depend on what this client does.
+	for _, compress := range []bool{true, false, true} {
+		conn.EnableWriteCompression(compress)
+		for _, c := range []struct {
+			payload  []byte
+			min, max int // bytes received
+		}{
+			{compressible, 1, len(compressible) / 50},
+			{noise, len(noise), len(noise) + 10}, // 10: the header of the frame
+			{nil, 2, 2},
+			{[]byte("short"), 7, 7},
+		} {
+			before := received.count
+			if err := expectEcho(conn, websocket.BinaryMessage, c.payload); err != nil {
+				return fmt.Errorf("write compression %v: %w", compress, err)
+			}
+			if n := received.count - before; n < c.min || n > c.max {
+				return fmt.Errorf("a message of %d bytes came back in %d bytes", len(c.payload), n)
+			}
+		}
+	}
+	return nil
+}
+
+func echoesCompressedFragments(server string) error {
+	conn, _, err := dialCompressed(server+"/echo", 16)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return expectEcho(conn, websocket.TextMessage, []byte(strings.Repeat("Grüße, 世界 🦀 ", 5000)))
+}
+
+func refusesTooBigInflated(server string) error {
+	for _, writeBuffer := range []int{0, 16} {
+		conn, _, err := dialCompressed(server+"/echo", writeBuffer)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		// Zeros deflate to a thousandth.
+		if err := expectEcho(conn, websocket.BinaryMessage, make([]byte, messageLimit)); err != nil {
+			return err
+		}
+		go conn.WriteMessage(websocket.BinaryMessage, make([]byte, messageLimit+1))
+		if err := expectClose(conn, websocket.CloseMessageTooBig); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Opening handshake
 
 func negotiatesSubprotocol(server string) error {
@@ -316,6 +385,44 @@ func dialWithWriteBuffer(url string, size int) (*websocket.Conn, error) {
 	conn.SetReadDeadline(deadline())
 	conn.SetWriteDeadline(deadline())
 	return conn, nil
+}
+
+// dialCompressed opens a connection that uses permessage-deflate, and counts what it receives.
+func dialCompressed(url string, writeBuffer int) (*websocket.Conn, *countingConn, error) {
+	var counting *countingConn
+	dialer := websocket.Dialer{
+		HandshakeTimeout:  exchangeLimit,
+		WriteBufferSize:   writeBuffer,
+		EnableCompression: true,
+		NetDial: func(network, address string) (net.Conn, error) {
+			conn, err := net.Dial(network, address)
+			counting = &countingConn{Conn: conn}
+			return counting, err
+		},
+	}
+	conn, response, err := dialer.Dial(url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	const agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+	if extensions := response.Header.Get("Sec-WebSocket-Extensions"); extensions != agreed {
+		conn.Close()
+		return nil, nil, fmt.Errorf("the server agrees to %q", extensions)
+	}
+	conn.SetReadDeadline(deadline())
+	conn.SetWriteDeadline(deadline())
+	return conn, counting, nil
+}
+
+type countingConn struct {
+	net.Conn
+	count int // bytes received
+}
+
+func (c *countingConn) Read(buffer []byte) (int, error) {
+	n, err := c.Conn.Read(buffer)
+	c.count += n
+	return n, err
 }
 
 func get(url string) (*http.Response, error) {

@@ -5,11 +5,13 @@
 // Prints one line per check and stops at the first failure.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import WebSocket from 'ws';
 
 const TIME_LIMIT_MS = 50_000; // the whole run
 const MESSAGE_LIMIT = 1 << 20; // the server's default
+const DEFLATE = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
 
 const server = process.argv[2]?.replace(/\/$/, '');
 if (!server) {
@@ -121,14 +123,43 @@ const checks = {
     });
   },
 
-  'permessage-deflate is never forced on a client': async () => {
+  'permessage-deflate is used if it is offered, and only then': async () => {
     for (const perMessageDeflate of [true, false]) {
       const socket = await open('/echo', [], { perMessageDeflate });
-      if (!perMessageDeflate) assert.equal(socket.extensions, '');
-      await expectEcho(socket, 'compressible '.repeat(1000));
-      await expectEcho(socket, Buffer.alloc(100_000));
+      assert.equal(socket.extensions, perMessageDeflate ? 'permessage-deflate' : '');
+      assert.equal(socket.agreed, perMessageDeflate ? DEFLATE : undefined);
+      for (const message of ['compressible '.repeat(8000), Buffer.alloc(100_000)]) {
+        const size = await expectEcho(socket, message);
+        assert.equal(size < message.length / 50, perMessageDeflate, `${message.length} came back in ${size} bytes`);
+      }
       await close(socket);
     }
+  },
+
+  'a window smaller than usual is agreed to, and not exceeded': async () => {
+    // Node's zlib is opened with the agreed bits, and fails for a distance beyond. The blocks are
+    // such that it pays to go beyond.
+    const blocks = Buffer.concat([...Array(40).fill(randomBytes(700)), ...Array(3).fill(randomBytes(9000))]);
+    for (const serverMaxWindowBits of [9, 12]) {
+      const perMessageDeflate = { threshold: 0, serverMaxWindowBits, clientMaxWindowBits: 10 };
+      const socket = await open('/echo', [], { perMessageDeflate });
+      assert.equal(socket.agreed, `${DEFLATE}; server_max_window_bits=${serverMaxWindowBits}; client_max_window_bits=10`);
+      for (let length = 0; length < blocks.length; length += 1 + (length >> 1)) {
+        await expectEcho(socket, blocks.subarray(0, length));
+        await expectEcho(socket, blocks.subarray(0, length).toString('latin1'));
+      }
+      const size = await expectEcho(socket, blocks);
+      // Within 512 bytes nothing repeats; within 4096 the small blocks do.
+      assert.equal(size < blocks.length - 20_000, serverMaxWindowBits === 12, `${blocks.length} came back in ${size} bytes`);
+      await close(socket);
+    }
+  },
+
+  'messages of every length about the threshold and up, all of them sent compressed': async () => {
+    const socket = await open('/echo', [], { perMessageDeflate: { threshold: 0 } });
+    const lengths = [...Array(600).keys(), ...Array.from({ length: 40 }, (_, i) => 65535 + 401 * i * i), MESSAGE_LIMIT];
+    for (const length of lengths) await expectEcho(socket, 'xyz'.repeat(length / 3 + 1).slice(0, length));
+    await close(socket);
   },
 
   '1,000 pipelined messages come back in order': async () => {
@@ -173,6 +204,8 @@ function fail(name, message) {
 
 async function open(path, subprotocols = [], options = {}) {
   const socket = new WebSocket(server + path, subprotocols, { handshakeTimeout: 10_000, ...options });
+  // With the parameters; `socket.extensions` has the name alone.
+  socket.once('upgrade', ({ headers }) => { socket.agreed = headers['sec-websocket-extensions']; });
   await once(socket, 'open');
   return socket;
 }
@@ -200,12 +233,15 @@ async function nextMessage(socket) {
   return message;
 }
 
+/** How many bytes the answer took on the wire. */
 async function expectEcho(socket, message) {
+  const before = socket._socket.bytesRead; // private to ws, but there is nothing else that tells
   socket.send(message);
   const received = await nextMessage(socket);
   // Not deepEqual: its report of a difference in 1 MiB takes minutes.
   assert.equal(typeof received, typeof message);
   assert.ok(Buffer.from(received).equals(Buffer.from(message)), `sent ${message.length}, received ${received.length} bytes, different`);
+  return socket._socket.bytesRead - before;
 }
 
 /** The close code in the frame that the server sent: 1005 without one, 1006 when there was no frame. */
