@@ -1,7 +1,8 @@
-//! Builds `examples/echo`, the app that the runner serves when it is given no component, and leaves
-//! the component in `OUT_DIR/echo.wasm`, where `src/default_app.rs` embeds it.
+//! Builds the components that the runner embeds, and leaves them in `OUT_DIR`: `examples/echo`,
+//! the app that is served when no other is named (`src/default_app.rs`), and `components/client`, which
+//! speaks for `wasocket connect` (`src/client.rs`).
 //!
-//! The component is for another target than this crate, which Cargo's own dependencies cannot
+//! The components are for another target than this crate, which Cargo's own dependencies cannot
 //! express yet (artifact dependencies are unstable); so a second Cargo is run.
 
 use std::path::{Path, PathBuf};
@@ -10,10 +11,14 @@ use std::{env, fs};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// What the build of `echo` depends on, seen from the workspace.
-const SOURCES: [&str; 6] = [
+/// The packages of the components.
+const PACKAGES: [&str; 2] = ["echo", "client"];
+
+/// What their build depends on, seen from the workspace.
+const SOURCES: [&str; 7] = [
     "src",
     "wit",
+    "components/client",
     "examples/echo",
     "Cargo.toml",
     "Cargo.lock",
@@ -30,10 +35,13 @@ fn main() -> Result<(), String> {
         );
     }
     let target_directory = out.join("component");
-    build(&workspace, &target_directory)?;
-    let built = target_directory.join(TARGET).join("release/echo.wasm");
-    fs::copy(&built, out.join("echo.wasm"))
-        .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
+    for package in PACKAGES {
+        build(package, &workspace, &target_directory)?;
+        let file = format!("{package}.wasm");
+        let built = target_directory.join(TARGET).join("release").join(&file);
+        fs::copy(&built, out.join(&file))
+            .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
+    }
     Ok(())
 }
 
@@ -45,7 +53,7 @@ fn directory(variable: &str) -> Result<PathBuf, String> {
 
 /// Runs Cargo from the workspace, so that its `.cargo/config.toml` applies, and into a directory of
 /// its own: the outer Cargo holds the lock of the usual one.
-fn build(workspace: &Path, target_directory: &Path) -> Result<(), String> {
+fn build(package: &str, workspace: &Path, target_directory: &Path) -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -53,7 +61,7 @@ fn build(workspace: &Path, target_directory: &Path) -> Result<(), String> {
         .args([
             "build",
             "--package",
-            "echo",
+            package,
             "--release",
             "--target",
             TARGET,
@@ -72,7 +80,7 @@ fn build(workspace: &Path, target_directory: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the embedded app did not build (see above). If the target is missing: rustup target add {TARGET}"
+        "the embedded component `{package}` did not build (see above). If the target is missing: rustup target add {TARGET}"
     ))
 }
 

@@ -75,6 +75,57 @@ fn frame_vectors_byte_by_byte() {
     }
 }
 
+/// What the fuzzer found worth keeping: the component answers as the native protocol does, byte for
+/// byte, and does not fault.
+#[test]
+fn fuzz_seeds_have_the_same_effect_as_natively() {
+    let mut guest = default_app();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/frames");
+    for seed in std::fs::read_dir(folder).expect("the seeds are committed") {
+        let path = seed.expect("a readable folder").path();
+        let bytes = std::fs::read(&path).expect("a readable seed");
+        let (head, tail) = bytes.split_at(bytes.len() / 2);
+        let connection = open_echo(&mut guest, true);
+        let mut session = native_echo();
+        let mut effects = guest.open(connection, 0, head).expect("no fault");
+        let mut expected = session.open(NOW, head.into());
+        if effects.next == Next::Open && !tail.is_empty() {
+            assert_eq!(effects.output, expected.output, "{}", path.display());
+            effects = guest.receive(connection, 0, tail).expect("no fault");
+            expected = session.receive(NOW, tail.into());
+        }
+        assert_eq!(effects.output, expected.output, "{}", path.display());
+        let open = expected.next == wasocket::Disposition::Open;
+        assert_eq!(effects.next == Next::Open, open, "{}", path.display());
+        guest.drop_connection(connection).expect("no fault");
+    }
+}
+
+const NOW: wasocket::Instant = wasocket::Instant::from_nanos(0);
+
+fn native_echo() -> Box<dyn wasocket::Session> {
+    let handshake = request_with_deflate();
+    let request = wasocket::Request {
+        method: handshake.method,
+        target: handshake.target,
+        version: wasocket::HttpVersion::Http11,
+        authority: None,
+        fields: handshake.fields.into(),
+        secure: false,
+        remote: None,
+    };
+    let answer = wasocket::Upgrade::new()
+        .compression(wasocket::extension::DeflateOptions::default())
+        .accept(
+            &request,
+            |ws: &mut wasocket::Connection, message: wasocket::Message| ws.send(message),
+        );
+    match answer {
+        wasocket::Answer::Takeover(takeover) => takeover.session,
+        wasocket::Answer::Respond(response) => panic!("{response:?}"),
+    }
+}
+
 /// Runs a vector: the first piece as residual bytes of `open`, the others as `receive`.
 fn run<'a>(
     guest: &mut Guest,
@@ -110,18 +161,24 @@ fn run<'a>(
 }
 
 fn open_echo(guest: &mut Guest, deflate: bool) -> ResourceAny {
-    let mut request = request(&vectors::handshakes()[0]);
-    if deflate {
-        let offer = (
-            "Sec-WebSocket-Extensions".into(),
-            b"permessage-deflate".into(),
-        );
-        request.fields.push(offer);
-    }
+    let request = match deflate {
+        true => request_with_deflate(),
+        false => request(&vectors::handshakes()[0]),
+    };
     match guest.handle(&request).expect("no fault") {
         Verdict::Takeover(takeover) => takeover.connection,
         Verdict::Respond(response) => panic!("{response:?}"),
     }
+}
+
+fn request_with_deflate() -> Request {
+    let mut request = request(&vectors::handshakes()[0]);
+    let offer = (
+        "Sec-WebSocket-Extensions".into(),
+        b"permessage-deflate".into(),
+    );
+    request.fields.push(offer);
+    request
 }
 
 fn request(vector: &HandshakeVector) -> Request {

@@ -106,9 +106,11 @@ fn the_closing_handshake_begun_by_the_server() {
     assert_eq!(connection.send_text("late"), Err(UsageError::NotOpen));
     assert_eq!(connection.disposition(), Disposition::Open);
 
-    // A message and a ping that were under way are dropped, the Close frame ends it.
+    // A message and a ping that were under way arrive; neither is answered. The Close frame ends it.
     let bytes = b"\x81\x81\0\0\0\0a\x89\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe9";
     connection.receive_bytes(START, &bytes[..]);
+    assert_eq!(connection.next_event(), Some(Event::Message("a".into())));
+    assert!(matches!(connection.next_event(), Some(Event::Ping(_))));
     let Some(Closed::Handshake(Some(reason))) = echo(&mut connection) else {
         panic!("not closed by handshake");
     };

@@ -11,6 +11,15 @@ mod generated {
     });
 }
 
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
+mod generated_client {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "client",
+        with: { "wasocket:websocket/types": super::generated::wasocket::websocket::types },
+    });
+}
+
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
     ShutdownReason, Takeover, Verdict,
@@ -18,6 +27,13 @@ pub use generated::exports::wasocket::websocket::websocket_handler::{
 pub use generated::wasocket::websocket::types::{
     Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,
 };
+pub(crate) use generated_client::ClientPre;
+pub use generated_client::exports::wasocket::websocket::websocket_client::{
+    ClientRequest, CloseReason, Closed, Connecting, Event, Message, Opened, Progress, Refused,
+};
 
-/// The interface that a component must export.
+/// The interface that a component of the world `handler` must export.
 pub const HANDLER: &str = "wasocket:websocket/websocket-handler@0.1.0";
+
+/// The interface that a component of the world `client` must export.
+pub const CLIENT: &str = "wasocket:websocket/websocket-client@0.1.0";

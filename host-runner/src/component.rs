@@ -8,11 +8,11 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, InstancePre, Linker};
 
-use crate::bindings::{HANDLER, HandlerPre};
+use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
 use crate::state::State;
 use crate::wasi;
 
-/// A component of the world `handler`, from which [`Guest`](crate::guest::Guest)s are made.
+/// A component, from which [`Guest`](crate::guest::Guest)s or [`Client`](crate::client::Client)s are made.
 pub struct Component {
     pub(crate) instance_pre: InstancePre<State>,
     /// Whether it imports WASI, so that calls have to be made on a fiber.
@@ -30,21 +30,30 @@ impl Component {
         Self::from_bytes(engine, &bytes)
     }
 
-    /// Compiles a component and checks that it fits the world.
+    /// Compiles a component and checks that it fits the world `handler`.
     ///
     /// # Errors
     ///
     /// See [`LoadError`].
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::of_world(World::Handler, engine, bytes)
+    }
+
+    /// Compiles a component and checks that it fits a world.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn of_world(world: World, engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         check_preamble(bytes)?;
         let component =
             component::Component::from_binary(engine, bytes).map_err(LoadError::Invalid)?;
-        check_exports(engine, &component)?;
+        check_exports(world, engine, &component)?;
         let imports = imports(engine, &component);
         if let Some(import) = imports.iter().find(|import| !wasi::provides(import)) {
             return Err(LoadError::Import(import.clone()));
         }
-        link(&component, !imports.is_empty()).map_err(LoadError::Type)
+        link(world, &component, !imports.is_empty()).map_err(|error| LoadError::Type(world, error))
     }
 }
 
@@ -53,6 +62,33 @@ impl fmt::Debug for Component {
         f.debug_struct("Component")
             .field("imports_wasi", &self.imports_wasi)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a component is for: a world of `wit/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// It answers requests.
+    Handler,
+    /// It speaks to a server.
+    Client,
+}
+
+impl World {
+    /// The interface that a component of this world exports.
+    pub(crate) fn interface(self) -> &'static str {
+        match self {
+            Self::Handler => HANDLER,
+            Self::Client => CLIENT,
+        }
+    }
+
+    /// Checks the types of the exports.
+    fn check(self, pre: InstancePre<State>) -> wasmtime::Result<InstancePre<State>> {
+        Ok(match self {
+            Self::Handler => HandlerPre::new(pre)?.instance_pre().clone(),
+            Self::Client => ClientPre::new(pre)?.instance_pre().clone(),
+        })
     }
 }
 
@@ -66,13 +102,20 @@ fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-fn check_exports(engine: &Engine, component: &component::Component) -> Result<(), LoadError> {
-    if component.get_export_index(None, HANDLER).is_some() {
+fn check_exports(
+    world: World,
+    engine: &Engine,
+    component: &component::Component,
+) -> Result<(), LoadError> {
+    if component
+        .get_export_index(None, world.interface())
+        .is_some()
+    {
         return Ok(());
     }
     let names = component.component_type();
     let names = names.exports(engine).map(|(name, _)| name.to_owned());
-    Err(LoadError::OtherWorld(names.collect()))
+    Err(LoadError::OtherWorld(world, names.collect()))
 }
 
 /// The names of what must be linked: types alone need no implementation.
@@ -95,14 +138,17 @@ fn needs_implementation(engine: &Engine, item: &ComponentItem) -> bool {
     }
 }
 
-fn link(component: &component::Component, imports_wasi: bool) -> wasmtime::Result<Component> {
+fn link(
+    world: World,
+    component: &component::Component,
+    imports_wasi: bool,
+) -> wasmtime::Result<Component> {
     let mut linker = Linker::new(component.engine());
     if imports_wasi {
         wasi::link(&mut linker)?;
     }
-    let handler = HandlerPre::new(linker.instantiate_pre(component)?)?;
     Ok(Component {
-        instance_pre: handler.instance_pre().clone(),
+        instance_pre: world.check(linker.instantiate_pre(component)?)?,
         imports_wasi,
     })
 }
@@ -119,12 +165,12 @@ pub enum LoadError {
     CoreModule,
     /// The component is damaged, or needs what this engine does not know.
     Invalid(wasmtime::Error),
-    /// The component does not export [`HANDLER`]; these are the names that it does export.
-    OtherWorld(Vec<String>),
+    /// The component does not export the interface of the world; these are the names that it does export.
+    OtherWorld(World, Vec<String>),
     /// The component imports something that the runner does not grant.
     Import(String),
     /// The names are right, but a function or a type behind them is not.
-    Type(wasmtime::Error),
+    Type(World, wasmtime::Error),
 }
 
 impl fmt::Display for LoadError {
@@ -144,18 +190,22 @@ impl fmt::Display for LoadError {
                  `wasm-tools component new`"
             ),
             Self::Invalid(error) => write!(f, "it is not a valid component: {error:#}"),
-            Self::OtherWorld(exports) if exports.is_empty() => {
-                write!(f, "it exports nothing, where {HANDLER} is needed")
+            Self::OtherWorld(world, exports) if exports.is_empty() => {
+                let interface = world.interface();
+                write!(f, "it exports nothing, where {interface} is needed")
             }
-            Self::OtherWorld(exports) => {
-                write!(f, "it exports {}, not {HANDLER}", exports.join(", "))
+            Self::OtherWorld(world, exports) => {
+                let interface = world.interface();
+                write!(f, "it exports {}, not {interface}", exports.join(", "))
             }
             Self::Import(import) => write!(
                 f,
                 "it imports {import}, which this runner does not grant (it grants WASI 0.2 without \
                  files, sockets and HTTP)"
             ),
-            Self::Type(error) => write!(f, "it does not fit {HANDLER}: {error:#}"),
+            Self::Type(world, error) => {
+                write!(f, "it does not fit {}: {error:#}", world.interface())
+            }
         }
     }
 }
@@ -164,7 +214,7 @@ impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Read(error) => Some(error),
-            Self::Invalid(error) | Self::Type(error) => Some(error.as_ref()),
+            Self::Invalid(error) | Self::Type(_, error) => Some(error.as_ref()),
             _ => None,
         }
     }

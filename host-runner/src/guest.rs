@@ -1,22 +1,16 @@
 //! One instance of a component, and the calls into it, each bounded in time and memory.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use wasmtime::component::{
-    ComponentNamedList, Instance as WasmInstance, Lift, Lower, ResourceAny, TypedFunc,
-};
-use wasmtime::{Store, Trap, WasmBacktrace};
-use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
+use wasmtime::component::{ResourceAny, TypedFunc};
+use wasmtime::{Trap, WasmBacktrace};
 
-use crate::bindings::{Effects, HANDLER, Instant, Request, ShutdownReason, Verdict};
-use crate::component::Component;
-use crate::engine;
-use crate::state::{MemoryExceeded, State};
+use crate::bindings::{Effects, Instant, Request, ShutdownReason, Verdict};
+use crate::component::{Component, World};
+use crate::instance::{Exports, Instance as Bounded};
+use crate::state::MemoryExceeded;
 
 /// What a guest may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,10 +36,8 @@ impl Default for Limits {
 /// Its methods are the functions of the contract, one to one; the order of calls is up to the caller.
 /// After a [`GuestFault`] the instance is dead: drop it. What it holds may be in any state.
 pub struct Guest {
-    store: Store<State>,
+    instance: Bounded,
     functions: Functions,
-    limits: Limits,
-    on_fiber: bool,
 }
 
 impl Guest {
@@ -55,24 +47,10 @@ impl Guest {
     ///
     /// A [`GuestFault`], since the component's start functions run here, within the limits.
     pub fn new(component: &Component, limits: Limits) -> Result<Self, GuestFault> {
-        let pre = &component.instance_pre;
-        let mut store = Store::new(pre.engine(), State::new(limits.memory));
-        store.limiter(|state| &mut state.memory);
-        store.set_epoch_deadline(engine::ticks(limits.call_time));
-        let instance = if component.imports_wasi {
-            at_once(pre.instantiate_async(&mut store))
-        } else {
-            Some(pre.instantiate(&mut store))
-        };
-        let functions = instance
-            .ok_or_else(GuestFault::blocked)?
-            .and_then(|instance| Functions::of(&instance, &mut store))
-            .map_err(|error| GuestFault::new(&error, limits))?;
+        let (instance, functions) = Bounded::new(component, limits, Functions::of)?;
         Ok(Self {
-            store,
+            instance,
             functions,
-            limits,
-            on_fiber: component.imports_wasi,
         })
     }
 
@@ -83,7 +61,7 @@ impl Guest {
     /// A [`GuestFault`]; the instance is dead then.
     pub fn handle(&mut self, request: &Request) -> Result<Verdict, GuestFault> {
         let function: TypedFunc<(&Request,), (Verdict,)> = self.functions.handle;
-        self.call(function, (request,))
+        self.instance.call(function, (request,))
     }
 
     /// `connection.open`: hands the socket over, with the bytes read behind the request head.
@@ -98,7 +76,7 @@ impl Guest {
         residual: &[u8],
     ) -> Result<Effects, GuestFault> {
         let function: WithBytes<'_> = self.functions.open;
-        self.call(function, (connection, now, residual))
+        self.instance.call(function, (connection, now, residual))
     }
 
     /// `connection.receive`: bytes arrived.
@@ -113,7 +91,7 @@ impl Guest {
         bytes: &[u8],
     ) -> Result<Effects, GuestFault> {
         let function: WithBytes<'_> = self.functions.receive;
-        self.call(function, (connection, now, bytes))
+        self.instance.call(function, (connection, now, bytes))
     }
 
     /// `connection.receive-eof`: the peer has finished sending.
@@ -126,7 +104,8 @@ impl Guest {
         connection: ResourceAny,
         now: Instant,
     ) -> Result<Effects, GuestFault> {
-        self.call(self.functions.receive_eof, (connection, now))
+        self.instance
+            .call(self.functions.receive_eof, (connection, now))
     }
 
     /// `connection.wake`: the instant asked for is reached.
@@ -135,7 +114,7 @@ impl Guest {
     ///
     /// A [`GuestFault`]; the instance is dead then.
     pub fn wake(&mut self, connection: ResourceAny, now: Instant) -> Result<Effects, GuestFault> {
-        self.call(self.functions.wake, (connection, now))
+        self.instance.call(self.functions.wake, (connection, now))
     }
 
     /// `connection.shutdown`: the connection shall end, and end well.
@@ -149,7 +128,8 @@ impl Guest {
         now: Instant,
         reason: ShutdownReason,
     ) -> Result<Effects, GuestFault> {
-        self.call(self.functions.shutdown, (connection, now, reason))
+        self.instance
+            .call(self.functions.shutdown, (connection, now, reason))
     }
 
     /// Drops a connection. After this call its handle must not be used.
@@ -158,63 +138,17 @@ impl Guest {
     ///
     /// A [`GuestFault`], since the guest's destructor runs here; the instance is dead then.
     pub fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {
-        self.start_clock();
-        let outcome = if self.on_fiber {
-            at_once(connection.resource_drop_async(&mut self.store))
-        } else {
-            Some(connection.resource_drop(&mut self.store))
-        };
-        self.judge(outcome)
-    }
-
-    fn call<P, R>(&mut self, function: TypedFunc<P, (R,)>, params: P) -> Result<R, GuestFault>
-    where
-        P: ComponentNamedList + Lower + Send + Sync,
-        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
-    {
-        self.start_clock();
-        let outcome = if self.on_fiber {
-            at_once(function.call_async(&mut self.store, params))
-        } else {
-            Some(function.call(&mut self.store, params))
-        };
-        self.judge(outcome).map(|(result,)| result)
-    }
-
-    fn start_clock(&mut self) {
-        let ticks = engine::ticks(self.limits.call_time);
-        self.store.set_epoch_deadline(ticks);
-    }
-
-    fn judge<R>(&self, outcome: Option<wasmtime::Result<R>>) -> Result<R, GuestFault> {
-        outcome
-            .ok_or_else(GuestFault::blocked)?
-            .map_err(|error| GuestFault::new(&error, self.limits))
+        self.instance.drop_resource(connection)
     }
 }
 
 impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guest")
-            .field("limits", &self.limits)
-            .field("on_fiber", &self.on_fiber)
+            .field("limits", &self.instance.limits)
+            .field("on_fiber", &self.instance.on_fiber)
             .finish_non_exhaustive()
     }
-}
-
-/// Polls a future once: `None` if it is not done then.
-///
-/// The contract says that every function returns at once. A call that is pending is a guest that
-/// waits for something of WASI; it is not waited with.
-fn at_once<F: Future>(future: F) -> Option<F::Output> {
-    let future = pin!(future);
-    // What a guest waits for may be tokio's, which outside a runtime (in a test) would panic.
-    with_ambient_tokio_runtime(
-        || match future.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        },
-    )
 }
 
 type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
@@ -234,32 +168,16 @@ struct Functions {
 }
 
 impl Functions {
-    fn of(instance: &WasmInstance, store: &mut Store<State>) -> wasmtime::Result<Self> {
+    fn of(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(Self {
-            handle: function(instance, store, "handle")?,
-            open: function(instance, store, "[method]connection.open")?,
-            receive: function(instance, store, "[method]connection.receive")?,
-            receive_eof: function(instance, store, "[method]connection.receive-eof")?,
-            wake: function(instance, store, "[method]connection.wake")?,
-            shutdown: function(instance, store, "[method]connection.shutdown")?,
+            handle: exports.function(World::Handler, "handle")?,
+            open: exports.function(World::Handler, "[method]connection.open")?,
+            receive: exports.function(World::Handler, "[method]connection.receive")?,
+            receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,
+            wake: exports.function(World::Handler, "[method]connection.wake")?,
+            shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,
         })
     }
-}
-
-fn function<P, R>(
-    instance: &WasmInstance,
-    store: &mut Store<State>,
-    name: &str,
-) -> wasmtime::Result<TypedFunc<P, R>>
-where
-    P: ComponentNamedList + Lower,
-    R: ComponentNamedList + Lift,
-{
-    let index = instance
-        .get_export_index(&mut *store, None, HANDLER)
-        .and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), name))
-        .ok_or_else(|| wasmtime::format_err!("{HANDLER} has no function {name}"))?;
-    instance.get_typed_func(store, index)
 }
 
 /// The end of an instance, and whose fault it is: always the guest's.
@@ -288,7 +206,7 @@ pub enum FaultReason {
 }
 
 impl GuestFault {
-    fn new(error: &wasmtime::Error, limits: Limits) -> Self {
+    pub(crate) fn new(error: &wasmtime::Error, limits: Limits) -> Self {
         let reason = if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
             FaultReason::Memory(exceeded.0)
         } else if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
@@ -303,7 +221,7 @@ impl GuestFault {
         Self { reason, backtrace }
     }
 
-    fn blocked() -> Self {
+    pub(crate) fn blocked() -> Self {
         Self {
             reason: FaultReason::Blocked,
             backtrace: None,

@@ -14,18 +14,26 @@
 //!
 //! `gate` reads the heads of requests (`request` parses them, `limits` bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
-//! `bindings` holds the contract's types, `component` loads, `guest` bounds each call, `pool` puts
-//! connections on instances and buries the dead, `shutdown` hears the signals, `serve` puts all
-//! together.
+//! `bindings` holds the contract's types, `component` loads, `guest` has the calls and `instance` bounds
+//! each, `pool` puts connections on instances and buries the dead, `shutdown` hears the signals, `serve`
+//! puts all together.
+//!
+//! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
+//! `transport` (TCP, TLS, a proxy), and messages between that and the `input` and stdout.
 
 pub mod bell;
 pub mod bindings;
+pub mod client;
+mod clock;
 pub mod component;
+pub mod connect;
 pub mod default_app;
 pub mod engine;
 mod gate;
 pub mod guest;
 pub mod head;
+mod input;
+mod instance;
 mod limits;
 pub mod listener;
 pub mod options;
@@ -38,5 +46,7 @@ pub mod shutdown;
 pub mod socket;
 mod state;
 pub mod takeover;
+pub mod transport;
+pub mod url;
 mod wasi;
 pub mod worker;

@@ -1,24 +1,35 @@
-//! The program `wasocket`. Exit codes: 0 stopped as asked, 1 could not run, 2 wrong usage.
+//! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 could not run, 2 wrong usage;
+//! those of `connect` are in its help.
 
-use std::io::{self, IsTerminal};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use wasocket_host::connect::connect;
 use wasocket_host::options::{Command, Options};
 use wasocket_host::serve::serve;
 
 fn main() -> ExitCode {
     let options = Options::parse();
     start_logging(&options);
-    let Command::Serve(command) = &options.command;
-    match serve(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    match &options.command {
+        Command::Serve(command) => match serve(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+        Command::Connect(command) => match connect(command, options.quiet) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, error.exit_code()),
+        },
     }
+}
+
+fn fail(error: &dyn fmt::Display, code: u8) -> ExitCode {
+    // Nobody may be reading; that is no reason to fail otherwise.
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::from(code)
 }
 
 fn start_logging(options: &Options) {

@@ -1,5 +1,6 @@
 //! A socket with what is still to be sent on it, and the way it is closed.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,19 +18,57 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much it may send meanwhile.
 const LINGER_BYTES: u64 = 1024 * 1024;
 
+/// What a socket is made of: TCP, or TLS on it.
+pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Unpin {
+    /// Writes what can be written at once, and says how much. By default nothing: it is written when
+    /// the socket is next polled.
+    ///
+    /// # Errors
+    ///
+    /// When the stream failed.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = bytes;
+        Ok(0)
+    }
+}
+
+impl Stream for TcpStream {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match TcpStream::try_write(self, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            outcome => outcome,
+        }
+    }
+}
+
+impl Stream for Box<dyn Stream> {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).try_write(bytes)
+    }
+}
+
+/// What came of [`Socket::poll_exchange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// No output is unsent any more.
+    Sent,
+    /// So many bytes were received; 0 at the end of stream.
+    Received(usize),
+}
+
 /// A socket and its unsent output.
 #[derive(Debug)]
-pub struct Socket {
-    stream: TcpStream,
+pub struct Socket<S = TcpStream> {
+    stream: S,
     /// Without memory of its own while it is empty.
     backlog: BytesMut,
     max_backlog: usize,
     at_eof: bool,
 }
 
-impl Socket {
+impl<S: Stream> Socket<S> {
     /// A socket on which at most `max_backlog` bytes may wait to be sent.
-    pub fn new(stream: TcpStream, max_backlog: usize) -> Self {
+    pub fn new(stream: S, max_backlog: usize) -> Self {
         Self {
             stream,
             backlog: BytesMut::new(),
@@ -45,7 +84,7 @@ impl Socket {
     /// When the socket failed, or more is to be kept than may be. The socket is of no use then.
     pub fn send(&mut self, output: &[u8]) -> io::Result<()> {
         let sent = if self.backlog.is_empty() && !output.is_empty() {
-            try_write(&self.stream, output)?
+            self.stream.try_write(output)?
         } else {
             0
         };
@@ -69,6 +108,47 @@ impl Socket {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(context))?;
+        self.poll_read(context, buffer)
+    }
+
+    /// Sends what is unsent, and receives all the while, so that two peers who send much cannot wait
+    /// for each other.
+    ///
+    /// # Errors
+    ///
+    /// When the socket failed.
+    pub fn poll_exchange(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Traffic>> {
+        let had_output = self.unsent() > 0;
+        let flushed = self.poll_flush(context);
+        if flushed.is_pending() || !had_output {
+            let read = self.poll_read(context, buffer);
+            return read.map_ok(Traffic::Received);
+        }
+        match ready!(flushed) {
+            Ok(()) => Poll::Ready(Ok(Traffic::Sent)),
+            // The peer takes nothing more, but may have said why: that is read first. A dead socket is
+            // readable, too, so that this comes to an end.
+            Err(error) => match ready!(self.poll_read(context, buffer)) {
+                Ok(received) => Poll::Ready(Ok(Traffic::Received(received))),
+                Err(_) => Poll::Ready(Err(error)),
+            },
+        }
+    }
+
+    /// How many bytes of output are unsent.
+    pub fn unsent(&self) -> usize {
+        self.backlog.len()
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         if self.at_eof {
             return Poll::Pending;
         }
@@ -89,7 +169,8 @@ impl Socket {
                 self.backlog = BytesMut::new();
             }
         }
-        Poll::Ready(Ok(()))
+        // TLS may hold a record back; TCP has nothing to do.
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     /// Sends what is unsent, and closes so that the peer can read it.
@@ -103,13 +184,6 @@ impl Socket {
     }
 }
 
-fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    match stream.try_write(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        outcome => outcome,
-    }
-}
-
 /// Ends our direction, and discards for a short time what the peer still sends.
 ///
 /// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the
@@ -118,7 +192,7 @@ fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 /// # Errors
 ///
 /// When the socket failed. Only the peer's delay is no error.
-pub async fn close(mut stream: TcpStream) -> io::Result<()> {
+pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
     stream.shutdown().await?;
     let mut input = stream.take(LINGER_BYTES);
     let discard = async { tokio::io::copy(&mut input, &mut tokio::io::sink()).await };

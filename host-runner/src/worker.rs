@@ -1,12 +1,12 @@
 //! What the connections of one thread share.
 
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 
 use crate::bell::Bell;
 use crate::bindings;
+use crate::clock::Clock;
 use crate::pool::Pool;
 
 /// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
@@ -23,7 +23,7 @@ pub struct Worker {
     pub(crate) max_backlog: usize,
     /// Rings when the runner is to stop.
     pub(crate) stopping: Bell,
-    started: Instant,
+    clock: Clock,
 }
 
 impl Worker {
@@ -35,7 +35,7 @@ impl Worker {
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
             max_backlog,
             stopping: Bell::new(),
-            started: Instant::now(),
+            clock: Clock::start(),
         }
     }
 
@@ -46,14 +46,12 @@ impl Worker {
 
     /// The time as guests are told it: since the start of the worker.
     pub(crate) fn now(&self) -> bindings::Instant {
-        // The cast fails after 584 years.
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.clock.now()
     }
 
     /// When `instant` is; none if it is too far away to ever come.
     pub(crate) fn at(&self, instant: bindings::Instant) -> Option<tokio::time::Instant> {
-        let instant = self.started.checked_add(Duration::from_nanos(instant))?;
-        Some(tokio::time::Instant::from_std(instant))
+        self.clock.at(instant)
     }
 }
 

@@ -81,7 +81,7 @@ enum State {
 pub enum Event {
     /// A whole message.
     Message(Message),
-    /// A ping; its pong is already in the output (RFC 6455 §5.5.2).
+    /// A ping; its pong is already in the output, if the connection is open (RFC 6455 §5.5.2).
     Ping(Bytes),
     /// A pong, whether asked for or not (§5.5.3).
     Pong(Bytes),
@@ -225,9 +225,8 @@ impl Connection {
                 return None;
             }
             match self.step() {
-                // §7.1.1 allows us to drop what comes behind our own Close frame.
-                Ok(Step::Event(event)) if self.is_open() => return Some(event),
-                Ok(Step::Event(_) | Step::Progress) => {}
+                Ok(Step::Event(event)) => return Some(event),
+                Ok(Step::Progress) => {}
                 Ok(Step::NeedMore) => {
                     self.end_of_input();
                     return None;

@@ -48,7 +48,8 @@ impl Connection {
     }
 
     /// Begins the closing handshake (RFC 6455 §7.1.2): sends a Close frame and waits, at most
-    /// [`Limits::close_timeout`](crate::Limits::close_timeout), for the peer's. Messages that still arrive are dropped.
+    /// [`Limits::close_timeout`](crate::Limits::close_timeout), for the peer's. Until then messages may
+    /// still arrive.
     ///
     /// # Errors
     ///

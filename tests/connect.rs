@@ -1,0 +1,410 @@
+//! `wasocket connect`: the binary against `wasocket serve`, over TCP, TLS and a proxy.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod runner;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use runner::{PATIENCE, Server, build_guest, root, wasocket};
+use tokio::io::copy_bidirectional;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// What a run of `wasocket connect` came to.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+/// `wasocket connect` with these arguments.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = wasocket(&["connect"]);
+    command
+        .args(arguments)
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR");
+    command
+}
+
+/// Runs it to its end; all of `stdin` is there from the start.
+fn connect(arguments: &[&str], stdin: &[u8]) -> Run {
+    run(&mut command(arguments), stdin)
+}
+
+fn run(command: &mut Command, stdin: &[u8]) -> Run {
+    let mut child = start(command);
+    let mut pipe = child.stdin.take().expect("piped");
+    let stdin = stdin.to_vec();
+    let writer = thread::spawn(move || {
+        // The client may have had enough before.
+        let _ = pipe.write_all(&stdin);
+    });
+    let run = finish(child);
+    writer.join().expect("the writer does not panic");
+    run
+}
+
+fn start(command: &mut Command) -> Child {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts")
+}
+
+fn finish(child: Child) -> Run {
+    let start = Instant::now();
+    let output: Output = child.wait_with_output().expect("the child is ours");
+    assert!(start.elapsed() < PATIENCE, "too slow: {output:?}");
+    Run {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn url(server: &Server, path: &str) -> String {
+    format!("ws://{}{path}", server.address)
+}
+
+/// An address where nothing listens.
+fn closed_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("bound")
+}
+
+impl Run {
+    #[track_caller]
+    fn assert_printed(&self, stdout: &str) {
+        assert_eq!(String::from_utf8_lossy(&self.stdout), stdout, "{self:?}");
+        assert_eq!(self.code, Some(0), "{self:?}");
+    }
+
+    #[track_caller]
+    fn assert_failed(&self, code: i32, reasons: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for reason in reasons {
+            assert!(self.stderr.contains(reason), "no {reason:?} in {self:?}");
+        }
+    }
+}
+
+#[test]
+fn lines_become_messages_and_messages_lines() {
+    let server = Server::start();
+    let run = connect(
+        &[&url(&server, "/echo")],
+        "a\n\n\u{e4} b\r\nlast".as_bytes(),
+    );
+    run.assert_printed("a\n\n\u{e4} b\nlast\n");
+    assert!(run.stderr.contains("connected to ws://"), "{run:?}");
+    assert!(run.stderr.contains("closed with 1000"), "{run:?}");
+
+    let run = connect(&[&url(&server, "/"), "--quiet"], b"hi\n");
+    run.assert_printed("Received:  hi\n");
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn the_end_of_stdin_loses_nothing() {
+    let server = Server::start();
+    let lines: String = (0..50_000).map(|number| format!("{number}\n")).collect();
+    for option in ["--quiet", "--compress"] {
+        let run = connect(&[&url(&server, "/echo"), option], lines.as_bytes());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout == lines.as_bytes(), "{option}: lines differ");
+    }
+    connect(&[&url(&server, "/echo")], b"").assert_printed("");
+}
+
+#[test]
+fn binary_is_sent_and_printed_unchanged() {
+    let server = Server::start();
+    let bytes: Vec<u8> = (0..1_000_000_u32)
+        .map(|n| (n.wrapping_mul(n) >> 7) as u8)
+        .collect();
+    let run = connect(&[&url(&server, "/echo"), "--binary"], &bytes);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout == bytes, "the bytes differ");
+}
+
+#[test]
+fn what_is_not_utf8_is_not_sent_as_text() {
+    let server = Server::start();
+    let run = connect(&[&url(&server, "/echo")], b"\xff\n");
+    run.assert_failed(1, &["not UTF-8", "--binary"]);
+}
+
+#[test]
+fn one_message_is_enough() {
+    let server = Server::start();
+    let run = connect(
+        &[&url(&server, "/echo"), "--one-message"],
+        b"first\nsecond\n",
+    );
+    run.assert_printed("first\n");
+
+    // As an interactive user: stdin stays open.
+    let mut child = start(&mut command(&[&url(&server, "/echo"), "--one-message"]));
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"open\n").expect("it reads");
+    finish(child).assert_printed("open\n");
+}
+
+#[test]
+fn the_handshake_is_the_users_to_shape() {
+    let server = Server::start();
+    let echo = url(&server, "/echo");
+    let run = connect(&[&echo, "--subprotocol", "superchat,other"], b"");
+    run.assert_printed("");
+    assert!(run.stderr.contains("subprotocol superchat"), "{run:?}");
+
+    let run = connect(&[&echo, "--compress"], b"");
+    assert!(run.stderr.contains(", compressed"), "{run:?}");
+
+    let own = format!("http://{}", server.address);
+    connect(&[&echo, "--origin", &own], b"x\n").assert_printed("x\n");
+    connect(&[&echo, "--header", "X-Test: y"], b"x\n").assert_printed("x\n");
+    connect(&[&echo, "--header", "Upgrade: x"], b"").assert_failed(2, &["Upgrade"]);
+    connect(&[&echo, "--header", "no colon"], b"").assert_failed(2, &["colon"]);
+    connect(&[&echo, "--subprotocol", "a b"], b"").assert_failed(2, &["a b"]);
+}
+
+#[test]
+fn a_refusal_is_shown_as_the_server_wrote_it() {
+    let server = Server::start();
+    let echo = url(&server, "/echo");
+    connect(&[&echo, "--origin", "https://evil.test"], b"")
+        .assert_failed(1, &["403 Forbidden", "Origin is not allowed"]);
+    connect(&[&url(&server, "/nowhere")], b"")
+        .assert_failed(1, &["404 Not Found", "nothing here; try /"]);
+}
+
+#[test]
+fn who_is_not_there_is_said() {
+    let place = closed_port().to_string();
+    let run = connect(&[&format!("ws://{place}/")], b"");
+    run.assert_failed(1, &[&place, "refused"]);
+    connect(&["ws://nowhere.invalid/"], b"").assert_failed(1, &["nowhere.invalid"]);
+    for wrong in ["localhost:1234", "ftp://a/", "ws://u:p@a/", "ws://a/#b"] {
+        connect(&[wrong], b"").assert_failed(2, &["<URL>"]);
+    }
+}
+
+#[test]
+fn an_abnormal_end_is_an_exit_code() {
+    let faults = Server::of(&build_guest("faults", "bare"), &[]);
+    connect(&[&url(&faults, "/")], b"trap\n").assert_failed(3, &["1011"]);
+
+    let server = Server::start();
+    let long = vec![b'x'; 4 << 20];
+    connect(&[&url(&server, "/echo")], &long).assert_failed(3, &["1009"]);
+
+    let run = connect(&[&answering(b"HTTP/1.1 101 x\r\n\r\n")], b"");
+    run.assert_failed(1, &["no WebSocket"]);
+    connect(&[&answering(b"")], b"").assert_failed(1, &["no WebSocket"]);
+}
+
+#[test]
+fn an_interrupt_closes() {
+    let server = Server::start();
+    let mut child = start(&mut command(&[&url(&server, "/echo")]));
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"up\n").expect("it reads");
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("text");
+    assert_eq!(line, "up\n");
+    let id = child.id().to_string();
+    let status = Command::new("kill").args(["-INT", &id]).status();
+    assert!(status.expect("kill runs").success());
+    let run = finish(child);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("closed with 1001"), "{run:?}");
+}
+
+#[test]
+fn a_reader_who_has_had_enough_closes() {
+    let server = Server::start();
+    let mut child = start(&mut command(&[&url(&server, "/echo")]));
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"x\n").expect("it reads");
+    let run = finish(child);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
+fn pings_are_timed() {
+    let server = Server::start();
+    let run = connect(&[&url(&server, "/echo"), "--ping"], b"");
+    run.assert_printed("");
+    assert!(run.stderr.contains("pong 1 after "), "{run:?}");
+}
+
+#[test]
+fn tls_is_checked() {
+    let server = Server::start();
+    let tls = tls_in_front_of(server.address);
+    let echo = format!("wss://localhost:{}/echo", tls.port());
+    connect(&[&echo], b"").assert_failed(1, &["TLS failed", "--insecure"]);
+    connect(&[&echo, "--insecure"], b"x\n").assert_printed("x\n");
+
+    let certificate = tls_file("certificate.pem");
+    let trusting = |url: &str| {
+        let mut command = command(&[url, "--binary"]);
+        command.env("SSL_CERT_FILE", &certificate);
+        command
+    };
+    let bytes = vec![b'y'; 1_000_000];
+    let trusted = run(&mut trusting(&echo), &bytes);
+    assert_eq!(trusted.code, Some(0), "{}", trusted.stderr);
+    assert!(trusted.stdout == bytes, "the bytes differ");
+    let other_name = format!("wss://127.0.0.2:{}/echo", tls.port());
+    run(&mut trusting(&other_name), b"").assert_failed(1, &["TLS failed"]);
+
+    let plain = format!("wss://{}/echo", server.address);
+    connect(&[&plain, "--insecure"], b"").assert_failed(1, &["TLS failed", "ws://"]);
+}
+
+#[test]
+fn a_proxy_is_gone_through() {
+    let server = Server::start();
+    let proxy = format!("http://{}", proxy());
+    let echo = url(&server, "/echo");
+    connect(&[&echo, "--proxy", &proxy], b"x\n").assert_printed("x\n");
+
+    let tls = tls_in_front_of(server.address);
+    let secure = format!("wss://localhost:{}/echo", tls.port());
+    connect(&[&secure, "--insecure", "--proxy", &proxy], b"y\n").assert_printed("y\n");
+
+    let closed = format!("ws://{}/", closed_port());
+    connect(&[&closed, "--proxy", &proxy], b"").assert_failed(1, &["the proxy", "502 Bad Gateway"]);
+    let no_proxy = format!("http://{}", closed_port());
+    connect(&[&echo, "--proxy", &no_proxy], b"").assert_failed(1, &["cannot connect to the proxy"]);
+    connect(&[&echo, "--proxy", "socks5://a:1"], b"").assert_failed(2, &["http://HOST:PORT"]);
+}
+
+/// A server that answers one request with these bytes, and closes.
+fn answering(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        read_head(&mut stream);
+        let _ = stream.write_all(answer);
+    });
+    format!("ws://{address}/")
+}
+
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).expect("a request") == 0 {
+            break;
+        }
+        head.extend(byte);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// A proxy that knows CONNECT.
+fn proxy() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || tunnel(stream));
+        }
+    });
+    address
+}
+
+fn tunnel(mut client: TcpStream) {
+    let head = read_head(&mut client);
+    let place = head.strip_prefix("CONNECT ").expect("CONNECT");
+    let (place, _) = place.split_once(" HTTP/1.1\r\n").expect("a target");
+    assert!(head.contains(&format!("\r\nHost: {place}\r\n")), "{head}");
+    let Ok(server) = TcpStream::connect(place) else {
+        let _ = client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+        return;
+    };
+    let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    let pump = |mut from: TcpStream, mut to: TcpStream| {
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        })
+    };
+    pump(
+        client.try_clone().expect("a socket"),
+        server.try_clone().expect("a socket"),
+    );
+    pump(server, client);
+}
+
+fn tls_file(name: &str) -> PathBuf {
+    root().join("tests/tls").join(name)
+}
+
+/// What takes TLS off in front of a server.
+fn tls_in_front_of(server: SocketAddr) -> SocketAddr {
+    let certificate = CertificateDer::from_pem_file(tls_file("certificate.pem"));
+    let key = PrivateKeyDer::from_pem_file(tls_file("key.pem"));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the defaults are possible")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.expect("a certificate")],
+            key.expect("a key"),
+        )
+        .expect("the key is the certificate's");
+    // Only with ALPN does such a server accept a client; and it prefers what is not wanted.
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || forward(listener, acceptor, server));
+    address
+}
+
+fn forward(listener: TcpListener, acceptor: TlsAcceptor, server: SocketAddr) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        listener.set_nonblocking(true).expect("possible");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let server = tokio::net::TcpStream::connect(server).await;
+                let mut server = server.expect("the server is there");
+                let _ = copy_bidirectional(&mut stream, &mut server).await;
+            });
+        }
+    });
+}
