@@ -1,33 +1,28 @@
-//! The command `connect`: speaks to a server, through the component of the client's side.
-//!
-//! One loop, as in [`session`](crate::session): something happens, the component is called, its effects
-//! and events are carried out. `wit/websocket-client.wit` says what may happen.
+//! The conversation with a server. One loop, as in [`session`](crate::session): something happens, the
+//! component is called, its effects and events are carried out. `wit/websocket-client.wit` says what may
+//! happen.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use http::StatusCode;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 use wasmtime::component::ResourceAny;
 
+use super::ConnectError;
 use crate::bindings::{
-    ClientRequest, Closed, Effects, Event, Message, Next, Opened, Progress, Refused,
+    Closed, Connecting, Effects, Event, Message, Next, Opened, Progress, Refused,
 };
-use crate::client::{CLIENT_COMPONENT, Client};
+use crate::client::Client;
 use crate::clock::Clock;
-use crate::component::{Component, LoadError, World};
-use crate::engine;
-use crate::guest::GuestFault;
 use crate::input::{self, Input};
 use crate::options::Connect;
 use crate::shutdown::{Signal, Signals};
 use crate::socket::{Socket, Stream, Traffic};
-use crate::transport::{Route, TransportError, printable};
+use crate::transport::printable;
 
 /// The most bytes that the component is given at once (`websocket-client.wit`, `receive`).
 const READ_BUFFER: usize = 64 * 1024;
@@ -48,93 +43,8 @@ const GOING_AWAY: u16 = 1001;
 /// RFC 6455 §7.4.1: what stands for a Close frame without a code.
 const NO_STATUS: u16 = 1005;
 
-/// Speaks to a server until the connection is closed. `quiet`: nothing on stderr but errors.
-///
-/// # Errors
-///
-/// See [`ConnectError`].
-pub fn connect(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())?;
-    let outcome = runtime.block_on(run(options, quiet));
-    // A look-up of a name may still be under way, and nothing can end it.
-    runtime.shutdown_background();
-    outcome
-}
-
-async fn run(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
-    let mut client = load(options)?;
-    let clock = Clock::start();
-    let route = Route {
-        url: &options.url,
-        proxy: options.proxy.as_ref(),
-        insecure: options.insecure,
-        timeout: Duration::from_secs(options.timeout),
-    };
-    let request = request(options);
-    // Before there is a transport: what cannot be sent need not be connected for.
-    check(&mut client, clock, &request)?;
-    let stream = route.open().await?;
-    let begun = client.connect(clock.now(), &request, &entropy()?)?;
-    let begun = begun.map_err(ConnectError::Request)?;
-    let mut conversation = Conversation {
-        options,
-        quiet,
-        client,
-        connection: begun.connection,
-        socket: Socket::new(stream, usize::MAX),
-        clock,
-        wake_at: None,
-        state: State::Connecting,
-        next: Next::Open,
-        next_ping: None,
-        finish: None,
-        pings: 0,
-        outcome: None,
-    };
-    conversation.carry_out(begun.effects);
-    let conversed = conversation.converse().await;
-    conversation.end(conversed).await
-}
-
-fn load(options: &Connect) -> Result<Client, ConnectError> {
-    let engine = engine::engine().map_err(ConnectError::Engine)?;
-    let component = Component::of_world(World::Client, &engine, CLIENT_COMPONENT)?;
-    Ok(Client::new(&component, options.limits())?)
-}
-
-fn request(options: &Connect) -> ClientRequest {
-    let mut fields = options.header.clone();
-    if let Some(origin) = &options.origin {
-        fields.push(("Origin".to_owned(), origin.clone().into_bytes()));
-    }
-    ClientRequest {
-        host: options.url.authority.clone(),
-        target: options.url.target.clone(),
-        subprotocols: options.subprotocol.clone(),
-        fields,
-        compress: options.compress,
-        max_message_size: u64::try_from(options.max_message << 20).unwrap_or(u64::MAX),
-    }
-}
-
-/// Asks the component whether a request can be sent, and does not send it.
-fn check(client: &mut Client, clock: Clock, request: &ClientRequest) -> Result<(), ConnectError> {
-    let begun = client.connect(clock.now(), request, &entropy()?)?;
-    let begun = begun.map_err(ConnectError::Request)?;
-    Ok(client.drop_connection(begun.connection)?)
-}
-
-/// RFC 6455 §5.3: "The masking key needs to be unpredictable".
-fn entropy() -> Result<[u8; 48], ConnectError> {
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy).map_err(io::Error::other)?;
-    Ok(entropy)
-}
-
 /// A connection, and what is known of it.
-struct Conversation<'a> {
+pub(super) struct Conversation<'a> {
     options: &'a Connect,
     quiet: bool,
     client: Client,
@@ -207,7 +117,41 @@ enum Happening {
     Signal(Signal),
 }
 
-impl Conversation<'_> {
+impl<'a> Conversation<'a> {
+    /// A conversation whose handshake has begun, and whose request is to be sent.
+    pub(super) fn new(
+        options: &'a Connect,
+        quiet: bool,
+        clock: Clock,
+        client: Client,
+        begun: Connecting,
+        stream: Box<dyn Stream>,
+    ) -> Self {
+        let mut conversation = Self {
+            options,
+            quiet,
+            client,
+            connection: begun.connection,
+            socket: Socket::new(stream, usize::MAX),
+            clock,
+            wake_at: None,
+            state: State::Connecting,
+            next: Next::Open,
+            next_ping: None,
+            finish: None,
+            pings: 0,
+            outcome: None,
+        };
+        conversation.carry_out(begun.effects);
+        conversation
+    }
+
+    /// Goes on until the connection is closed.
+    pub(super) async fn run(mut self) -> Result<(), ConnectError> {
+        let conversed = self.converse().await;
+        self.end(conversed).await
+    }
+
     async fn converse(&mut self) -> Result<(), ConnectError> {
         let mut signals = Signals::catch()?;
         let mut stdin = input::read_stdin(self.options.binary)?;
@@ -405,8 +349,7 @@ impl Conversation<'_> {
 
     /// stdin is at its end. The connection is closed when the server has answered a ping, and so
     /// received all, and has then been silent for a while: some servers answer pings before messages
-    /// that came first. After our Close frame it could not answer any more, and the component need not
-    /// hand messages over (RFC 6455 §7.1.1).
+    /// that came first. After our Close frame it could not answer any more (RFC 6455 §5.5.1).
     fn finish(&mut self) -> Result<(), ConnectError> {
         self.finish = Some(Finish::begin());
         self.send_ping(LAST_PING)
@@ -522,142 +465,4 @@ fn judge(closed: Closed, quiet: bool) -> Result<(), ConnectError> {
         closed => return Err(ConnectError::Closed(closed)),
     }
     Ok(())
-}
-
-/// Why `connect` did not end well.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The machine cannot run wasmtime.
-    Engine(wasmtime::Error),
-    /// The component does not fit this runner.
-    Load(LoadError),
-    /// The component failed.
-    Guest(GuestFault),
-    /// The system refused something.
-    System(io::Error),
-    /// The request cannot be sent, for this reason.
-    Request(String),
-    /// The server cannot be reached.
-    Transport(TransportError),
-    /// The server did not open a WebSocket.
-    Refused(Refused),
-    /// The connection failed.
-    Broken(io::Error),
-    /// The connection was not closed normally.
-    Closed(Closed),
-    /// stdin cannot be sent.
-    Input(String),
-    /// Messages cannot be printed.
-    Stdout(io::Error),
-    /// A signal came before the connection was open, or again.
-    Interrupted(Signal),
-}
-
-impl ConnectError {
-    /// The exit code, as `wasocket connect --help` has it.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Engine(_)
-            | Self::Load(_)
-            | Self::System(_)
-            | Self::Transport(_)
-            | Self::Refused(_)
-            | Self::Input(_)
-            | Self::Stdout(_) => 1,
-            Self::Request(_) => 2,
-            Self::Guest(_) | Self::Broken(_) | Self::Closed(_) => 3,
-            Self::Interrupted(signal) => signal.exit_code(),
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
-            Self::Load(error) => write!(f, "the embedded component: {error}"),
-            Self::Guest(fault) => fault.fmt(f),
-            Self::System(error) => error.fmt(f),
-            Self::Request(reason) => write!(f, "the request cannot be sent: {reason}"),
-            Self::Transport(error) => error.fmt(f),
-            Self::Refused(refused) => describe_refusal(refused, f),
-            Self::Broken(error) => write!(f, "the connection broke: {error}"),
-            Self::Closed(closed) => describe_close(closed, f),
-            Self::Input(reason) => f.write_str(reason),
-            Self::Stdout(error) => write!(f, "stdout cannot be written: {error}"),
-            Self::Interrupted(signal) => write!(f, "{signal}"),
-        }
-    }
-}
-
-/// What was wrong, and what the server had to say.
-fn describe_refusal(refused: &Refused, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "no WebSocket: {}", printable(&refused.reason))?;
-    let Some(response) = &refused.response else {
-        return Ok(());
-    };
-    let status = response.head.status;
-    let reason = StatusCode::from_u16(status).ok();
-    let reason = reason.and_then(|status| status.canonical_reason());
-    write!(f, "\nHTTP {status} {}", reason.unwrap_or_default())?;
-    for (name, value) in &response.head.fields {
-        if name.eq_ignore_ascii_case("location") {
-            let place = String::from_utf8_lossy(value);
-            write!(f, "\nLocation: {}", printable(&place))?;
-        }
-    }
-    let body = String::from_utf8_lossy(&response.body);
-    match printable(&body).trim_end() {
-        "" => Ok(()),
-        body => write!(f, "\n{body}"),
-    }
-}
-
-fn describe_close(closed: &Closed, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match closed {
-        Closed::Handshake(Some(reason)) => {
-            let text = printable(&reason.reason);
-            let gap = if text.is_empty() { "" } else { ": " };
-            write!(f, "the server closed with {}{gap}{text}", reason.code)
-        }
-        Closed::Handshake(None) => write!(f, "the server closed without a code"),
-        Closed::Failed(reason) => write!(
-            f,
-            "the server broke the protocol, and was told {}: {}",
-            reason.code,
-            printable(&reason.reason)
-        ),
-        Closed::EndOfStream => write!(f, "the connection ended without a Close frame (1006)"),
-        Closed::TimedOut => write!(
-            f,
-            "the server did not answer the Close frame in time (1006)"
-        ),
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-impl From<io::Error> for ConnectError {
-    fn from(error: io::Error) -> Self {
-        Self::System(error)
-    }
-}
-
-impl From<LoadError> for ConnectError {
-    fn from(error: LoadError) -> Self {
-        Self::Load(error)
-    }
-}
-
-impl From<GuestFault> for ConnectError {
-    fn from(fault: GuestFault) -> Self {
-        Self::Guest(fault)
-    }
-}
-
-impl From<TransportError> for ConnectError {
-    fn from(error: TransportError) -> Self {
-        Self::Transport(error)
-    }
 }
