@@ -28,13 +28,14 @@ fn assert_echoes(client: &mut Client, message: &str) {
 
 #[test]
 fn a_fault_costs_its_own_instance_only() {
-    for server in servers(&["--connections-per-instance", "2"]) {
-        for (fault, reason) in [
-            ("trap", "unreachable"),
-            ("spin", "100 ms"),
-            ("eat", "64 MiB"),
-            ("recurse", "faults::recurse"),
-        ] {
+    for (fault, reason) in [
+        ("trap", "unreachable"),
+        ("spin", "100 ms"),
+        ("eat", "64 MiB"),
+        ("recurse", "faults::recurse"),
+    ] {
+        // A new server for each fault: which instance a connection is placed on depends on those before.
+        for server in servers(&["--connections-per-instance", "2"]) {
             let mut faulty = server.websocket("/");
             let mut beside = server.websocket("/");
             let mut elsewhere = server.websocket("/");
