@@ -16,7 +16,8 @@ pub trait Handler {
         Ok(())
     }
 
-    /// A whole message has arrived.
+    /// A whole message has arrived: also between our Close frame and the peer's, when it can no longer
+    /// be answered.
     ///
     /// # Errors
     ///
