@@ -106,7 +106,7 @@ impl ClientSession {
     pub fn connection(&mut self, now: Instant) -> Option<&mut Connection> {
         match &mut self.phase {
             Phase::Open(connection) => {
-                connection.handle_timeout(now);
+                connection.advance(now);
                 connection.is_open().then_some(connection)
             }
             _ => None,
@@ -141,10 +141,10 @@ impl ClientSession {
         }
     }
 
-    /// The instant asked for is reached.
-    pub fn wake(&mut self, now: Instant) {
+    /// The instant asked for is reached; so many bytes of the output are unsent.
+    pub fn wake(&mut self, now: Instant, unsent: u64) {
         match &mut self.phase {
-            Phase::Open(connection) => connection.handle_timeout(now),
+            Phase::Open(connection) => connection.handle_timeout(now, unsent),
             Phase::Ended(_) => {}
             _ if now < self.deadline => {}
             Phase::Connecting { .. } => self.give_up("the server did not answer in time"),

@@ -95,8 +95,9 @@ impl wit::GuestConnection for Connection {
             .into()
     }
 
-    fn wake(&self, now: u64) -> wit_types::Effects {
-        self.0.borrow_mut().wake(Instant::from_nanos(now)).into()
+    fn wake(&self, now: u64, unsent: u64) -> wit_types::Effects {
+        let now = Instant::from_nanos(now);
+        self.0.borrow_mut().wake(now, unsent).into()
     }
 
     fn shutdown(&self, now: u64, reason: wit::ShutdownReason) -> wit_types::Effects {
@@ -206,9 +207,9 @@ impl wit_client::GuestClientConnection for ClientConnection {
         progress(&mut session)
     }
 
-    fn wake(&self, now: u64) -> wit_client::Progress {
+    fn wake(&self, now: u64, unsent: u64) -> wit_client::Progress {
         let mut session = self.0.borrow_mut();
-        session.wake(Instant::from_nanos(now));
+        session.wake(Instant::from_nanos(now), unsent);
         progress(&mut session)
     }
 

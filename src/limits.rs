@@ -21,6 +21,12 @@ pub struct Limits {
     /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (A server's
     /// time for a client's request is its host's to limit.)
     pub handshake_timeout: Duration,
+    /// How long a peer may say nothing until it is pinged. Default 20 seconds. None: it is never
+    /// pinged, and one that has gone without a word is not noticed.
+    pub ping_interval: Option<Duration>,
+    /// How long it may then go on saying nothing, before the connection is aborted. Default 20 seconds,
+    /// so that one ping at most is unanswered.
+    pub ping_timeout: Duration,
     /// How long a peer may take to answer our Close frame. Default 5 seconds. Then the connection is
     /// aborted.
     pub close_timeout: Duration,
@@ -33,6 +39,8 @@ impl Default for Limits {
             max_frame_size: 1 << 20,
             max_fragments: 16_384,
             handshake_timeout: Duration::from_secs(10),
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
         }
     }

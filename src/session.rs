@@ -16,8 +16,8 @@ pub trait Session {
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects;
     /// The peer has finished sending.
     fn receive_eof(&mut self, now: Instant) -> Effects;
-    /// The instant asked for is reached.
-    fn wake(&mut self, now: Instant) -> Effects;
+    /// The instant asked for is reached; so many bytes of the output are unsent.
+    fn wake(&mut self, now: Instant, unsent: u64) -> Effects;
     /// The host wants the connection to end.
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
 }
@@ -107,13 +107,13 @@ impl<H: Handler> Session for WebSocketSession<H> {
         self.effects()
     }
 
-    fn wake(&mut self, now: Instant) -> Effects {
-        self.connection.handle_timeout(now);
+    fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
+        self.connection.handle_timeout(now, unsent);
         self.effects()
     }
 
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
-        self.connection.handle_timeout(now);
+        self.connection.advance(now);
         let code = match reason {
             ShutdownReason::GoingAway => CloseCode::GOING_AWAY,
             ShutdownReason::ServiceRestart => CloseCode::SERVICE_RESTART,
@@ -172,7 +172,7 @@ impl<H: RawHandler> Session for RawSession<H> {
         self.effects()
     }
 
-    fn wake(&mut self, _: Instant) -> Effects {
+    fn wake(&mut self, _: Instant, _: u64) -> Effects {
         self.effects()
     }
 

@@ -168,9 +168,9 @@ fn a_server_that_does_not_answer_is_given_up() {
     let (mut client, effects) = connect(None);
     let deadline = effects.wake_at.expect("not for ever");
     assert_eq!(deadline, NOW.after(Duration::from_secs(10)));
-    client.wake(NOW);
+    client.wake(NOW, 0);
     assert_eq!(client.take_events(), []);
-    client.wake(deadline);
+    client.wake(deadline, 0);
     assert!(matches!(
         &client.take_events()[..],
         [ClientEvent::Refused(_)]

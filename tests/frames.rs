@@ -98,7 +98,7 @@ fn connection() -> Connection {
 #[test]
 fn the_closing_handshake_begun_by_the_server() {
     let mut connection = connection();
-    assert_eq!(connection.deadline(), None);
+    assert_eq!(connection.deadline(), Some(after(20)));
     connection
         .close(CloseCode::GOING_AWAY, "bye")
         .expect("open");
@@ -127,14 +127,106 @@ fn a_peer_that_does_not_answer_the_close_is_given_up() {
     let deadline = START.after(Duration::from_secs(5));
     assert_eq!(connection.deadline(), Some(deadline));
 
-    connection.handle_timeout(START.after(Duration::from_secs(4)));
+    connection.handle_timeout(START.after(Duration::from_secs(4)), 0);
     assert_eq!(connection.next_event(), None);
-    connection.handle_timeout(deadline);
+    connection.handle_timeout(deadline, 0);
     assert_eq!(
         connection.next_event(),
         Some(Event::Closed(Closed::TimedOut))
     );
     assert_eq!(connection.disposition(), Disposition::Abort);
+    assert_eq!(connection.deadline(), None);
+}
+
+#[test]
+fn a_close_that_is_not_sent_yet_needs_no_answer() {
+    let mut connection = connection();
+    connection.close(CloseCode::NORMAL, "").expect("open");
+    connection.handle_timeout(after(5), 4);
+    assert_eq!(connection.next_event(), None);
+    assert_eq!(connection.deadline(), Some(after(10)));
+    connection.handle_timeout(after(10), 0);
+    let timed_out = Event::Closed(Closed::TimedOut);
+    assert_eq!(connection.next_event(), Some(timed_out));
+}
+
+const PING: &[u8] = b"\x89\0";
+
+/// The time so many seconds after the start.
+fn after(seconds: u64) -> Instant {
+    START.after(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_silent_peer_is_pinged_and_then_given_up() {
+    let mut connection = connection();
+    assert_eq!(connection.deadline(), Some(after(20)));
+    connection.handle_timeout(after(19), 0);
+    assert_eq!(connection.take_output(), b"");
+    connection.handle_timeout(after(20), 0);
+    assert_eq!(connection.take_output(), PING);
+    assert_eq!(connection.deadline(), Some(after(40)));
+    connection.handle_timeout(after(40), 0);
+    let timed_out = Event::Closed(Closed::TimedOut);
+    assert_eq!(connection.next_event(), Some(timed_out));
+    assert_eq!(connection.disposition(), Disposition::Abort);
+    assert_eq!(connection.take_output(), b"");
+}
+
+/// Also the middle of a frame: a peer cannot send a pong in between.
+#[test]
+fn whatever_a_peer_sends_is_a_sign_of_life() {
+    let mut connection = connection();
+    connection.handle_timeout(after(20), 0);
+    assert_eq!(connection.take_output(), PING);
+    connection.receive_bytes(after(39), &b"\x81\x85\0"[..]);
+    assert_eq!(connection.next_event(), None);
+    connection.handle_timeout(after(40), 0);
+    assert_eq!(connection.take_output(), b"");
+    assert_eq!(connection.deadline(), Some(after(59)));
+    connection.handle_timeout(after(59), 0);
+    assert_eq!(connection.take_output(), PING);
+    assert!(connection.is_open());
+}
+
+#[test]
+fn a_peer_that_is_still_being_sent_to_is_not_given_up() {
+    let mut connection = connection();
+    connection.handle_timeout(after(20), 1_000_000);
+    assert_eq!(connection.take_output(), b"");
+    connection.handle_timeout(after(40), 0);
+    assert_eq!(connection.take_output(), PING);
+    connection.handle_timeout(after(60), 2);
+    assert!(connection.is_open());
+    assert_eq!(connection.deadline(), Some(after(80)));
+    connection.handle_timeout(after(80), 0);
+    assert!(!connection.is_open());
+}
+
+#[test]
+fn a_peer_that_talks_is_never_pinged() {
+    let mut connection = connection();
+    for seconds in (0..200).step_by(7) {
+        connection.receive_bytes(after(seconds), &b"\x81\x81\0\0\0\0a"[..]);
+        assert!(connection.next_event().is_some());
+        while connection
+            .deadline()
+            .is_some_and(|due| due <= after(seconds))
+        {
+            connection.handle_timeout(after(seconds), 0);
+        }
+        assert_eq!(connection.take_output(), b"");
+    }
+}
+
+#[test]
+fn without_an_interval_no_peer_is_pinged() {
+    let limits = Limits {
+        ping_interval: None,
+        ..Limits::default()
+    };
+    let mut connection = Connection::server(limits);
+    connection.receive_bytes(START, &b""[..]);
     assert_eq!(connection.deadline(), None);
 }
 

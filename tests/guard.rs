@@ -28,14 +28,21 @@ fn assert_echoes(client: &mut Client, message: &str) {
 
 #[test]
 fn a_fault_costs_its_own_instance_only() {
-    for (fault, reason) in [
-        ("trap", "unreachable"),
-        ("spin", "100 ms"),
-        ("eat", "64 MiB"),
-        ("recurse", "faults::recurse"),
+    // Only one is about time, of which a busy machine may give a guest little.
+    for (fault, reason, call_timeout) in [
+        ("trap", "unreachable", "10000"),
+        ("spin", "100 ms", "100"),
+        ("eat", "64 MiB", "10000"),
+        ("recurse", "faults::recurse", "10000"),
     ] {
         // A new server for each fault: which instance a connection is placed on depends on those before.
-        for server in servers(&["--connections-per-instance", "2"]) {
+        let options = [
+            "--connections-per-instance",
+            "2",
+            "--call-timeout",
+            call_timeout,
+        ];
+        for server in servers(&options) {
             let mut faulty = server.websocket("/");
             let mut beside = server.websocket("/");
             let mut elsewhere = server.websocket("/");
@@ -139,6 +146,34 @@ fn a_slow_reader_gets_all_of_a_response_that_closes() {
     let head = client.read_head();
     assert_eq!(client.read_body(&head).len(), 8 << 20);
     assert_eq!(client.read_to_end(), b"");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up() {
+    let component = build_guest("faults", "bare");
+    let server = Server::of(&component, &["--send-timeout", "1", "--verbose"]);
+    let mut http = server.connect();
+    http.send(b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    server.wait_for_log("takes nothing");
+
+    let server = Server::of(&component, &["--send-timeout", "1", "--verbose"]);
+    let mut websocket = server.websocket("/flood");
+    websocket.send(&text("go"));
+    server.wait_for_log("takes nothing");
+    assert_echoes(&mut server.websocket("/"), "after");
+}
+
+#[test]
+fn a_peer_that_does_not_answer_pings_is_given_up() {
+    const PING: &[u8] = b"\x89\0";
+    const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
+    let server = Server::of(&build_guest("faults", "bare"), &[]);
+    let mut client = server.websocket("/keepalive");
+    for _ in 0..3 {
+        assert_eq!(client.read_exactly(2), PING);
+        client.send(PONG);
+    }
+    assert_eq!(client.read_to_end(), PING);
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn a_client_waits_for_the_server_to_close_the_socket() {
     // RFC 6455 §7.1.1: the server closes first.
     assert_eq!(client.disposition(), wasocket::Disposition::Open);
     let deadline = client.deadline().expect("not for ever");
-    client.handle_timeout(deadline);
+    client.handle_timeout(deadline, 0);
     assert_eq!(client.disposition(), wasocket::Disposition::Close);
     assert_eq!(client.next_event(), None);
 }

@@ -25,6 +25,8 @@ const LIMITS: Limits = Limits {
     max_frame_size: 4096,
     max_fragments: 16,
     handshake_timeout: core::time::Duration::from_secs(10),
+    ping_interval: None,
+    ping_timeout: core::time::Duration::from_secs(20),
     close_timeout: core::time::Duration::from_secs(5),
 };
 

@@ -19,6 +19,8 @@ const LIMITS: Limits = Limits {
     max_frame_size: 2048,
     max_fragments: 16,
     handshake_timeout: core::time::Duration::from_secs(10),
+    ping_interval: None,
+    ping_timeout: core::time::Duration::from_secs(20),
     close_timeout: core::time::Duration::from_secs(5),
 };
 

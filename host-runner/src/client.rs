@@ -81,13 +81,21 @@ impl Client {
             .call(self.functions.receive_eof, (connection, now))
     }
 
-    /// `client-connection.wake`: the instant asked for is reached.
+    /// `client-connection.wake`: the instant asked for is reached; so many bytes of the output are
+    /// unsent.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn wake(&mut self, connection: ResourceAny, now: Instant) -> Result<Progress, GuestFault> {
-        self.instance.call(self.functions.wake, (connection, now))
+    pub fn wake(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        unsent: usize,
+    ) -> Result<Progress, GuestFault> {
+        let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
+        self.instance
+            .call(self.functions.wake, (connection, now, unsent))
     }
 
     /// `client-connection.send`: sends a message.
@@ -168,7 +176,7 @@ struct Functions {
     connect: Connect<'static>,
     receive: Receive<'static>,
     receive_eof: WithTime,
-    wake: WithTime,
+    wake: TypedFunc<(ResourceAny, Instant, u64), (Progress,)>,
     send: Send<'static>,
     ping: Ping<'static>,
     close: Close<'static>,

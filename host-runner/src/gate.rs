@@ -31,6 +31,7 @@ use tokio::time::{Sleep, sleep};
 use crate::bindings::{HttpVersion, Request};
 use crate::limits::HEAD_TIMEOUT;
 use crate::request::{BodyLength, Head, Outcome, Refusal, list};
+use crate::stall::Stall;
 use crate::worker::Worker;
 
 /// The request whose stand-in hyper has, until the service takes it.
@@ -51,6 +52,7 @@ pub(crate) struct Gate {
     /// Whether hyper has output that is not flushed, and whether a head waits for that.
     unsent: bool,
     awaited: bool,
+    stall: Stall,
 }
 
 /// What follows the stand-in.
@@ -63,6 +65,7 @@ enum Behind {
 impl Gate {
     pub(crate) fn new(worker: Rc<Worker>, stream: TcpStream, arrived: Rc<Arrived>) -> Self {
         Self {
+            stall: Stall::new(worker.send_timeout),
             worker,
             stream,
             arrived,
@@ -232,8 +235,10 @@ impl Write for Gate {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.unsent = true;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let gate = &mut *self;
+        gate.unsent = true;
+        let written = Pin::new(&mut gate.stream).poll_write(context, bytes);
+        gate.stall.judge(context, written)
     }
 
     /// Called by hyper behind the last byte of its buffer.
@@ -260,7 +265,9 @@ impl Write for Gate {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.unsent = true;
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let gate = &mut *self;
+        gate.unsent = true;
+        let written = Pin::new(&mut gate.stream).poll_write_vectored(context, bytes);
+        gate.stall.judge(context, written)
     }
 }

@@ -108,13 +108,21 @@ impl Guest {
             .call(self.functions.receive_eof, (connection, now))
     }
 
-    /// `connection.wake`: the instant asked for is reached.
+    /// `connection.wake`: the instant asked for is reached; so many bytes of the output are
+    /// unsent.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn wake(&mut self, connection: ResourceAny, now: Instant) -> Result<Effects, GuestFault> {
-        self.instance.call(self.functions.wake, (connection, now))
+    pub fn wake(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        unsent: usize,
+    ) -> Result<Effects, GuestFault> {
+        let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
+        self.instance
+            .call(self.functions.wake, (connection, now, unsent))
     }
 
     /// `connection.shutdown`: the connection shall end, and end well.
@@ -163,7 +171,7 @@ struct Functions {
     open: WithBytes<'static>,
     receive: WithBytes<'static>,
     receive_eof: WithTime,
-    wake: WithTime,
+    wake: TypedFunc<(ResourceAny, Instant, u64), (Effects,)>,
     shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
 }
 

@@ -44,6 +44,7 @@ mod service;
 pub mod session;
 pub mod shutdown;
 pub mod socket;
+mod stall;
 mod state;
 pub mod takeover;
 pub mod transport;

@@ -88,6 +88,9 @@ pub struct Serve {
     /// The time a call into an instance may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub call_timeout: u64,
+    /// The time a client may take nothing of what it is sent
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub send_timeout: u64,
     /// The time open connections have to end when the runner is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub shutdown_timeout: u64,

@@ -195,8 +195,8 @@ impl Connection {
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn wake(&self, now: Instant) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.wake(handle, now))
+    pub fn wake(&self, now: Instant, unsent: usize) -> Result<Effects, Dead> {
+        self.call(|guest, handle| guest.wake(handle, now, unsent))
     }
 
     /// See [`Guest::shutdown`].

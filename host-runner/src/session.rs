@@ -54,7 +54,7 @@ impl Session {
         connection: Connection,
         farewell: Vec<u8>,
     ) -> Self {
-        let socket = Socket::new(stream, worker.max_backlog);
+        let socket = Socket::new(stream, worker.max_backlog).with_send_timeout(worker.send_timeout);
         Self {
             worker,
             socket,
@@ -130,7 +130,7 @@ impl Session {
                 self.connection
                     .receive(now, buffer.get(..length).unwrap_or_default())
             }
-            Event::Wake => self.connection.wake(now),
+            Event::Wake => self.connection.wake(now, self.socket.unsent()),
             Event::Stop => self.connection.shutdown(now, ShutdownReason::GoingAway),
             Event::Died => Err(Dead),
         }

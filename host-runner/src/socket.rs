@@ -1,6 +1,7 @@
 //! A socket with what is still to be sent on it, and the way it is closed.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,7 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long the last bytes may take.
+use crate::stall::Stall;
+
+/// How long the peer may take nothing of the last bytes.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the peer may take to close after us.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -63,18 +66,27 @@ pub struct Socket<S = TcpStream> {
     /// Without memory of its own while it is empty.
     backlog: BytesMut,
     max_backlog: usize,
+    stall: Stall,
     at_eof: bool,
 }
 
 impl<S: Stream> Socket<S> {
-    /// A socket on which at most `max_backlog` bytes may wait to be sent.
+    /// A socket on which at most `max_backlog` bytes may wait to be sent, for as long as it takes.
     pub fn new(stream: S, max_backlog: usize) -> Self {
         Self {
             stream,
             backlog: BytesMut::new(),
             max_backlog,
+            stall: Stall::new(Duration::MAX),
             at_eof: false,
         }
+    }
+
+    /// The same socket, which fails when the peer takes nothing of the output for so long.
+    #[must_use]
+    pub fn with_send_timeout(mut self, send_timeout: Duration) -> Self {
+        self.stall = Stall::new(send_timeout);
+        self
     }
 
     /// Sends what the peer takes at once, and keeps the rest.
@@ -163,7 +175,8 @@ impl<S: Stream> Socket<S> {
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.backlog.is_empty() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &self.backlog))?;
+            let written = Pin::new(&mut self.stream).poll_write(context, &self.backlog);
+            let sent = ready!(self.stall.judge(context, written))?;
             self.backlog.advance(sent);
             if self.backlog.is_empty() {
                 self.backlog = BytesMut::new();
@@ -177,9 +190,10 @@ impl<S: Stream> Socket<S> {
     ///
     /// # Errors
     ///
-    /// When the socket failed or the peer does not take the output in time.
+    /// When the socket failed, or the peer takes nothing of the output for 5 seconds.
     pub async fn close(mut self) -> io::Result<()> {
-        timeout(FLUSH_TIMEOUT, self.stream.write_all(&self.backlog)).await??;
+        self.stall = Stall::new(FLUSH_TIMEOUT);
+        poll_fn(|context| self.poll_flush(context)).await?;
         close(self.stream).await
     }
 }

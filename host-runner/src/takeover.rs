@@ -6,6 +6,7 @@
 //! hyper's own upgrade could not do the second, and would send the 101 in a write of its own, where
 //! here it leaves together with the first output.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{self, pin};
@@ -89,7 +90,9 @@ async fn speak_http(
     let parts = connection.into_parts();
     let taken = parts.service.into_taken();
     if let (Err(error), None) = (outcome, &taken) {
-        tracing::debug!(%remote, "HTTP: {error}");
+        // hyper says what it was doing, and its source what went wrong.
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        tracing::debug!(%remote, "HTTP: {error}{}", cause.unwrap_or_default());
     }
     let (stream, residual) = parts.io.into_parts();
     (stream, residual, taken)

@@ -1,6 +1,7 @@
 //! What the connections of one thread share.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 
@@ -21,6 +22,8 @@ pub struct Worker {
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// The most output that may wait for one peer.
     pub(crate) max_backlog: usize,
+    /// How long a peer may take none of it.
+    pub(crate) send_timeout: Duration,
     /// Rings when the runner is to stop.
     pub(crate) stopping: Bell,
     clock: Clock,
@@ -28,12 +31,13 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(pool: Pool, max_backlog: usize) -> Self {
+    pub fn new(pool: Pool, max_backlog: usize, send_timeout: Duration) -> Self {
         Self {
             pool,
             http: http(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
             max_backlog,
+            send_timeout,
             stopping: Bell::new(),
             clock: Clock::start(),
         }

@@ -1,3 +1,4 @@
+mod keepalive;
 mod receive;
 mod send;
 
@@ -11,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use crate::extension::Extensions;
 use crate::message::PartialMessage;
 use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
+use keepalive::{Keepalive, Verdict};
 use receive::{Frame, Step};
 
 /// One connection after the opening handshake, without I/O: bytes in, events and bytes out.
@@ -35,6 +37,7 @@ pub struct Connection {
     limits: Limits,
     extensions: Extensions,
     state: State,
+    keepalive: Keepalive,
     now: Instant,
     /// Received and not yet parsed.
     input: BytesMut,
@@ -99,7 +102,7 @@ pub enum Closed {
     Failed(ProtocolError),
     /// The stream ended without a Close frame (1006).
     EndOfStream,
-    /// The peer did not answer our Close frame in time (1006).
+    /// The peer did not answer a ping, or our Close frame, in time (1006).
     TimedOut,
 }
 
@@ -137,6 +140,7 @@ impl Connection {
     fn new(role: Role, limits: Limits) -> Self {
         Self {
             role,
+            keepalive: Keepalive::new(&limits),
             limits,
             extensions: Extensions::default(),
             state: State::Open,
@@ -156,6 +160,7 @@ impl Connection {
     /// hold whole messages.
     pub fn receive_bytes(&mut self, now: Instant, bytes: impl Into<BytesMut>) {
         self.now = now;
+        self.keepalive.heard(now);
         self.pongs = 0;
         if self.input.is_empty() {
             self.input = bytes.into();
@@ -170,10 +175,18 @@ impl Connection {
         self.end(Closed::EndOfStream, Disposition::Close);
     }
 
-    /// The time is now `now`: ends the connection if its [`deadline`](Self::deadline) has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// The time is now `now`, and so many bytes of the output are not sent yet: does what was to be done
+    /// at the [`deadline`](Self::deadline), if it has passed. That is to ping a silent peer, or to end
+    /// the connection.
+    pub fn handle_timeout(&mut self, now: Instant, unsent: u64) {
         self.now = now;
         match self.state {
+            State::Open => self.keep_alive(unsent),
+            // What is unsent may include our Close: the peer's time has not begun.
+            State::Closing { deadline } if deadline <= now && unsent > 0 => {
+                let deadline = now.after(self.limits.close_timeout);
+                self.state = State::Closing { deadline };
+            }
             State::Closing { deadline } if deadline <= now => {
                 self.end(Closed::TimedOut, Disposition::Abort);
             }
@@ -184,12 +197,28 @@ impl Connection {
         }
     }
 
+    fn keep_alive(&mut self, unsent: u64) {
+        match self.keepalive.look(self.now, unsent) {
+            Verdict::Wait => {}
+            Verdict::Ping => {
+                let _ = self.ping(&[]);
+            }
+            Verdict::GiveUp => self.end(Closed::TimedOut, Disposition::Abort),
+        }
+    }
+
+    /// Notes the time without doing what is due.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        self.now = now;
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has to be called next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.state {
             State::Closing { deadline } | State::Draining { deadline } => Some(deadline),
-            State::Open | State::Closed(_) => None,
+            State::Open => self.keepalive.due(),
+            State::Closed(_) => None,
         }
     }
 

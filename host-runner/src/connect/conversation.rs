@@ -166,7 +166,8 @@ impl<'a> Conversation<'a> {
                 Happening::Traffic(traffic) => self.on_traffic(traffic, &buffer)?,
                 Happening::Wake => {
                     self.wake_at = None;
-                    let progress = self.client.wake(self.connection, self.clock.now())?;
+                    let (now, unsent) = (self.clock.now(), self.socket.unsent());
+                    let progress = self.client.wake(self.connection, now, unsent)?;
                     self.on_progress(progress)?;
                 }
                 Happening::Ping => self.ping()?,

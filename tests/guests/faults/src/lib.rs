@@ -6,9 +6,10 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use core::hint::black_box;
+use core::time::Duration;
 
 use wasocket::{
-    Answer, Connection, Fields, Handler, Message, RawHandler, RawSocket, Request, Response,
+    Answer, Connection, Fields, Handler, Limits, Message, RawHandler, RawSocket, Request, Response,
     ResponseHead, Takeover, Upgrade, UsageError,
 };
 
@@ -30,6 +31,8 @@ fn handle(request: &Request) -> Answer {
         "/bad-takeover" => bad_takeover(request),
         "/open" => Upgrade::new().accept(request, FaultInOpen),
         "/raw" => Answer::takeover(Flood),
+        "/flood" => Upgrade::new().accept(request, flood),
+        "/keepalive" => keepalive(request),
         path => {
             fault(path.trim_start_matches('/'));
             Upgrade::new().accept(request, on_message)
@@ -92,6 +95,21 @@ impl Handler for FaultInOpen {
     fn message(&mut self, _: &mut Connection, _: Message) -> Result<(), UsageError> {
         Ok(())
     }
+}
+
+/// Answers a message with 8 MiB.
+fn flood(connection: &mut Connection, _: Message) -> Result<(), UsageError> {
+    connection.send_binary(&alloc::vec![b'x'; 8 << 20])
+}
+
+/// An echo that is quick to ask whether its peer is there.
+fn keepalive(request: &Request) -> Answer {
+    let limits = Limits {
+        ping_interval: Some(Duration::from_millis(200)),
+        ping_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    Upgrade::new().limits(limits).accept(request, on_message)
 }
 
 /// Answers one byte with 8 MiB.

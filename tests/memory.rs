@@ -1,0 +1,85 @@
+//! What a hostile peer's connection may cost in memory: what has arrived, and at most the limits.
+#![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+use peak_alloc::PeakAlloc;
+use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
+use wasocket::{Closed, Connection, Event, Instant, Limits, MaskingKeys, ProtocolError};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const NOW: Instant = Instant::from_nanos(1);
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// What a read of the host's brings at most.
+const PIECE: usize = 64 * KIB;
+
+/// The memory that a server takes, at its peak, to read this to the end; and how that ends. Without the
+/// decompressor's own 47 KiB, which come from `malloc`.
+fn cost(mut server: Connection, bytes: &[u8]) -> (usize, Option<Event>) {
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
+    let mut last = None;
+    for piece in bytes.chunks(PIECE) {
+        server.receive_bytes(NOW, piece);
+        while let Some(event) = server.next_event() {
+            last = Some(event);
+        }
+    }
+    (ALLOCATOR.peak_usage().saturating_sub(before), last)
+}
+
+fn compressing() -> (Connection, Connection) {
+    let agreed = Agreed::default();
+    let options = DeflateOptions {
+        level: 9,
+        ..DeflateOptions::default()
+    };
+    let masking_keys = MaskingKeys::from_seed([7; 32]);
+    let client = PermessageDeflate::client(agreed, &options).into();
+    let server = PermessageDeflate::server(agreed, &options).into();
+    (
+        Connection::client(Limits::default(), masking_keys).with_extensions(client),
+        Connection::server(Limits::default()).with_extensions(server),
+    )
+}
+
+fn failed(error: ProtocolError) -> Option<Event> {
+    Some(Event::Closed(Closed::Failed(error)))
+}
+
+/// One test, since all of a process counts.
+#[test]
+fn memory_is_bounded() {
+    a_bomb_costs_the_message_limit();
+    an_announced_length_costs_nothing();
+    empty_fragments_cost_nothing();
+}
+
+fn a_bomb_costs_the_message_limit() {
+    let (mut client, server) = compressing();
+    client.send_binary(&vec![0; 200 * MIB]).expect("open");
+    let bomb = client.take_output();
+    assert!(bomb.len() < 250_000, "{}", bomb.len());
+    let (cost, end) = cost(server, &bomb);
+    assert_eq!(end, failed(ProtocolError::MessageTooBig));
+    assert!(cost < 2 * MIB, "{cost}");
+}
+
+/// The longest message that fits the limits, and not a byte of it.
+fn an_announced_length_costs_nothing() {
+    let mut frame = vec![0x82, 0xff];
+    frame.extend((MIB as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    let (cost, end) = cost(Connection::server(Limits::default()), &frame);
+    assert_eq!(end, None);
+    assert!(cost < KIB, "{cost}");
+}
+
+fn empty_fragments_cost_nothing() {
+    let mut frames = vec![0x01, 0x80, 0, 0, 0, 0];
+    frames.extend([0x00, 0x80, 0, 0, 0, 0].repeat(200_000));
+    let (cost, end) = cost(Connection::server(Limits::default()), &frames);
+    assert_eq!(end, failed(ProtocolError::TooManyFragments));
+    assert!(cost < 3 * PIECE, "{cost}");
+}
