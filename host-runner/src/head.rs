@@ -51,9 +51,13 @@ pub fn takeover(takeover: &Takeover, request: &[Field]) -> Result<Vec<u8>, BadAn
 /// (Continue) response before sending a 101 (Switching Protocols) response."
 const CONTINUE: &[u8; 25] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The head of a 101, with exactly the guest's fields: RFC 9110 §6.6.1 does not ask for a `Date` in a
+/// Checks and serialises the head of a 101, with exactly the guest's fields: RFC 9110 §6.6.1 does not ask for a `Date` in a
 /// 1xx response, and §8.6 forbids `Content-Length` there.
-fn switching_protocols(head: &ResponseHead) -> Result<Vec<u8>, BadAnswer> {
+///
+/// # Errors
+///
+/// A [`BadAnswer`]: the client gets status 500 instead.
+pub fn switching_protocols(head: &ResponseHead) -> Result<Vec<u8>, BadAnswer> {
     if head.status != 101 {
         return Err(BadAnswer::Status(head.status));
     }

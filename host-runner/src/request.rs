@@ -54,7 +54,7 @@ impl Refusal {
     }
 }
 
-/// RFC 9112 §2.2: a request "that does not match the grammar ... SHOULD" get a 400.
+/// RFC 9112 §2.2: octets that do not "match the HTTP-message grammar" get a 400.
 const fn bad(reason: &'static str) -> Refusal {
     Refusal::new(400, reason)
 }
@@ -76,7 +76,7 @@ impl Head {
             } else if let Some(line) = self.line.take() {
                 return finish(line, std::mem::take(&mut self.fields)).map(Some);
             }
-            // RFC 9112 §2.2: "a server ... SHOULD ignore at least one empty line (CRLF) received
+            // RFC 9112 §2.2: a server "SHOULD ignore at least one empty line (CRLF) received
             // prior to the request-line."
         }
         Ok(None)
@@ -169,8 +169,8 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
 fn http_version(version: &[u8]) -> Result<HttpVersion, Refusal> {
     match version {
         b"HTTP/1.0" => Ok(HttpVersion::Http10),
-        // RFC 9110 §2.5: with a higher minor version, "the recipient SHOULD process the message as
-        // if it was in the highest minor version within that major version to which the recipient
+        // RFC 9110 §2.5: with a higher minor version, the recipient "SHOULD process the message as
+        // if it were in the highest minor version within that major version to which the recipient
         // is conformant."
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(HttpVersion::Http11),
         // RFC 9110 §15.6.6: the major version. The preface of HTTP/2 is such a request.

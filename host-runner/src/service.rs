@@ -76,8 +76,8 @@ enum Failure {
     Died,
     /// The instance lives, but its answer cannot be sent.
     BadAnswer(BadAnswer),
-    /// A takeover in HTTP/1.0, which has no 101 (RFC 9110 §7.8: "A server MUST ignore an Upgrade
-    /// header field that is received in an HTTP/1.0 request").
+    /// A takeover in HTTP/1.0, which has no 101 (RFC 9110 §7.8: a server that receives it
+    /// there "MUST ignore that Upgrade field").
     HttpVersion,
 }
 

@@ -274,8 +274,8 @@ impl Connection {
     /// The closing handshake is complete.
     fn handshake_done(&mut self, reason: Option<CloseReason>) {
         self.end(Closed::Handshake(reason), Disposition::Close);
-        // RFC 6455 §7.1.1: the server closes the socket first, at once; the client "MAY close the TCP
-        // Connection at any time", and had better wait for the server.
+        // RFC 6455 §5.5.1: the server closes the socket at once; "the client SHOULD wait for the server
+        // to close the connection".
         if let Role::Client(_) = self.role {
             let deadline = self.now.after(self.limits.close_timeout);
             self.state = State::Draining { deadline };

@@ -34,8 +34,8 @@ pub struct Param<'a> {
 }
 
 /// The field breaks its grammar. This, and nothing that an extension finds wrong with its parameters,
-/// fails the opening handshake (RFC 6455 §9.1: "the recipient of the erroneous data MUST immediately
-/// _Fail the WebSocket Connection_").
+/// fails the opening handshake (RFC 6455 §9.1: "the recipient of such malformed data MUST
+/// immediately _Fail the WebSocket Connection_").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrammarError;
 
@@ -59,8 +59,8 @@ pub fn parse<'a>(
     let mut extensions = Vec::new();
     let mut lines = lines.into_iter().peekable();
     let is_absent = lines.peek().is_none();
-    // RFC 6455 §9.1: the field "MAY be split across multiple lines"; a quoted-string cannot be, as its
-    // value would not be a token.
+    // RFC 6455 §9.1: the field "MAY be split or combined across multiple lines"; a quoted-string cannot
+    // be split, as its value would not be a token.
     for line in lines {
         Cursor { rest: line }.list(&mut extensions)?;
     }

@@ -84,8 +84,8 @@ fn extensions(
 
 fn check_request(request: &Request) -> Result<(), HandshakeError> {
     match request.version {
-        // RFC 9110 §7.8: a server "MUST ignore an Upgrade header field that is received in an
-        // HTTP/1.0 request", so the field this resource requires is missing.
+        // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST
+        // ignore that Upgrade field", so the field this resource requires is missing.
         HttpVersion::Http10 => return Err(HandshakeError::UpgradeMissing),
         HttpVersion::Http11 => {}
         // RFC 8441 and RFC 9220 have an opening handshake of their own.

@@ -16,7 +16,7 @@ pub(super) fn select(
 }
 
 /// RFC 6455 §11.3.4: `1#token`; §4.1: "The elements that comprise this value MUST be non-empty strings
-/// ... and MUST all be unique strings."
+/// [...] and MUST all be unique strings."
 fn check_offer(fields: &Fields) -> Result<(), HandshakeError> {
     if !fields.contains(NAME) {
         return Ok(());

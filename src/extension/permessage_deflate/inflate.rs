@@ -165,8 +165,8 @@ impl Inflater {
 }
 
 impl Stream {
-    /// Goes on behind a final block, with the same window: RFC 7692 §7.2.1 allows "BFINAL" in any block
-    /// of a message, and "the next DEFLATE block follows the padded data if any."
+    /// Goes on behind a final block, with the same window: RFC 7692 §7.2.1 allows the bit `BFINAL`
+    /// in any block of a message; "The next DEFLATE block follows the padded data if any."
     fn restart(&mut self, window: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
         let paid = message.len() / BYTES_PER_RESTART;
         if self.restarts > paid.saturating_add(FREE_RESTARTS) {

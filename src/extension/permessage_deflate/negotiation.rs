@@ -203,8 +203,8 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// None for what RFC 7692 §7.1 wants declined: a parameter that is not defined, "a parameter with
-    /// an invalid value", "multiple extension parameters with the same name".
+    /// None for what RFC 7692 §7.1 wants declined: a parameter that is not defined, "an extension
+    /// parameter with an invalid value", "multiple extension parameters with the same name".
     fn read(extension: &Extension<'_>) -> Option<Self> {
         let mut own = Self::default();
         for Param { name, value } in &extension.params {
