@@ -11,74 +11,18 @@ mod runner;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
-use runner::{PATIENCE, Server, build_guest, root, wasocket};
+use runner::connect::{command, connect, finish, run, start};
+use runner::{Server, build_guest, root};
 use tokio::io::copy_bidirectional;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-/// What a run of `wasocket connect` came to.
-#[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    stdout: Vec<u8>,
-    stderr: String,
-}
-
-/// `wasocket connect` with these arguments.
-fn command(arguments: &[&str]) -> Command {
-    let mut command = wasocket(&["connect"]);
-    command
-        .args(arguments)
-        .env_remove("SSL_CERT_FILE")
-        .env_remove("SSL_CERT_DIR");
-    command
-}
-
-/// Runs it to its end; all of `stdin` is there from the start.
-fn connect(arguments: &[&str], stdin: &[u8]) -> Run {
-    run(&mut command(arguments), stdin)
-}
-
-fn run(command: &mut Command, stdin: &[u8]) -> Run {
-    let mut child = start(command);
-    let mut pipe = child.stdin.take().expect("piped");
-    let stdin = stdin.to_vec();
-    let writer = thread::spawn(move || {
-        // The client may have had enough before.
-        let _ = pipe.write_all(&stdin);
-    });
-    let run = finish(child);
-    writer.join().expect("the writer does not panic");
-    run
-}
-
-fn start(command: &mut Command) -> Child {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts")
-}
-
-fn finish(child: Child) -> Run {
-    let start = Instant::now();
-    let output: Output = child.wait_with_output().expect("the child is ours");
-    assert!(start.elapsed() < PATIENCE, "too slow: {output:?}");
-    Run {
-        code: output.status.code(),
-        stdout: output.stdout,
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
 
 fn url(server: &Server, path: &str) -> String {
     format!("ws://{}{path}", server.address)
@@ -88,22 +32,6 @@ fn url(server: &Server, path: &str) -> String {
 fn closed_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound")
-}
-
-impl Run {
-    #[track_caller]
-    fn assert_printed(&self, stdout: &str) {
-        assert_eq!(String::from_utf8_lossy(&self.stdout), stdout, "{self:?}");
-        assert_eq!(self.code, Some(0), "{self:?}");
-    }
-
-    #[track_caller]
-    fn assert_failed(&self, code: i32, reasons: &[&str]) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        for reason in reasons {
-            assert!(self.stderr.contains(reason), "no {reason:?} in {self:?}");
-        }
-    }
 }
 
 #[test]

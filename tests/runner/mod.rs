@@ -1,11 +1,13 @@
 //! The running binary, and a client that knows just enough to talk to it byte by byte.
 #![allow(dead_code, reason = "each test that includes this module uses a part")]
 
+pub mod connect;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,14 +125,8 @@ impl Server {
 
     /// Waits for the end and returns the exit code.
     pub fn wait(&mut self) -> Option<i32> {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("the child is ours") {
-                return status.code();
-            }
-            assert!(start.elapsed() < PATIENCE, "the runner does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
+        let status = wait(&mut self.child).expect("the runner ends");
+        status.code()
     }
 
     /// A new connection.
@@ -170,7 +166,20 @@ impl Drop for Server {
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+/// Waits for a process to end, if it does in time.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().expect("the child is ours") {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    None
+}
+
+/// What is written to a pipe, line by line.
+pub fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     let log = Arc::new(Mutex::new(String::new()));
     let sink = Arc::clone(&log);
     thread::spawn(move || {
