@@ -40,15 +40,15 @@ conformance: target ## run the Autobahn test suite (CASES=fast, or all)
 	tests/conformance.sh $(or $(CASES),fast)
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := deflate frames handshake
+FUZZ_TARGETS := contract deflate frames handshake
 
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
 	for target in $(FUZZ_TARGETS); do \
 	  mkdir -p fuzz/corpus/$$target && \
-	  PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz run --sanitizer none $$target \
+	  RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz run --sanitizer none $$target \
 	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 || exit 1; \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
 .PHONY: lint

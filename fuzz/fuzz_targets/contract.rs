@@ -1,0 +1,388 @@
+//! The WIT boundary. Calls in any order that the contract allows, with any arguments, into both
+//! embedded components: no fault, and the effects that the native protocol has. And any answer that a
+//! component could give: refused, or sent as it is.
+//!
+//! The instances live as long as the process, so what a connection leaves behind ends the run, too.
+#![no_main]
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use wasmtime::component::ResourceAny;
+use wasocket::extension::DeflateOptions;
+use wasocket::{
+    Answer, ClientSession, CloseCode, Connection, Disposition, Instant, Message, Session, Upgrade,
+};
+use wasocket_host::bindings::{self, Field, HttpVersion, Next};
+use wasocket_host::client::{CLIENT_COMPONENT, Client};
+use wasocket_host::component::{Component, World};
+use wasocket_host::default_app::DEFAULT_APP;
+use wasocket_host::engine::engine;
+use wasocket_host::guest::{Guest, Limits};
+use wasocket_host::head;
+
+#[derive(Arbitrary, Debug)]
+enum Input<'a> {
+    Serve { deflate: bool, events: Vec<Event<'a>> },
+    Handle(Request<'a>),
+    Connect { deflate: bool, events: Vec<Event<'a>> },
+    Answer { status: u16, fields: Vec<(&'a str, &'a [u8])> },
+}
+
+/// What can happen to a connection. Each takes so many milliseconds.
+#[derive(Arbitrary, Debug)]
+struct Event<'a>(u16, What<'a>);
+
+#[derive(Arbitrary, Debug)]
+enum What<'a> {
+    Receive(&'a [u8]),
+    EndOfStream,
+    Wake(u32),
+    Shutdown(bool),
+    Text(&'a str),
+    Binary(&'a [u8]),
+    Ping(&'a [u8]),
+    Close(u16, &'a str),
+}
+
+#[derive(Arbitrary, Debug)]
+struct Request<'a> {
+    method: Option<&'a str>,
+    query: &'a str,
+    version: u8,
+    fields: Vec<(&'a str, &'a [u8])>,
+    handshake: bool,
+    secure: bool,
+}
+
+thread_local! {
+    static GUESTS: RefCell<(Guest, Client)> = RefCell::new(guests());
+}
+
+/// A machine that is busy with fuzzing is slow.
+const LIMITS: Limits = Limits { memory: 64 << 20, call_time: Duration::from_secs(10) };
+
+fn guests() -> (Guest, Client) {
+    let engine = engine().expect("an engine");
+    let app = Component::from_bytes(&engine, DEFAULT_APP).expect("the default app");
+    let client = Component::of_world(World::Client, &engine, CLIENT_COMPONENT).expect("the client");
+    let app = Guest::new(&app, LIMITS).expect("an instance");
+    (app, Client::new(&client, LIMITS).expect("an instance"))
+}
+
+fuzz_target!(|input: Input| {
+    GUESTS.with_borrow_mut(|(guest, client)| match input {
+        Input::Serve { deflate, events } => serve(guest, deflate, &events),
+        Input::Handle(request) => handle(guest, &request),
+        Input::Connect { deflate, events } => connect(client, deflate, &events),
+        Input::Answer { status, fields } => answer(status, &fields),
+    });
+});
+
+fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
+    let request = opening_handshake(deflate);
+    let bindings::Verdict::Takeover(takeover) = guest.handle(&request).expect("no fault") else {
+        panic!("refused");
+    };
+    let Answer::Takeover(native) = native_handle(request) else {
+        panic!("refused");
+    };
+    let mut pair = Pair { guest, connection: takeover.connection, native: native.session, now: 0 };
+    let residual = match events.first() {
+        Some(Event(_, What::Receive(residual))) => residual,
+        _ => &[][..],
+    };
+    if pair.open(residual) {
+        let mut events = events.iter().skip(1).take(64);
+        let (mut at_eof, mut stopped) = (false, false);
+        while events.next().is_some_and(|event| pair.step(event, &mut at_eof, &mut stopped)) {}
+    }
+    guest.drop_connection(takeover.connection).expect("no fault");
+}
+
+/// A connection of the component, and its native twin.
+struct Pair<'a> {
+    guest: &'a mut Guest,
+    connection: ResourceAny,
+    native: Box<dyn Session>,
+    now: u64,
+}
+
+impl Pair<'_> {
+    fn open(&mut self, residual: &[u8]) -> bool {
+        let effects = self.guest.open(self.connection, self.now, residual);
+        let expected = self.native.open(Instant::from_nanos(self.now), residual.to_vec());
+        same(effects.expect("no fault"), expected)
+    }
+
+    /// Whether the connection is still open.
+    fn step(&mut self, event: &Event, at_eof: &mut bool, stopped: &mut bool) -> bool {
+        self.now += u64::from(event.0) * 1_000_000;
+        let now = Instant::from_nanos(self.now);
+        let (guest, connection, native) = (&mut *self.guest, self.connection, &mut self.native);
+        let (effects, expected) = match event.1 {
+            What::Receive(bytes) if !*at_eof && !bytes.is_empty() => {
+                (guest.receive(connection, self.now, bytes), native.receive(now, bytes.to_vec()))
+            }
+            What::EndOfStream if !*at_eof => {
+                *at_eof = true;
+                (guest.receive_eof(connection, self.now), native.receive_eof(now))
+            }
+            What::Wake(unsent) => {
+                let effects = guest.wake(connection, self.now, unsent as usize);
+                (effects, native.wake(now, unsent.into()))
+            }
+            What::Shutdown(restart) if !*stopped => {
+                *stopped = true;
+                let (reason, expected) = match restart {
+                    true => (
+                        bindings::ShutdownReason::ServiceRestart,
+                        wasocket::ShutdownReason::ServiceRestart,
+                    ),
+                    false => (
+                        bindings::ShutdownReason::GoingAway,
+                        wasocket::ShutdownReason::GoingAway,
+                    ),
+                };
+                let effects = guest.shutdown(connection, self.now, reason);
+                (effects, native.shutdown(now, expected))
+            }
+            _ => return true,
+        };
+        same(effects.expect("no fault"), expected)
+    }
+}
+
+/// Whether the connection stays open, of which both must say the same.
+fn same(effects: bindings::Effects, expected: wasocket::Effects) -> bool {
+    let next = match effects.next {
+        Next::Open => Disposition::Open,
+        Next::Close => Disposition::Close,
+        Next::Abort => Disposition::Abort,
+    };
+    assert_eq!(effects.output, expected.output);
+    assert_eq!(effects.wake_at, expected.wake_at.map(Instant::as_nanos));
+    assert_eq!(next, expected.next);
+    next == Disposition::Open
+}
+
+fn handle(guest: &mut Guest, request: &Request) {
+    let mut head = opening_handshake(false);
+    if !request.handshake {
+        head.fields.clear();
+    }
+    let own = |(name, value): &(&str, &[u8])| (name.to_string(), value.to_vec());
+    head.fields.extend(request.fields.iter().map(own));
+    head.method = request.method.unwrap_or("GET").to_owned();
+    head.target = format!("/echo?{}", request.query);
+    head.secure = request.secure;
+    head.version = match request.version {
+        0 => HttpVersion::Http10,
+        1 => HttpVersion::Http2,
+        2 => HttpVersion::Http3,
+        _ => HttpVersion::Http11,
+    };
+    let fields = |head: wasocket::ResponseHead| -> Vec<Field> { head.fields.into() };
+    match (guest.handle(&head).expect("no fault"), native_handle(head)) {
+        (bindings::Verdict::Takeover(takeover), Answer::Takeover(expected)) => {
+            guest.drop_connection(takeover.connection).expect("no fault");
+            let head = takeover.response.expect("a WebSocket has a response");
+            let expected_head = expected.response.expect("a WebSocket has a response");
+            assert_eq!(head.status, expected_head.status);
+            assert_eq!(head.fields, fields(expected_head));
+            assert_eq!(takeover.farewell, expected.farewell);
+        }
+        (bindings::Verdict::Respond(response), Answer::Respond(expected)) => {
+            assert_eq!(response.head.status, expected.head.status);
+            assert_eq!(response.head.fields, fields(expected.head));
+            assert_eq!(response.body, expected.body);
+            head::response(response).expect("a refusal can be sent");
+        }
+        _ => panic!("the component and its twin disagree"),
+    }
+}
+
+fn opening_handshake(deflate: bool) -> bindings::Request {
+    let mut fields = vec![
+        ("Host", "a.test"),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    if deflate {
+        fields.push(("Sec-WebSocket-Extensions", "permessage-deflate"));
+    }
+    let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into()));
+    bindings::Request {
+        method: "GET".into(),
+        target: "/echo".into(),
+        version: HttpVersion::Http11,
+        authority: None,
+        fields: fields.collect(),
+        secure: false,
+        remote: None,
+    }
+}
+
+/// What the default app does with a request for `/echo`.
+fn native_handle(request: bindings::Request) -> Answer {
+    let request = wasocket::Request {
+        method: request.method,
+        target: request.target,
+        version: match request.version {
+            HttpVersion::Http10 => wasocket::HttpVersion::Http10,
+            HttpVersion::Http11 => wasocket::HttpVersion::Http11,
+            HttpVersion::Http2 => wasocket::HttpVersion::Http2,
+            HttpVersion::Http3 => wasocket::HttpVersion::Http3,
+        },
+        authority: request.authority,
+        fields: request.fields.into(),
+        secure: request.secure,
+        remote: request.remote,
+    };
+    Upgrade::new()
+        .subprotocols(&["chat", "superchat"])
+        .compression(DeflateOptions::default())
+        .accept(&request, |ws: &mut Connection, message: Message| ws.send(message))
+}
+
+/// The answer to the nonce that the entropy begins with.
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+
+fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
+    const MAX_MESSAGE_SIZE: u16 = 4096;
+    let entropy = [7; 48];
+    let request = bindings::ClientRequest {
+        host: "a.test".into(),
+        target: "/".into(),
+        subprotocols: vec![],
+        fields: vec![],
+        compress: deflate,
+        max_message_size: MAX_MESSAGE_SIZE.into(),
+    };
+    let begun = client.connect(0, &request, &entropy).expect("no fault").expect("valid");
+    let limits = wasocket::Limits {
+        max_message_size: MAX_MESSAGE_SIZE.into(),
+        max_frame_size: MAX_MESSAGE_SIZE.into(),
+        ..wasocket::Limits::default()
+    };
+    let expected = wasocket::ClientRequest {
+        host: "a.test".into(),
+        target: "/".into(),
+        compression: deflate.then(DeflateOptions::default),
+        ..wasocket::ClientRequest::default()
+    };
+    let start = Instant::from_nanos(0);
+    let (native, expected) =
+        ClientSession::connect(start, expected, limits, &entropy).expect("valid");
+    same(begun.effects, expected);
+    let connection = begun.connection;
+    let mut pair = ClientPair { client, connection, native, now: 0 };
+    // Without an answer no input would come further than the handshake.
+    let key = "BwcHBwcHBwcHBwcHBwcHBw==";
+    let extension = match deflate {
+        true => "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        false => "",
+    };
+    let accepted =
+        format!("{ACCEPTED}{}\r\n{extension}\r\n", wasocket::accept_key(key.as_bytes()));
+    let answered = !matches!(events.first(), Some(Event(0, What::Wake(_))));
+    if !answered || pair.step(&Event(1, What::Receive(accepted.as_bytes())), &mut false) {
+        let mut at_eof = false;
+        let mut events = events.iter().take(64);
+        while events.next().is_some_and(|event| pair.step(event, &mut at_eof)) {}
+    }
+    client.drop_connection(connection).expect("no fault");
+}
+
+struct ClientPair<'a> {
+    client: &'a mut Client,
+    connection: ResourceAny,
+    native: ClientSession,
+    now: u64,
+}
+
+impl ClientPair<'_> {
+    fn step(&mut self, event: &Event, at_eof: &mut bool) -> bool {
+        self.now += u64::from(event.0) * 1_000_000;
+        let now = Instant::from_nanos(self.now);
+        let (client, connection) = (&mut *self.client, self.connection);
+        let progress = match event.1 {
+            What::Receive(bytes) if !*at_eof && !bytes.is_empty() => {
+                self.native.receive(now, bytes.to_vec());
+                client.receive(connection, self.now, bytes)
+            }
+            What::EndOfStream if !*at_eof => {
+                *at_eof = true;
+                self.native.receive_eof(now);
+                client.receive_eof(connection, self.now)
+            }
+            What::Wake(unsent) => {
+                self.native.wake(now, unsent.into());
+                client.wake(connection, self.now, unsent as usize)
+            }
+            _ => return self.act(&event.1, now),
+        };
+        let progress = progress.expect("no fault");
+        assert_eq!(progress.events.len(), self.native.take_events().len());
+        same(progress.effects, self.native.effects())
+    }
+
+    fn act(&mut self, what: &What, now: Instant) -> bool {
+        let (client, connection) = (&mut *self.client, self.connection);
+        let native = self.native.connection(now);
+        let (effects, expected) = match *what {
+            What::Text(text) => (
+                client.send(connection, self.now, &bindings::Message::Text(text.into())),
+                native.map(|native| native.send_text(text)),
+            ),
+            What::Binary(bytes) => (
+                client.send(connection, self.now, &bindings::Message::Binary(bytes.into())),
+                native.map(|native| native.send_binary(bytes)),
+            ),
+            What::Ping(payload) => (
+                client.ping(connection, self.now, payload),
+                native.map(|native| native.ping(payload)),
+            ),
+            What::Close(code, reason) => (
+                client.close(connection, self.now, code, reason),
+                native.map(|native| native.close(CloseCode::new(code)?, reason)),
+            ),
+            _ => return true,
+        };
+        match (effects.expect("no fault"), expected) {
+            (Ok(effects), Some(Ok(()))) => same(effects, self.native.effects()),
+            (Err(_), Some(Err(_)) | None) => true,
+            (effects, expected) => panic!("{effects:?} and natively {expected:?}"),
+        }
+    }
+}
+
+/// What is let through is read back by another parser as it was given.
+fn answer(status: u16, fields: &[(&str, &[u8])]) {
+    let own = |(name, value): &(&str, &[u8])| (name.to_string(), value.to_vec());
+    let fields: Vec<Field> = fields.iter().take(50).map(own).collect();
+    let head = bindings::ResponseHead { status, fields };
+    let body = vec![];
+    if let Ok(response) = head::response(bindings::Response { head: head.clone(), body }) {
+        assert!((200..=599).contains(&status));
+        assert_eq!(response.headers().len(), head.fields.len());
+    }
+    let Ok(bytes) = head::switching_protocols(&head) else {
+        return;
+    };
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Response::new(&mut headers);
+    let end = parsed.parse(&bytes).expect("well-formed");
+    assert_eq!(end, httparse::Status::Complete(bytes.len()));
+    assert_eq!(parsed.code, Some(101));
+    assert_eq!(parsed.headers.len(), head.fields.len());
+    for (line, (name, value)) in parsed.headers.iter().zip(&head.fields) {
+        assert_eq!(line.name, name);
+        assert_eq!(line.value, value.trim_ascii());
+    }
+}
