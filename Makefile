@@ -25,7 +25,9 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 test: setup lint ## run every check and test; installs what they need
 	$(CARGO) test --workspace
 	tests/conformance.sh --if-available fast
+	tests/conformance.sh --if-available --client fast
 	AB_COUNT=20 tests/conformance.sh --if-available deflate
+	AB_COUNT=20 tests/conformance.sh --if-available --client deflate
 	$(MAKE) fuzz
 
 # One at a time: apps with and without `std` cannot share a build of the crate `wasocket`.
@@ -35,9 +37,10 @@ component: target ## build the components: target/wasm32-wasip2/release/*.wasm
 	$(CARGO) build --release --target $(WASM_TARGET) -p hello
 
 .PHONY: conformance
-conformance: target ## run the Autobahn test suite (CASES=fast, or all)
-	$(BUILD_RUNNER)
+conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or all)
+	$(BUILD_RUNNER) --example autobahn-client
 	tests/conformance.sh $(or $(CASES),fast)
+	tests/conformance.sh --client $(or $(CASES),fast)
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := contract deflate frames handshake

@@ -136,7 +136,12 @@ impl ClientSession {
         match &mut self.phase {
             Phase::Connecting { .. } => self.give_up("the server closed without an answer"),
             Phase::Refused { .. } => self.refuse(),
-            Phase::Open(connection) => connection.receive_eof(now),
+            Phase::Open(connection) => {
+                // Of what came before, only the end may be left.
+                let last = connection.next_event().map(ClientEvent::Connection);
+                self.events.extend(last);
+                connection.receive_eof(now);
+            }
             Phase::Ended(_) => {}
         }
     }
@@ -156,8 +161,15 @@ impl ClientSession {
     #[must_use]
     pub fn take_events(&mut self) -> Vec<ClientEvent> {
         if let Phase::Open(connection) = &mut self.phase {
-            while let Some(event) = connection.next_event() {
+            let mut has_message = false;
+            while let Some(event) = connection.next_event_before_end() {
+                has_message |= matches!(event, Event::Message(_));
                 self.events.push(ClientEvent::Connection(event));
+            }
+            // A message that came with the end can be answered first: the end is for the next call.
+            if !(has_message && connection.is_open()) {
+                let last = connection.next_event().map(ClientEvent::Connection);
+                self.events.extend(last);
             }
         }
         mem::take(&mut self.events)

@@ -179,11 +179,8 @@ impl wit_client::Guest for ClientAdapter {
     ) -> Result<wit_client::Connecting, String> {
         let entropy = <&[u8; 48]>::try_from(&entropy[..])
             .map_err(|_| "the entropy is not 48 bytes".to_string())?;
-        let limits = Limits {
-            max_message_size: usize::try_from(request.max_message_size).unwrap_or(usize::MAX),
-            max_frame_size: usize::try_from(request.max_message_size).unwrap_or(usize::MAX),
-            ..Limits::default()
-        };
+        let size = usize::try_from(request.max_message_size).unwrap_or(usize::MAX);
+        let limits = Limits::for_messages(size);
         let now = Instant::from_nanos(now);
         let (session, effects) = ClientSession::connect(now, request.into(), limits, entropy)
             .map_err(|error| error.to_string())?;

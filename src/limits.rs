@@ -32,16 +32,26 @@ pub struct Limits {
     pub close_timeout: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// The limits for messages of up to `size` bytes: in one frame, or in as many fragments of 64 bytes
+    /// as that takes, but at least 16,384.
+    #[must_use]
+    pub fn for_messages(size: usize) -> Self {
         Self {
-            max_message_size: 1 << 20,
-            max_frame_size: 1 << 20,
-            max_fragments: 16_384,
+            max_message_size: size,
+            max_frame_size: size,
+            max_fragments: (size / 64).max(16_384),
             handshake_timeout: Duration::from_secs(10),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+impl Default for Limits {
+    /// Those for messages of 1 MiB.
+    fn default() -> Self {
+        Self::for_messages(1 << 20)
     }
 }

@@ -119,6 +119,35 @@ fn a_conversation_with_our_server() {
     }
 }
 
+#[test]
+fn what_comes_with_the_end_can_be_answered() {
+    let text = [0x81, 1, b'a'];
+    let message = ClientEvent::Connection(Event::Message("a".into()));
+    // A Close frame, and one that breaks the protocol.
+    for (end, code) in [([0x88, 2, 3, 232], 1000), ([0x88, 2, 0, 0], 1002)] {
+        let (mut client, effects) = connect(None);
+        let (head, _) = serve(&effects.output);
+        let bytes = [&head[..], &text, &end].concat();
+        let events = receive(&mut client, &bytes, bytes.len());
+        assert_eq!(&events[1..], std::slice::from_ref(&message));
+        assert_eq!(client.effects().wake_at, Some(NOW));
+        let connection = client.connection(NOW).expect("open");
+        connection.send_text("b").expect("open");
+
+        client.wake(NOW, 0);
+        let events = client.take_events();
+        let [ClientEvent::Connection(Event::Closed(_))] = &events[..] else {
+            panic!("{events:?}");
+        };
+        let output = client.effects().output;
+        // The answer, and behind it the Close frame, each masked.
+        assert_eq!((output[0], output[7]), (0x81, 0x88));
+        let sent = [output[13] ^ output[9], output[14] ^ output[10]];
+        assert_eq!(u16::from_be_bytes(sent), code);
+        assert!(client.connection(NOW).is_none());
+    }
+}
+
 fn assert_refused(response: &[u8], reason: &str, body: &[u8]) {
     for size in [1, response.len()] {
         let (mut client, _) = connect(None);

@@ -1,46 +1,71 @@
 #!/bin/bash
-# Runs the Autobahn test suite against an echo in a component: with the set fast the default app's
-# /echo, else tests/guests/conformance, whose limits let the suite's messages of up to 16 MiB pass.
+# Runs the Autobahn test suite against an echo in a component.
 #
-#     tests/conformance.sh [--if-available] [SET]
+#     tests/conformance.sh [--if-available] [--client] [SET]
+#
+# As a server: with the set fast the default app's /echo, else tests/guests/conformance, whose limits
+# let the suite's messages of up to 16 MiB pass. With --client as a client: the component of
+# `wasocket connect`, driven by tests/conformance/client.rs.
 #
 # SET is fast (default: all but the long and the compressed cases), core, deflate, all, or case
-# patterns such as '1.* 6.4.*'. Exit status 0: every case passed. With --if-available a missing
-# suite is a note and no failure.
+# patterns such as '1.* 6.4.*'. Reports go to target/conformance/server and client. Exit status 0:
+# every case passed. With --if-available a missing suite is a note and no failure.
 #
-#   WASOCKET        the server (target/debug/wasocket)
-#   AUTOBAHN_SUITE  a folder with the suite's setup.sh and run.sh (../shared/autobahn)
-#   AUTOBAHN_HOME   where setup.sh installs the suite (~/.cache/autobahn-testsuite)
+#   WASOCKET         the server (target/debug/wasocket)
+#   WASOCKET_CLIENT  the client (target/debug/examples/autobahn-client)
+#   AUTOBAHN_SUITE   a folder with the suite's setup.sh (../shared/autobahn)
+#   AUTOBAHN_HOME    where that installs the suite (~/.cache/autobahn-testsuite)
+#   AB_COUNT         how many messages each compressed case exchanges (1000)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 status_without_suite=1
-if [ "${1:-}" = --if-available ]; then
-  status_without_suite=0
+role=server
+while [[ ${1:-} == --* ]]; do
+  case $1 in
+    --if-available) status_without_suite=0 ;;
+    --client) role=client ;;
+    *)
+      echo "usage: tests/conformance.sh [--if-available] [--client] [SET]" >&2
+      exit 2
+      ;;
+  esac
   shift
-fi
+done
 cases=${1:-fast}
 suite=${AUTOBAHN_SUITE:-$root/../shared/autobahn}
 installed=${AUTOBAHN_HOME:-$HOME/.cache/autobahn-testsuite}
-server=${WASOCKET:-$root/target/debug/wasocket}
-report=$root/target/conformance
+report=$root/target/conformance/$role
+if [ $role = client ]; then
+  program=${WASOCKET_CLIENT:-$root/target/debug/examples/autobahn-client}
+else
+  program=${WASOCKET:-$root/target/debug/wasocket}
+fi
 
 if [ ! -x "$suite/setup.sh" ]; then
   cat >&2 <<NOTE
 conformance: no Autobahn test suite at $suite; no case was run.
 It is the public Autobahn|Testsuite, the package autobahntestsuite on PyPI, and needs CPython 2.7.
-Set AUTOBAHN_SUITE to a folder with
-  setup.sh                  installs it to \${AUTOBAHN_HOME:-~/.cache/autobahn-testsuite}, run.sh included
-  run.sh URL AGENT CASES    runs its fuzzingclient, reports to \$OUT, exits 0 when every case passed
+Set AUTOBAHN_SUITE to a folder with a setup.sh that installs to \${AUTOBAHN_HOME:-~/.cache/autobahn-testsuite}
+  wstest                             the suite; written last
+  run.sh URL AGENT CASES             runs its fuzzingclient, and
+  serve.sh PORT CASES -- COMMAND ..  its fuzzingserver, while a client runs: {URL} in the command
+                                     is where; both report to \$OUT, and exit 0 when every case passed
 NOTE
   exit $status_without_suite
 fi
-if [ ! -x "$server" ]; then
-  echo "conformance: no server at $server: build it, or set WASOCKET" >&2
+if [ ! -x "$program" ]; then
+  echo "conformance: no $role at $program: run \`make conformance\`" >&2
   exit 1
 fi
-# setup.sh writes wstest last.
 [ -x "$installed/wstest" ] || "$suite/setup.sh"
+export STRICT=1 # cases that are only NON-STRICT fail, too
+mkdir -p "$report"
+
+if [ $role = client ]; then
+  port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  OUT=$report exec "$installed/serve.sh" "$port" "$cases" -- "$program" "{URL}"
+fi
 
 component=()
 if [ "$cases" != fast ]; then
@@ -48,8 +73,7 @@ if [ "$cases" != fast ]; then
   component=("$root/target/wasm32-wasip2/release/conformance.wasm" --memory 256 --call-timeout 1000)
 fi
 
-mkdir -p "$report"
-"$server" serve "${component[@]}" --listen 127.0.0.1:0 >"$report/server.out" 2>"$report/server.err" &
+"$program" serve "${component[@]}" --listen 127.0.0.1:0 >"$report/server.out" 2>"$report/server.err" &
 server_pid=$!
 trap 'kill $server_pid 2>/dev/null || true; wait $server_pid || true' EXIT
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use runner::connect::{command, connect, finish, run, start};
 use runner::{Server, build_guest, root};
@@ -23,6 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use wasocket::accept_key;
 
 fn url(server: &Server, path: &str) -> String {
     format!("ws://{}{path}", server.address)
@@ -60,6 +62,52 @@ fn the_end_of_stdin_loses_nothing() {
         assert!(run.stdout == lines.as_bytes(), "{option}: lines differ");
     }
     connect(&[&url(&server, "/echo")], b"").assert_printed("");
+}
+
+#[test]
+fn a_server_that_is_slow_to_answer_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let server = thread::spawn(move || answer_late(&listener));
+    connect(&[&url], b"x\n").assert_printed("late\n");
+    server.join().expect("the server sees what it expects");
+}
+
+/// A server that answers a ping before the message that came first, and after a Close frame nothing.
+fn answer_late(listener: &TcpListener) {
+    let (mut client, _) = listener.accept().expect("a client");
+    let head = read_head(&mut client);
+    let key = head.split("Sec-WebSocket-Key: ").nth(1);
+    let key = key.and_then(|key| key.lines().next()).expect("a key");
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        accept_key(key.as_bytes())
+    );
+    client.write_all(head.as_bytes()).expect("it reads");
+    assert_eq!(read_frame(&mut client), (0x81, b"x".to_vec()));
+    let (opcode, payload) = read_frame(&mut client);
+    assert_eq!(opcode, 0x89);
+    let length = u8::try_from(payload.len()).expect("short");
+    let pong = [&[0x8a, length][..], &payload].concat();
+    client.write_all(&pong).expect("it reads");
+    thread::sleep(Duration::from_millis(50));
+    client.write_all(b"\x81\x04late").expect("it reads");
+    assert_eq!(read_frame(&mut client), (0x88, vec![0x03, 0xe8]));
+    client.write_all(&[0x88, 0]).expect("it reads");
+}
+
+/// The first byte of a client's short frame, and its payload.
+fn read_frame(client: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut header = [0; 6];
+    client.read_exact(&mut header).expect("a frame");
+    let [first, length, key @ ..] = header;
+    let mut payload = vec![0; usize::from(length & 0x7f)];
+    client.read_exact(&mut payload).expect("a payload");
+    for (byte, key) in payload.iter_mut().zip(key.iter().cycle()) {
+        *byte ^= key;
+    }
+    (first, payload)
 }
 
 #[test]
@@ -185,6 +233,16 @@ fn pings_are_timed() {
     let run = connect(&[&url(&server, "/echo"), "--ping"], b"");
     run.assert_printed("");
     assert!(run.stderr.contains("pong 1 after "), "{run:?}");
+
+    let mut child = start(&mut command(&[&url(&server, "/echo"), "--ping=1"]));
+    let stdin = child.stdin.take().expect("piped");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut lines = stderr.lines().map_while(Result::ok);
+    for pong in ["pong 1 after ", "pong 2 after "] {
+        assert!(lines.any(|line| line.starts_with(pong)), "no {pong:?}");
+    }
+    drop(stdin);
+    finish(child).assert_printed("");
 }
 
 #[test]
@@ -215,7 +273,7 @@ fn tls_is_checked() {
 #[test]
 fn a_proxy_is_gone_through() {
     let server = Server::start();
-    let proxy = format!("http://{}", proxy());
+    let proxy = format!("http://{}", proxy(None));
     let echo = url(&server, "/echo");
     connect(&[&echo, "--proxy", &proxy], b"x\n").assert_printed("x\n");
 
@@ -228,6 +286,62 @@ fn a_proxy_is_gone_through() {
     let no_proxy = format!("http://{}", closed_port());
     connect(&[&echo, "--proxy", &no_proxy], b"").assert_failed(1, &["cannot connect to the proxy"]);
     connect(&[&echo, "--proxy", "socks5://a:1"], b"").assert_failed(2, &["http://HOST:PORT"]);
+}
+
+#[test]
+fn the_environment_has_a_proxy() {
+    let server = Server::start();
+    let ws = url(&server, "/echo");
+    let tls = tls_in_front_of(server.address);
+    let wss = format!("wss://localhost:{}/echo", tls.port());
+    // Where nothing listens: who goes there fails.
+    let nowhere = format!("http://{}", closed_port());
+    let run = |url: &str, option: &str, variables: &[(&str, &str)]| {
+        let mut command = command(&[url, "--insecure"]);
+        command.args((!option.is_empty()).then_some(option));
+        command.envs(variables.iter().copied());
+        run(&mut command, b"x\n")
+    };
+    for (url, name) in [(&ws, "http_proxy"), (&wss, "HTTPS_PROXY")] {
+        let run = run(url, "", &[(name, &nowhere)]);
+        run.assert_failed(1, &["cannot connect to the proxy", name]);
+    }
+    run(&ws, "--no-proxy", &[("http_proxy", &nowhere)]).assert_printed("x\n");
+    let exempt = [("ALL_PROXY", &nowhere[..]), ("no_proxy", "b, localhost")];
+    run(&wss, "", &exempt).assert_printed("x\n");
+    // The field `Proxy` of a request, in a CGI script.
+    run(&ws, "", &[("HTTP_PROXY", &nowhere)]).assert_printed("x\n");
+    let option = format!("--proxy=http://{}", proxy(None));
+    run(&ws, &option, &[("http_proxy", &nowhere)]).assert_printed("x\n");
+
+    let run = run(&ws, "", &[("all_proxy", "socks5://u:secret@a:1")]);
+    run.assert_failed(2, &["all_proxy: ", "http://HOST:PORT"]);
+    assert!(!run.stderr.contains("secret"), "{run:?}");
+}
+
+#[test]
+fn a_proxy_gets_the_credentials_and_nobody_else() {
+    let server = Server::start();
+    let echo = url(&server, "/echo");
+    // RFC 7617 §2 has this example.
+    let place = proxy(Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+    let right = format!("http://Aladdin:open%20sesame@{place}");
+    let wrong = format!("http://Aladdin:secret@{place}");
+    connect(&[&echo, "--proxy", &right], b"x\n").assert_printed("x\n");
+    let mut by_environment = command(&[&echo]);
+    by_environment.env("http_proxy", &right);
+    run(&mut by_environment, b"x\n").assert_printed("x\n");
+
+    let odd = format!("socks5://Aladdin:secret@{place}");
+    for (proxy, code, reason) in [
+        (&format!("http://{place}"), 1, "407"),
+        (&wrong, 1, "407"),
+        (&odd, 2, "http://HOST:PORT"),
+    ] {
+        let run = connect(&[&echo, "--verbose", "--proxy", proxy], b"");
+        run.assert_failed(code, &["proxy", reason]);
+        assert!(!run.stderr.contains("secret"), "{run:?}");
+    }
 }
 
 /// A server that answers one request with these bytes, and closes.
@@ -254,23 +368,33 @@ fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// A proxy that knows CONNECT.
-fn proxy() -> SocketAddr {
+/// A proxy that knows CONNECT, and whom it serves.
+fn proxy(authorization: Option<&'static str>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || tunnel(stream));
+            thread::spawn(move || tunnel(stream, authorization));
         }
     });
     address
 }
 
-fn tunnel(mut client: TcpStream) {
+fn tunnel(mut client: TcpStream, authorization: Option<&str>) {
     let head = read_head(&mut client);
     let place = head.strip_prefix("CONNECT ").expect("CONNECT");
     let (place, _) = place.split_once(" HTTP/1.1\r\n").expect("a target");
     assert!(head.contains(&format!("\r\nHost: {place}\r\n")), "{head}");
+    let given = head.lines().find_map(|line| {
+        let value = line.strip_prefix("Proxy-Authorization: ")?;
+        Some(value.to_owned())
+    });
+    if given.as_deref() != authorization {
+        let _ = client.write_all(
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=x\r\n\r\n",
+        );
+        return;
+    }
     let Ok(server) = TcpStream::connect(place) else {
         let _ = client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
         return;

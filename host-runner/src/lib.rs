@@ -19,12 +19,12 @@
 //! puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
-//! `transport` (TCP, TLS, a proxy), and messages between that and the `input` and stdout.
+//! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
 
 pub mod bell;
 pub mod bindings;
 pub mod client;
-mod clock;
+pub mod clock;
 pub mod component;
 pub mod connect;
 pub mod default_app;
@@ -38,6 +38,7 @@ mod limits;
 pub mod listener;
 pub mod options;
 pub mod pool;
+pub mod proxy;
 mod request;
 pub mod serve;
 mod service;

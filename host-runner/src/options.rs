@@ -30,6 +30,12 @@ Examples:
   wasocket connect wss://feed.example/ --one-message </dev/null
   wasocket connect ws://127.0.0.1:1234/ --ping </dev/null     the round-trip time
 
+Environment, as curl reads it (a user and a password are sent: http://USER:PASSWORD@HOST:PORT):
+  http_proxy, https_proxy   an HTTP proxy for ws:// and for wss://; ws_proxy and wss_proxy come
+                            before, all_proxy behind
+  no_proxy                  the servers that need none: hosts, domains, networks, * for all
+  SSL_CERT_FILE             the certificates to trust, instead of the system's
+
 Exit codes:
   0    closed normally (code 1000, 1001 or none)
   1    could not connect, the server refused the handshake, or stdin could not be sent
@@ -138,9 +144,13 @@ pub struct Connect {
     /// The time to reach the server; for its answer it has 10 seconds more
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds())]
     pub timeout: u64,
-    /// An HTTP proxy to go through by CONNECT: `http://HOST:PORT`
-    #[arg(long, value_name = "URL", value_parser = proxy)]
-    pub proxy: Option<Url>,
+    // A text, since an error of the command line's would show it, and a password with it.
+    /// An HTTP proxy to go through by CONNECT, instead of the environment's: `http://HOST:PORT`
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// Go through no proxy, whatever the environment has
+    #[arg(long, conflicts_with = "proxy")]
+    pub no_proxy: bool,
     /// DANGEROUS: accept any certificate. Anybody on the way can read and change everything
     #[arg(long)]
     pub insecure: bool,
@@ -167,16 +177,6 @@ fn field(line: &str) -> Result<Field, String> {
         .split_once(':')
         .ok_or("expected 'Name: value', with a colon")?;
     Ok((name.to_owned(), value.trim().as_bytes().to_vec()))
-}
-
-/// The place of a proxy, spoken to without TLS.
-fn proxy(value: &str) -> Result<Url, String> {
-    if !value.to_ascii_lowercase().starts_with("http://") {
-        return Err("expected http://HOST:PORT".to_owned());
-    }
-    value
-        .parse()
-        .map_err(|error: crate::url::UrlError| error.to_string())
 }
 
 fn at_least_one() -> RangedU64ValueParser<usize> {

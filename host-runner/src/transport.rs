@@ -22,6 +22,7 @@ use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
+use crate::proxy::Proxy;
 use crate::socket::Stream;
 use crate::url::Url;
 
@@ -33,8 +34,8 @@ const MAX_PROXY_ANSWER: usize = 16 * 1024;
 pub struct Route<'a> {
     /// The server.
     pub url: &'a Url,
-    /// An HTTP proxy to go through.
-    pub proxy: Option<&'a Url>,
+    /// The proxy to go through.
+    pub proxy: Option<&'a Proxy>,
     /// Whether any certificate will do.
     pub insecure: bool,
     /// The time all of it may take.
@@ -61,14 +62,17 @@ impl Route<'_> {
             Some(proxy) => {
                 let stream = tcp(&proxy.host, proxy.port, deadline)
                     .await
-                    .map_err(|error| TransportError::NoProxy(proxy.authority.clone(), error))?;
-                through_proxy(stream, url)
+                    .map_err(|error| {
+                        let place = place(&proxy.host, proxy.port);
+                        TransportError::NoProxy(format!("{place} ({})", proxy.source), error)
+                    })?;
+                through_proxy(stream, proxy, url)
                     .await
                     .map_err(TransportError::Proxy)?
             }
             None => tcp(&url.host, url.port, deadline)
                 .await
-                .map_err(|error| TransportError::Tcp(place(url), error))?,
+                .map_err(|error| TransportError::Tcp(place(&url.host, url.port), error))?,
         };
         if !url.secure {
             return Ok(Box::new(stream));
@@ -78,11 +82,11 @@ impl Route<'_> {
 }
 
 /// Host and port, IPv6 in brackets: as in `CONNECT`.
-fn place(url: &Url) -> String {
-    if url.host.contains(':') {
-        format!("[{}]:{}", url.host, url.port)
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
     } else {
-        format!("{}:{}", url.host, url.port)
+        format!("{host}:{port}")
     }
 }
 
@@ -108,9 +112,17 @@ async fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> 
 }
 
 /// Has a proxy open a tunnel (RFC 9110 §9.3.6).
-async fn through_proxy(mut stream: TcpStream, url: &Url) -> Result<TcpStream, ProxyError> {
-    let place = place(url);
-    let request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n");
+async fn through_proxy(
+    mut stream: TcpStream,
+    proxy: &Proxy,
+    url: &Url,
+) -> Result<TcpStream, ProxyError> {
+    let place = place(&url.host, url.port);
+    let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
+    if let Some(authorization) = proxy.authorization() {
+        request += &format!("Proxy-Authorization: {authorization}\r\n");
+    }
+    request += "\r\n";
     stream.write_all(request.as_bytes()).await?;
     let answer = read_head(&mut stream).await?;
     // RFC 9110 §9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch

@@ -10,6 +10,7 @@ use core::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::extension::Extensions;
+use crate::frame::Opcode;
 use crate::message::PartialMessage;
 use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
 use keepalive::{Keepalive, Verdict};
@@ -51,6 +52,8 @@ pub struct Connection {
     pongs: usize,
     /// The payload of the last ping that has not been answered, there being too many.
     late_pong: Option<Bytes>,
+    /// What ends the connection, received and not acted on: the payload of a Close frame, or a violation.
+    ending: Option<Result<Bytes, ProtocolError>>,
     /// How the connection closed, until the event is taken.
     closed: Option<Closed>,
     output: Vec<u8>,
@@ -151,6 +154,7 @@ impl Connection {
             control: BytesMut::new(),
             pongs: 0,
             late_pong: None,
+            ending: None,
             closed: None,
             output: Vec::new(),
         }
@@ -180,6 +184,9 @@ impl Connection {
     /// the connection.
     pub fn handle_timeout(&mut self, now: Instant, unsent: u64) {
         self.now = now;
+        if self.ending.is_some() {
+            return;
+        }
         match self.state {
             State::Open => self.keep_alive(unsent),
             // What is unsent may include our Close: the peer's time has not begun.
@@ -215,6 +222,9 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
+        if self.ending.is_some() {
+            return Some(self.now);
+        }
         match self.state {
             State::Closing { deadline } | State::Draining { deadline } => Some(deadline),
             State::Open => self.keepalive.due(),
@@ -245,10 +255,22 @@ impl Connection {
 
     /// The next event of the bytes received so far; none when they hold no further one.
     pub fn next_event(&mut self) -> Option<Event> {
-        loop {
-            if let Some(closed) = self.closed.take() {
-                return Some(Event::Closed(closed));
-            }
+        let event = self.next_event_before_end();
+        if event.is_some() {
+            return event;
+        }
+        match self.ending.take() {
+            Some(Ok(payload)) => self.answer_close(&payload),
+            Some(Err(error)) => self.fail(error),
+            None => {}
+        }
+        self.closed.take().map(Event::Closed)
+    }
+
+    /// As [`next_event`](Self::next_event), but nothing is done yet about what ends the connection: it
+    /// stays open, and `next_event` is due at once.
+    pub(crate) fn next_event_before_end(&mut self) -> Option<Event> {
+        while self.ending.is_none() {
             if let State::Draining { .. } | State::Closed(_) = self.state {
                 self.input = BytesMut::new();
                 return None;
@@ -256,12 +278,27 @@ impl Connection {
             match self.step() {
                 Ok(Step::Event(event)) => return Some(event),
                 Ok(Step::Progress) => {}
+                Ok(Step::Close(payload)) => self.ending = Some(Ok(payload)),
                 Ok(Step::NeedMore) => {
                     self.end_of_input();
                     return None;
                 }
-                Err(error) => self.fail(error),
+                Err(error) => self.ending = Some(Err(error)),
             }
+        }
+        None
+    }
+
+    fn answer_close(&mut self, payload: &Bytes) {
+        match CloseReason::decode(payload) {
+            Ok(reason) => {
+                // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
+                // echos the status code it received." After our own Close this sends nothing.
+                let code = payload.get(..2).unwrap_or_default();
+                let _ = self.send_frame(Opcode::Close, code);
+                self.handshake_done(reason);
+            }
+            Err(error) => self.fail(error),
         }
     }
 
@@ -293,6 +330,7 @@ impl Connection {
         self.message = None;
         self.control = BytesMut::new();
         self.late_pong = None;
+        self.ending = None;
         self.extensions.release();
     }
 }

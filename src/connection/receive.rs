@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{Connection, Event, Role};
 use crate::frame::{Decoded, Expected, Header, Opcode, apply_mask};
 use crate::message::{MessageType, PartialMessage};
-use crate::{CloseReason, Limits, Message, ProtocolError};
+use crate::{Limits, Message, ProtocolError};
 
 /// The most pings that are answered one by one out of one input: a flood of pings need not become a
 /// flood of pongs.
@@ -23,6 +23,8 @@ pub(super) enum Step {
     Event(Event),
     Progress,
     NeedMore,
+    /// A Close frame, with its payload.
+    Close(Bytes),
 }
 
 impl Connection {
@@ -92,7 +94,7 @@ impl Connection {
             self.control.unsplit(piece);
             if complete {
                 let payload = mem::take(&mut self.control).freeze();
-                return self.control_frame(header.opcode, payload);
+                return Ok(self.control_frame(header.opcode, payload));
             }
         } else if let Some(message) = self.data_piece(header, piece, complete)? {
             return Ok(Step::Event(Event::Message(message)));
@@ -148,23 +150,15 @@ impl Connection {
         Ok(None)
     }
 
-    fn control_frame(&mut self, opcode: Opcode, payload: Bytes) -> Result<Step, ProtocolError> {
-        Ok(match opcode {
-            Opcode::Close => {
-                let reason = CloseReason::decode(&payload)?;
-                // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
-                // echos the status code it received." After our own Close this sends nothing.
-                let code = payload.get(..2).unwrap_or_default();
-                let _ = self.send_frame(Opcode::Close, code);
-                self.handshake_done(reason);
-                Step::Progress
-            }
+    fn control_frame(&mut self, opcode: Opcode, payload: Bytes) -> Step {
+        match opcode {
+            Opcode::Close => Step::Close(payload),
             Opcode::Ping => {
                 self.answer_ping(&payload);
                 Step::Event(Event::Ping(payload))
             }
             _ => Step::Event(Event::Pong(payload)),
-        })
+        }
     }
 
     fn answer_ping(&mut self, payload: &Bytes) {

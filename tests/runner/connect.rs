@@ -52,13 +52,27 @@ impl Run {
     }
 }
 
-/// `wasocket connect` with these arguments.
+/// What of the environment `wasocket connect` reads. Names in lower case stand for both cases.
+const ENVIRONMENT: &[&str] = &[
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "ssl_cert_dir",
+    "ssl_cert_file",
+    "ws_proxy",
+    "wss_proxy",
+];
+
+/// `wasocket connect` with these arguments, and nothing in the environment.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = wasocket(&["connect"]);
-    command
-        .args(arguments)
-        .env_remove("SSL_CERT_FILE")
-        .env_remove("SSL_CERT_DIR");
+    command.args(arguments);
+    for name in ENVIRONMENT {
+        command
+            .env_remove(name)
+            .env_remove(name.to_ascii_uppercase());
+    }
     command
 }
 

@@ -1,34 +1,21 @@
-//! The conversation with a server. One loop, as in [`session`](crate::session): something happens, the
-//! component is called, its effects and events are carried out. `wit/websocket-client.wit` says what may
-//! happen.
+//! The conversation with a server: what is sent and when, what is printed, and when it is over.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use tokio::select;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
-use wasmtime::component::ResourceAny;
 
-use super::ConnectError;
-use crate::bindings::{
-    Closed, Connecting, Effects, Event, Message, Next, Opened, Progress, Refused,
-};
-use crate::client::Client;
+use super::{ConnectError, Connection};
+use crate::bindings::{Closed, Event, Message, Opened, Refused};
 use crate::clock::Clock;
 use crate::input::{self, Input};
 use crate::options::Connect;
 use crate::shutdown::{Signal, Signals};
-use crate::socket::{Socket, Stream, Traffic};
 use crate::transport::printable;
 
-/// The most bytes that the component is given at once (`websocket-client.wit`, `receive`).
-const READ_BUFFER: usize = 64 * 1024;
-/// How much may be unsent while more is received. A server that has us answer pings and does not read
-/// the answers has to wait then.
-const MAX_UNSENT: usize = 16 << 20;
 /// How long the server may go on after the end of stdin.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long it must say nothing to be taken as done.
@@ -47,13 +34,9 @@ const NO_STATUS: u16 = 1005;
 pub(super) struct Conversation<'a> {
     options: &'a Connect,
     quiet: bool,
-    client: Client,
-    connection: ResourceAny,
-    socket: Socket<Box<dyn Stream>>,
+    connection: Connection,
     clock: Clock,
-    wake_at: Option<Instant>,
     state: State,
-    next: Next,
     next_ping: Option<Instant>,
     /// Set at the end of stdin.
     finish: Option<Finish>,
@@ -66,29 +49,17 @@ pub(super) struct Conversation<'a> {
 /// The time left for the server to answer what it was sent before the end of stdin.
 #[derive(Clone, Copy)]
 struct Finish {
-    /// Whether it has answered the last ping, and so received all.
-    answered: bool,
-    /// When the connection is closed.
-    at: Instant,
-    /// When it is closed at the latest.
+    /// When the connection is closed at the latest.
     latest: Instant,
+    /// When the server said something last, since it has answered the last ping and so received all.
+    heard: Option<Instant>,
 }
 
 impl Finish {
-    fn begin() -> Self {
-        let latest = Instant::now() + FINISH_TIMEOUT;
-        Self {
-            answered: false,
-            at: latest,
-            latest,
-        }
-    }
-
-    /// The server has said something.
-    fn put_off(&mut self) {
-        if self.answered {
-            self.at = self.latest.min(Instant::now() + QUIET);
-        }
+    /// When the connection is closed.
+    fn at(self) -> Instant {
+        let quiet = self.heard.map(|heard| heard + QUIET);
+        quiet.map_or(self.latest, |quiet| quiet.min(self.latest))
     }
 }
 
@@ -109,8 +80,7 @@ enum Outcome {
 
 /// What a conversation waits for.
 enum Happening {
-    Traffic(io::Result<Traffic>),
-    Wake,
+    Events(Result<Vec<Event>, ConnectError>),
     Ping,
     Finished,
     Input(Option<Input>),
@@ -118,32 +88,24 @@ enum Happening {
 }
 
 impl<'a> Conversation<'a> {
-    /// A conversation whose handshake has begun, and whose request is to be sent.
+    /// A conversation on a connection whose handshake has begun.
     pub(super) fn new(
         options: &'a Connect,
         quiet: bool,
         clock: Clock,
-        client: Client,
-        begun: Connecting,
-        stream: Box<dyn Stream>,
+        connection: Connection,
     ) -> Self {
-        let mut conversation = Self {
+        Self {
             options,
             quiet,
-            client,
-            connection: begun.connection,
-            socket: Socket::new(stream, usize::MAX),
+            connection,
             clock,
-            wake_at: None,
             state: State::Connecting,
-            next: Next::Open,
             next_ping: None,
             finish: None,
             pings: 0,
             outcome: None,
-        };
-        conversation.carry_out(begun.effects);
-        conversation
+        }
     }
 
     /// Goes on until the connection is closed.
@@ -155,26 +117,19 @@ impl<'a> Conversation<'a> {
     async fn converse(&mut self) -> Result<(), ConnectError> {
         let mut signals = Signals::catch()?;
         let mut stdin = input::read_stdin(self.options.binary)?;
-        let mut buffer = vec![0; READ_BUFFER];
         let mut stdin_open = true;
-        while self.next == Next::Open {
-            let takes_input = stdin_open && self.state == State::Open && self.socket.unsent() == 0;
-            let happening = self
-                .happening(&mut signals, &mut stdin, takes_input, &mut buffer)
-                .await;
-            match happening {
-                Happening::Traffic(traffic) => self.on_traffic(traffic, &buffer)?,
-                Happening::Wake => {
-                    self.wake_at = None;
-                    let (now, unsent) = (self.clock.now(), self.socket.unsent());
-                    let progress = self.client.wake(self.connection, now, unsent)?;
-                    self.on_progress(progress)?;
+        while self.connection.is_live() {
+            let takes_input =
+                stdin_open && self.state == State::Open && self.connection.unsent() == 0;
+            let happening = self.happening(&mut signals, &mut stdin, takes_input);
+            match happening.await {
+                Happening::Events(events) => {
+                    for event in events? {
+                        self.on_event(event)?;
+                    }
                 }
                 Happening::Ping => self.ping()?,
-                Happening::Finished => {
-                    self.finish = None;
-                    self.close(NORMAL)?;
-                }
+                Happening::Finished => self.close(NORMAL)?,
                 Happening::Input(Some(Ok(message))) => self.send(&message)?,
                 Happening::Input(Some(Err(error))) => {
                     stdin_open = false;
@@ -192,7 +147,7 @@ impl<'a> Conversation<'a> {
                     self.close(GOING_AWAY)?;
                 }
                 // It is closed; only the server has not closed the socket yet.
-                Happening::Signal(_) if self.outcome.is_some() => self.next = Next::Abort,
+                Happening::Signal(_) if self.outcome.is_some() => return Ok(()),
                 Happening::Signal(signal) => return Err(ConnectError::Interrupted(signal)),
             }
         }
@@ -204,74 +159,20 @@ impl<'a> Conversation<'a> {
         signals: &mut Signals,
         stdin: &mut Receiver<Input>,
         takes_input: bool,
-        buffer: &mut [u8],
     ) -> Happening {
         let never = Instant::now();
-        let finish_at = self.finish.map(|finish| finish.at);
-        let socket = &mut self.socket;
+        let finish_at = self.finish.map(Finish::at);
         select! {
             signal = signals.next() => Happening::Signal(signal),
-            () = sleep_until(self.wake_at.unwrap_or(never)), if self.wake_at.is_some() => {
-                Happening::Wake
-            }
             () = sleep_until(self.next_ping.unwrap_or(never)), if self.next_ping.is_some() => {
                 Happening::Ping
             }
             () = sleep_until(finish_at.unwrap_or(never)), if finish_at.is_some() => {
                 Happening::Finished
             }
-            traffic = poll_fn(|context| if socket.unsent() < MAX_UNSENT {
-                socket.poll_exchange(context, buffer)
-            } else {
-                socket.poll_receive(context, buffer).map_ok(Traffic::Received)
-            }) => Happening::Traffic(traffic),
+            events = self.connection.next() => Happening::Events(events),
             input = stdin.recv(), if takes_input => Happening::Input(input),
         }
-    }
-
-    fn on_traffic(
-        &mut self,
-        traffic: io::Result<Traffic>,
-        buffer: &[u8],
-    ) -> Result<(), ConnectError> {
-        let now = self.clock.now();
-        let progress = match traffic {
-            Ok(Traffic::Sent) => return Ok(()),
-            Ok(Traffic::Received(size)) if size > 0 => {
-                let bytes = buffer.get(..size).unwrap_or_default();
-                self.client.receive(self.connection, now, bytes)?
-            }
-            Ok(Traffic::Received(_)) => self.client.receive_eof(self.connection, now)?,
-            // TLS without its own end: the component knows whether the connection was at its end.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.next = Next::Abort;
-                self.client.receive_eof(self.connection, now)?
-            }
-            Err(_) if self.outcome.is_some() => {
-                self.next = Next::Abort;
-                return Ok(());
-            }
-            Err(error) => return Err(ConnectError::Broken(error)),
-        };
-        self.on_progress(progress)
-    }
-
-    fn on_progress(&mut self, progress: Progress) -> Result<(), ConnectError> {
-        self.carry_out(progress.effects);
-        for event in progress.events {
-            self.on_event(event)?;
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, effects: Effects) {
-        self.wake_at = effects.wake_at.and_then(|instant| self.clock.at(instant));
-        if self.next == Next::Open {
-            self.next = effects.next;
-        }
-        // A socket that takes nothing more can still be read: to what the server said last, or to the
-        // failure itself.
-        let _ = self.socket.send(&effects.output);
     }
 
     fn on_event(&mut self, event: Event) -> Result<(), ConnectError> {
@@ -302,7 +203,7 @@ impl<'a> Conversation<'a> {
             subprotocol.unwrap_or_default()
         ));
         match self.options.ping {
-            Some(_) if self.next == Next::Open => self.ping(),
+            Some(_) if self.connection.is_live() => self.ping(),
             _ => Ok(()),
         }
     }
@@ -312,8 +213,12 @@ impl<'a> Conversation<'a> {
         if done || matches!(self.outcome, Some(Outcome::Input(_))) {
             return Ok(());
         }
-        if let Some(finish) = &mut self.finish {
-            finish.put_off();
+        if let Some(heard) = self
+            .finish
+            .as_mut()
+            .and_then(|finish| finish.heard.as_mut())
+        {
+            *heard = Instant::now();
         }
         let printed = match message {
             Message::Text(text) if self.options.binary => print(text.as_bytes()),
@@ -348,20 +253,22 @@ impl<'a> Conversation<'a> {
         self.send_ping(self.pings)
     }
 
-    /// stdin is at its end. The connection is closed when the server has answered a ping, and so
-    /// received all, and has then been silent for a while: some servers answer pings before messages
-    /// that came first. After our Close frame it could not answer any more (RFC 6455 §5.5.1).
+    /// stdin is at its end, but the server may have to answer yet, and after our Close frame it cannot
+    /// any more (RFC 6455 §5.5.1). When it has answered a ping it has received all; then it has to be
+    /// silent for a while, since many servers answer a ping before the messages that came first.
     fn finish(&mut self) -> Result<(), ConnectError> {
-        self.finish = Some(Finish::begin());
+        self.finish = Some(Finish {
+            latest: Instant::now() + FINISH_TIMEOUT,
+            heard: None,
+        });
         self.send_ping(LAST_PING)
     }
 
     /// A ping carries its number and when it was sent.
     fn send_ping(&mut self, number: u64) -> Result<(), ConnectError> {
-        let now = self.clock.now();
-        let payload = [number.to_be_bytes(), now.to_be_bytes()].concat();
-        let effects = self.client.ping(self.connection, now, &payload)?;
-        self.act(effects);
+        let payload = [number.to_be_bytes(), self.clock.now().to_be_bytes()].concat();
+        let sent = self.connection.ping(&payload)?;
+        self.note_unsent(sent);
         Ok(())
     }
 
@@ -374,8 +281,7 @@ impl<'a> Conversation<'a> {
         match u64::from_be_bytes(*number) {
             LAST_PING => {
                 if let Some(finish) = &mut self.finish {
-                    finish.answered = true;
-                    finish.put_off();
+                    finish.heard = Some(Instant::now());
                 }
             }
             number => {
@@ -386,43 +292,35 @@ impl<'a> Conversation<'a> {
     }
 
     fn send(&mut self, message: &Message) -> Result<(), ConnectError> {
-        let now = self.clock.now();
-        let effects = self.client.send(self.connection, now, message)?;
-        self.act(effects);
+        let sent = self.connection.send(message)?;
+        self.note_unsent(sent);
         Ok(())
     }
 
     /// Begins the closing handshake, unless it has begun.
     fn close(&mut self, code: u16) -> Result<(), ConnectError> {
-        if self.state != State::Open || self.next != Next::Open {
+        if self.state != State::Open || !self.connection.is_live() {
             return Ok(());
         }
         self.state = State::Closing;
         self.next_ping = None;
         self.finish = None;
-        let now = self.clock.now();
-        let effects = self.client.close(self.connection, now, code, "")?;
-        self.act(effects);
+        let sent = self.connection.close(code, "")?;
+        self.note_unsent(sent);
         Ok(())
     }
 
-    /// Carries out what came of sending. What cannot be sent any more is not: the connection is at its
-    /// end, and the next call says how.
-    fn act(&mut self, effects: Result<Effects, String>) {
-        match effects {
-            Ok(effects) => self.carry_out(effects),
-            Err(reason) => self.note(format_args!("not sent: {reason}")),
+    /// What cannot be sent any more is not: the connection is at its end, and an event says how.
+    fn note_unsent(&self, sent: Result<(), String>) {
+        if let Err(reason) = sent {
+            self.note(format_args!("not sent: {reason}"));
         }
     }
 
-    /// Drops the connection, and closes the socket as the component wanted.
-    async fn end(mut self, conversed: Result<(), ConnectError>) -> Result<(), ConnectError> {
+    /// Closes the socket, and says how the connection has ended.
+    async fn end(self, conversed: Result<(), ConnectError>) -> Result<(), ConnectError> {
         conversed?;
-        self.client.drop_connection(self.connection)?;
-        if self.next == Next::Close {
-            // What matters has been said; a reset behind it tells nothing.
-            let _ = self.socket.close().await;
-        }
+        self.connection.end().await?;
         match self.outcome {
             Some(Outcome::Closed(closed)) => judge(closed, self.quiet),
             Some(Outcome::Refused(refused)) => Err(ConnectError::Refused(refused)),

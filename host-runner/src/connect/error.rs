@@ -6,6 +6,7 @@ use http::StatusCode;
 use crate::bindings::{Closed, Refused};
 use crate::component::LoadError;
 use crate::guest::GuestFault;
+use crate::proxy::ProxyUrlError;
 use crate::shutdown::Signal;
 use crate::transport::{TransportError, printable};
 
@@ -21,6 +22,8 @@ pub enum ConnectError {
     Guest(GuestFault),
     /// The system refused something.
     System(io::Error),
+    /// It is not said well which proxy to go through.
+    Proxy(ProxyUrlError),
     /// The request cannot be sent, for this reason.
     Request(String),
     /// The server cannot be reached.
@@ -50,7 +53,7 @@ impl ConnectError {
             | Self::Refused(_)
             | Self::Input(_)
             | Self::Stdout(_) => 1,
-            Self::Request(_) => 2,
+            Self::Proxy(_) | Self::Request(_) => 2,
             Self::Guest(_) | Self::Broken(_) | Self::Closed(_) => 3,
             Self::Interrupted(signal) => signal.exit_code(),
         }
@@ -64,6 +67,7 @@ impl fmt::Display for ConnectError {
             Self::Load(error) => write!(f, "the embedded component: {error}"),
             Self::Guest(fault) => fault.fmt(f),
             Self::System(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
             Self::Request(reason) => write!(f, "the request cannot be sent: {reason}"),
             Self::Transport(error) => error.fmt(f),
             Self::Refused(refused) => describe_refusal(refused, f),
@@ -138,6 +142,12 @@ impl From<LoadError> for ConnectError {
 impl From<GuestFault> for ConnectError {
     fn from(fault: GuestFault) -> Self {
         Self::Guest(fault)
+    }
+}
+
+impl From<ProxyUrlError> for ConnectError {
+    fn from(error: ProxyUrlError) -> Self {
+        Self::Proxy(error)
     }
 }
 

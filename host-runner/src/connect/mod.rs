@@ -1,11 +1,12 @@
 //! The command `connect`: speaks to a server, through the component of the client's side.
 
+mod connection;
 mod conversation;
 mod error;
 
+pub use connection::Connection;
 pub use error::ConnectError;
 
-use std::io;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -16,7 +17,9 @@ use crate::clock::Clock;
 use crate::component::{Component, World};
 use crate::engine;
 use crate::options::Connect;
+use crate::proxy::{Proxy, ProxyUrlError};
 use crate::transport::Route;
+use connection::entropy;
 use conversation::Conversation;
 
 /// Speaks to a server until the connection is closed. `quiet`: nothing on stderr but errors.
@@ -35,11 +38,12 @@ pub fn connect(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
 }
 
 async fn run(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
+    let proxy = proxy(options)?;
     let mut client = load(options)?;
     let clock = Clock::start();
     let route = Route {
         url: &options.url,
-        proxy: options.proxy.as_ref(),
+        proxy: proxy.as_ref(),
         insecure: options.insecure,
         timeout: Duration::from_secs(options.timeout),
     };
@@ -47,11 +51,19 @@ async fn run(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
     // Before there is a transport: what cannot be sent need not be connected for.
     check(&mut client, clock, &request)?;
     let stream = route.open().await?;
-    let begun = client.connect(clock.now(), &request, &entropy()?)?;
-    let begun = begun.map_err(ConnectError::Request)?;
-    Conversation::new(options, quiet, clock, client, begun, stream)
+    let connection = Connection::begin(client, clock, &request, stream)?;
+    Conversation::new(options, quiet, clock, connection)
         .run()
         .await
+}
+
+/// The proxy to go through, if any.
+fn proxy(options: &Connect) -> Result<Option<Proxy>, ProxyUrlError> {
+    match &options.proxy {
+        Some(proxy) => Proxy::parse("--proxy", proxy).map(Some),
+        None if options.no_proxy => Ok(None),
+        None => Proxy::from_environment(&options.url),
+    }
 }
 
 fn load(options: &Connect) -> Result<Client, ConnectError> {
@@ -80,11 +92,4 @@ fn check(client: &mut Client, clock: Clock, request: &ClientRequest) -> Result<(
     let begun = client.connect(clock.now(), request, &entropy()?)?;
     let begun = begun.map_err(ConnectError::Request)?;
     Ok(client.drop_connection(begun.connection)?)
-}
-
-/// RFC 6455 §5.3: "The masking key needs to be unpredictable".
-fn entropy() -> Result<[u8; 48], ConnectError> {
-    let mut entropy = [0; 48];
-    getrandom::fill(&mut entropy).map_err(io::Error::other)?;
-    Ok(entropy)
 }
