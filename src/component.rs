@@ -5,12 +5,15 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::fmt;
 use core::marker::PhantomData;
+
+use spin::LazyLock;
 
 use crate::extension::DeflateOptions;
 use crate::{
-    Answer, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
-    HttpVersion, Instant, Limits, Message, Request, Response, ResponseHead, Session,
+    Answer, App, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
+    HttpVersion, Instant, Limits, Message, ReadyList, Request, Response, ResponseHead, Session,
     ShutdownReason, UsageError,
 };
 use bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
@@ -49,38 +52,83 @@ pub mod bindings {
     }
 }
 
-/// An app: what `export!` makes of a function.
-pub trait App: 'static {
-    /// Answers a request.
-    fn handle(request: &Request) -> Answer;
+/// What `export!` makes of an expression.
+pub trait Exported: 'static {
+    /// The app of this instance.
+    fn app() -> &'static dyn App;
 }
 
-/// Exports an [`App`] as `websocket-handler`.
+/// The app of an instance: made at the first request.
+#[derive(Default)]
+pub struct Once(spin::Once<OnlyThread<Box<dyn App>>>);
+
+impl Once {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(spin::Once::new())
+    }
+
+    /// The app; `make` makes it, the first time.
+    pub fn get<A: App + 'static>(&self, make: impl FnOnce() -> A) -> &dyn App {
+        let app = self.0.call_once(|| OnlyThread(Box::new(make())));
+        &*app.0
+    }
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once").finish_non_exhaustive()
+    }
+}
+
+/// Something of the only thread that there is.
+struct OnlyThread<T>(T);
+
+// SAFETY: an instance has one thread: neither this target nor the component model has more, and the
+// contract forbids to enter an instance while a call is under way.
+#[allow(
+    unsafe_code,
+    reason = "apps need not be Send or Sync, but statics must"
+)]
+unsafe impl<T> Send for OnlyThread<T> {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "as above")]
+unsafe impl<T> Sync for OnlyThread<T> {}
+
+/// Exports an [`App`](crate::App) as `websocket-handler`.
 #[derive(Debug)]
-pub struct Adapter<A>(PhantomData<A>);
+pub struct Adapter<E>(PhantomData<E>);
+
+/// The connections of the instance that want to be called.
+static READY: LazyLock<ReadyList> = LazyLock::new(ReadyList::default);
 
 /// The `connection` resource.
 pub struct Connection(RefCell<Box<dyn Session>>);
 
-impl<A: App> wit::Guest for Adapter<A> {
+impl<E: Exported> wit::Guest for Adapter<E> {
     type Connection = Connection;
 
-    fn handle(request: wit_types::Request) -> wit::Verdict {
-        match A::handle(&request.into()) {
+    fn handle(request: wit_types::Request) -> wit::Decision {
+        let verdict = match E::app().handle(request.into()) {
             Answer::Respond(response) => wit::Verdict::Respond(response.into()),
             Answer::Takeover(takeover) => wit::Verdict::Takeover(wit::Takeover {
                 response: takeover.response.map(Into::into),
                 connection: wit::Connection::new(Connection(RefCell::new(takeover.session))),
                 farewell: takeover.farewell.into(),
             }),
+        };
+        wit::Decision {
+            verdict,
+            wake_others: READY.take(),
         }
     }
 }
 
 impl wit::GuestConnection for Connection {
-    fn open(&self, now: u64, residual: Vec<u8>) -> wit_types::Effects {
+    fn open(&self, now: u64, id: u64, residual: Vec<u8>) -> wit_types::Effects {
         let now = Instant::from_nanos(now);
-        self.0.borrow_mut().open(now, residual).into()
+        self.0.borrow_mut().open(now, id, &READY, residual).into()
     }
 
     fn receive(&self, now: u64, bytes: Vec<u8>) -> wit_types::Effects {
@@ -108,6 +156,11 @@ impl wit::GuestConnection for Connection {
         let now = Instant::from_nanos(now);
         self.0.borrow_mut().shutdown(now, reason).into()
     }
+
+    fn lost(&self, now: u64) -> Vec<u64> {
+        self.0.borrow_mut().lost(Instant::from_nanos(now));
+        READY.take()
+    }
 }
 
 impl From<wit_types::Request> for Request {
@@ -125,6 +178,7 @@ impl From<wit_types::Request> for Request {
             fields: request.fields.into(),
             secure: request.secure,
             remote: request.remote,
+            params: Vec::new(),
         }
     }
 }
@@ -155,9 +209,11 @@ impl From<crate::Effects> for wit_types::Effects {
             wake_at: effects.wake_at.map(Instant::as_nanos),
             next: match effects.next {
                 Disposition::Open => wit_types::Next::Open,
+                Disposition::Pause => wit_types::Next::Pause,
                 Disposition::Close => wit_types::Next::Close,
                 Disposition::Abort => wit_types::Next::Abort,
             },
+            wake_others: READY.take(),
         }
     }
 }

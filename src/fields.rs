@@ -94,7 +94,7 @@ pub enum NotSingle {
 }
 
 /// Without the white space around it: spaces and tabs (RFC 9110 §5.6.3).
-fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
+pub(crate) fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }

@@ -1,14 +1,19 @@
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::str;
+
+use percent_encoding::percent_decode_str;
 
 use crate::Fields;
 
 /// The HTTP version of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HttpVersion {
     /// HTTP/1.0, which knows no upgrade.
     Http10,
     /// HTTP/1.1.
+    #[default]
     Http11,
     /// HTTP/2.
     Http2,
@@ -17,7 +22,7 @@ pub enum HttpVersion {
 }
 
 /// The head of an HTTP request, as the host parsed it. See `types.request` of the WIT package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// The method, case-sensitive.
     pub method: String,
@@ -33,6 +38,8 @@ pub struct Request {
     pub secure: bool,
     /// The peer's address, for logs.
     pub remote: Option<String>,
+    /// What a `Router` found for the names in its path, as it is; [`param`](Self::param) decodes it.
+    pub params: Vec<(String, String)>,
 }
 
 impl Request {
@@ -55,6 +62,40 @@ impl Request {
         }
     }
 
+    /// What stands for a name in the path that a `Router` matched, with escapes decoded (RFC 3986 §2.1);
+    /// bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut params = self.params.iter();
+        let (_, value) = params.find(|(own, _)| own == name)?;
+        Some(percent_decode_str(value).decode_utf8_lossy())
+    }
+
+    /// The query of the target: what stands behind the first question mark, if there is one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        let target = self.target.split('#').next().unwrap_or_default();
+        target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The names and values in the query, as HTML forms write them, in order, with escapes decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        form_urlencoded::parse(self.query().unwrap_or_default().as_bytes())
+    }
+
+    /// The value of the first pair in the query with this name.
+    #[must_use]
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut pairs = self.query_pairs();
+        pairs.find_map(|(own, value)| (own == name).then_some(value))
+    }
+
+    /// The subprotocols that the client offers, the preferred one first (RFC 6455 §11.3.4).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        let offers = self.fields.list("Sec-WebSocket-Protocol");
+        offers.filter_map(|offer| str::from_utf8(offer).ok())
+    }
+
     /// Whether the client asks to speak WebSocket: `Upgrade` lists `websocket`. The handshake may
     /// still be invalid; [`Upgrade::accept`](crate::Upgrade::accept) says so.
     #[must_use]
@@ -64,7 +105,7 @@ impl Request {
 }
 
 /// The head of an HTTP response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The status code, 100 to 599.
     pub status: u16,
@@ -133,7 +174,7 @@ mod tests {
                 authority: None,
                 fields: Fields::new(),
                 secure: false,
-                remote: None,
+                ..Request::default()
             };
             assert_eq!(request.path(), path, "{target}");
         }

@@ -54,9 +54,10 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "router"))]
 extern crate std;
 
+mod app;
 #[cfg(all(target_family = "wasm", feature = "bare"))]
 mod bare;
 mod client;
@@ -73,10 +74,15 @@ mod handshake;
 mod http;
 mod limits;
 mod message;
+mod ready;
 mod session;
 mod time;
 mod upgrade;
+mod web_socket;
 
+#[cfg(feature = "router")]
+pub use app::Router;
+pub use app::{App, websocket};
 pub use client::{ClientEvent, ClientSession, Refused};
 pub use close::{CloseCode, CloseReason};
 pub use connection::{Closed, Connection, Disposition, Event};
@@ -91,28 +97,40 @@ pub use handshake::{
 pub use http::{HttpVersion, Request, Response, ResponseHead};
 pub use limits::Limits;
 pub use message::Message;
+pub use ready::{ConnectionId, ReadyList};
 pub use session::{Effects, Session, ShutdownReason};
 pub use time::Instant;
 pub use upgrade::{Answer, Takeover, Upgrade};
+pub use web_socket::{
+    CodecError, Elapsed, Error, Failure, FromMessage, IntoMessage, Json, Outcome, Sender, Sleep,
+    TrySendError, WebSocket,
+};
 
-/// Exports a function `fn(&Request) -> Answer` as the component's `websocket-handler`. Once in a
-/// crate; without effect where the target is not WebAssembly.
+/// Exports an [`App`] as the component's `websocket-handler`: a function, a `Router`, or any expression
+/// that makes one, which is done once in an instance, at its first request. Once in a crate; without
+/// effect where the target is not WebAssembly.
 #[macro_export]
 macro_rules! export {
-    ($handle:path) => {
-        const _: fn(&$crate::Request) -> $crate::Answer = $handle;
+    ($app:expr) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || {
+            fn is_app(_: impl $crate::App) {}
+            is_app($app);
+        };
 
         #[cfg(target_family = "wasm")]
         const _: () = {
-            struct App;
+            static APP: $crate::component::Once = $crate::component::Once::new();
 
-            impl $crate::component::App for App {
-                fn handle(request: &$crate::Request) -> $crate::Answer {
-                    $handle(request)
+            struct Exported;
+
+            impl $crate::component::Exported for Exported {
+                fn app() -> &'static dyn $crate::App {
+                    APP.get(|| $app)
                 }
             }
 
-            type Adapter = $crate::component::Adapter<App>;
+            type Adapter = $crate::component::Adapter<Exported>;
             $crate::component::bindings::handler::export_handler!(
                 Adapter with_types_in $crate::component::bindings::handler
             );

@@ -4,22 +4,33 @@ use core::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseCode, Connection, Disposition, Event, Handler, Instant, RawHandler, RawSocket, UsageError,
+    CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Instant, RawHandler,
+    RawSocket, ReadyList, UsageError,
 };
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
 /// contract says when each function is called.
 pub trait Session {
-    /// The socket is taken over; `residual` came behind the request head.
-    fn open(&mut self, now: Instant, residual: Vec<u8>) -> Effects;
+    /// The socket is taken over; `residual` came behind the request head. The host knows the connection
+    /// by `id`; it is to be on the list `ready` when it wants to be called.
+    fn open(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ready: &ReadyList,
+        residual: Vec<u8>,
+    ) -> Effects;
     /// Bytes arrived.
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects;
     /// The peer has finished sending.
     fn receive_eof(&mut self, now: Instant) -> Effects;
-    /// The instant asked for is reached; so many bytes of the output are unsent.
+    /// The instant asked for is reached, or all output is sent, or the connection is on the list; so many
+    /// bytes of the output are unsent.
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects;
     /// The host wants the connection to end.
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
+    /// The socket has failed, or was given up. The last call.
+    fn lost(&mut self, now: Instant);
 }
 
 /// Why a host wants connections to end.
@@ -29,6 +40,14 @@ pub enum ShutdownReason {
     GoingAway,
     /// The host or the component is about to be replaced.
     ServiceRestart,
+}
+
+/// RFC 6455 §7.4.1 has 1001 for a server that goes down, the IANA registry 1012 for one that restarts.
+pub(crate) fn close_code(reason: ShutdownReason) -> CloseCode {
+    match reason {
+        ShutdownReason::GoingAway => CloseCode::GOING_AWAY,
+        ShutdownReason::ServiceRestart => CloseCode::SERVICE_RESTART,
+    }
 }
 
 /// What the host does after a call.
@@ -89,7 +108,7 @@ impl<H: Handler> WebSocketSession<H> {
 }
 
 impl<H: Handler> Session for WebSocketSession<H> {
-    fn open(&mut self, now: Instant, residual: Vec<u8>) -> Effects {
+    fn open(&mut self, now: Instant, _: ConnectionId, _: &ReadyList, residual: Vec<u8>) -> Effects {
         self.connection.receive_bytes(now, BytesMut::new());
         let result = self.handler.open(&mut self.connection);
         self.check(result);
@@ -114,13 +133,14 @@ impl<H: Handler> Session for WebSocketSession<H> {
 
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
         self.connection.advance(now);
-        let code = match reason {
-            ShutdownReason::GoingAway => CloseCode::GOING_AWAY,
-            ShutdownReason::ServiceRestart => CloseCode::SERVICE_RESTART,
-        };
         // Not open: the closing handshake is under way already.
-        let _ = self.connection.close(code, "");
+        let _ = self.connection.close(close_code(reason), "");
         self.effects()
+    }
+
+    fn lost(&mut self, now: Instant) {
+        self.connection.receive_eof(now);
+        let _ = self.effects();
     }
 }
 
@@ -152,7 +172,7 @@ impl<H> RawSession<H> {
 }
 
 impl<H: RawHandler> Session for RawSession<H> {
-    fn open(&mut self, now: Instant, residual: Vec<u8>) -> Effects {
+    fn open(&mut self, now: Instant, _: ConnectionId, _: &ReadyList, residual: Vec<u8>) -> Effects {
         self.handler.open(&mut self.socket);
         if residual.is_empty() {
             return self.effects();
@@ -180,4 +200,6 @@ impl<H: RawHandler> Session for RawSession<H> {
         self.socket.close();
         self.effects()
     }
+
+    fn lost(&mut self, _: Instant) {}
 }

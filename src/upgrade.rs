@@ -1,10 +1,15 @@
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::mem;
 
 use crate::extension::DeflateOptions;
-use crate::handshake::{self, Handshake};
+use crate::handshake::{self, Accepted, Handshake};
 use crate::session::{RawSession, WebSocketSession};
 use crate::{
-    Connection, Handler, Limits, Origins, RawHandler, Request, Response, ResponseHead, Session,
+    Connection, Handler, Limits, Origins, Outcome, RawHandler, Request, Response, ResponseHead,
+    Session, WebSocket, web_socket,
 };
 
 /// What an app answers to a request.
@@ -92,6 +97,24 @@ impl Upgrade {
         self
     }
 
+    /// Selects this subprotocol, if the client offers it, instead of one of
+    /// [`subprotocols`](Self::subprotocols): for an app that decides itself, by what
+    /// [`Request::subprotocols`] says is offered.
+    #[must_use]
+    pub fn select_subprotocol(mut self, name: impl Into<String>) -> Self {
+        self.handshake.selected = Some(name.into());
+        self
+    }
+
+    /// Adds a field to the response with which the handshake succeeds, such as `Set-Cookie`. May be called
+    /// several times. The fields of the handshake itself (`Upgrade`, `Connection`, `Sec-WebSocket-*`) are
+    /// not for an app to add: clients refuse what they did not ask for.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.handshake.fields.append(name, value);
+        self
+    }
+
     /// The limits of the connection.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -99,20 +122,95 @@ impl Upgrade {
         self
     }
 
+    /// Answers the opening handshake (RFC 6455 §4.2): a connection on which a function converses, or the
+    /// refusal with the right status.
+    ///
+    /// The function is polled inside the calls of the host; when it returns, the connection is closed,
+    /// with the code that its result says ([`Outcome`]).
+    #[must_use]
+    pub fn converse<F>(self, request: &Request, converse: impl FnOnce(WebSocket) -> F) -> Answer
+    where
+        F: Future<Output: Outcome> + 'static,
+    {
+        self.answer(request, |accepted, limits| {
+            web_socket::session(request.clone(), accepted, limits, converse)
+        })
+    }
+
     /// Answers the opening handshake (RFC 6455 §4.2): a connection that is served by `handler`, or
     /// the refusal with the right status.
     #[must_use]
     pub fn accept(self, request: &Request, handler: impl Handler + 'static) -> Answer {
+        self.answer(request, |accepted, limits| {
+            let connection = Connection::server(limits).with_extensions(accepted.extensions);
+            Box::new(WebSocketSession::new(connection, handler))
+        })
+    }
+
+    fn answer(
+        self,
+        request: &Request,
+        session: impl FnOnce(Accepted, Limits) -> Box<dyn Session>,
+    ) -> Answer {
         match handshake::accept(request, &self.handshake) {
-            Ok(accepted) => Answer::Takeover(Takeover {
-                response: Some(accepted.response),
-                session: Box::new(WebSocketSession::new(
-                    Connection::server(self.limits).with_extensions(accepted.extensions),
-                    handler,
-                )),
+            Ok(mut accepted) => Answer::Takeover(Takeover {
+                response: Some(mem::take(&mut accepted.response)),
+                session: session(accepted, self.limits),
                 farewell: WebSocketSession::<()>::FAREWELL,
             }),
             Err(error) => Answer::Respond(error.response()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(upgrade: Upgrade) -> ResponseHead {
+        let mut request = Request {
+            method: "GET".into(),
+            target: "/".into(),
+            ..Request::default()
+        };
+        for (name, value) in [
+            ("Host", "a.test"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Protocol", "v1, v2"),
+        ] {
+            request.fields.append(name, value);
+        }
+        match upgrade.converse(&request, |_| async {}) {
+            Answer::Takeover(takeover) => takeover.response.expect("a WebSocket has a response"),
+            Answer::Respond(response) => panic!("{response:?}"),
+        }
+    }
+
+    #[test]
+    fn the_app_selects_the_subprotocol() {
+        let subprotocol = |upgrade| {
+            let head = accept(upgrade);
+            let value = head.fields.single("Sec-WebSocket-Protocol");
+            value.ok().map(<[u8]>::to_vec)
+        };
+        let upgrade = Upgrade::new().subprotocols(&["v1"]);
+        assert_eq!(subprotocol(upgrade.clone()), Some(b"v1".to_vec()));
+        let own = upgrade.clone().select_subprotocol("v2");
+        assert_eq!(subprotocol(own), Some(b"v2".to_vec()));
+        assert_eq!(subprotocol(upgrade.select_subprotocol("v3")), None);
+    }
+
+    #[test]
+    fn the_app_adds_fields() {
+        let head = accept(
+            Upgrade::new()
+                .field("Set-Cookie", "a=b")
+                .field("set-cookie", "c=d"),
+        );
+        let cookies: Vec<_> = head.fields.values("Set-Cookie").collect();
+        assert_eq!(cookies, [b"a=b", b"c=d"]);
     }
 }

@@ -44,7 +44,7 @@ fn serve(head: &[u8]) -> (Vec<u8>, Box<dyn Session>) {
             .collect::<Vec<_>>()
             .into(),
         secure: false,
-        remote: None,
+        ..Request::default()
     };
     let answer = Upgrade::new()
         .subprotocols(&["chat", "superchat"])
@@ -84,7 +84,7 @@ fn a_conversation_with_our_server() {
     ] {
         let (mut client, effects) = connect(compression);
         let (mut bytes, mut server) = serve(&effects.output);
-        bytes.extend(server.open(NOW, vec![]).output);
+        bytes.extend(server.open(NOW, 0, &Default::default(), vec![]).output);
         let opened = ClientEvent::Opened {
             subprotocol: Some("superchat".into()),
             compress: compression.is_some(),

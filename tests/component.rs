@@ -29,7 +29,7 @@ fn default_app() -> Guest {
 fn handshake_vectors() {
     let mut guest = default_app();
     for vector in vectors::parsed_handshakes() {
-        let head = match guest.handle(&request(&vector)).expect("no fault") {
+        let head = match guest.handle(&request(&vector)).expect("no fault").verdict {
             Verdict::Respond(response) => response.head,
             Verdict::Takeover(takeover) => {
                 guest
@@ -87,8 +87,8 @@ fn fuzz_seeds_have_the_same_effect_as_natively() {
         let (head, tail) = bytes.split_at(bytes.len() / 2);
         let connection = open_echo(&mut guest, true);
         let mut session = native_echo();
-        let mut effects = guest.open(connection, 0, head).expect("no fault");
-        let mut expected = session.open(NOW, head.into());
+        let mut effects = guest.open(connection, 0, 1, head).expect("no fault");
+        let mut expected = session.open(NOW, 1, &Default::default(), head.into());
         if effects.next == Next::Open && !tail.is_empty() {
             assert_eq!(effects.output, expected.output, "{}", path.display());
             effects = guest.receive(connection, 0, tail).expect("no fault");
@@ -112,7 +112,7 @@ fn native_echo() -> Box<dyn wasocket::Session> {
         authority: None,
         fields: handshake.fields.into(),
         secure: false,
-        remote: None,
+        ..wasocket::Request::default()
     };
     let answer = wasocket::Upgrade::new()
         .compression(wasocket::extension::DeflateOptions::default())
@@ -141,7 +141,7 @@ fn run<'a>(
         let effects = if opened {
             guest.receive(connection, 0, piece)
         } else {
-            guest.open(connection, 0, piece)
+            guest.open(connection, 0, 1, piece)
         };
         opened = true;
         let effects: Effects = effects.expect("no fault");
@@ -153,7 +153,7 @@ fn run<'a>(
     }
     guest.drop_connection(connection).expect("no fault");
     let then = match next {
-        Next::Open => Then::Open,
+        Next::Open | Next::Pause => Then::Open,
         Next::Close => Then::Closed,
         Next::Abort => panic!("{}: aborted", vector.name),
     };
@@ -165,7 +165,7 @@ fn open_echo(guest: &mut Guest, deflate: bool) -> ResourceAny {
         true => request_with_deflate(),
         false => request(&vectors::handshakes()[0]),
     };
-    match guest.handle(&request).expect("no fault") {
+    match guest.handle(&request).expect("no fault").verdict {
         Verdict::Takeover(takeover) => takeover.connection,
         Verdict::Respond(response) => panic!("{response:?}"),
     }

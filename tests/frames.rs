@@ -66,7 +66,7 @@ fn run<'a>(vector: &FrameVector, pieces: impl IntoIterator<Item = &'a [u8]>, how
         output.extend(connection.take_output());
     }
     let then = match connection.disposition() {
-        Disposition::Open => Then::Open,
+        Disposition::Open | Disposition::Pause => Then::Open,
         Disposition::Close => Then::Closed,
         Disposition::Abort => panic!("{}: aborted", vector.name),
     };

@@ -54,6 +54,6 @@ fn request(vector: &HandshakeVector) -> Request {
         authority: None,
         fields: fields.into(),
         secure: false,
-        remote: None,
+        ..Request::default()
     }
 }

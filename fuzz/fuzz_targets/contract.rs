@@ -13,7 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, ClientSession, CloseCode, Connection, Disposition, Instant, Message, Session, Upgrade,
+    Answer, ClientSession, CloseCode, Connection, Disposition, Instant, Message, ReadyList, Session,
+    Upgrade,
 };
 use wasocket_host::bindings::{self, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -83,7 +84,8 @@ fuzz_target!(|input: Input| {
 
 fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
     let request = opening_handshake(deflate);
-    let bindings::Verdict::Takeover(takeover) = guest.handle(&request).expect("no fault") else {
+    let decision = guest.handle(&request).expect("no fault");
+    let bindings::Verdict::Takeover(takeover) = decision.verdict else {
         panic!("refused");
     };
     let Answer::Takeover(native) = native_handle(request) else {
@@ -99,6 +101,8 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
         let (mut at_eof, mut stopped) = (false, false);
         while events.next().is_some_and(|event| pair.step(event, &mut at_eof, &mut stopped)) {}
     }
+    let others = guest.lost(takeover.connection, u64::MAX).expect("no fault");
+    assert_eq!(others, []);
     guest.drop_connection(takeover.connection).expect("no fault");
 }
 
@@ -112,8 +116,9 @@ struct Pair<'a> {
 
 impl Pair<'_> {
     fn open(&mut self, residual: &[u8]) -> bool {
-        let effects = self.guest.open(self.connection, self.now, residual);
-        let expected = self.native.open(Instant::from_nanos(self.now), residual.to_vec());
+        let effects = self.guest.open(self.connection, self.now, 1, residual);
+        let now = Instant::from_nanos(self.now);
+        let expected = self.native.open(now, 1, &ReadyList::default(), residual.to_vec());
         same(effects.expect("no fault"), expected)
     }
 
@@ -159,6 +164,7 @@ impl Pair<'_> {
 fn same(effects: bindings::Effects, expected: wasocket::Effects) -> bool {
     let next = match effects.next {
         Next::Open => Disposition::Open,
+        Next::Pause => Disposition::Pause,
         Next::Close => Disposition::Close,
         Next::Abort => Disposition::Abort,
     };
@@ -185,7 +191,8 @@ fn handle(guest: &mut Guest, request: &Request) {
         _ => HttpVersion::Http11,
     };
     let fields = |head: wasocket::ResponseHead| -> Vec<Field> { head.fields.into() };
-    match (guest.handle(&head).expect("no fault"), native_handle(head)) {
+    let verdict = guest.handle(&head).expect("no fault").verdict;
+    match (verdict, native_handle(head)) {
         (bindings::Verdict::Takeover(takeover), Answer::Takeover(expected)) => {
             guest.drop_connection(takeover.connection).expect("no fault");
             let head = takeover.response.expect("a WebSocket has a response");
@@ -242,6 +249,7 @@ fn native_handle(request: bindings::Request) -> Answer {
         fields: request.fields.into(),
         secure: request.secure,
         remote: request.remote,
+        params: vec![],
     };
     Upgrade::new()
         .subprotocols(&["chat", "superchat"])

@@ -34,7 +34,7 @@ fn server(bytes: &[u8]) {
             .collect::<Vec<_>>()
             .into(),
         secure: bytes.len() % 2 == 0,
-        remote: None,
+        ..Request::default()
     };
     let _ = (request.path(), request.wants_websocket());
     let answer = Upgrade::new()

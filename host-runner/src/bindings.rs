@@ -22,10 +22,10 @@ mod generated_client {
 
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
-    ShutdownReason, Takeover, Verdict,
+    Decision, ShutdownReason, Takeover, Verdict,
 };
 pub use generated::wasocket::websocket::types::{
-    Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,
+    ConnectionId, Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,
 };
 pub(crate) use generated_client::ClientPre;
 pub use generated_client::exports::wasocket::websocket::websocket_client::{

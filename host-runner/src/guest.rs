@@ -7,7 +7,7 @@ use std::time::Duration;
 use wasmtime::component::{ResourceAny, TypedFunc};
 use wasmtime::{Trap, WasmBacktrace};
 
-use crate::bindings::{Effects, Instant, Request, ShutdownReason, Verdict};
+use crate::bindings::{ConnectionId, Decision, Effects, Instant, Request, ShutdownReason};
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
 use crate::state::MemoryExceeded;
@@ -59,8 +59,8 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn handle(&mut self, request: &Request) -> Result<Verdict, GuestFault> {
-        let function: TypedFunc<(&Request,), (Verdict,)> = self.functions.handle;
+    pub fn handle(&mut self, request: &Request) -> Result<Decision, GuestFault> {
+        let function: TypedFunc<(&Request,), (Decision,)> = self.functions.handle;
         self.instance.call(function, (request,))
     }
 
@@ -73,10 +73,12 @@ impl Guest {
         &mut self,
         connection: ResourceAny,
         now: Instant,
+        id: ConnectionId,
         residual: &[u8],
     ) -> Result<Effects, GuestFault> {
-        let function: WithBytes<'_> = self.functions.open;
-        self.instance.call(function, (connection, now, residual))
+        let function: Open<'_> = self.functions.open;
+        self.instance
+            .call(function, (connection, now, id, residual))
     }
 
     /// `connection.receive`: bytes arrived.
@@ -140,6 +142,19 @@ impl Guest {
             .call(self.functions.shutdown, (connection, now, reason))
     }
 
+    /// `connection.lost`: the socket has failed. Returns the connections to wake.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn lost(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+    ) -> Result<Vec<ConnectionId>, GuestFault> {
+        self.instance.call(self.functions.lost, (connection, now))
+    }
+
     /// Drops a connection. After this call its handle must not be used.
     ///
     /// # Errors
@@ -159,6 +174,7 @@ impl fmt::Debug for Guest {
     }
 }
 
+type Open<'a> = TypedFunc<(ResourceAny, Instant, ConnectionId, &'a [u8]), (Effects,)>;
 type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
 type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 
@@ -167,12 +183,13 @@ type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 /// Looked up here rather than called through the generated bindings: those are either synchronous or
 /// asynchronous, and which of the two is needed depends on the component.
 struct Functions {
-    handle: TypedFunc<(&'static Request,), (Verdict,)>,
-    open: WithBytes<'static>,
+    handle: TypedFunc<(&'static Request,), (Decision,)>,
+    open: Open<'static>,
     receive: WithBytes<'static>,
     receive_eof: WithTime,
     wake: TypedFunc<(ResourceAny, Instant, u64), (Effects,)>,
     shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
+    lost: TypedFunc<(ResourceAny, Instant), (Vec<ConnectionId>,)>,
 }
 
 impl Functions {
@@ -184,6 +201,7 @@ impl Functions {
             receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,
             wake: exports.function(World::Handler, "[method]connection.wake")?,
             shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,
+            lost: exports.function(World::Handler, "[method]connection.lost")?,
         })
     }
 }

@@ -4,14 +4,16 @@
 //! while a call into it is under way, as the contract asks.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 
+use tokio::sync::Notify;
 use wasmtime::component::ResourceAny;
 
 use crate::bell::Bell;
-use crate::bindings::{Effects, Instant, Request, ShutdownReason, Verdict};
+use crate::bindings::{ConnectionId, Effects, Instant, Request, ShutdownReason, Verdict};
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
 
@@ -74,6 +76,9 @@ struct Instance {
     /// Gone after a fault.
     guest: RefCell<Option<Guest>>,
     places: Cell<usize>,
+    /// Who can be woken by others.
+    members: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
+    last_id: Cell<ConnectionId>,
     died: Bell,
 }
 
@@ -82,6 +87,8 @@ impl Instance {
         Self {
             guest: RefCell::new(Some(guest)),
             places: Cell::new(0),
+            members: RefCell::default(),
+            last_id: Cell::new(0),
             died: Bell::new(),
         }
     }
@@ -95,6 +102,27 @@ impl Instance {
             self.died.ring();
             log(&fault, self.places.get())
         })
+    }
+}
+
+impl Instance {
+    /// A number for a connection, and what tells it that it has been woken.
+    fn admit(&self) -> (ConnectionId, Rc<Notify>) {
+        let id = self.last_id.get().wrapping_add(1);
+        self.last_id.set(id);
+        let woken = Rc::new(Notify::new());
+        self.members.borrow_mut().insert(id, Rc::clone(&woken));
+        (id, woken)
+    }
+
+    fn wake(&self, ids: &[ConnectionId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let members = self.members.borrow();
+        ids.iter()
+            .filter_map(|id| members.get(id))
+            .for_each(|woken| woken.notify_one());
     }
 }
 
@@ -132,14 +160,19 @@ impl Place {
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
     pub fn handle(&self, request: &Request) -> Result<Verdict, Dead> {
-        self.0.call(|guest| guest.handle(request))
+        let decision = self.0.call(|guest| guest.handle(request))?;
+        self.0.wake(&decision.wake_others);
+        Ok(decision.verdict)
     }
 
     /// Keeps the place for a connection of the same instance.
     pub fn keep_for(self, handle: ResourceAny) -> Connection {
+        let (id, woken) = self.0.admit();
         Connection {
             place: self,
             handle,
+            id,
+            woken,
         }
     }
 }
@@ -155,6 +188,8 @@ impl Drop for Place {
 pub struct Connection {
     place: Place,
     handle: ResourceAny,
+    id: ConnectionId,
+    woken: Rc<Notify>,
 }
 
 impl Connection {
@@ -163,13 +198,18 @@ impl Connection {
         self.place.0.died.rung()
     }
 
+    /// Resolves when another connection of the instance wants this one to be woken.
+    pub fn woken(&self) -> impl Future<Output = ()> {
+        self.woken.notified()
+    }
+
     /// See [`Guest::open`].
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
     pub fn open(&self, now: Instant, residual: &[u8]) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.open(handle, now, residual))
+        self.call(|guest, handle| guest.open(handle, now, self.id, residual))
     }
 
     /// See [`Guest::receive`].
@@ -208,17 +248,30 @@ impl Connection {
         self.call(|guest, handle| guest.shutdown(handle, now, reason))
     }
 
-    fn call<R>(
+    /// See [`Guest::lost`]. An instance that has ended need not be told.
+    pub fn lost(&self, now: Instant) {
+        let instance = &self.place.0;
+        if let Ok(others) = instance.call(|guest| guest.lost(self.handle, now)) {
+            instance.wake(&others);
+        }
+    }
+
+    fn call(
         &self,
-        call: impl FnOnce(&mut Guest, ResourceAny) -> Result<R, GuestFault>,
-    ) -> Result<R, Dead> {
-        self.place.0.call(|guest| call(guest, self.handle))
+        call: impl FnOnce(&mut Guest, ResourceAny) -> Result<Effects, GuestFault>,
+    ) -> Result<Effects, Dead> {
+        let instance = &self.place.0;
+        let effects = instance.call(|guest| call(guest, self.handle))?;
+        instance.wake(&effects.wake_others);
+        Ok(effects)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        let instance = &self.place.0;
+        instance.members.borrow_mut().remove(&self.id);
         // With the instance, its connections are gone already.
-        let _ = self.call(Guest::drop_connection);
+        let _ = instance.call(|guest| guest.drop_connection(self.handle));
     }
 }

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 use tokio::select;
@@ -25,12 +26,15 @@ pub struct Session {
     connection: Connection,
     farewell: Vec<u8>,
     wake_at: Option<Instant>,
+    /// The guest wants nothing more to be read.
+    paused: bool,
 }
 
 /// What a session waits for.
 enum Event {
     /// So many bytes are in the worker's read buffer; none is the end of stream.
     Received(usize),
+    /// The time has come, another connection wants it, or all output is sent that was not.
     Wake,
     Stop,
     Died,
@@ -61,6 +65,7 @@ impl Session {
             connection,
             farewell,
             wake_at: None,
+            paused: false,
         }
     }
 
@@ -73,11 +78,20 @@ impl Session {
     pub async fn run(mut self, mut head: Vec<u8>, mut opened: Effects) -> io::Result<()> {
         head.append(&mut opened.output);
         opened.output = head;
-        let ending = match self.carry_out(opened)? {
-            Some(ending) => ending,
-            None => self.converse().await?,
-        };
-        self.end(ending).await
+        match self.serve(opened).await {
+            Ok(ending) => self.end(ending).await,
+            Err(error) => {
+                self.connection.lost(self.worker.now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(&mut self, opened: Effects) -> io::Result<Ending> {
+        match self.carry_out(opened)? {
+            Some(ending) => Ok(ending),
+            None => self.converse().await,
+        }
     }
 
     async fn converse(&mut self) -> io::Result<Ending> {
@@ -99,10 +113,8 @@ impl Session {
                 () = &mut died => Event::Died,
                 () = &mut stop, if !stopped => Event::Stop,
                 () = &mut timer, if wake_at.is_some() => Event::Wake,
-                received = poll_fn(|context| {
-                    let mut buffer = self.worker.read_buffer.borrow_mut();
-                    self.socket.poll_receive(context, &mut buffer)
-                }) => Event::Received(received?),
+                () = self.connection.woken() => Event::Wake,
+                event = poll_fn(|context| poll_socket(&mut self.socket, &self.worker, self.paused, context)) => event?,
             };
             match event {
                 Event::Stop => stopped = true,
@@ -138,9 +150,10 @@ impl Session {
 
     fn carry_out(&mut self, effects: Effects) -> io::Result<Option<Ending>> {
         self.wake_at = effects.wake_at;
+        self.paused = effects.next == Next::Pause;
         self.socket.send(&effects.output)?;
         Ok(match effects.next {
-            Next::Open => None,
+            Next::Open | Next::Pause => None,
             Next::Close => Some(Ending::Close),
             Next::Abort => Some(Ending::Abort),
         })
@@ -156,4 +169,23 @@ impl Session {
         drop(self.connection);
         self.socket.close().await
     }
+}
+
+/// Sends what is unsent, and then says so; or receives, if the guest wants more.
+fn poll_socket(
+    socket: &mut Socket,
+    worker: &Worker,
+    paused: bool,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<Event>> {
+    if socket.unsent() > 0 {
+        return socket.poll_flush(context).map_ok(|()| Event::Wake);
+    }
+    if paused {
+        return Poll::Pending;
+    }
+    let mut buffer = worker.read_buffer.borrow_mut();
+    socket
+        .poll_receive(context, &mut buffer)
+        .map_ok(Event::Received)
 }

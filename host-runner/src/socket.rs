@@ -173,7 +173,12 @@ impl<S: Stream> Socket<S> {
         Poll::Ready(Ok(received))
     }
 
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Sends what is unsent.
+    ///
+    /// # Errors
+    ///
+    /// When the socket failed.
+    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.backlog.is_empty() {
             let written = Pin::new(&mut self.stream).poll_write(context, &self.backlog);
             let sent = ready!(self.stall.judge(context, written))?;

@@ -5,14 +5,14 @@ mod send;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::mem;
+use core::{fmt, mem};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::extension::Extensions;
 use crate::frame::Opcode;
 use crate::message::PartialMessage;
-use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
+use crate::{CloseCode, CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
 use keepalive::{Keepalive, Verdict};
 use receive::{Frame, Step};
 
@@ -109,11 +109,54 @@ pub enum Closed {
     TimedOut,
 }
 
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(Some(reason)) if reason.reason.is_empty() => {
+                write!(f, "by the peer, with code {}", reason.code)
+            }
+            Self::Handshake(Some(reason)) => {
+                write!(
+                    f,
+                    "by the peer, with code {}: {}",
+                    reason.code, reason.reason
+                )
+            }
+            Self::Handshake(None) => f.write_str("by the peer, without a code"),
+            Self::Failed(error) => write!(f, "the peer broke the protocol: {error}"),
+            Self::EndOfStream => f.write_str("the peer has gone without a Close frame"),
+            Self::TimedOut => f.write_str("the peer did not answer in time"),
+        }
+    }
+}
+
+impl Closed {
+    /// The close code as browsers report it: that of the peer's Close frame; 1005 where it had none, 1006
+    /// where none came, and our own code where the peer broke the protocol (RFC 6455 §7.1.5).
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Handshake(Some(reason)) => reason.code.as_u16(),
+            Self::Handshake(None) => 1005,
+            Self::Failed(error) => error.close_code().as_u16(),
+            Self::EndOfStream | Self::TimedOut => 1006,
+        }
+    }
+
+    /// Whether the code is another than these.
+    #[must_use]
+    pub fn is_unexpected(&self, expected: &[CloseCode]) -> bool {
+        expected.iter().all(|code| code.as_u16() != self.code())
+    }
+}
+
 /// What is to become of the socket once the output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It stays open.
     Open,
+    /// It stays open, but nothing more is to be read from it until a later call says `Open` again.
+    Pause,
     /// It is to be closed so that the peer can still read all output.
     Close,
     /// It is to be closed at once; the output need not be sent.
@@ -245,6 +288,12 @@ impl Connection {
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
+    }
+
+    /// How many bytes [`take_output`](Self::take_output) would return.
+    #[must_use]
+    pub fn buffered_output(&self) -> usize {
+        self.output.len()
     }
 
     /// The bytes to send since the last call, in order.

@@ -29,6 +29,8 @@ pub struct Accepted {
     pub response: ResponseHead,
     /// The extensions in use.
     pub extensions: Extensions,
+    /// The subprotocol that was selected.
+    pub subprotocol: Option<String>,
 }
 
 /// What a server accepts in an opening handshake.
@@ -38,6 +40,10 @@ pub struct Handshake {
     pub origins: Origins,
     /// The subprotocols the server speaks, the preferred one first; case matters.
     pub subprotocols: &'static [&'static str],
+    /// The one to select instead of those, if it is offered.
+    pub selected: Option<String>,
+    /// What else stands in the response.
+    pub fields: Fields,
     /// How messages may be compressed; not at all without.
     pub compression: Option<DeflateOptions>,
 }
@@ -54,10 +60,14 @@ pub fn accept(request: &Request, handshake: &Handshake) -> Result<Accepted, Hand
     check_websocket_version(&request.fields)?;
     let key = websocket_key(&request.fields)?;
     handshake.origins.check(request, &host)?;
-    let subprotocol = subprotocol::select(&request.fields, handshake.subprotocols)?;
+    let subprotocol = match &handshake.selected {
+        Some(name) => subprotocol::select(&request.fields, &[name])?,
+        None => subprotocol::select(&request.fields, handshake.subprotocols)?,
+    };
     let (extensions, agreed) = extensions(&request.fields, handshake.compression.as_ref())?;
     Ok(Accepted {
-        response: response(key, subprotocol, agreed),
+        response: response(key, subprotocol, agreed, &handshake.fields),
+        subprotocol: subprotocol.map(Into::into),
         extensions,
     })
 }
@@ -178,7 +188,12 @@ fn host(request: &Request) -> Result<Authority<'_>, HandshakeError> {
     Ok(target::check(&request.target)?.unwrap_or(host))
 }
 
-fn response(key: &[u8], subprotocol: Option<&str>, agreed: Option<String>) -> ResponseHead {
+fn response(
+    key: &[u8],
+    subprotocol: Option<&str>,
+    agreed: Option<String>,
+    further: &Fields,
+) -> ResponseHead {
     // RFC 6455 §4.2.2, item 5.
     let mut fields = Fields::new();
     fields.append("Upgrade", "websocket");
@@ -189,6 +204,9 @@ fn response(key: &[u8], subprotocol: Option<&str>, agreed: Option<String>) -> Re
     }
     if let Some(agreed) = agreed {
         fields.append(extension::FIELD_NAME, agreed);
+    }
+    for (name, value) in further.iter() {
+        fields.append(name, value);
     }
     ResponseHead {
         status: 101,

@@ -143,7 +143,7 @@ mod tests {
             authority: None,
             fields,
             secure,
-            remote: None,
+            ..Request::default()
         };
         let host = Authority::parse(host.as_bytes()).unwrap_or_else(|| panic!("{host}"));
         origins.check(&request, &host).is_ok()

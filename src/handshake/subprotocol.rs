@@ -6,10 +6,10 @@ const NAME: &str = "Sec-WebSocket-Protocol";
 
 /// The first of the server's subprotocols that the client offers (RFC 6455 §4.2.2, item 4); none
 /// where no one matches, which is no reason to refuse.
-pub(super) fn select(
+pub(super) fn select<'a>(
     fields: &Fields,
-    supported: &[&'static str],
-) -> Result<Option<&'static str>, HandshakeError> {
+    supported: &[&'a str],
+) -> Result<Option<&'a str>, HandshakeError> {
     check_offer(fields)?;
     let is_offered = |name: &&&str| fields.list(NAME).any(|offer| offer == name.as_bytes());
     Ok(supported.iter().find(is_offered).copied())

@@ -1,0 +1,101 @@
+//! What answers requests, and how apps are put together from smaller ones.
+
+mod cookies;
+#[cfg(feature = "router")]
+mod router;
+
+#[cfg(feature = "router")]
+pub use router::Router;
+
+use alloc::boxed::Box;
+use core::future::Future;
+
+use crate::{Answer, Handler, Outcome, Request, Upgrade, WebSocket};
+
+/// What answers requests: a function from a request to an [`Answer`], or to a
+/// [`Response`](crate::Response); a WebSocket ([`websocket`], [`Upgrade::serve`]); a `Router` of such.
+pub trait App {
+    /// Answers a request.
+    fn handle(&self, request: Request) -> Answer;
+}
+
+impl<F, A> App for F
+where
+    F: Fn(&Request) -> A,
+    A: Into<Answer>,
+{
+    fn handle(&self, request: Request) -> Answer {
+        self(&request).into()
+    }
+}
+
+impl App for Box<dyn App> {
+    fn handle(&self, request: Request) -> Answer {
+        (**self).handle(request)
+    }
+}
+
+/// An app that upgrades every request to a WebSocket with the default settings, and has a function
+/// converse on it.
+///
+/// ```
+/// use wasocket::{Error, WebSocket, websocket};
+///
+/// async fn echo(ws: WebSocket) -> Result<(), Error> {
+///     while let Some(text) = ws.receive::<String>().await? {
+///         ws.send(text).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// wasocket::export!(websocket(echo));
+/// ```
+pub fn websocket<C, F>(converse: C) -> impl App
+where
+    C: Fn(WebSocket) -> F + Clone + 'static,
+    F: Future<Output: Outcome> + 'static,
+{
+    Upgrade::new().serve(converse)
+}
+
+impl Upgrade {
+    /// An app that upgrades every request with these settings, and has a function converse on it.
+    pub fn serve<C, F>(self, converse: C) -> impl App
+    where
+        C: Fn(WebSocket) -> F + Clone + 'static,
+        F: Future<Output: Outcome> + 'static,
+    {
+        Served {
+            upgrade: self,
+            answer: move |upgrade: Upgrade, request: Request| {
+                upgrade.converse(&request, converse.clone())
+            },
+        }
+    }
+
+    /// An app that upgrades every request with these settings, and makes a handler for it.
+    pub fn serve_handler<M, H>(self, make: M) -> impl App
+    where
+        M: Fn(&Request) -> H + 'static,
+        H: Handler + 'static,
+    {
+        Served {
+            upgrade: self,
+            answer: move |upgrade: Upgrade, request: Request| {
+                let handler = make(&request);
+                upgrade.accept(&request, handler)
+            },
+        }
+    }
+}
+
+struct Served<A> {
+    upgrade: Upgrade,
+    answer: A,
+}
+
+impl<A: Fn(Upgrade, Request) -> Answer> App for Served<A> {
+    fn handle(&self, request: Request) -> Answer {
+        (self.answer)(self.upgrade.clone(), request)
+    }
+}

@@ -1,0 +1,306 @@
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::App;
+use crate::{Answer, Request, Response};
+
+/// An app made of others: which one answers depends on the path, the method, and whether the client
+/// wants a WebSocket.
+///
+/// In a path, `{name}` is one segment and `{*name}` all the rest, at least one byte;
+/// [`Request::param`] has what they stand for. A literal segment goes before a `{name}`, and that
+/// before a `{*name}`. Escapes are not decoded before the match.
+///
+/// ```
+/// use wasocket::{Error, Request, Response, Router, WebSocket, websocket};
+///
+/// async fn chat(ws: WebSocket) -> Result<(), Error> {
+///     let room = ws.request().param("room").unwrap_or_default().into_owned();
+///     ws.send(format!("welcome to {room}")).await
+/// }
+///
+/// fn page(_: &Request) -> Response {
+///     Response::new(200, "text/html; charset=utf-8", "<title>chat</title>")
+/// }
+///
+/// fn routes() -> Router {
+///     Router::new()
+///         .get("/", page)
+///         .websocket("/chat/{room}", websocket(chat))
+///         .get("/healthz", |_: &Request| Response::text(200, "ok\n"))
+/// }
+///
+/// wasocket::export!(routes());
+/// ```
+///
+/// What no route is for gets 404; a method that a path does not have, 405 with `Allow`
+/// (RFC 9110 §15.5.6). HEAD is answered as GET is; the host leaves the body out.
+#[derive(Default)]
+pub struct Router {
+    paths: matchit::Router<usize>,
+    places: Vec<Place>,
+    fallback: Option<Box<dyn App>>,
+}
+
+/// What there is at a path.
+#[derive(Default)]
+struct Place {
+    path: String,
+    websocket: Option<Box<dyn App>>,
+    methods: Vec<(&'static str, Box<dyn App>)>,
+    any: Option<Box<dyn App>>,
+}
+
+impl Router {
+    /// A router without routes.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Has an app answer GET, and HEAD, at a path.
+    ///
+    /// # Panics
+    ///
+    /// As all functions here that take a path: when it is malformed, or contradicts another one.
+    #[must_use]
+    pub fn get(self, path: &str, app: impl App + 'static) -> Self {
+        self.method("GET", path, app)
+    }
+
+    /// Has an app answer POST at a path.
+    ///
+    /// # Panics
+    ///
+    /// See [`get`](Self::get).
+    #[must_use]
+    pub fn post(self, path: &str, app: impl App + 'static) -> Self {
+        self.method("POST", path, app)
+    }
+
+    /// Has an app answer a method at a path. Case matters, as in the method itself.
+    ///
+    /// # Panics
+    ///
+    /// See [`get`](Self::get).
+    #[must_use]
+    pub fn method(mut self, method: &'static str, path: &str, app: impl App + 'static) -> Self {
+        self.place(path).methods.push((method, Box::new(app)));
+        self
+    }
+
+    /// Has an app answer the requests for a WebSocket at a path. At the same path there may be others, for
+    /// requests that want none; where there are not, it answers those, too: with a refusal.
+    ///
+    /// # Panics
+    ///
+    /// See [`get`](Self::get).
+    #[must_use]
+    pub fn websocket(mut self, path: &str, app: impl App + 'static) -> Self {
+        self.place(path).websocket = Some(Box::new(app));
+        self
+    }
+
+    /// Has an app answer all that nothing else at a path is for, whatever the method.
+    ///
+    /// # Panics
+    ///
+    /// See [`get`](Self::get).
+    #[must_use]
+    pub fn any(mut self, path: &str, app: impl App + 'static) -> Self {
+        self.place(path).any = Some(Box::new(app));
+        self
+    }
+
+    /// Has an app answer what no path matches, instead of 404.
+    #[must_use]
+    pub fn fallback(mut self, app: impl App + 'static) -> Self {
+        self.fallback = Some(Box::new(app));
+        self
+    }
+
+    #[track_caller]
+    #[allow(
+        clippy::panic,
+        reason = "the author's mistake, seen when the app starts"
+    )]
+    fn place(&mut self, path: &str) -> &mut Place {
+        let index = match self.places.iter().position(|place| place.path == path) {
+            Some(index) => index,
+            None => {
+                let index = self.places.len();
+                if let Err(error) = self.paths.insert(path, index) {
+                    panic!("the path {path:?} cannot be routed: {error}");
+                }
+                self.places.push(Place {
+                    path: path.to_owned(),
+                    ..Place::default()
+                });
+                index
+            }
+        };
+        #[allow(clippy::indexing_slicing, reason = "found or made above")]
+        &mut self.places[index]
+    }
+}
+
+impl App for Router {
+    fn handle(&self, mut request: Request) -> Answer {
+        let Some((place, params)) = self.find(request.path()) else {
+            return match &self.fallback {
+                Some(app) => app.handle(request),
+                None => Response::text(404, "There is nothing here.\n").into(),
+            };
+        };
+        request.params = params;
+        match place.app(&request) {
+            Some(app) => app.handle(request),
+            None => place.refuse(),
+        }
+    }
+}
+
+impl Router {
+    fn find(&self, path: &str) -> Option<(&Place, Vec<(String, String)>)> {
+        let found = self.paths.at(path).ok()?;
+        let own = |(name, value): (&str, &str)| (name.to_string(), value.to_string());
+        let place = self.places.get(*found.value)?;
+        Some((place, found.params.iter().map(own).collect()))
+    }
+}
+
+impl Place {
+    fn app(&self, request: &Request) -> Option<&dyn App> {
+        let websocket = self.websocket.as_deref();
+        if request.wants_websocket() && websocket.is_some() {
+            return websocket;
+        }
+        let of = |wanted: &str| {
+            let mut methods = self.methods.iter();
+            methods.find(|(method, _)| *method == wanted)
+        };
+        let found = of(&request.method).or_else(|| match &*request.method {
+            "HEAD" => of("GET"),
+            _ => None,
+        });
+        match found {
+            Some((_, app)) => Some(&**app),
+            // The refusal of a request that is no handshake says what is missing.
+            None if self.methods.is_empty() => self.any.as_deref().or(websocket),
+            None => self.any.as_deref(),
+        }
+    }
+
+    /// RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".
+    fn refuse(&self) -> Answer {
+        let mut allowed = Vec::new();
+        for (method, _) in &self.methods {
+            allowed.push(*method);
+            if *method == "GET" {
+                allowed.push("HEAD");
+            }
+        }
+        let allowed = allowed.join(", ");
+        let text = format_args!("Only {allowed} here.\n").to_string();
+        Response::text(405, text)
+            .with_field("Allow", allowed)
+            .into()
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths = self.places.iter().map(|place| &place.path);
+        f.debug_list().entries(paths).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(text: &'static str) -> impl App {
+        move |request: &Request| {
+            let params = request.params.iter();
+            let params = params.map(|(name, value)| alloc::format!(" {name}={value}"));
+            Response::text(200, text.to_owned() + &params.collect::<String>())
+        }
+    }
+
+    fn router() -> Router {
+        Router::new()
+            .get("/", says("page"))
+            .websocket("/", says("websocket"))
+            .get("/rooms/{room}", says("room"))
+            .post("/rooms/{room}", says("post"))
+            .get("/rooms/new", says("new"))
+            .any("/files/{*path}", says("file"))
+            .websocket("/only", crate::websocket(|_| async {}))
+    }
+
+    fn ask(router: &Router, method: &str, target: &str, upgrade: bool) -> Response {
+        let mut request = Request {
+            method: method.into(),
+            target: target.into(),
+            ..Request::default()
+        };
+        request.fields.append("Host", "a.test");
+        if upgrade {
+            request.fields.append("Upgrade", "websocket");
+        }
+        match router.handle(request) {
+            Answer::Respond(response) => response,
+            Answer::Takeover(_) => panic!("taken over"),
+        }
+    }
+
+    #[test]
+    fn requests_find_their_app() {
+        let router = router();
+        for (method, target, upgrade, answer) in [
+            ("GET", "/?x=y", false, "page"),
+            ("HEAD", "/", false, "page"),
+            ("GET", "/", true, "websocket"),
+            ("GET", "/rooms/blue", false, "room room=blue"),
+            ("GET", "http://a.test/rooms/blue?x", false, "room room=blue"),
+            ("POST", "/rooms/a%2fb", false, "post room=a%2fb"),
+            ("GET", "/rooms/new", false, "new"),
+            ("PUT", "/files/a/b", false, "file path=a/b"),
+        ] {
+            let response = ask(&router, method, target, upgrade);
+            assert_eq!(response.body, answer.as_bytes(), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused() {
+        let router = router();
+        for (method, target, status) in [
+            ("GET", "/nowhere", 404),
+            ("GET", "/rooms", 404),
+            ("GET", "/rooms/", 404),
+            ("GET", "/files/", 404),
+            ("DELETE", "/", 405),
+            ("get", "/", 405),
+            ("GET", "/only", 426),
+            ("POST", "/only", 405),
+        ] {
+            let response = ask(&router, method, target, false);
+            assert_eq!(response.head.status, status, "{method} {target}");
+        }
+        let response = ask(&router, "PUT", "/rooms/blue", false);
+        let allow = response.head.fields.single("Allow");
+        assert_eq!(allow, Ok(&b"GET, HEAD, POST"[..]));
+        let fallback = router.fallback(says("fallback"));
+        assert_eq!(ask(&fallback, "GET", "/nowhere", false).body, b"fallback");
+    }
+
+    #[test]
+    #[should_panic(expected = "\"/rooms/{id}\" cannot be routed")]
+    fn paths_that_contradict_each_other_are_refused() {
+        let _ = router().get("/rooms/{id}", says("x"));
+    }
+}

@@ -1,0 +1,84 @@
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use spin::Mutex;
+
+/// The number by which a host knows a connection of an instance (`types.connection-id` of the WIT
+/// package).
+pub type ConnectionId = u64;
+
+/// The connections of an instance that want to be called though nothing has happened on their sockets:
+/// another connection has something for them. Shared by all connections of the instance.
+///
+/// A host takes the list after each call, and calls [`Session::wake`](crate::Session::wake) on each.
+#[derive(Clone, Debug, Default)]
+pub struct ReadyList(Arc<Mutex<Vec<ConnectionId>>>);
+
+impl ReadyList {
+    /// The connections that have become ready since the last call, each once.
+    #[must_use]
+    pub fn take(&self) -> Vec<ConnectionId> {
+        mem::take(&mut *self.0.lock())
+    }
+}
+
+/// How the future of a connection, and what is sent to it from elsewhere, has it called.
+#[derive(Debug)]
+pub(crate) struct Calling {
+    id: ConnectionId,
+    list: ReadyList,
+    /// The future has been woken since it was last polled.
+    woken: AtomicBool,
+    /// A call is under way, or the connection is on the list.
+    expected: AtomicBool,
+}
+
+impl Calling {
+    pub(crate) fn new(id: ConnectionId, list: ReadyList) -> Self {
+        Self {
+            id,
+            list,
+            woken: AtomicBool::new(true),
+            expected: AtomicBool::new(true),
+        }
+    }
+
+    /// A call is under way: what happens until its end is seen to by it.
+    pub(crate) fn begin(&self) {
+        self.expected.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.expected.store(false, Ordering::Relaxed);
+    }
+
+    /// Has the connection called, unless it is, or soon will be.
+    pub(crate) fn call(&self) {
+        if !self.expected.swap(true, Ordering::Relaxed) {
+            self.list.0.lock().push(self.id);
+        }
+    }
+
+    /// Whether the future has been woken; it is as good as polled then.
+    pub(crate) fn take_woken(&self) -> bool {
+        self.woken.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Calling {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.call();
+    }
+}

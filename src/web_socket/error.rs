@@ -1,0 +1,106 @@
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::fmt;
+
+use super::CodecError;
+use crate::{CloseCode, CloseReason, Closed, UsageError};
+
+/// Why a conversation cannot go on, and whose doing it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection is closed: by the peer, or by the protocol.
+    Closed(Closed),
+    /// The app called what cannot be called, such as sending after its own Close.
+    Usage(UsageError),
+    /// A message and a value that do not fit each other.
+    Codec(CodecError),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(closed) => write!(f, "the connection is closed: {closed}"),
+            Self::Usage(error) => error.fmt(f),
+            Self::Codec(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<UsageError> for Error {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<CodecError> for Error {
+    fn from(error: CodecError) -> Self {
+        Self::Codec(error)
+    }
+}
+
+/// What the end of an app's function does to a connection that is still open: what the function
+/// returns may be `()` or a `Result<(), E>`, where `E` says which Close frame ends the connection.
+pub trait Outcome {
+    /// The content of the Close frame.
+    fn close_reason(self) -> CloseReason;
+}
+
+/// A failure of an app's function, as the peer is told of it.
+pub trait Failure {
+    /// The close code. 1011, the server's failure, unless implemented otherwise.
+    fn close_code(&self) -> CloseCode {
+        CloseCode::INTERNAL_ERROR
+    }
+
+    /// The reason, of which at most 123 bytes are sent. Empty unless implemented otherwise, since what
+    /// went wrong inside is nobody's business outside.
+    fn reason(&self) -> String {
+        String::new()
+    }
+}
+
+impl Outcome for () {
+    fn close_reason(self) -> CloseReason {
+        CloseReason {
+            code: CloseCode::NORMAL,
+            reason: String::new(),
+        }
+    }
+}
+
+impl<E: Failure> Outcome for Result<(), E> {
+    fn close_reason(self) -> CloseReason {
+        match self {
+            Ok(()) => ().close_reason(),
+            Err(error) => CloseReason {
+                code: error.close_code(),
+                reason: error.reason(),
+            },
+        }
+    }
+}
+
+impl Failure for Error {
+    fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Codec(error) => error.close_code(),
+            Self::Closed(_) | Self::Usage(_) => CloseCode::INTERNAL_ERROR,
+        }
+    }
+
+    fn reason(&self) -> String {
+        match self {
+            Self::Codec(error @ (CodecError::ExpectedText | CodecError::Decode(_))) => {
+                error.to_string()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+impl Failure for Box<dyn core::error::Error> {}
+
+impl Failure for core::convert::Infallible {}

@@ -1,0 +1,291 @@
+//! A connection as an app's function has it: `async`, without a runtime.
+
+mod codec;
+mod error;
+mod shared;
+mod task;
+
+pub use codec::{CodecError, FromMessage, IntoMessage, Json};
+pub use error::{Error, Failure, Outcome};
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use crate::handshake::Accepted;
+use crate::{CloseCode, Closed, Connection, Instant, Limits, Message, Request, Session};
+use shared::Shared;
+use task::Task;
+
+/// A connection, for the app's function that converses on it.
+///
+/// ```
+/// use wasocket::{Error, WebSocket};
+///
+/// async fn echo(ws: WebSocket) -> Result<(), Error> {
+///     while let Some(text) = ws.receive::<String>().await? {
+///         ws.send(text).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// When the function returns, the connection is closed: with code 1000, or as the error says
+/// ([`Outcome`]). Pings are answered, and peers that are silent are pinged, whatever the function waits
+/// for; but up to 16 messages are kept that it does not receive, and then no more is read from the peer.
+#[derive(Debug)]
+pub struct WebSocket(Sender);
+
+/// The sending side of a connection, of which there may be many: each message goes out whole.
+///
+/// It may be used from the functions of other connections of the same instance, as in a chat room.
+#[derive(Clone)]
+pub struct Sender(Rc<Shared>);
+
+impl WebSocket {
+    /// Receives a message, in a form that the type says: [`Message`], `String`, `Vec<u8>`,
+    /// [`Json`], or any other [`FromMessage`]. None when the peer has closed the connection with a
+    /// closing handshake; [`closed`](Sender::closed) has its code.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the connection ended otherwise. [`Error::Codec`] when the message is none
+    /// of the type's: that message is lost, the connection is open.
+    pub async fn receive<M: FromMessage>(&self) -> Result<Option<M>, Error> {
+        let message = poll_fn(|context| self.0.0.poll_receive(context)).await?;
+        Ok(message.map(M::from_message).transpose()?)
+    }
+
+    /// The request that opened the connection.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.0.0.request
+    }
+
+    /// The subprotocol that was agreed on (RFC 6455 §1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.0.0.subprotocol.as_deref()
+    }
+
+    /// Whether messages may be compressed (RFC 7692).
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.0.0.compress
+    }
+
+    /// A handle to send with, from wherever.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        self.0.clone()
+    }
+}
+
+/// What a sender can do, a `WebSocket` can, too.
+impl core::ops::Deref for WebSocket {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.0
+    }
+}
+
+impl Sender {
+    /// Sends a message. Waits while 64 KiB are on their way: a peer that reads slowly slows the app
+    /// down, and fills no memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] and [`Error::Usage`] once the closing handshake has begun, on either side;
+    /// [`Error::Codec`] when the value is no message.
+    pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
+        let message = message.into_message()?;
+        poll_fn(|context| self.0.poll_room(context)).await?;
+        self.send_now(message)
+    }
+
+    /// Sends a message if there is room for it: [`TrySendError::Full`] if not.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Failed`] as [`send`](Self::send).
+    pub fn try_send(&self, message: impl IntoMessage) -> Result<(), TrySendError> {
+        let message = message.into_message().map_err(Error::from)?;
+        if !self.0.has_room() {
+            return Err(TrySendError::Full(message));
+        }
+        Ok(self.send_now(message)?)
+    }
+
+    fn send_now(&self, message: Message) -> Result<(), Error> {
+        self.0.act(|connection| connection.send(message))
+    }
+
+    /// Pings the peer, and waits for its pong: the time it took.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let ping = PendingPing {
+            shared: &self.0,
+            number: self.0.ping()?,
+        };
+        poll_fn(|context| self.0.poll_pong(ping.number, context)).await
+    }
+
+    /// Closes the connection: sends a Close frame with a reason of at most 123 bytes, and waits for the
+    /// peer's, but no longer than [`Limits::close_timeout`]. No message is received any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for a longer reason; otherwise as [`send`](Self::send).
+    pub async fn close(&self, code: CloseCode, reason: &str) -> Result<Closed, Error> {
+        self.0.close(code, reason)?;
+        Ok(poll_fn(|context| self.0.poll_closed(context)).await)
+    }
+
+    /// How the connection closed; none while it has not.
+    #[must_use]
+    pub fn closed(&self) -> Option<Closed> {
+        self.0.closed()
+    }
+
+    /// The time now, for this connection.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    /// Waits for some time.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        let number = self.0.add_timer(self.0.now().after(duration));
+        Sleep {
+            shared: Rc::clone(&self.0),
+            number,
+        }
+    }
+
+    /// Waits for a future, but no longer than this.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`], when the time is over; the future is dropped.
+    pub async fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        let mut sleep = pin!(self.sleep(limit));
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => sleep.as_mut().poll(context).map(|()| Err(Elapsed)),
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+/// A ping that is waited for.
+struct PendingPing<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for PendingPing<'_> {
+    fn drop(&mut self) {
+        self.shared.forget_ping(self.number);
+    }
+}
+
+/// What [`Sender::sleep`] returns.
+pub struct Sleep {
+    shared: Rc<Shared>,
+    number: u64,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.poll_timer(self.number, context)
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.shared.remove_timer(self.number);
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").finish_non_exhaustive()
+    }
+}
+
+/// The time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl core::error::Error for Elapsed {}
+
+/// Why [`Sender::try_send`] has not sent a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrySendError {
+    /// 64 KiB are on their way; this is the message.
+    Full(Message),
+    /// It cannot be sent at all.
+    Failed(Error),
+}
+
+impl From<Error> for TrySendError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the peer is slow: too much is on its way already"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TrySendError {}
+
+/// The session of a function on an accepted connection.
+pub(crate) fn session<F>(
+    request: Request,
+    accepted: Accepted,
+    limits: Limits,
+    converse: impl FnOnce(WebSocket) -> F,
+) -> Box<dyn Session>
+where
+    F: Future<Output: Outcome> + 'static,
+{
+    let compress = accepted.extensions.compress();
+    let connection = Connection::server(limits).with_extensions(accepted.extensions);
+    let shared = Shared::new(connection, request, accepted.subprotocol, compress);
+    let future = converse(WebSocket(Sender(Rc::clone(&shared))));
+    let future = Box::pin(async { future.await.close_reason() });
+    Box::new(Task::new(shared, future))
+}

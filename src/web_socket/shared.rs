@@ -1,0 +1,412 @@
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+
+use super::Error;
+use crate::ready::Calling;
+use crate::{
+    CloseCode, Closed, Connection, Disposition, Effects, Event, Instant, Message, Request,
+    UsageError,
+};
+
+/// How many messages wait for the app before no more is read from the peer.
+const MAX_INBOX: usize = 16;
+
+/// How many bytes may be on their way to the peer before [`WebSocket::send`](super::WebSocket::send)
+/// waits.
+pub(super) const SEND_BUFFER: u64 = 64 * 1024;
+
+/// A connection as all handles to it share it, and its future.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) request: Request,
+    pub(super) subprotocol: Option<String>,
+    pub(super) compress: bool,
+    calling: RefCell<Option<Arc<Calling>>>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    connection: Connection,
+    now: Instant,
+    /// Received, and not yet taken by the app.
+    inbox: VecDeque<Message>,
+    /// The app takes no more messages.
+    discards: bool,
+    closed: Option<Closed>,
+    /// How much of the output is not sent, as far as the host has told.
+    unsent: u64,
+    /// Those who wait for a message, or the end.
+    receiving: Vec<Waker>,
+    /// Those who wait for room.
+    sending: Vec<Waker>,
+    pings: Vec<Ping>,
+    last_ping: u64,
+    timers: Vec<Timer>,
+    last_timer: u64,
+}
+
+#[derive(Debug)]
+struct Ping {
+    number: u64,
+    sent: Instant,
+    /// How long the pong took to come.
+    took: Option<Duration>,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+struct Timer {
+    number: u64,
+    at: Instant,
+    waker: Waker,
+}
+
+impl Shared {
+    pub(super) fn new(
+        connection: Connection,
+        request: Request,
+        subprotocol: Option<String>,
+        compress: bool,
+    ) -> Rc<Self> {
+        let state = State {
+            connection,
+            now: Instant::default(),
+            inbox: VecDeque::new(),
+            discards: false,
+            closed: None,
+            unsent: 0,
+            receiving: Vec::new(),
+            sending: Vec::new(),
+            pings: Vec::new(),
+            last_ping: 0,
+            timers: Vec::new(),
+            last_timer: 0,
+        };
+        Rc::new(Self {
+            request,
+            subprotocol,
+            compress,
+            calling: RefCell::new(None),
+            state: RefCell::new(state),
+        })
+    }
+
+    /// From now on the connection can be called for.
+    pub(super) fn called_by(&self, calling: Arc<Calling>) {
+        *self.calling.borrow_mut() = Some(calling);
+    }
+
+    /// Has the host call, so that it gets what has been changed from elsewhere.
+    fn call(&self) {
+        if let Some(calling) = &*self.calling.borrow() {
+            calling.call();
+        }
+    }
+
+    // What the session does.
+
+    /// Something has happened: the time, and how much of the output is unsent if that is known.
+    pub(super) fn advance(&self, now: Instant, unsent: Option<u64>) {
+        let mut state = self.state.borrow_mut();
+        state.now = now;
+        state.connection.advance(now);
+        if let Some(unsent) = unsent {
+            state.unsent = unsent;
+        }
+        state.fire_timers();
+        if state.has_room() {
+            state.sending.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    pub(super) fn with_connection<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
+        act(&mut self.state.borrow_mut().connection)
+    }
+
+    /// Whether nothing more is to be read from the peer.
+    pub(super) fn is_full(&self) -> bool {
+        self.state.borrow().is_full()
+    }
+
+    /// Sees to the next event; false if there is none, or no room for it.
+    pub(super) fn take_event(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        if state.is_full() {
+            return false;
+        }
+        let Some(event) = state.connection.next_event() else {
+            return false;
+        };
+        state.on_event(event);
+        true
+    }
+
+    /// The app's function has ended: so does the connection, if it is still open.
+    pub(super) fn finish(&self, code: CloseCode, reason: &str) {
+        let mut state = self.state.borrow_mut();
+        state.discard();
+        let _ = state.connection.close(code, shortened(reason));
+    }
+
+    pub(super) fn effects(&self, is_woken: bool) -> Effects {
+        let mut state = self.state.borrow_mut();
+        let output = state.connection.take_output();
+        // Whoever waits for room learns at once whether the host has sent this at once.
+        let again = is_woken || (!state.sending.is_empty() && !output.is_empty());
+        state.unsent = state.unsent.saturating_add(output.len() as u64);
+        let wake_at = if again {
+            Some(state.now)
+        } else {
+            let timer = state.timers.iter().map(|timer| timer.at).min();
+            [state.connection.deadline(), timer]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        let next = match state.connection.disposition() {
+            Disposition::Open if state.is_full() => Disposition::Pause,
+            next => next,
+        };
+        Effects {
+            output,
+            wake_at,
+            next,
+        }
+    }
+
+    // What the app does.
+
+    pub(super) fn now(&self) -> Instant {
+        self.state.borrow().now
+    }
+
+    pub(super) fn closed(&self) -> Option<Closed> {
+        self.state.borrow().closed.clone()
+    }
+
+    /// The next message; none when the peer has ended the connection well.
+    pub(super) fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, Error>> {
+        let mut state = self.state.borrow_mut();
+        if state.is_full() {
+            self.call();
+        }
+        if let Some(message) = state.inbox.pop_front() {
+            return Poll::Ready(Ok(Some(message)));
+        }
+        match &state.closed {
+            Some(Closed::Handshake(_)) => Poll::Ready(Ok(None)),
+            Some(closed) => Poll::Ready(Err(Error::Closed(closed.clone()))),
+            None => {
+                register(&mut state.receiving, context.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits until there is room for a message.
+    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = self.state.borrow_mut();
+        state.check_open()?;
+        if state.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        register(&mut state.sending, context.waker());
+        Poll::Pending
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.state.borrow().has_room()
+    }
+
+    /// Does something to the connection, while it is open, that has output.
+    pub(super) fn act<R>(
+        &self,
+        act: impl FnOnce(&mut Connection) -> Result<R, UsageError>,
+    ) -> Result<R, Error> {
+        let mut state = self.state.borrow_mut();
+        state.check_open()?;
+        let result = act(&mut state.connection)?;
+        drop(state);
+        self.call();
+        Ok(result)
+    }
+
+    /// Begins the closing handshake. No message is received any more.
+    pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.act(|connection| connection.close(code, reason))?;
+        self.state.borrow_mut().discard();
+        Ok(())
+    }
+
+    pub(super) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<Closed> {
+        let mut state = self.state.borrow_mut();
+        if let Some(closed) = &state.closed {
+            return Poll::Ready(closed.clone());
+        }
+        register(&mut state.receiving, context.waker());
+        Poll::Pending
+    }
+
+    /// Sends a ping, and returns its number.
+    pub(super) fn ping(&self) -> Result<u64, Error> {
+        let number = self.state.borrow().last_ping.wrapping_add(1);
+        self.act(|connection| connection.ping(&number.to_be_bytes()))?;
+        let mut state = self.state.borrow_mut();
+        state.last_ping = number;
+        let sent = state.now;
+        state.pings.push(Ping {
+            number,
+            sent,
+            took: None,
+            waker: Waker::noop().clone(),
+        });
+        Ok(number)
+    }
+
+    pub(super) fn poll_pong(
+        &self,
+        number: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Duration, Error>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(closed) = &state.closed {
+            return Poll::Ready(Err(Error::Closed(closed.clone())));
+        }
+        let ping = state.pings.iter_mut().find(|ping| ping.number == number);
+        match ping {
+            Some(Ping {
+                took: Some(took), ..
+            }) => Poll::Ready(Ok(*took)),
+            Some(ping) => {
+                ping.waker.clone_from(context.waker());
+                Poll::Pending
+            }
+            None => Poll::Ready(Err(UsageError::NotOpen.into())),
+        }
+    }
+
+    pub(super) fn forget_ping(&self, number: u64) {
+        let mut state = self.state.borrow_mut();
+        state.pings.retain(|ping| ping.number != number);
+    }
+
+    pub(super) fn add_timer(&self, at: Instant) -> u64 {
+        let mut state = self.state.borrow_mut();
+        state.last_timer = state.last_timer.wrapping_add(1);
+        let number = state.last_timer;
+        state.timers.push(Timer {
+            number,
+            at,
+            waker: Waker::noop().clone(),
+        });
+        number
+    }
+
+    pub(super) fn poll_timer(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        let mut timers = state.timers.iter_mut();
+        let Some(timer) = timers.find(|timer| timer.number == number) else {
+            return Poll::Ready(());
+        };
+        timer.waker.clone_from(context.waker());
+        // Polled by another connection, the timer has to be told to the host yet.
+        drop(state);
+        self.call();
+        Poll::Pending
+    }
+
+    pub(super) fn remove_timer(&self, number: u64) {
+        let mut state = self.state.borrow_mut();
+        state.timers.retain(|timer| timer.number != number);
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.inbox.len() >= MAX_INBOX
+    }
+
+    fn has_room(&self) -> bool {
+        let buffered = self.connection.buffered_output() as u64;
+        self.unsent.saturating_add(buffered) < SEND_BUFFER
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        match &self.closed {
+            Some(closed) => Err(Error::Closed(closed.clone())),
+            None if self.connection.is_open() => Ok(()),
+            None => Err(UsageError::NotOpen.into()),
+        }
+    }
+
+    fn discard(&mut self) {
+        self.discards = true;
+        self.inbox = VecDeque::new();
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Message(_) if self.discards => {}
+            Event::Message(message) => {
+                self.inbox.push_back(message);
+                self.receiving.drain(..).for_each(Waker::wake);
+            }
+            Event::Ping(_) => {}
+            Event::Pong(payload) => self.on_pong(&payload),
+            Event::Closed(closed) => {
+                self.closed = Some(closed);
+                for waker in self.receiving.drain(..).chain(self.sending.drain(..)) {
+                    waker.wake();
+                }
+                self.pings.iter().for_each(|ping| ping.waker.wake_by_ref());
+            }
+        }
+    }
+
+    /// RFC 6455 §5.5.3: a peer may answer only the latest of several pings; so its pong is for the
+    /// earlier ones, too.
+    fn on_pong(&mut self, payload: &[u8]) {
+        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else {
+            return;
+        };
+        let now = self.now;
+        for ping in &mut self.pings {
+            if ping.number <= number && ping.took.is_none() {
+                ping.took = Some(now.since(ping.sent));
+                ping.waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.now;
+        let is_due = |timer: &mut Timer| timer.at <= now;
+        for timer in self.timers.extract_if(.., is_due) {
+            timer.waker.wake();
+        }
+    }
+}
+
+fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
+    if !wakers.iter().any(|own| own.will_wake(waker)) {
+        wakers.push(waker.clone());
+    }
+}
+
+/// As much of a reason as fits into a Close frame (RFC 6455 §5.5.1), ending between characters.
+fn shortened(reason: &str) -> &str {
+    const MAX: usize = crate::frame::MAX_CONTROL_PAYLOAD - 2;
+    reason
+        .get(..reason.floor_char_boundary(MAX))
+        .unwrap_or_default()
+}
