@@ -9,6 +9,8 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 # With the features that the tests of the whole workspace need, so that wasmtime is built once.
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
+# The examples that use `std`.
+APPS := chat hello json-rpc login subprotocols
 
 .DEFAULT_GOAL := help
 
@@ -34,7 +36,7 @@ test: setup lint ## run every check and test; installs what they need
 .PHONY: component
 component: target ## build the components: target/wasm32-wasip2/release/*.wasm
 	$(CARGO) build --release --target $(WASM_TARGET) -p client -p echo
-	$(CARGO) build --release --target $(WASM_TARGET) -p hello
+	$(CARGO) build --release --target $(WASM_TARGET) $(APPS:%=-p %)
 
 .PHONY: conformance
 conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or all)
@@ -59,7 +61,7 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p client -p echo -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) -p hello -p faults -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null
 

@@ -149,6 +149,15 @@ impl Sender {
         Ok(poll_fn(|context| self.0.poll_closed(context)).await)
     }
 
+    /// Begins to close the connection, as [`close`](Self::close) does, and does not wait for the peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub fn start_close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.0.close(code, reason)
+    }
+
     /// How the connection closed; none while it has not.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
@@ -189,6 +198,15 @@ impl Sender {
         .await
     }
 }
+
+/// Whether they send on the same connection.
+impl PartialEq for Sender {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Sender {}
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -36,7 +36,8 @@ pub fn build_guest(package: &str, features: &str) -> PathBuf {
         .status()
         .expect("cargo runs");
     assert!(status.success(), "{package} does not build");
-    let built = folder.join(format!("wasm32-wasip2/release/{package}.wasm"));
+    let file = package.replace('-', "_");
+    let built = folder.join(format!("wasm32-wasip2/release/{file}.wasm"));
     let kept = folder.join(format!("{package}+{features}.wasm"));
     std::fs::copy(&built, &kept).expect("the component is copied");
     kept

@@ -1,0 +1,176 @@
+//! The examples, as components in the running binary.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod runner;
+
+use runner::{Client, Server, build_guest, opening_handshake, text};
+
+fn serve(example: &str) -> Server {
+    Server::of(&build_guest(example, ""), &[])
+}
+
+/// An opening handshake with further fields.
+fn handshake_with(path: &str, fields: &str) -> Vec<u8> {
+    let mut handshake = opening_handshake(path);
+    handshake.truncate(handshake.len() - 2);
+    handshake.extend(fields.as_bytes());
+    handshake.extend(b"\r\n");
+    handshake
+}
+
+/// The next message must be this short text.
+#[track_caller]
+fn assert_says(client: &mut Client, message: &str) {
+    let expected = [&[0x81, message.len() as u8], message.as_bytes()].concat();
+    let said = client.read_exactly(expected.len());
+    assert_eq!(
+        String::from_utf8_lossy(&said),
+        String::from_utf8_lossy(&expected)
+    );
+}
+
+#[test]
+fn chat() {
+    let server = serve("chat");
+    let (head, page) = server.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(head.status, 200);
+    assert!(page.contains("<title>Chat</title>"));
+
+    let mut ann = server.websocket("/rooms/blue");
+    let mut bob = server.websocket("/rooms/blue");
+    let mut eve = server.websocket("/rooms/red");
+    ann.send(&text("hello"));
+    assert_says(&mut ann, "hello");
+    assert_says(&mut bob, "hello");
+    // Who has gone is missed by nobody, however it went.
+    drop(ann);
+    bob.send(&text("anybody?"));
+    assert_says(&mut bob, "anybody?");
+    eve.send(&text("red"));
+    assert_says(&mut eve, "red");
+}
+
+#[test]
+fn a_member_that_does_not_keep_up_is_let_go() {
+    let server = serve("chat");
+    let mut slow = server.websocket("/rooms/blue");
+    let mut fast = server.websocket("/rooms/blue");
+    // More than all buffers between the two hold.
+    let message = "x".repeat(60_000);
+    let frame = [
+        &[0x81, 0xfe],
+        &60_000u16.to_be_bytes()[..],
+        &[0; 4],
+        message.as_bytes(),
+    ]
+    .concat();
+    for _ in 0..400 {
+        fast.send(&frame);
+        let received = fast.read_exactly(60_004);
+        assert!(received.ends_with(b"xxx"));
+    }
+    let all = slow.read_to_end();
+    assert!(all.ends_with(b"\x88\x0a\x03\xf5too slow"), "{}", all.len());
+}
+
+#[test]
+fn json_rpc() {
+    let server = serve("json-rpc");
+    let mut client = server.websocket("/");
+    for (request, response) in [
+        (
+            r#"{"jsonrpc":"2.0","method":"add","params":[1,2.5],"id":"a"}"#,
+            r#"{"jsonrpc":"2.0","result":3.5,"id":"a"}"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"sleep","params":[20],"id":1}"#,
+            r#"{"jsonrpc":"2.0","result":null,"id":1}"#,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"no","id":2}"#,
+            r#"{"jsonrpc":"2.0","error":{"code":-32601,"message":"there is no method no"},"id":2}"#,
+        ),
+    ] {
+        // A notification has no answer.
+        client.send(&text(r#"{"jsonrpc":"2.0","method":"add","params":[]}"#));
+        client.send(&text(request));
+        assert_says(&mut client, response);
+    }
+    client.send(&text("{"));
+    let answer = client.read_exactly(60);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.contains(r#""code":-32700"#), "{answer}");
+}
+
+#[test]
+fn login() {
+    let server = serve("login");
+    let refused = |fields: &str| {
+        let mut client = server.connect();
+        client.send(&handshake_with("/private", fields));
+        let head = client.read_head();
+        assert_eq!(head.status, 401);
+        client.read_body(&head);
+        assert_eq!(client.read_to_end(), b"");
+        head.field("WWW-Authenticate").expect("a challenge")
+    };
+    assert_eq!(refused(""), "Bearer");
+    let wrong = "Authorization: Bearer d3b07384d113edec49eaa6238ad5ff01\r\n";
+    assert_eq!(refused(wrong), r#"Bearer error="invalid_token""#);
+
+    let post = |query: &str| {
+        server.request(&format!(
+            "POST /login?{query} HTTP/1.1\r\nHost: a.test\r\n\r\n"
+        ))
+    };
+    assert_eq!(post("password=guess").0.status, 403);
+    let (head, _) = post("password=open+sesame");
+    let cookie = head.field("Set-Cookie").expect("a cookie");
+    let token = cookie.split(';').next().expect("a pair");
+    for fields in [
+        format!("Cookie: theme=dark; {token}\r\n"),
+        format!(
+            "Authorization: Bearer {}\r\n",
+            token.trim_start_matches("token=")
+        ),
+    ] {
+        let mut client = server.connect();
+        client.send(&handshake_with("/private", &fields));
+        assert_eq!(client.read_head().status, 101);
+        assert_says(&mut client, "You are in.");
+    }
+    let (head, _) = server.request("GET /login HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(head.status, 405);
+    assert_eq!(head.field("Allow").as_deref(), Some("POST"));
+}
+
+#[test]
+fn subprotocols() {
+    let server = serve("subprotocols");
+    let open = |offer: &str| {
+        let mut client = server.connect();
+        client.send(&handshake_with("/", offer));
+        let head = client.read_head();
+        (client, head)
+    };
+    let (mut client, head) = open("Sec-WebSocket-Protocol: echo.v1, count.v1\r\n");
+    assert_eq!(
+        head.field("Sec-WebSocket-Protocol").as_deref(),
+        Some("count.v1")
+    );
+    client.send(&text("a"));
+    client.send(&text("b"));
+    assert_says(&mut client, "1");
+    assert_says(&mut client, "2");
+    let (mut client, _) = open("Sec-WebSocket-Protocol: echo.v1\r\n");
+    client.send(&text("a"));
+    assert_says(&mut client, "a");
+    let (mut client, head) = open("");
+    assert_eq!(head.status, 400);
+    assert!(client.read_body(&head).contains("count.v1, echo.v1"));
+}
