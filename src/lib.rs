@@ -7,18 +7,34 @@
 //!
 //! # An app
 //!
-//! A function from a request to an [`Answer`]: plain HTTP, a WebSocket, or a raw takeover of the
-//! socket. Compiled for `wasm32-wasip2` as a `cdylib`, this is a whole component:
+//! An `async` function on a [`WebSocket`], compiled for `wasm32-wasip2` as a `cdylib`, is a whole
+//! component:
 //!
 //! ```
-//! use wasocket::{Answer, Connection, Message, Request, Upgrade};
+//! use wasocket::{Error, WebSocket, websocket};
 //!
-//! fn handle(request: &Request) -> Answer {
-//!     Upgrade::new().accept(request, |ws: &mut Connection, message: Message| ws.send(message))
+//! async fn greet(ws: WebSocket) -> Result<(), Error> {
+//!     while let Some(name) = ws.receive::<String>().await? {
+//!         ws.send(format!("Hello, {name}!")).await?;
+//!     }
+//!     Ok(())
 //! }
 //!
-//! wasocket::export!(handle);
+//! wasocket::export!(websocket(greet));
 //! ```
+//!
+//! ```sh
+//! cargo build --release --target wasm32-wasip2
+//! wasocket serve target/wasm32-wasip2/release/greet.wasm    # on http://127.0.0.1:1234/
+//! ```
+//!
+//! There are three layers, each made of the one below:
+//!
+//! - An [`App`] answers requests: [`websocket`] and [`Upgrade::serve`] make one of a function, `Router`
+//!   one of several, and a function from a [`Request`] to an [`Answer`] or a [`Response`] is one.
+//! - [`Upgrade`] answers one request with the opening handshake: origins, subprotocols, compression,
+//!   limits; and then has a function converse, or a [`Handler`] called for each event.
+//! - [`Answer::takeover`] hands the raw socket to a [`RawHandler`].
 //!
 //! # The protocol alone
 //!
@@ -48,6 +64,8 @@
 //!
 //! # Features
 //!
+//! - `json` (default): values as messages, [`Json`].
+//! - `router` (default): `Router`. Brings `std`.
 //! - `bare`: for `#![no_std]` apps. Brings an allocator and a panic handler, so that the component
 //!   imports nothing, not even the parts of WASI that `std` does.
 

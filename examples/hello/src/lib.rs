@@ -1,11 +1,12 @@
 //! The smallest app: every message comes back.
 
-use wasocket::{Answer, Connection, Message, Request, Upgrade};
+use wasocket::{Error, Message, WebSocket, websocket};
 
-fn handle(request: &Request) -> Answer {
-    Upgrade::new().accept(request, |ws: &mut Connection, message: Message| {
-        ws.send(message)
-    })
+async fn echo(ws: WebSocket) -> Result<(), Error> {
+    while let Some(message) = ws.receive::<Message>().await? {
+        ws.send(message).await?;
+    }
+    Ok(())
 }
 
-wasocket::export!(handle);
+wasocket::export!(websocket(echo));
