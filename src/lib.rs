@@ -92,8 +92,10 @@ mod handshake;
 mod http;
 mod limits;
 mod message;
+mod raw_stream;
 mod ready;
 mod session;
+mod task;
 mod time;
 mod upgrade;
 mod web_socket;
@@ -115,6 +117,7 @@ pub use handshake::{
 pub use http::{HttpVersion, Request, Response, ResponseHead};
 pub use limits::Limits;
 pub use message::Message;
+pub use raw_stream::{RawError, RawStream, takeover};
 pub use ready::{ConnectionId, ReadyList};
 pub use session::{Effects, Session, ShutdownReason};
 pub use time::Instant;

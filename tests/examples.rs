@@ -150,6 +150,28 @@ fn login() {
 }
 
 #[test]
+fn hijack() {
+    let server = serve("hijack");
+    let mut client = server.connect();
+    client.send(b"GET /hijack HTTP/1.1\r\nHost: a.test\r\n\r\nhi");
+    let prompt = b"Now we're speaking raw TCP. Say hi: ";
+    assert_eq!(client.read_exactly(prompt.len()), prompt);
+    client.send(b" there\n");
+    assert_eq!(client.read_to_end(), b"You said: \"hi there\\n\"\nBye.\n");
+
+    let mut client = server.connect();
+    client.send(b"GET /bytes HTTP/1.1\r\nHost: a.test\r\n\r\n\0\xff");
+    assert_eq!(client.read_exactly(2), b"\0\xff");
+    client.send(&[7; 100_000]);
+    assert_eq!(client.read_exactly(100_000), [7; 100_000]);
+    client.finish_sending();
+    assert_eq!(client.read_to_end(), b"");
+
+    let (head, _) = server.request("POST /hijack HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(head.status, 405);
+}
+
+#[test]
 fn subprotocols() {
     let server = serve("subprotocols");
     let open = |offer: &str| {

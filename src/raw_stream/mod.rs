@@ -1,0 +1,220 @@
+//! A raw socket as an app's function has it.
+
+mod shared;
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::{Future, poll_fn};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::task::Task;
+use crate::{
+    Answer, App, ConnectionId, Effects, Instant, ReadyList, Request, Session, ShutdownReason,
+    Takeover,
+};
+use shared::Shared;
+
+/// A socket that an app has taken over, for its function: every byte in both directions is the app's,
+/// from those that came right behind the request on. No answer has been sent to the request.
+///
+/// When the function returns, what has been written is sent, and the socket is closed.
+///
+/// ```
+/// use wasocket::{RawError, RawStream, Request, Router, takeover};
+///
+/// async fn say_hi(stream: RawStream) -> Result<(), RawError> {
+///     stream.write("Now we're speaking raw TCP. Say hi: ").await?;
+///     if let Some(line) = stream.read_line(1024).await? {
+///         stream.write(format!("You said: {line:?}\nBye.\n")).await?;
+///     }
+///     Ok(())
+/// }
+///
+/// wasocket::export!(Router::new().get("/hijack", takeover(say_hi)));
+/// ```
+#[derive(Clone)]
+pub struct RawStream(Rc<Shared>);
+
+/// An app that takes over the socket of every request, and has a function converse on it: what Go's
+/// `http.Hijacker` is for.
+///
+/// A request with a body is refused by the host, as is one that came in HTTP/2.
+pub fn takeover<C, F, E>(converse: C) -> impl App
+where
+    C: Fn(RawStream) -> F + 'static,
+    F: Future<Output = Result<(), E>> + 'static,
+{
+    move |request: &Request| Answer::converse_raw(request, &converse)
+}
+
+impl Answer {
+    /// Takes over the socket of a request, and has a function converse on it. See [`RawStream`].
+    ///
+    /// An error of the function's ends the connection as its end does: there is nobody to be told.
+    #[must_use]
+    pub fn converse_raw<F, E>(request: &Request, converse: impl FnOnce(RawStream) -> F) -> Self
+    where
+        F: Future<Output = Result<(), E>> + 'static,
+    {
+        let shared = Shared::new(request.clone());
+        let future = converse(RawStream(Rc::clone(&shared)));
+        let future = Box::pin(async { drop(future.await) });
+        Self::Takeover(Takeover {
+            response: None,
+            session: Box::new(Task::new(shared, future)),
+            farewell: &[],
+        })
+    }
+}
+
+impl RawStream {
+    /// The request whose socket this is.
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        &self.0.request
+    }
+
+    /// Reads what there is, at least one byte; none at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`RawError::Lost`] when the socket has failed.
+    pub async fn read(&self) -> Result<Option<Bytes>, RawError> {
+        poll_fn(|context| self.0.poll_read(context)).await
+    }
+
+    /// Reads a line, and returns it with its `\n`; the last one may have none. None at the end of the
+    /// stream.
+    ///
+    /// # Errors
+    ///
+    /// [`RawError::LineTooLong`] when there are more than `limit` bytes without an end of line;
+    /// [`RawError::NotUtf8`]; or as [`read`](Self::read).
+    pub async fn read_line(&self, limit: usize) -> Result<Option<String>, RawError> {
+        let line = poll_fn(|context| self.0.poll_line(limit, context)).await?;
+        line.map(|line| String::from_utf8(line.into()).map_err(|_| RawError::NotUtf8))
+            .transpose()
+    }
+
+    /// Writes all bytes. Waits while 64 KiB are on their way.
+    ///
+    /// # Errors
+    ///
+    /// [`RawError::Lost`] when the socket has failed.
+    pub async fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), RawError> {
+        let bytes = bytes.as_ref();
+        poll_fn(|context| self.0.poll_room(context)).await?;
+        self.0.write(bytes);
+        Ok(())
+    }
+
+    /// The time now, for this socket.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    /// Waits for some time.
+    pub async fn sleep(&self, duration: Duration) {
+        let timer = PendingTimer {
+            shared: &self.0,
+            number: self.0.add_timer(self.0.now().after(duration)),
+        };
+        poll_fn(|context| self.0.poll_timer(timer.number, context)).await;
+    }
+}
+
+impl fmt::Debug for RawStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawStream").finish_non_exhaustive()
+    }
+}
+
+struct PendingTimer<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for PendingTimer<'_> {
+    fn drop(&mut self) {
+        self.shared.remove_timer(self.number);
+    }
+}
+
+/// Why a raw socket cannot be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RawError {
+    /// The socket has failed, or the host gives it up.
+    Lost,
+    /// A line is longer than the app wants it.
+    LineTooLong,
+    /// A line is no text.
+    NotUtf8,
+}
+
+impl fmt::Display for RawError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lost => "the socket has failed",
+            Self::LineTooLong => "the line is too long",
+            Self::NotUtf8 => "the line is not UTF-8",
+        })
+    }
+}
+
+impl core::error::Error for RawError {}
+
+impl Session for Task<Shared> {
+    fn open(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ready: &ReadyList,
+        residual: Vec<u8>,
+    ) -> Effects {
+        Self::open(self, id, ready);
+        self.receive(now, residual)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
+        self.begin();
+        self.machine.advance(now, Some(0));
+        self.machine.receive(bytes.into());
+        self.run()
+    }
+
+    fn receive_eof(&mut self, now: Instant) -> Effects {
+        self.begin();
+        self.machine.advance(now, Some(0));
+        self.machine.end_of_stream();
+        self.run()
+    }
+
+    fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
+        self.begin();
+        self.machine.advance(now, Some(unsent));
+        self.run()
+    }
+
+    /// There is no way to tell a peer whose protocol is not known: the socket closes behind what has
+    /// been written.
+    fn shutdown(&mut self, now: Instant, _: ShutdownReason) -> Effects {
+        self.begin();
+        self.machine.advance(now, None);
+        self.machine.lose();
+        self.run()
+    }
+
+    fn lost(&mut self, now: Instant) {
+        self.begin();
+        self.machine.advance(now, None);
+        self.machine.lose();
+        let _ = self.run();
+    }
+}

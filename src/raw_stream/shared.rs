@@ -1,0 +1,249 @@
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::mem;
+use core::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+
+use super::RawError;
+use crate::ready::Calling;
+use crate::task::{Machine, Timers, register};
+use crate::{Disposition, Effects, Instant, Request};
+
+/// How many bytes wait for the app before no more is read from the peer.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// How many bytes may be on their way to the peer before a write waits.
+const SEND_BUFFER: u64 = 64 * 1024;
+
+/// A raw socket as all handles to it share it, and its future.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(super) request: Request,
+    calling: RefCell<Option<Arc<Calling>>>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    now: Instant,
+    /// Received, and not yet read by the app.
+    input: BytesMut,
+    /// How much of `input` is known to hold no end of line.
+    searched: usize,
+    /// The longest line that is waited for, when one is.
+    wanted: usize,
+    at_end: bool,
+    is_lost: bool,
+    has_ended: bool,
+    output: Vec<u8>,
+    unsent: u64,
+    reading: Vec<Waker>,
+    writing: Vec<Waker>,
+    timers: Timers,
+}
+
+impl Shared {
+    pub(super) fn new(request: Request) -> Rc<Self> {
+        Rc::new(Self {
+            request,
+            calling: RefCell::new(None),
+            state: RefCell::default(),
+        })
+    }
+
+    fn call(&self) {
+        if let Some(calling) = &*self.calling.borrow() {
+            calling.call();
+        }
+    }
+
+    // What the session does.
+
+    pub(super) fn advance(&self, now: Instant, unsent: Option<u64>) {
+        let mut state = self.state.borrow_mut();
+        state.now = now;
+        if let Some(unsent) = unsent {
+            state.unsent = unsent;
+        }
+        state.timers.fire(now);
+        if state.has_room() {
+            state.writing.drain(..).for_each(Waker::wake);
+        }
+    }
+
+    pub(super) fn receive(&self, bytes: Bytes) {
+        let mut state = self.state.borrow_mut();
+        if state.has_ended || bytes.is_empty() {
+            return;
+        }
+        if state.input.is_empty() {
+            state.input = bytes.into();
+        } else {
+            state.input.extend_from_slice(&bytes);
+        }
+        state.reading.drain(..).for_each(Waker::wake);
+    }
+
+    pub(super) fn end_of_stream(&self) {
+        let mut state = self.state.borrow_mut();
+        state.at_end = true;
+        state.reading.drain(..).for_each(Waker::wake);
+    }
+
+    pub(super) fn lose(&self) {
+        let mut state = self.state.borrow_mut();
+        state.is_lost = true;
+        let State {
+            reading, writing, ..
+        } = &mut *state;
+        reading
+            .drain(..)
+            .chain(writing.drain(..))
+            .for_each(Waker::wake);
+    }
+
+    // What the app does.
+
+    pub(super) fn now(&self) -> Instant {
+        self.state.borrow().now
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, RawError>> {
+        let mut state = self.state.borrow_mut();
+        if state.is_full() {
+            self.call();
+        }
+        if !state.input.is_empty() {
+            state.searched = 0;
+            return Poll::Ready(Ok(Some(mem::take(&mut state.input).freeze())));
+        }
+        state.poll_end(context).map_ok(|()| None)
+    }
+
+    pub(super) fn poll_line(
+        &self,
+        limit: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, RawError>> {
+        let mut state = self.state.borrow_mut();
+        let unsearched = state.input.get(state.searched..).unwrap_or_default();
+        let end = unsearched.iter().position(|byte| *byte == b'\n');
+        let length = end.map(|end| state.searched + end + 1);
+        if length.unwrap_or(state.input.len()) > limit {
+            return Poll::Ready(Err(RawError::LineTooLong));
+        }
+        if length.is_none() && !state.at_end {
+            state.searched = state.input.len();
+            state.wanted = limit;
+            return state.poll_end(context).map_ok(|()| None);
+        }
+        state.searched = 0;
+        state.wanted = 0;
+        let length = length.unwrap_or(state.input.len());
+        let line = state.input.split_to(length).freeze();
+        Poll::Ready(Ok((!line.is_empty()).then_some(line)))
+    }
+
+    pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<Result<(), RawError>> {
+        let mut state = self.state.borrow_mut();
+        if state.is_lost || state.has_ended {
+            return Poll::Ready(Err(RawError::Lost));
+        }
+        if state.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        register(&mut state.writing, context.waker());
+        Poll::Pending
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) {
+        self.state.borrow_mut().output.extend_from_slice(bytes);
+        self.call();
+    }
+
+    pub(super) fn add_timer(&self, at: Instant) -> u64 {
+        self.state.borrow_mut().timers.add(at)
+    }
+
+    pub(super) fn poll_timer(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
+        // Polled by another connection, the timer has to be told to the host yet.
+        self.call();
+        self.state.borrow_mut().timers.poll(number, context)
+    }
+
+    pub(super) fn remove_timer(&self, number: u64) {
+        self.state.borrow_mut().timers.remove(number);
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.unsent.saturating_add(self.output.len() as u64) < SEND_BUFFER
+    }
+
+    /// Whether nothing more is to be read from the peer. A line that is waited for may be longer than
+    /// the buffer.
+    fn is_full(&self) -> bool {
+        self.input.len() >= RECEIVE_BUFFER && self.input.len() > self.wanted
+    }
+
+    /// Waits for more: done at the end of the stream.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RawError>> {
+        if self.is_lost {
+            return Poll::Ready(Err(RawError::Lost));
+        }
+        if self.at_end {
+            return Poll::Ready(Ok(()));
+        }
+        register(&mut self.reading, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Machine for Shared {
+    type Output = ();
+
+    fn called_by(&self, calling: Arc<Calling>) {
+        *self.calling.borrow_mut() = Some(calling);
+    }
+
+    fn take_event(&self) -> bool {
+        false
+    }
+
+    fn finish(&self, (): ()) {
+        let mut state = self.state.borrow_mut();
+        state.has_ended = true;
+        state.input = BytesMut::new();
+    }
+
+    fn effects(&self, is_woken: bool) -> Effects {
+        let mut state = self.state.borrow_mut();
+        let output = mem::take(&mut state.output);
+        // Whoever waits for room learns at once whether the host has sent this at once.
+        let again = is_woken || (!state.writing.is_empty() && !output.is_empty());
+        state.unsent = state.unsent.saturating_add(output.len() as u64);
+        let next = if state.has_ended {
+            Disposition::Close
+        } else if state.is_full() {
+            Disposition::Pause
+        } else {
+            Disposition::Open
+        };
+        Effects {
+            output,
+            wake_at: if again {
+                Some(state.now)
+            } else {
+                state.timers.next()
+            },
+            next,
+        }
+    }
+}
