@@ -127,6 +127,15 @@ pub use web_socket::{
     TrySendError, WebSocket,
 };
 
+/// The examples in the documentation compile.
+#[cfg(all(doctest, feature = "json", feature = "router"))]
+mod documentation {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/writing-an-app.md")]
+    struct WritingAnApp;
+}
+
 /// Exports an [`App`] as the component's `websocket-handler`: a function, a `Router`, or any expression
 /// that makes one, which is done once in an instance, at its first request. Once in a crate; without
 /// effect where the target is not WebAssembly.
