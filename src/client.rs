@@ -163,7 +163,7 @@ impl ClientSession {
         if let Phase::Open(connection) = &mut self.phase {
             let mut has_message = false;
             while let Some(event) = connection.next_event_before_end() {
-                has_message |= matches!(event, Event::Message(_));
+                has_message |= matches!(event, Event::Message(_) | Event::Piece(_));
                 self.events.push(ClientEvent::Connection(event));
             }
             // A message that came with the end can be answered first: the end is for the next call.

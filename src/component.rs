@@ -339,6 +339,10 @@ impl From<ClientEvent> for wit_client::Event {
             ClientEvent::Connection(Event::Message(Message::Binary(bytes))) => {
                 Self::Message(wit_client::Message::Binary(bytes.into()))
             }
+            // Never: nobody asks for pieces here.
+            ClientEvent::Connection(Event::Piece(piece)) => {
+                Self::Message(wit_client::Message::Binary(piece.bytes.into()))
+            }
             ClientEvent::Connection(Event::Ping(payload)) => Self::Ping(payload.into()),
             ClientEvent::Connection(Event::Pong(payload)) => Self::Pong(payload.into()),
             ClientEvent::Connection(Event::Closed(closed)) => Self::Closed(closed.into()),

@@ -89,21 +89,33 @@ impl core::error::Error for ProtocolError {}
 pub enum UsageError {
     /// The connection is closing or closed; nothing more can be sent on it.
     NotOpen,
-    /// The payload of a ping is longer than 125 bytes (RFC 6455 §5.5).
+    /// The payload of a ping or pong is longer than 125 bytes (RFC 6455 §5.5).
     PingTooLong,
     /// A close reason is longer than 123 bytes: 125 without the code (RFC 6455 §5.5.1).
     ReasonTooLong,
     /// A close code that must not be sent (RFC 6455 §7.4).
     InvalidCloseCode(u16),
+    /// Another message is being sent in fragments; its end has to come first (RFC 6455 §5.4).
+    MessageUnderWay,
+    /// No message is being sent in fragments.
+    NoMessage,
+    /// Text that is sent in fragments is not UTF-8 (RFC 6455 §8.1).
+    InvalidUtf8,
+    /// The reader's message has been given up: the next one has been asked for since.
+    Superseded,
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOpen => f.write_str("the connection is closing or closed"),
-            Self::PingTooLong => f.write_str("a ping carries at most 125 bytes"),
+            Self::PingTooLong => f.write_str("a ping or pong carries at most 125 bytes"),
             Self::ReasonTooLong => f.write_str("a close reason takes at most 123 bytes"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
+            Self::MessageUnderWay => f.write_str("another message is being sent in fragments"),
+            Self::NoMessage => f.write_str("no message is being sent in fragments"),
+            Self::InvalidUtf8 => f.write_str("text is not UTF-8"),
+            Self::Superseded => f.write_str("the next message has been asked for since"),
         }
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Closed, Connection, Message, UsageError};
+use crate::{Closed, Connection, Message, Piece, UsageError};
 
 /// An app's side of one WebSocket connection, called for each event. A closure over
 /// `(&mut Connection, Message)` is one that only answers messages.
@@ -23,6 +23,39 @@ pub trait Handler {
     ///
     /// Closes the connection; see [`Handler`].
     fn message(&mut self, connection: &mut Connection, message: Message) -> Result<(), UsageError>;
+
+    /// A piece of a message has arrived. Only where `open` has asked for pieces with
+    /// [`Connection::stream_messages`]; messages that come in one piece are for
+    /// [`message`](Self::message) even then, which may pass them on as `message.into()`.
+    ///
+    /// # Errors
+    ///
+    /// Closes the connection; see [`Handler`].
+    fn piece(&mut self, connection: &mut Connection, piece: Piece) -> Result<(), UsageError> {
+        let _ = (connection, piece);
+        Ok(())
+    }
+
+    /// A ping has arrived; it has been answered.
+    ///
+    /// # Errors
+    ///
+    /// Closes the connection; see [`Handler`].
+    fn ping(&mut self, connection: &mut Connection, payload: &[u8]) -> Result<(), UsageError> {
+        let _ = (connection, payload);
+        Ok(())
+    }
+
+    /// A pong has arrived, whether asked for or not (RFC 6455 §5.5.3): also those that answer the pings
+    /// of [`Limits::ping_interval`](crate::Limits::ping_interval), which are empty.
+    ///
+    /// # Errors
+    ///
+    /// Closes the connection; see [`Handler`].
+    fn pong(&mut self, connection: &mut Connection, payload: &[u8]) -> Result<(), UsageError> {
+        let _ = (connection, payload);
+        Ok(())
+    }
 
     /// The connection is closed. The last call.
     fn closed(&mut self, closed: Closed) {

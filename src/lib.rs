@@ -66,13 +66,15 @@
 //!
 //! - `json` (default): values as messages, [`Json`].
 //! - `router` (default): `Router`. Brings `std`.
-//! - `bare`: for `#![no_std]` apps. Brings an allocator and a panic handler, so that the component
-//!   imports nothing, not even the parts of WASI that `std` does.
+//! - `futures`: [`Receiver`] is a `Stream` of messages, [`Sender`] a `Sink`.
+//! - `futures-io`: a connection as a stream of bytes, `ByteStream`. Implies `std`.
+//! - `bare`: for `#![no_std]` apps, without the default features. Brings an allocator and a panic handler,
+//!   so that the component imports nothing, not even the parts of WASI that `std` does.
 
 #![no_std]
 
 extern crate alloc;
-#[cfg(any(test, feature = "router"))]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 mod app;
@@ -92,12 +94,14 @@ mod handshake;
 mod http;
 mod limits;
 mod message;
+mod prepared;
 mod raw_stream;
 mod ready;
 mod session;
 mod task;
 mod time;
 mod upgrade;
+mod utf8;
 mod web_socket;
 
 #[cfg(feature = "router")]
@@ -116,15 +120,18 @@ pub use handshake::{
 };
 pub use http::{HttpVersion, Request, Response, ResponseHead};
 pub use limits::Limits;
-pub use message::Message;
+pub use message::{Message, MessageType, Piece};
+pub use prepared::Prepared;
 pub use raw_stream::{RawError, RawStream, takeover};
 pub use ready::{ConnectionId, ReadyList};
 pub use session::{Effects, Session, ShutdownReason};
 pub use time::Instant;
 pub use upgrade::{Answer, Takeover, Upgrade};
+#[cfg(feature = "futures-io")]
+pub use web_socket::ByteStream;
 pub use web_socket::{
-    CodecError, Elapsed, Error, Failure, FromMessage, IntoMessage, Json, Outcome, Sender, Sleep,
-    TrySendError, WebSocket,
+    CodecError, Elapsed, Error, Failure, FromMessage, IntoMessage, Json, MessageReader,
+    MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, WebSocket,
 };
 
 /// The examples in the documentation compile.

@@ -1,6 +1,7 @@
 use core::time::Duration;
 
-/// The bounds within which one connection is served. Every one is on by default.
+/// The bounds within which one connection is served. Every one is on by default, but those whose default
+/// is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest message that is received, in bytes, all fragments together. Default 1 MiB:
@@ -18,6 +19,14 @@ pub struct Limits {
     /// bytes. More fail the connection with close code 1008; empty fragments, which add nothing to the
     /// message and something to the work, are why there is such a limit.
     pub max_fragments: usize,
+    /// The longest message that is received in pieces, in bytes
+    /// ([`Connection::stream_messages`](crate::Connection::stream_messages)); a frame of it may be as
+    /// long. Default none: `max_message_size` and `max_frame_size` apply to it, too.
+    ///
+    /// It is no limit on messages that are received whole, nor on what an app collects of the pieces.
+    /// Only the pieces take memory, so this may be more than fits into it. Of a message that is received
+    /// in pieces each 64 bytes allow one fragment beyond `max_fragments`.
+    pub max_streamed_size: Option<u64>,
     /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (A server's
     /// time for a client's request is its host's to limit.)
     pub handshake_timeout: Duration,
@@ -30,6 +39,16 @@ pub struct Limits {
     /// How long a peer may take to answer our Close frame. Default 5 seconds. Then the connection is
     /// aborted.
     pub close_timeout: Duration,
+    /// How long a connection may carry no message in either direction; pings and pongs do not count,
+    /// while parts of messages do. Default none: for ever. Then it is closed with code 1001.
+    ///
+    /// A connection whose output the peer has not taken, or whose app does not take what has arrived, is
+    /// not idle.
+    pub idle_timeout: Option<Duration>,
+    /// How long a connection may be open. Default none: for ever. Then it is closed with code 1012, upon
+    /// which clients reconnect, to another server or with other rights perhaps. A message that is under
+    /// way is cut off.
+    pub max_lifetime: Option<Duration>,
 }
 
 impl Limits {
@@ -41,11 +60,20 @@ impl Limits {
             max_message_size: size,
             max_frame_size: size,
             max_fragments: (size / 64).max(16_384),
+            max_streamed_size: None,
             handshake_timeout: Duration::from_secs(10),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
+            idle_timeout: None,
+            max_lifetime: None,
         }
+    }
+
+    /// The longest message that is received in pieces.
+    pub(crate) fn streamed_message_size(&self) -> u64 {
+        self.max_streamed_size
+            .unwrap_or(self.max_message_size as u64)
     }
 }
 

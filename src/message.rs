@@ -27,6 +27,42 @@ impl Message {
             Self::Binary(bytes) => bytes,
         }
     }
+
+    /// Whether the message is text or binary.
+    #[must_use]
+    pub fn message_type(&self) -> MessageType {
+        match self {
+            Self::Text(_) => MessageType::Text,
+            Self::Binary(_) => MessageType::Binary,
+        }
+    }
+}
+
+/// A piece of a message that is received while it arrives; what the pieces hold, one behind the other,
+/// is the message. Where the pieces end means nothing: neither fragments nor frames are to be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What the message is; the same in all its pieces.
+    pub message_type: MessageType,
+    /// The bytes, of which there may be none in the last piece only. Those of text are UTF-8 in each
+    /// piece: no character is cut.
+    pub bytes: Bytes,
+    /// Whether the message ends behind this piece.
+    pub last: bool,
+}
+
+/// A whole message is its own only piece.
+impl From<Message> for Piece {
+    fn from(message: Message) -> Self {
+        Self {
+            message_type: message.message_type(),
+            bytes: match message {
+                Message::Text(text) => text.into_bytes(),
+                Message::Binary(bytes) => bytes,
+            },
+            last: true,
+        }
+    }
 }
 
 impl From<&str> for Message {
@@ -47,10 +83,12 @@ impl From<&[u8]> for Message {
     }
 }
 
-/// The two types of a message.
+/// The two types of a message (RFC 6455 §5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageType {
+pub enum MessageType {
+    /// Text: UTF-8.
     Text,
+    /// Binary: any bytes.
     Binary,
 }
 

@@ -84,11 +84,13 @@ impl<H: Handler> WebSocketSession<H> {
         while let Some(event) = self.connection.next_event() {
             let result = match event {
                 Event::Message(message) => self.handler.message(&mut self.connection, message),
+                Event::Piece(piece) => self.handler.piece(&mut self.connection, piece),
                 Event::Closed(closed) => {
                     self.handler.closed(closed);
                     Ok(())
                 }
-                Event::Ping(_) | Event::Pong(_) => Ok(()),
+                Event::Ping(payload) => self.handler.ping(&mut self.connection, &payload),
+                Event::Pong(payload) => self.handler.pong(&mut self.connection, &payload),
             };
             self.check(result);
         }

@@ -230,6 +230,93 @@ fn without_an_interval_no_peer_is_pinged() {
     assert_eq!(connection.deadline(), None);
 }
 
+/// Limits without pings.
+fn silent(idle: Option<u64>, lifetime: Option<u64>) -> Limits {
+    Limits {
+        ping_interval: None,
+        idle_timeout: idle.map(Duration::from_secs),
+        max_lifetime: lifetime.map(Duration::from_secs),
+        ..Limits::default()
+    }
+}
+
+fn is_closing(connection: &mut Connection, code: u16) -> bool {
+    let output = connection.take_output();
+    let code_at = output.iter().position(|&byte| byte == 0x88);
+    let sent = code_at.and_then(|at| output.get(at + 2..at + 4));
+    !connection.is_open() && sent == Some(&code.to_be_bytes()[..])
+}
+
+#[test]
+fn a_connection_without_messages_is_closed() {
+    let mut connection = Connection::server(silent(Some(60), None));
+    assert_eq!(connection.deadline(), None);
+    connection.receive_bytes(START, &[][..]);
+    assert_eq!(connection.deadline(), Some(after(60)));
+    // Control frames are no messages.
+    connection.receive_bytes(after(30), &b"\x89\x80\0\0\0\0\x8a\x80\0\0\0\0"[..]);
+    assert_eq!(echo(&mut connection), None);
+    connection.ping(b"").expect("open");
+    connection.handle_timeout(after(59), 0);
+    assert!(connection.is_open());
+    connection.handle_timeout(after(60), 0);
+    assert!(is_closing(&mut connection, 1001));
+    assert_eq!(connection.deadline(), Some(after(65)));
+    connection.receive_bytes(after(61), &b"\x88\x82\0\0\0\0\x03\xe9"[..]);
+    assert_eq!(
+        echo(&mut connection).map(|closed| closed.code()),
+        Some(1001)
+    );
+}
+
+#[test]
+fn messages_in_either_direction_keep_a_connection() {
+    let mut connection = Connection::server(silent(Some(60), None));
+    connection.receive_bytes(START, &[][..]);
+    // A part of a message is enough.
+    connection.receive_bytes(after(50), &b"\x81\x82\0\0\0\0a"[..]);
+    assert_eq!(echo(&mut connection), None);
+    connection.handle_timeout(after(60), 0);
+    assert_eq!(connection.deadline(), Some(after(110)));
+    connection.handle_timeout(after(109), 0);
+    connection.send_text("x").expect("open");
+    connection.handle_timeout(after(110), 0);
+    assert_eq!(connection.deadline(), Some(after(169)));
+    connection.handle_timeout(after(168), 0);
+    connection.send_prepared(&"y".into()).expect("open");
+    connection.handle_timeout(after(169), 0);
+    assert_eq!(connection.deadline(), Some(after(228)));
+    // As long as the peer has not taken all, it is not idle.
+    connection.handle_timeout(after(228), 1);
+    assert_eq!(connection.deadline(), Some(after(288)));
+    connection.handle_timeout(after(288), 0);
+    assert!(is_closing(&mut connection, 1001));
+}
+
+#[test]
+fn no_connection_lives_longer_than_it_may() {
+    let mut connection = Connection::server(silent(Some(60), Some(100)));
+    connection.receive_bytes(START, &[][..]);
+    connection.handle_timeout(after(59), 0);
+    connection.send_text("x").expect("open");
+    connection.handle_timeout(after(60), 0);
+    assert_eq!(connection.deadline(), Some(after(100)));
+    connection.handle_timeout(after(99), 0);
+    assert!(connection.is_open());
+    // Whatever it is doing.
+    connection.send_text("x").expect("open");
+    connection.handle_timeout(after(100), 1000);
+    assert!(is_closing(&mut connection, 1012));
+}
+
+#[test]
+fn pongs_that_nobody_asked_for() {
+    let mut connection = connection();
+    assert_eq!(connection.pong(&[0; 126]), Err(UsageError::PingTooLong));
+    connection.pong(b"here").expect("open");
+    assert_eq!(connection.take_output(), b"\x8a\x04here");
+}
+
 #[test]
 fn the_end_of_the_stream_without_a_close_frame() {
     let mut connection = connection();

@@ -54,6 +54,8 @@ fn memory_is_bounded() {
     a_bomb_costs_the_message_limit();
     an_announced_length_costs_nothing();
     empty_fragments_cost_nothing();
+    a_message_in_pieces_costs_a_piece();
+    a_bomb_in_pieces_costs_a_piece();
 }
 
 fn a_bomb_costs_the_message_limit() {
@@ -82,4 +84,43 @@ fn empty_fragments_cost_nothing() {
     let (cost, end) = cost(Connection::server(Limits::default()), &frames);
     assert_eq!(end, failed(ProtocolError::TooManyFragments));
     assert!(cost < 3 * PIECE, "{cost}");
+}
+
+/// A server that takes messages of any length, in pieces.
+fn streaming(limits: Limits) -> Connection {
+    let mut server = Connection::server(limits);
+    server.stream_messages(true);
+    server
+}
+
+const ANY_LENGTH: Option<u64> = Some(u64::MAX);
+
+fn a_message_in_pieces_costs_a_piece() {
+    let limits = Limits {
+        max_streamed_size: ANY_LENGTH,
+        ..Limits::default()
+    };
+    let mut frame = vec![0x82, 0xff];
+    frame.extend((100 * MIB as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.resize(frame.len() + 100 * MIB, b'x');
+    let (cost, end) = cost(streaming(limits), &frame);
+    assert!(matches!(end, Some(Event::Piece(piece)) if piece.last));
+    assert!(cost < 3 * PIECE, "{cost}");
+}
+
+fn a_bomb_in_pieces_costs_a_piece() {
+    let limits = Limits {
+        max_streamed_size: ANY_LENGTH,
+        ..Limits::default()
+    };
+    let agreed = Agreed::default();
+    let deflate = PermessageDeflate::server(agreed, &DeflateOptions::default());
+    let server = streaming(limits).with_extensions(deflate.into());
+    let (mut client, _) = compressing();
+    client.send_binary(&vec![0; 200 * MIB]).expect("open");
+    let bomb = client.take_output();
+    let (cost, end) = cost(server, &bomb);
+    assert!(matches!(end, Some(Event::Piece(piece)) if piece.last));
+    assert!(cost < 6 * PIECE, "{cost}");
 }

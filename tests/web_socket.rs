@@ -1,187 +1,18 @@
 //! An app's function on a connection, natively, as a host would drive it.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
+mod host;
+
 use std::cell::RefCell;
-use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use host::{Host, outcome};
 use wasocket::{
-    Answer, CloseCode, Closed, CodecError, Connection, Disposition, Effects, Error, Event, Instant,
-    Limits, MaskingKeys, Message, Outcome, ReadyList, Request, Sender, Session, ShutdownReason,
-    TrySendError, Upgrade, WebSocket,
+    CloseCode, Closed, CodecError, Connection, Disposition, Error, Event, Handler, Limits,
+    MaskingKeys, Message, MessageType, Piece, Prepared, Sender, ShutdownReason, TrySendError,
+    Upgrade, UsageError, WebSocket,
 };
-
-/// An instance: its connections share the list of those that are ready, and the clock.
-#[derive(Default)]
-struct Host {
-    ready: ReadyList,
-    now: u64,
-    connections: Vec<Peer>,
-}
-
-/// One connection, with the client's side of it.
-struct Peer {
-    session: Box<dyn Session>,
-    client: Connection,
-    /// Sent by the app, and not taken by the host.
-    stuck: usize,
-    takes_output: bool,
-    effects: Effects,
-    received: Vec<Event>,
-}
-
-impl Host {
-    fn open<F>(&mut self, converse: impl FnOnce(WebSocket) -> F) -> usize
-    where
-        F: Future<Output: Outcome> + 'static,
-    {
-        let fields = vec![
-            ("Host", "a.test"),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Protocol", "superchat, chat"),
-        ];
-        let fields = fields
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        let request = Request {
-            method: "GET".into(),
-            target: "/talk?room=1".into(),
-            version: wasocket::HttpVersion::Http11,
-            authority: None,
-            fields: fields.collect::<Vec<_>>().into(),
-            secure: false,
-            ..Request::default()
-        };
-        let upgrade = Upgrade::new().subprotocols(&["chat"]);
-        let Answer::Takeover(mut takeover) = upgrade.converse(&request, converse) else {
-            panic!("refused");
-        };
-        let id = self.connections.len();
-        let effects = takeover
-            .session
-            .open(self.time(), id as u64, &self.ready, vec![]);
-        let keys = MaskingKeys::from_seed([7; 32]);
-        let mut peer = Peer {
-            session: takeover.session,
-            client: Connection::client(Limits::default(), keys),
-            stuck: 0,
-            takes_output: true,
-            effects: effects.clone(),
-            received: vec![],
-        };
-        peer.take(self.time(), effects);
-        self.connections.push(peer);
-        self.settle();
-        id
-    }
-
-    fn time(&self) -> Instant {
-        Instant::from_nanos(self.now)
-    }
-
-    /// Has the client do something, and the app receive it.
-    fn client(&mut self, id: usize, act: impl FnOnce(&mut Connection)) {
-        let now = self.time();
-        let peer = &mut self.connections[id];
-        act(&mut peer.client);
-        let bytes = peer.client.take_output();
-        let effects = peer.session.receive(now, bytes);
-        peer.take(now, effects);
-        self.settle();
-    }
-
-    fn say(&mut self, id: usize, text: &str) {
-        self.client(id, |client| client.send_text(text).expect("open"));
-    }
-
-    /// Calls those that are ready, and those that asked for this instant, until none does.
-    fn settle(&mut self) {
-        for _ in 0..1000 {
-            let now = self.time();
-            let mut ready = self.ready.take();
-            for (id, peer) in self.connections.iter().enumerate() {
-                let is_due = peer.effects.wake_at.is_some_and(|at| at <= now);
-                if is_due && is_open(peer) {
-                    ready.push(id as u64);
-                }
-            }
-            if ready.is_empty() {
-                return;
-            }
-            for id in ready {
-                self.wake(id as usize);
-            }
-        }
-        panic!("the app never rests");
-    }
-
-    fn wake(&mut self, id: usize) {
-        let now = self.time();
-        let peer = &mut self.connections[id];
-        if is_open(peer) {
-            let effects = peer.session.wake(now, peer.stuck as u64);
-            peer.take(now, effects);
-        }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += u64::try_from(time.as_nanos()).expect("short");
-        self.settle();
-    }
-
-    /// The host can send again.
-    fn unblock(&mut self, id: usize) {
-        let peer = &mut self.connections[id];
-        peer.takes_output = true;
-        peer.stuck = 0;
-        self.wake(id);
-        self.settle();
-    }
-
-    fn received(&mut self, id: usize) -> Vec<Event> {
-        std::mem::take(&mut self.connections[id].received)
-    }
-
-    fn texts(&mut self, id: usize) -> Vec<String> {
-        let events = self.received(id);
-        let text = |event| match event {
-            Event::Message(Message::Text(text)) => text.to_string(),
-            event => panic!("{event:?}"),
-        };
-        events.into_iter().map(text).collect()
-    }
-
-    /// What the Close frame said that the app's side sent.
-    fn close_frame(&mut self, id: usize) -> (u16, String) {
-        match self.received(id).pop() {
-            Some(Event::Closed(Closed::Handshake(Some(reason)))) => {
-                (reason.code.as_u16(), reason.reason)
-            }
-            event => panic!("{event:?}"),
-        }
-    }
-}
-
-fn is_open(peer: &Peer) -> bool {
-    matches!(peer.effects.next, Disposition::Open | Disposition::Pause)
-}
-
-impl Peer {
-    fn take(&mut self, now: Instant, effects: Effects) {
-        if self.takes_output {
-            self.client.receive_bytes(now, &effects.output[..]);
-            self.received
-                .extend(std::iter::from_fn(|| self.client.next_event()));
-        } else {
-            self.stuck += effects.output.len();
-        }
-        self.effects = effects;
-    }
-}
 
 async fn echo(ws: WebSocket) -> Result<(), Error> {
     while let Some(text) = ws.receive::<String>().await? {
@@ -261,26 +92,6 @@ fn the_answer_to_a_message_goes_out_before_a_violation_behind_it_is_seen_to() {
     };
     assert_eq!(*answer, Event::Message("Received:  a".into()));
     assert_eq!(reason.code, CloseCode::PROTOCOL_ERROR);
-}
-
-/// Runs a function to its end, and returns what it made.
-fn outcome<T: 'static, F>(
-    host: &mut Host,
-    converse: impl FnOnce(WebSocket) -> F,
-) -> (usize, Rc<RefCell<Option<T>>>)
-where
-    F: Future<Output = T> + 'static,
-{
-    let slot = Rc::new(RefCell::new(None));
-    let made = Rc::clone(&slot);
-    let id = host.open(|ws| {
-        let future = converse(ws);
-        async move {
-            let value = future.await;
-            *made.borrow_mut() = Some(value);
-        }
-    });
-    (id, slot)
 }
 
 #[test]
@@ -476,4 +287,477 @@ fn messages_of_the_wrong_kind_are_lost_and_no_more() {
     let (wrong, right) = slot.take().expect("ended");
     assert_eq!(wrong, Err(Error::Codec(CodecError::ExpectedText)));
     assert_eq!(right, Ok(Some(b"y".to_vec())));
+}
+
+// Messages while they arrive, and while they are made.
+
+#[test]
+fn a_message_is_read_while_it_arrives() {
+    let mut host = Host::default();
+    let sizes = Rc::new(RefCell::new(vec![]));
+    let seen = Rc::clone(&sizes);
+    let limits = Limits {
+        max_streamed_size: Some(1 << 30),
+        ..Limits::default()
+    };
+    let id = host.open_with(limits, |ws| async move {
+        while let Some(mut reader) = ws.next_message().await? {
+            assert_eq!(reader.message_type(), MessageType::Binary);
+            while let Some(chunk) = reader.chunk().await? {
+                assert!(!chunk.is_empty());
+                seen.borrow_mut().push(chunk.len());
+            }
+            ws.send("all").await?;
+        }
+        Ok::<(), Error>(())
+    });
+    // Beyond the largest whole message.
+    let size = 3 << 20;
+    let message = vec![0; size];
+    host.client_in_pieces(id, 65_536, |client| {
+        client.send_binary(&message).expect("open");
+    });
+    assert_eq!(host.texts(id), ["all"]);
+    assert_eq!(sizes.borrow().iter().sum::<usize>(), size);
+    assert_eq!(sizes.borrow().len(), size / 65_536 + 1);
+    host.client(id, |client| client.send_binary(b"").expect("open"));
+    assert_eq!(host.texts(id), ["all"]);
+}
+
+#[test]
+fn a_message_that_is_not_taken_is_not_read() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut reader = ws.next_message().await?.expect("open");
+        let first = reader.chunk().await?.expect("more");
+        ws.sleep(Duration::from_secs(10)).await;
+        let rest = reader.collect(1 << 20).await?;
+        Ok::<_, Error>((first.len(), rest.as_bytes().len()))
+    });
+    let message = vec![7; 1 << 20];
+    let sent = host.client_in_pieces(id, 65_536, |client| {
+        client.send_binary(&message).expect("open");
+    });
+    assert_eq!(host.connections[id].effects.next, Disposition::Pause);
+    // What it has taken, and what is kept for it.
+    assert_eq!(sent, 65_536 * 5);
+    host.pass(Duration::from_secs(10));
+    assert_eq!(host.connections[id].effects.next, Disposition::Open);
+    let now = host.time();
+    let rest = host_rest(&message, sent);
+    let peer = &mut host.connections[id];
+    let effects = peer.session.receive(now, rest);
+    peer.take(now, effects);
+    let (first, rest) = slot.take().expect("ended").expect("open");
+    assert_eq!(first + rest, 1 << 20);
+}
+
+/// What is left to send of a message that a client with these keys sends as its first.
+fn host_rest(message: &[u8], sent: usize) -> Vec<u8> {
+    let keys = MaskingKeys::from_seed([7; 32]);
+    let mut client = Connection::client(Limits::default(), keys);
+    client.send_binary(message).expect("open");
+    client.take_output().split_off(sent)
+}
+
+#[test]
+fn pieces_are_bounded_in_number_too() {
+    let mut host = Host::default();
+    let (id, _) = outcome(&mut host, |ws| async move {
+        let reader = ws.next_message().await;
+        ws.sleep(Duration::from_secs(10)).await;
+        reader.is_ok()
+    });
+    let sent = host.client_in_pieces(id, 1, |client| {
+        client.send_binary(&[0; 100]).expect("open");
+    });
+    // The header, the piece that the reader has, and those in wait.
+    assert_eq!(sent, 6 + 1 + 16);
+}
+
+#[test]
+fn a_reader_that_is_dropped_gives_the_rest_up() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let first = ws.next_message().await?.expect("open");
+        drop(first);
+        let mut second = ws.next_message().await?.expect("open");
+        let second_of = second.chunk().await?.expect("some");
+        // The next one is asked for: this one is given up as well.
+        let third = ws.next_message().await?.expect("open");
+        let stale = second.chunk().await;
+        Ok::<_, Error>((second_of, stale, third.collect(100).await?))
+    });
+    host.client(id, |client| {
+        for text in ["one", "two", "three"] {
+            client.start_message(MessageType::Text).expect("open");
+            client.send_fragment(text.as_bytes()).expect("open");
+            client.send_fragment(b", and more").expect("open");
+            client.ping(text.as_bytes()).expect("open");
+            client.end_message().expect("open");
+        }
+    });
+    let (second, stale, third) = slot.take().expect("ended").expect("open");
+    assert_eq!(&second[..], b"two");
+    assert_eq!(stale, Err(Error::Usage(UsageError::Superseded)));
+    assert_eq!(third, "three, and more".into());
+}
+
+#[test]
+fn whole_messages_are_received_between_those_in_pieces() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_message_size: 10,
+        max_streamed_size: Some(100),
+        ..Limits::default()
+    };
+    let slot = Rc::new(RefCell::new(vec![]));
+    let made = Rc::clone(&slot);
+    let id = host.open_with(limits, |ws| async move {
+        for _ in 0..4 {
+            let received = ws.receive::<String>().await;
+            made.borrow_mut().push(received);
+        }
+    });
+    host.client_in_pieces(id, 7, |client| {
+        client.send_text("0123456789").expect("open");
+        client.send_text("0123456789a").expect("open");
+        client.send_text("").expect("open");
+    });
+    host.client(id, |client| {
+        client.send_text("too long in one piece").expect("open");
+    });
+    let text = |text: &str| Ok(Some(text.to_owned()));
+    let too_big = Err(Error::MessageTooBig);
+    let expected = [text("0123456789"), too_big.clone(), text(""), too_big];
+    assert_eq!(*slot.borrow(), expected);
+    assert_eq!(host.close_frame(id).0, 1000);
+}
+
+#[test]
+fn a_message_that_is_cut_off_is_an_error() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut reader = ws.next_message().await?.expect("open");
+        let first = reader.chunk().await?;
+        Ok::<_, Error>((first, reader.chunk().await))
+    });
+    host.client(id, |client| {
+        client.start_message(MessageType::Binary).expect("open");
+        client.send_fragment(b"half").expect("open");
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    let (first, end) = slot.take().expect("ended").expect("open");
+    assert_eq!(first.as_deref(), Some(&b"half"[..]));
+    assert!(matches!(end, Err(Error::Closed(Closed::Handshake(_)))));
+}
+
+#[test]
+fn a_message_is_sent_while_it_is_made() {
+    let mut host = Host::default();
+    let id = host.open(|ws| async move {
+        let mut writer = ws.message_writer(MessageType::Text).await?;
+        while let Some(text) = ws.receive::<String>().await? {
+            if text == "end" {
+                break;
+            }
+            // In between, nobody else gets in.
+            let busy = ws.try_send("other");
+            assert_eq!(busy, Err(TrySendError::Busy("other".into())));
+            writer.write(&text).await?;
+        }
+        writer.finish()?;
+        ws.send("behind").await
+    });
+    host.connections[id].client.stream_messages(true);
+    for (text, last) in [("one", false), ("two", false)] {
+        host.say(id, text);
+        let events = host.received(id);
+        let [Event::Piece(piece)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!((&piece.bytes[..], piece.last), (text.as_bytes(), last));
+    }
+    host.say(id, "end");
+    let events = host.received(id);
+    assert!(matches!(&events[0], Event::Piece(piece) if piece.last));
+    assert_eq!(events[1], Event::Message("behind".into()));
+}
+
+#[test]
+fn other_senders_wait_for_the_end_of_a_message() {
+    let mut host = Host::default();
+    let room = Rc::new(RefCell::new(None::<Sender>));
+    let join = Rc::clone(&room);
+    let writing = host.open(|ws| async move {
+        *join.borrow_mut() = Some(ws.sender());
+        let mut writer = ws.message_writer(MessageType::Text).await?;
+        writer.write("a").await?;
+        ws.receive::<String>().await?;
+        writer.write("b").await?;
+        writer.finish()?;
+        ws.receive::<String>().await?;
+        Ok::<(), Error>(())
+    });
+    let other = room.take().expect("joined");
+    let waiting = host.open(|ws| async move {
+        other.send("other").await?;
+        ws.send("done").await
+    });
+    assert_eq!(host.received(waiting), []);
+    host.say(writing, "go on");
+    assert_eq!(host.texts(writing), ["ab", "other"]);
+    let events = host.received(waiting);
+    assert_eq!(events[0], Event::Message("done".into()));
+}
+
+#[test]
+fn a_writer_waits_for_room() {
+    let mut host = Host::default();
+    let written = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&written);
+    let id = host.open(|ws| async move {
+        ws.receive::<Message>().await?;
+        let mut writer = ws.message_writer(MessageType::Binary).await?;
+        for _ in 0..1000 {
+            writer.write([0; 1000]).await?;
+            *count.borrow_mut() += 1;
+        }
+        writer.finish()
+    });
+    host.connections[id].takes_output = false;
+    host.say(id, "go");
+    assert_eq!(*written.borrow(), 66);
+    host.unblock(id);
+    assert_eq!(*written.borrow(), 1000);
+}
+
+#[test]
+fn half_a_message_ends_the_connection() {
+    let mut host = Host::default();
+    let id = host.open(|ws| async move {
+        let mut writer = ws.message_writer(MessageType::Binary).await?;
+        writer.write(b"half").await?;
+        drop(writer);
+        ws.send("late").await
+    });
+    assert_eq!(host.close_frame(id).0, 1011);
+    assert!(host.received(id).is_empty());
+
+    // The same without a byte, and where text ends inside a character.
+    let id = host.open(|ws| async move {
+        let _ = ws.message_writer(MessageType::Binary).await?;
+        ws.receive::<Message>().await.map(drop)
+    });
+    assert_eq!(host.close_frame(id).0, 1011);
+    let id = host.open(|ws| async move {
+        let mut writer = ws.message_writer(MessageType::Text).await?;
+        writer.write(b"\xc3").await?;
+        let end = writer.finish();
+        assert_eq!(end, Err(Error::Usage(UsageError::InvalidUtf8)));
+        Ok::<(), Error>(())
+    });
+    assert_eq!(host.close_frame(id).0, 1011);
+}
+
+#[test]
+fn a_prepared_message_is_sent_to_many() {
+    let mut host = Host::default();
+    let room = Rc::new(RefCell::new(Vec::<Sender>::new()));
+    let join = |room: &Rc<RefCell<Vec<Sender>>>| {
+        let room = Rc::clone(room);
+        move |ws: WebSocket| async move {
+            room.borrow_mut().push(ws.sender());
+            while let Some(text) = ws.receive::<String>().await? {
+                let prepared = Prepared::new(text);
+                ws.send_prepared(&prepared).await?;
+                for member in room.borrow().iter() {
+                    assert_eq!(member.try_send_prepared(&prepared), Ok(()));
+                }
+                let long = Prepared::new(&[0; 70_000][..]);
+                assert_eq!(ws.try_send_prepared(&long), Ok(()));
+                let full = TrySendError::Full(long.message().clone());
+                assert_eq!(ws.try_send_prepared(&long), Err(full));
+            }
+            Ok::<(), Error>(())
+        }
+    };
+    let ids = [0; 3].map(|_| host.open(join(&room)));
+    host.say(ids[2], "to all");
+    assert_eq!(host.texts(ids[0]), ["to all"]);
+    assert_eq!(host.texts(ids[1]), ["to all"]);
+    assert_eq!(host.received(ids[2]).len(), 3);
+}
+
+// Pings and pongs of the app's own, and time.
+
+/// An app in the form of events, which notes them.
+struct Noting(Rc<RefCell<Vec<String>>>);
+
+impl Noting {
+    fn note(&self, kind: &str, bytes: &[u8]) {
+        let note = format!("{kind} {}", String::from_utf8_lossy(bytes));
+        self.0.borrow_mut().push(note);
+    }
+}
+
+impl Handler for Noting {
+    fn open(&mut self, connection: &mut Connection) -> Result<(), UsageError> {
+        connection.stream_messages(true);
+        connection.pong(b"unasked")
+    }
+
+    fn message(&mut self, _: &mut Connection, message: Message) -> Result<(), UsageError> {
+        self.note("message", message.as_bytes());
+        Ok(())
+    }
+
+    fn piece(&mut self, connection: &mut Connection, piece: Piece) -> Result<(), UsageError> {
+        self.note("piece", &piece.bytes);
+        if piece.last {
+            connection.start_message(MessageType::Text)?;
+            connection.send_fragment(b"thank ")?;
+            connection.send_fragment(b"you")?;
+            connection.end_message()?;
+        }
+        Ok(())
+    }
+
+    fn ping(&mut self, connection: &mut Connection, payload: &[u8]) -> Result<(), UsageError> {
+        self.note("ping", payload);
+        connection.ping(b"you?")
+    }
+
+    fn pong(&mut self, _: &mut Connection, payload: &[u8]) -> Result<(), UsageError> {
+        self.note("pong", payload);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_handler_has_pieces_pings_and_pongs() {
+    let mut host = Host::default();
+    let notes = Rc::new(RefCell::new(vec![]));
+    let handler = Noting(Rc::clone(&notes));
+    let id = host.open_answer(|request| Upgrade::new().accept(request, handler));
+    assert_eq!(host.received(id), [Event::Pong(b"unasked"[..].into())]);
+    host.client_in_pieces(id, 9, |client| {
+        client.send_text("abcde").expect("open");
+        client.ping(b"?").expect("open");
+        client.send_text("").expect("open");
+    });
+    host.client(id, |_| {});
+    let expected = ["piece abc", "piece de", "ping ?", "message ", "pong you?"];
+    assert_eq!(*notes.borrow(), expected);
+    assert_eq!(host.received(id)[0], Event::Message("thank you".into()));
+}
+
+#[test]
+fn pings_and_pongs_are_seen() {
+    let mut host = Host::default();
+    let seen = Rc::new(RefCell::new(vec![]));
+    let (pings, pongs) = (Rc::clone(&seen), Rc::clone(&seen));
+    let id = host.open(|ws| async move {
+        let sender = ws.sender();
+        ws.on_ping(move |payload| {
+            pings.borrow_mut().push(("ping", payload.to_vec()));
+            // The connection can be used, and what it holds of itself is let go.
+            let sent = sender.try_send("pinged");
+            assert_eq!(sent, Ok(()));
+        });
+        ws.on_pong(move |payload| pongs.borrow_mut().push(("pong", payload.to_vec())));
+        ws.send_ping(b"own")?;
+        ws.send_pong(b"unasked")?;
+        let too_long = Err(Error::Usage(UsageError::PingTooLong));
+        assert_eq!(ws.send_ping(&[0; 126]), too_long);
+        assert_eq!(ws.send_pong(&[0; 126]), too_long);
+        ws.receive::<Message>().await.map(drop)
+    });
+    let events = host.received(id);
+    let [Event::Ping(own), Event::Pong(unasked)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!((&own[..], &unasked[..]), (&b"own"[..], &b"unasked"[..]));
+    host.client(id, |client| client.ping(b"?").expect("open"));
+    let expected = [("pong", b"own".to_vec()), ("ping", b"?".to_vec())];
+    assert_eq!(*seen.borrow(), expected);
+    let events = host.received(id);
+    assert_eq!(events[0], Event::Pong(b"?"[..].into()));
+    assert_eq!(events[1], Event::Message("pinged".into()));
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open")
+    });
+    assert_eq!(Rc::strong_count(&seen), 1);
+}
+
+/// A pong with a number of the app's own is not taken for the answer to a ping.
+#[test]
+fn pongs_of_others_are_told_from_answers() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move { ws.ping().await });
+    let pong = host.connections[id].client.take_output();
+    host.client(id, |client| {
+        client.pong(&1_u64.to_be_bytes()).expect("open")
+    });
+    assert!(slot.borrow().is_none());
+    let now = host.time();
+    let peer = &mut host.connections[id];
+    let effects = peer.session.receive(now, pong);
+    peer.take(now, effects);
+    assert_eq!(slot.take().expect("ended"), Ok(Duration::ZERO));
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_so_is_an_old_one() {
+    let mut host = Host::default();
+    let limits = Limits {
+        idle_timeout: Some(Duration::from_secs(60)),
+        max_lifetime: Some(Duration::from_secs(100)),
+        ..Limits::default()
+    };
+    let idle = host.open_with(limits, echo);
+    host.pass_by_seconds(59);
+    assert!(
+        host.received(idle)
+            .iter()
+            .all(|event| matches!(event, Event::Ping(_)))
+    );
+    host.pass_by_seconds(1);
+    assert_eq!(
+        host.close_frame(idle),
+        (1001, "no message for too long".into())
+    );
+
+    let old = host.open_with(limits, echo);
+    for _ in 0..11 {
+        host.say(old, "x");
+        host.pass_by_seconds(9);
+    }
+    assert_eq!(host.received(old).len(), 11);
+    host.pass_by_seconds(1);
+    assert_eq!(host.close_frame(old), (1012, "open for too long".into()));
+    // What the app's function sees is the end of the messages, when the client has answered.
+    host.client(old, |_| {});
+    assert_eq!(host.connections[old].effects.next, Disposition::Close);
+}
+
+/// What waits for the app is no idleness of the peer's.
+#[test]
+fn a_connection_whose_app_is_busy_is_not_idle() {
+    let mut host = Host::default();
+    let limits = Limits {
+        idle_timeout: Some(Duration::from_secs(10)),
+        ..Limits::default()
+    };
+    let id = host.open_with(limits, |ws| async move {
+        ws.sleep(Duration::from_secs(30)).await;
+        echo(ws).await
+    });
+    host.client(id, |client| {
+        for _ in 0..20 {
+            client.send_text("x").expect("open");
+        }
+    });
+    host.pass_by_seconds(31);
+    assert_eq!(host.texts(id).len(), 20);
 }

@@ -24,10 +24,13 @@ const LIMITS: Limits = Limits {
     max_message_size: 4096,
     max_frame_size: 4096,
     max_fragments: 16,
+    max_streamed_size: None,
     handshake_timeout: core::time::Duration::from_secs(10),
     ping_interval: None,
     ping_timeout: core::time::Duration::from_secs(20),
     close_timeout: core::time::Duration::from_secs(5),
+    idle_timeout: None,
+    max_lifetime: None,
 };
 
 fuzz_target!(|input: Input| {

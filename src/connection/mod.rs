@@ -1,4 +1,7 @@
+mod age;
+mod fragments;
 mod keepalive;
+mod pieces;
 mod receive;
 mod send;
 
@@ -12,8 +15,11 @@ use bytes::{Bytes, BytesMut};
 use crate::extension::Extensions;
 use crate::frame::Opcode;
 use crate::message::PartialMessage;
-use crate::{CloseCode, CloseReason, Instant, Limits, MaskingKeys, Message, ProtocolError};
+use crate::{CloseCode, CloseReason, Instant, Limits, MaskingKeys, Message, Piece, ProtocolError};
+use age::Age;
+use fragments::Outgoing;
 use keepalive::{Keepalive, Verdict};
+use pieces::Pieces;
 use receive::{Frame, Step};
 
 /// One connection after the opening handshake, without I/O: bytes in, events and bytes out.
@@ -39,6 +45,7 @@ pub struct Connection {
     extensions: Extensions,
     state: State,
     keepalive: Keepalive,
+    age: Age,
     now: Instant,
     /// Received and not yet parsed.
     input: BytesMut,
@@ -46,6 +53,12 @@ pub struct Connection {
     frame: Option<Frame>,
     /// The data message under way.
     message: Option<PartialMessage>,
+    /// The same, where it is delivered in pieces.
+    pieces: Option<Box<Pieces>>,
+    /// Whether messages are, from the next on.
+    streams: bool,
+    /// The message that is being sent in fragments.
+    outgoing: Option<Outgoing>,
     /// The payload of the control frame under way.
     control: BytesMut,
     /// Pings of the current input that have been answered.
@@ -87,6 +100,9 @@ enum State {
 pub enum Event {
     /// A whole message.
     Message(Message),
+    /// A piece of a message, in order, where they are asked for
+    /// ([`stream_messages`](Connection::stream_messages)).
+    Piece(Piece),
     /// A ping; its pong is already in the output, if the connection is open (RFC 6455 §5.5.2).
     Ping(Bytes),
     /// A pong, whether asked for or not (§5.5.3).
@@ -187,6 +203,7 @@ impl Connection {
         Self {
             role,
             keepalive: Keepalive::new(&limits),
+            age: Age::new(&limits),
             limits,
             extensions: Extensions::default(),
             state: State::Open,
@@ -194,6 +211,9 @@ impl Connection {
             input: BytesMut::new(),
             frame: None,
             message: None,
+            pieces: None,
+            streams: false,
+            outgoing: None,
             control: BytesMut::new(),
             pongs: 0,
             late_pong: None,
@@ -203,11 +223,24 @@ impl Connection {
         }
     }
 
+    /// Whether messages are delivered in pieces while they arrive, from the next one that begins: with
+    /// [`Event::Piece`], except those that come in one piece, which are [`Event::Message`] as ever.
+    /// Default false: they are kept until they are whole.
+    ///
+    /// The pieces take no more memory than the bytes that were received last, or 32 KiB of a compressed
+    /// message at a time (and the decompressor's 47 KiB and up to 96 KiB of its past). How long such a
+    /// message may be: [`Limits::max_streamed_size`]. What is found to be wrong with a message is found
+    /// behind the pieces before.
+    pub fn stream_messages(&mut self, streams: bool) {
+        self.streams = streams;
+    }
+
     /// Takes bytes from the peer, cut anywhere. They are unmasked in place and not copied where they
     /// hold whole messages.
     pub fn receive_bytes(&mut self, now: Instant, bytes: impl Into<BytesMut>) {
         self.now = now;
         self.keepalive.heard(now);
+        self.age.begin(now);
         self.pongs = 0;
         if self.input.is_empty() {
             self.input = bytes.into();
@@ -223,15 +256,18 @@ impl Connection {
     }
 
     /// The time is now `now`, and so many bytes of the output are not sent yet: does what was to be done
-    /// at the [`deadline`](Self::deadline), if it has passed. That is to ping a silent peer, or to end
-    /// the connection.
+    /// at the [`deadline`](Self::deadline), if it has passed. That is to ping a silent peer, to close a
+    /// connection that has been idle or open for too long, or to end one that does not answer.
     pub fn handle_timeout(&mut self, now: Instant, unsent: u64) {
         self.now = now;
         if self.ending.is_some() {
             return;
         }
         match self.state {
-            State::Open => self.keep_alive(unsent),
+            State::Open => {
+                self.keep_alive(unsent);
+                self.end_in_time(unsent);
+            }
             // What is unsent may include our Close: the peer's time has not begun.
             State::Closing { deadline } if deadline <= now && unsent > 0 => {
                 let deadline = now.after(self.limits.close_timeout);
@@ -257,6 +293,15 @@ impl Connection {
         }
     }
 
+    fn end_in_time(&mut self, unsent: u64) {
+        if self.is_open()
+            && let Some(over) = self.age.look(self.now, unsent)
+        {
+            let (code, reason) = over.reason();
+            let _ = self.close(code, reason);
+        }
+    }
+
     /// Notes the time without doing what is due.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.now = now;
@@ -270,7 +315,10 @@ impl Connection {
         }
         match self.state {
             State::Closing { deadline } | State::Draining { deadline } => Some(deadline),
-            State::Open => self.keepalive.due(),
+            State::Open => [self.keepalive.due(), self.age.due()]
+                .into_iter()
+                .flatten()
+                .min(),
             State::Closed(_) => None,
         }
     }
@@ -377,6 +425,8 @@ impl Connection {
         self.state = State::Closed(disposition);
         self.frame = None;
         self.message = None;
+        self.pieces = None;
+        self.outgoing = None;
         self.control = BytesMut::new();
         self.late_pong = None;
         self.ending = None;

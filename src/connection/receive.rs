@@ -1,11 +1,13 @@
+use alloc::boxed::Box;
 use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
+use super::pieces::Pieces;
 use super::{Connection, Event, Role};
+use crate::ProtocolError;
 use crate::frame::{Decoded, Expected, Header, Opcode, apply_mask};
 use crate::message::{MessageType, PartialMessage};
-use crate::{Limits, Message, ProtocolError};
 
 /// The most pings that are answered one by one out of one input: a flood of pings need not become a
 /// flood of pongs.
@@ -30,6 +32,9 @@ pub(super) enum Step {
 impl Connection {
     /// Takes the next piece of the input.
     pub(super) fn step(&mut self) -> Result<Step, ProtocolError> {
+        if self.is_decoding() {
+            return self.decode_piece();
+        }
         match self.frame.take() {
             None => self.receive_header(),
             Some(frame) => self.receive_payload(frame),
@@ -58,14 +63,17 @@ impl Connection {
     }
 
     fn expected(&self) -> Expected {
-        let under_way = self.message.as_ref();
-        let received = under_way.map_or(0, PartialMessage::received);
-        let is_encoded = under_way.is_some_and(PartialMessage::is_encoded);
-        let Limits {
-            max_message_size,
-            max_frame_size,
-            ..
-        } = self.limits;
+        let (received, is_encoded) = match (&self.message, &self.pieces) {
+            (Some(message), _) => (message.received() as u64, message.is_encoded()),
+            (_, Some(pieces)) => (pieces.received(), pieces.is_encoded()),
+            (None, None) => (0, false),
+        };
+        let mut max_message_size = self.limits.max_message_size as u64;
+        let mut max_frame_size = self.limits.max_frame_size as u64;
+        let in_pieces = self.pieces.is_some() || (self.streams && self.message.is_none());
+        if let Some(size) = self.limits.max_streamed_size.filter(|_| in_pieces) {
+            (max_message_size, max_frame_size) = (size, size);
+        }
         let plain = max_message_size
             .saturating_sub(received)
             .min(max_frame_size);
@@ -75,10 +83,10 @@ impl Connection {
             .min(with_overhead(max_frame_size));
         Expected {
             masked: matches!(self.role, Role::Server),
-            continuation: under_way.is_some(),
+            continuation: self.message.is_some() || self.pieces.is_some(),
             reserved_bits: self.extensions.reserved_bits(),
-            max_payload: if is_encoded { encoded } else { plain } as u64,
-            max_encoded_payload: encoded as u64,
+            max_payload: if is_encoded { encoded } else { plain },
+            max_encoded_payload: encoded,
         }
     }
 
@@ -96,10 +104,10 @@ impl Connection {
                 let payload = mem::take(&mut self.control).freeze();
                 return Ok(self.control_frame(header.opcode, payload));
             }
-        } else if let Some(message) = self.data_piece(header, piece, complete)? {
-            return Ok(Step::Event(Event::Message(message)));
+        } else if let Some(event) = self.data_piece(header, piece, complete)? {
+            return Ok(Step::Event(event));
         }
-        Ok(if complete {
+        Ok(if complete || self.is_decoding() {
             Step::Progress
         } else {
             Step::NeedMore
@@ -118,14 +126,21 @@ impl Connection {
         piece
     }
 
-    /// Adds a piece of a data frame's payload to the message; the message, if that was the last one.
+    /// Adds a piece of a data frame's payload to the message; the message, if that was the last one, or
+    /// what is to be delivered of it now.
     fn data_piece(
         &mut self,
         header: Header,
         piece: BytesMut,
         complete: bool,
-    ) -> Result<Option<Message>, ProtocolError> {
+    ) -> Result<Option<Event>, ProtocolError> {
         let last = complete && header.fin;
+        if complete || !piece.is_empty() {
+            self.age.active(self.now);
+        }
+        if self.pieces.is_some() {
+            return self.push_piece(piece, last, complete);
+        }
         let mut message = match (self.message.take(), header.opcode) {
             (Some(message), _) => message,
             (None, opcode) => {
@@ -134,20 +149,61 @@ impl Connection {
                     _ => MessageType::Binary,
                 };
                 if last && header.reserved_bits == 0 {
-                    return message_type.whole(piece.freeze()).map(Some);
+                    let message = message_type.whole(piece.freeze())?;
+                    return Ok(Some(Event::Message(message)));
+                }
+                if self.streams {
+                    let pieces = Pieces::new(message_type, header.reserved_bits, &self.limits);
+                    self.pieces = Some(Box::new(pieces));
+                    return self.push_piece(piece, last, complete);
                 }
                 PartialMessage::new(message_type, header.reserved_bits, &self.limits)
             }
         };
         message.push(&piece, last, &mut self.extensions)?;
         if last {
-            return message.finish().map(Some);
+            return Ok(Some(Event::Message(message.finish()?)));
         }
         if complete {
             message.end_fragment()?;
         }
         self.message = Some(message);
         Ok(None)
+    }
+
+    /// The same for a message that is delivered in pieces.
+    fn push_piece(
+        &mut self,
+        piece: BytesMut,
+        last: bool,
+        complete: bool,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let Some(mut pieces) = self.pieces.take() else {
+            return Ok(None);
+        };
+        let piece = pieces.push(piece, last)?;
+        if complete && !last {
+            pieces.end_fragment()?;
+        }
+        self.pieces = (!pieces.is_done()).then_some(pieces);
+        Ok(piece.map(Event::Piece))
+    }
+
+    /// Whether something has to be decoded before more is taken from the input.
+    fn is_decoding(&self) -> bool {
+        self.pieces
+            .as_ref()
+            .is_some_and(|pieces| pieces.is_pending())
+    }
+
+    /// Decodes more of what has been received of a message that is delivered in pieces.
+    fn decode_piece(&mut self) -> Result<Step, ProtocolError> {
+        let Some(mut pieces) = self.pieces.take() else {
+            return Ok(Step::Progress);
+        };
+        let piece = pieces.decode(&mut self.extensions)?;
+        self.pieces = (!pieces.is_done()).then_some(pieces);
+        Ok(piece.map_or(Step::Progress, |piece| Step::Event(Event::Piece(piece))))
     }
 
     fn control_frame(&mut self, opcode: Opcode, payload: Bytes) -> Step {
@@ -176,6 +232,6 @@ impl Connection {
 }
 
 /// What data of this size may grow to where it cannot be compressed: a 256th and a little more.
-fn with_overhead(size: usize) -> usize {
+fn with_overhead(size: u64) -> u64 {
     size.saturating_add(size / 256).saturating_add(64)
 }

@@ -2,14 +2,15 @@ use alloc::vec::Vec;
 
 use super::{Connection, Role, State};
 use crate::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode, apply_mask};
-use crate::{CloseCode, Message, UsageError};
+use crate::{CloseCode, Message, Prepared, UsageError};
 
 impl Connection {
     /// Sends a message.
     ///
     /// # Errors
     ///
-    /// [`UsageError::NotOpen`] once either side has begun the closing handshake.
+    /// [`UsageError::NotOpen`] once either side has begun the closing handshake;
+    /// [`UsageError::MessageUnderWay`] inside a message that is sent in fragments.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
         match message.into() {
             Message::Text(text) => self.send_text(&text),
@@ -35,6 +36,25 @@ impl Connection {
         self.send_message(Opcode::Binary, bytes)
     }
 
+    /// Sends a message that has been prepared for many connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), UsageError> {
+        self.check_between_messages()?;
+        let frame = match self.role {
+            Role::Server => message.frame(&self.extensions),
+            Role::Client(_) => None,
+        };
+        let Some(frame) = frame else {
+            return self.send(message.message().clone());
+        };
+        self.age.active(self.now);
+        self.output.extend_from_slice(&frame);
+        Ok(())
+    }
+
     /// Sends a ping with a payload of up to 125 bytes; the peer's pong carries the same.
     ///
     /// # Errors
@@ -45,6 +65,19 @@ impl Connection {
             return Err(UsageError::PingTooLong);
         }
         self.send_frame(Opcode::Ping, payload)
+    }
+
+    /// Sends a pong that no ping has asked for, with a payload of up to 125 bytes: a heartbeat that is
+    /// not answered (RFC 6455 §5.5.3). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), UsageError> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(UsageError::PingTooLong);
+        }
+        self.send_frame(Opcode::Pong, payload)
     }
 
     /// Begins the closing handshake (RFC 6455 §7.1.2): sends a Close frame and waits, at most
@@ -70,12 +103,12 @@ impl Connection {
     /// Sends a data message in one frame, transformed by the extensions in use.
     fn send_message(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
         // What an extension has encoded must be sent; so nothing is encoded in vain.
-        if !self.is_open() {
-            return Err(UsageError::NotOpen);
-        }
+        self.check_between_messages()?;
         match self.extensions.encode(payload) {
-            Some(encoded) => self.write_frame(opcode, encoded.reserved_bits, &encoded.payload),
-            None => self.write_frame(opcode, 0, payload),
+            Some(encoded) => {
+                self.write_frame(true, opcode, encoded.reserved_bits, &encoded.payload);
+            }
+            None => self.write_frame(true, opcode, 0, payload),
         }
         Ok(())
     }
@@ -85,17 +118,26 @@ impl Connection {
         if !self.is_open() {
             return Err(UsageError::NotOpen);
         }
-        self.write_frame(opcode, 0, payload);
+        self.write_frame(true, opcode, 0, payload);
         Ok(())
     }
 
-    fn write_frame(&mut self, opcode: Opcode, reserved_bits: u8, payload: &[u8]) {
+    pub(super) fn write_frame(
+        &mut self,
+        fin: bool,
+        opcode: Opcode,
+        reserved_bits: u8,
+        payload: &[u8],
+    ) {
+        if !opcode.is_control() {
+            self.age.active(self.now);
+        }
         let masking_key = match &mut self.role {
             Role::Server => None,
             Role::Client(keys) => Some(keys.next()),
         };
         let header = Header {
-            fin: true,
+            fin,
             reserved_bits,
             opcode,
             masking_key,

@@ -7,6 +7,9 @@ mod header;
 mod permessage_deflate;
 
 pub use header::{Extension, FIELD_NAME, GrammarError, Param, parse};
+pub(crate) use permessage_deflate::Alone;
+#[cfg(test)]
+pub(crate) use permessage_deflate::compressions;
 pub use permessage_deflate::{
     Agreed, DeflateOptions, Deflater, Inflater, NAME, PermessageDeflate, RSV1, ResponseError,
     WindowBits, accept_offers, check_response, offer,
@@ -84,11 +87,56 @@ impl Extensions {
         Ok(())
     }
 
+    /// As [`decode`](Self::decode), for a message of which only the last 32 KiB are kept in `message`,
+    /// and that is transformed: stops when that has `end` bytes, and returns how much of the piece has
+    /// been taken. If it stopped there may be more, even if all of the piece has been taken.
+    pub(crate) fn decode_some(
+        &mut self,
+        piece: &[u8],
+        message: &mut Vec<u8>,
+        end: usize,
+    ) -> Result<usize, ProtocolError> {
+        let deflate = self.deflate.as_mut();
+        let deflate = deflate.ok_or(ProtocolError::ReservedBits)?;
+        deflate.decode_some(piece, message, end)
+    }
+
+    /// A message that was decoded by [`decode_some`](Self::decode_some) ends here.
+    pub(crate) fn end_decoding(&mut self, message: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        let deflate = self.deflate.as_mut();
+        deflate.map_or(Ok(()), |deflate| deflate.end_decoding(message))
+    }
+
     /// Transforms a message that is to be sent; none if it goes out as it is, without reserved bits.
     /// What is returned must be sent, in the order of the calls: the peer's state follows it.
     #[must_use]
     pub fn encode(&mut self, payload: &[u8]) -> Option<Encoded> {
         self.deflate.as_mut()?.encode(payload)
+    }
+
+    /// How a message of this length is transformed, where earlier and later ones have no part in that;
+    /// none inside if it is not. None if they have.
+    pub(crate) fn encodes_alone(&self, len: usize) -> Option<Option<Alone>> {
+        match &self.deflate {
+            Some(deflate) => deflate.encodes_alone(len),
+            None => Some(None),
+        }
+    }
+
+    /// As [`encode`](Self::encode), of a message by itself: what is returned need not be sent.
+    pub(crate) fn encode_alone(&self, payload: &[u8]) -> Option<Encoded> {
+        self.deflate.as_ref()?.encode_alone(payload)
+    }
+
+    /// Transforms a part of a message, of which the peer can make all of the part; none if the message
+    /// goes out as it is, which only its first part decides.
+    pub(crate) fn encode_fragment(&mut self, part: &[u8]) -> Option<Encoded> {
+        self.deflate.as_mut()?.encode_fragment(part)
+    }
+
+    /// The end of a message that was transformed in parts.
+    pub(crate) fn end_encoding(&mut self) -> Option<Vec<u8>> {
+        self.deflate.as_mut()?.end_encoding()
     }
 
     /// Lets go of all memory: no message follows in either direction.

@@ -15,6 +15,8 @@ pub enum Error {
     Usage(UsageError),
     /// A message and a value that do not fit each other.
     Codec(CodecError),
+    /// A message is longer than what reads it allows. The rest of it is given up, the connection is open.
+    MessageTooBig,
 }
 
 impl fmt::Display for Error {
@@ -23,6 +25,7 @@ impl fmt::Display for Error {
             Self::Closed(closed) => write!(f, "the connection is closed: {closed}"),
             Self::Usage(error) => error.fmt(f),
             Self::Codec(error) => error.fmt(f),
+            Self::MessageTooBig => f.write_str("message too big"),
         }
     }
 }
@@ -87,6 +90,7 @@ impl Failure for Error {
     fn close_code(&self) -> CloseCode {
         match self {
             Self::Codec(error) => error.close_code(),
+            Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
             Self::Closed(_) | Self::Usage(_) => CloseCode::INTERNAL_ERROR,
         }
     }
@@ -96,6 +100,7 @@ impl Failure for Error {
             Self::Codec(error @ (CodecError::ExpectedText | CodecError::Decode(_))) => {
                 error.to_string()
             }
+            Self::MessageTooBig => self.to_string(),
             _ => String::new(),
         }
     }

@@ -1,12 +1,24 @@
 //! A connection as an app's function has it: `async`, without a runtime.
 
+#[cfg(feature = "futures-io")]
+mod byte_stream;
 mod codec;
 mod error;
+mod hooks;
+mod inbox;
+mod reader;
+mod receiver;
 mod shared;
 mod task;
+mod writer;
 
+#[cfg(feature = "futures-io")]
+pub use byte_stream::ByteStream;
 pub use codec::{CodecError, FromMessage, IntoMessage, Json};
 pub use error::{Error, Failure, Outcome};
+pub use reader::MessageReader;
+pub use receiver::Receiver;
+pub use writer::MessageWriter;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -17,7 +29,10 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use crate::handshake::Accepted;
-use crate::{CloseCode, Closed, Connection, Instant, Limits, Message, Request, Session};
+use crate::{
+    CloseCode, Closed, Connection, Instant, Limits, Message, MessageType, Prepared, Request,
+    Session,
+};
 use shared::Shared;
 use task::Task;
 
@@ -36,7 +51,8 @@ use task::Task;
 ///
 /// When the function returns, the connection is closed: with code 1000, or as the error says
 /// ([`Outcome`]). Pings are answered, and peers that are silent are pinged, whatever the function waits
-/// for; but up to 16 messages are kept that it does not receive, and then no more is read from the peer.
+/// for; but up to 16 messages, or 256 KiB of them, are kept that it does not receive, and then no more is read
+/// from the peer.
 #[derive(Debug)]
 pub struct WebSocket(Sender);
 
@@ -54,10 +70,49 @@ impl WebSocket {
     /// # Errors
     ///
     /// [`Error::Closed`] when the connection ended otherwise. [`Error::Codec`] when the message is none
-    /// of the type's: that message is lost, the connection is open.
+    /// of the type's: that message is lost, the connection is open. The same with
+    /// [`Error::MessageTooBig`], which comes up where messages are received while they arrive
+    /// ([`next_message`](Self::next_message)); elsewhere the connection has failed. There, too, a future
+    /// that is dropped inside a message gives that message up.
     pub async fn receive<M: FromMessage>(&self) -> Result<Option<M>, Error> {
-        let message = poll_fn(|context| self.0.0.poll_receive(context)).await?;
-        Ok(message.map(M::from_message).transpose()?)
+        let Some(reader) = self.reader().await? else {
+            return Ok(None);
+        };
+        let message = reader.collect(self.0.0.limits.max_message_size).await?;
+        Ok(Some(M::from_message(message)?))
+    }
+
+    /// The next message, to be read while it arrives; none as with [`receive`](Self::receive). The rest
+    /// of one that is still being read is given up.
+    ///
+    /// With the first call messages are received in this way, or from the beginning where
+    /// [`Limits::max_streamed_size`] says how long they may be. A message that had begun to arrive before
+    /// is read when it is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the connection ended otherwise than with a closing handshake.
+    pub async fn next_message(&self) -> Result<Option<MessageReader>, Error> {
+        self.0.0.stream_messages();
+        self.reader().await
+    }
+
+    async fn reader(&self) -> Result<Option<MessageReader>, Error> {
+        let begun = poll_fn(|context| self.0.0.poll_message(context)).await?;
+        let new = |(first, number)| MessageReader::new(Rc::clone(&self.0.0), first, number);
+        Ok(begun.map(new))
+    }
+
+    /// What is to be done about pings, which have been answered by then. Replaces what was to be done
+    /// before; there is nothing to do otherwise.
+    pub fn on_ping(&self, hook: impl FnMut(&[u8]) + 'static) {
+        self.0.0.on_ping.set(hook);
+    }
+
+    /// The same about pongs, whether asked for or not (RFC 6455 §5.5.3): also those that answer
+    /// [`ping`](Sender::ping), and the empty ones that answer the pings of [`Limits::ping_interval`].
+    pub fn on_pong(&self, hook: impl FnMut(&[u8]) + 'static) {
+        self.0.0.on_pong.set(hook);
     }
 
     /// The request that opened the connection.
@@ -108,21 +163,63 @@ impl Sender {
         self.send_now(message)
     }
 
-    /// Sends a message if there is room for it: [`TrySendError::Full`] if not.
+    /// Sends a message if there is room for it: [`TrySendError::Full`] if not, and
+    /// [`TrySendError::Busy`] inside a message that somebody [writes](Self::message_writer).
     ///
     /// # Errors
     ///
     /// [`TrySendError::Failed`] as [`send`](Self::send).
     pub fn try_send(&self, message: impl IntoMessage) -> Result<(), TrySendError> {
         let message = message.into_message().map_err(Error::from)?;
-        if !self.0.has_room() {
-            return Err(TrySendError::Full(message));
-        }
+        self.check_room(&message)?;
         Ok(self.send_now(message)?)
+    }
+
+    /// Sends a message that has been prepared for many connections. Waits as [`send`](Self::send) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
+        poll_fn(|context| self.0.poll_room(context)).await?;
+        self.0.act(|connection| connection.send_prepared(message))
+    }
+
+    /// Sends a message that has been prepared for many connections, if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_prepared(&self, message: &Prepared) -> Result<(), TrySendError> {
+        self.check_room(message.message())?;
+        Ok(self.0.act(|connection| connection.send_prepared(message))?)
+    }
+
+    fn check_room(&self, message: &Message) -> Result<(), TrySendError> {
+        if self.0.is_sending_message() {
+            return Err(TrySendError::Busy(message.clone()));
+        }
+        if !self.0.has_room() {
+            return Err(TrySendError::Full(message.clone()));
+        }
+        Ok(())
     }
 
     fn send_now(&self, message: Message) -> Result<(), Error> {
         self.0.act(|connection| connection.send(message))
+    }
+
+    /// Begins a message that is sent while it is made. Waits as [`send`](Self::send) does, which itself
+    /// waits for the end of such a message; pings, pongs and Close frames do not.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn message_writer(&self, message_type: MessageType) -> Result<MessageWriter, Error> {
+        poll_fn(|context| self.0.poll_room(context)).await?;
+        self.0
+            .act(|connection| connection.start_message(message_type))?;
+        Ok(MessageWriter::new(Rc::clone(&self.0)))
     }
 
     /// Pings the peer, and waits for its pong: the time it took.
@@ -136,6 +233,26 @@ impl Sender {
             number: self.0.ping()?,
         };
         poll_fn(|context| self.0.poll_pong(ping.number, context)).await
+    }
+
+    /// Sends a ping with a payload of up to 125 bytes, and waits for nothing: the pong is for
+    /// [`on_pong`](WebSocket::on_pong).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] for a longer payload; otherwise as [`send`](Self::send).
+    pub fn send_ping(&self, payload: &[u8]) -> Result<(), Error> {
+        self.0.act(|connection| connection.ping(payload))
+    }
+
+    /// Sends a pong that no ping has asked for, with a payload of up to 125 bytes: a heartbeat that is
+    /// not answered (RFC 6455 §5.5.3). Pings are answered without it.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_ping`](Self::send_ping).
+    pub fn send_pong(&self, payload: &[u8]) -> Result<(), Error> {
+        self.0.act(|connection| connection.pong(payload))
     }
 
     /// Closes the connection: sends a Close frame with a reason of at most 123 bytes, and waits for the
@@ -269,6 +386,8 @@ impl core::error::Error for Elapsed {}
 pub enum TrySendError {
     /// 64 KiB are on their way; this is the message.
     Full(Message),
+    /// Another message is being sent in fragments; this is the message.
+    Busy(Message),
     /// It cannot be sent at all.
     Failed(Error),
 }
@@ -283,6 +402,7 @@ impl fmt::Display for TrySendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full(_) => f.write_str("the peer is slow: too much is on its way already"),
+            Self::Busy(_) => f.write_str("another message is being sent in fragments"),
             Self::Failed(error) => error.fmt(f),
         }
     }
@@ -301,8 +421,9 @@ where
     F: Future<Output: Outcome> + 'static,
 {
     let compress = accepted.extensions.compress();
-    let connection = Connection::server(limits).with_extensions(accepted.extensions);
-    let shared = Shared::new(connection, request, accepted.subprotocol, compress);
+    let mut connection = Connection::server(limits).with_extensions(accepted.extensions);
+    connection.stream_messages(limits.max_streamed_size.is_some());
+    let shared = Shared::new(connection, request, accepted.subprotocol, compress, limits);
     let future = converse(WebSocket(Sender(Rc::clone(&shared))));
     let future = Box::pin(async { future.await.close_reason() });
     Box::new(Task::new(shared, future))

@@ -1,4 +1,3 @@
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -8,14 +7,13 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use super::Error;
+use super::hooks::Hook;
+use super::inbox::{Inbox, Item};
 use crate::ready::Calling;
 use crate::{
-    CloseCode, Closed, Connection, Disposition, Effects, Event, Instant, Message, Request,
+    CloseCode, Closed, Connection, Disposition, Effects, Event, Instant, Limits, Piece, Request,
     UsageError,
 };
-
-/// How many messages wait for the app before no more is read from the peer.
-const MAX_INBOX: usize = 16;
 
 /// How many bytes may be on their way to the peer before [`WebSocket::send`](super::WebSocket::send)
 /// waits.
@@ -27,7 +25,10 @@ pub(super) struct Shared {
     pub(super) request: Request,
     pub(super) subprotocol: Option<String>,
     pub(super) compress: bool,
+    pub(super) limits: Limits,
     calling: RefCell<Option<Arc<Calling>>>,
+    pub(super) on_ping: Hook,
+    pub(super) on_pong: Hook,
     state: RefCell<State>,
 }
 
@@ -35,8 +36,7 @@ pub(super) struct Shared {
 struct State {
     connection: Connection,
     now: Instant,
-    /// Received, and not yet taken by the app.
-    inbox: VecDeque<Message>,
+    inbox: Inbox,
     /// The app takes no more messages.
     discards: bool,
     closed: Option<Closed>,
@@ -46,6 +46,8 @@ struct State {
     receiving: Vec<Waker>,
     /// Those who wait for room.
     sending: Vec<Waker>,
+    /// Those who wait for the end of a message that is being sent.
+    queueing: Vec<Waker>,
     pings: Vec<Ping>,
     last_ping: u64,
     timers: Vec<Timer>,
@@ -74,16 +76,18 @@ impl Shared {
         request: Request,
         subprotocol: Option<String>,
         compress: bool,
+        limits: Limits,
     ) -> Rc<Self> {
         let state = State {
             connection,
             now: Instant::default(),
-            inbox: VecDeque::new(),
+            inbox: Inbox::default(),
             discards: false,
             closed: None,
             unsent: 0,
             receiving: Vec::new(),
             sending: Vec::new(),
+            queueing: Vec::new(),
             pings: Vec::new(),
             last_ping: 0,
             timers: Vec::new(),
@@ -93,7 +97,10 @@ impl Shared {
             request,
             subprotocol,
             compress,
+            limits,
             calling: RefCell::new(None),
+            on_ping: Hook::default(),
+            on_pong: Hook::default(),
             state: RefCell::new(state),
         })
     }
@@ -132,20 +139,37 @@ impl Shared {
 
     /// Whether nothing more is to be read from the peer.
     pub(super) fn is_full(&self) -> bool {
-        self.state.borrow().is_full()
+        self.state.borrow().inbox.is_full()
     }
 
     /// Sees to the next event; false if there is none, or no room for it.
     pub(super) fn take_event(&self) -> bool {
         let mut state = self.state.borrow_mut();
-        if state.is_full() {
+        if state.inbox.is_full() {
             return false;
         }
         let Some(event) = state.connection.next_event() else {
             return false;
         };
-        state.on_event(event);
+        drop(state);
+        self.call_hooks(&event);
+        self.state.borrow_mut().on_event(event);
         true
+    }
+
+    fn call_hooks(&self, event: &Event) {
+        match event {
+            Event::Ping(payload) => self.on_ping.call(payload),
+            Event::Pong(payload) => self.on_pong.call(payload),
+            Event::Closed(_) => self.release(),
+            _ => {}
+        }
+    }
+
+    /// Lets go of what may hold the connection itself.
+    pub(super) fn release(&self) {
+        self.on_ping.clear();
+        self.on_pong.clear();
     }
 
     /// The app's function has ended: so does the connection, if it is still open.
@@ -171,7 +195,7 @@ impl Shared {
                 .min()
         };
         let next = match state.connection.disposition() {
-            Disposition::Open if state.is_full() => Disposition::Pause,
+            Disposition::Open if state.inbox.is_full() => Disposition::Pause,
             next => next,
         };
         Effects {
@@ -191,17 +215,24 @@ impl Shared {
         self.state.borrow().closed.clone()
     }
 
-    /// The next message; none when the peer has ended the connection well.
-    pub(super) fn poll_receive(
+    /// From the next one on, messages are received while they arrive.
+    pub(super) fn stream_messages(&self) {
+        self.with_connection(|connection| connection.stream_messages(true));
+    }
+
+    /// The next message, or its beginning, and the number of its reader; none when the peer has ended
+    /// the connection well.
+    pub(super) fn poll_message(
         &self,
         context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Message>, Error>> {
+    ) -> Poll<Result<Option<(Item, u64)>, Error>> {
         let mut state = self.state.borrow_mut();
-        if state.is_full() {
+        if state.inbox.is_full() {
             self.call();
         }
-        if let Some(message) = state.inbox.pop_front() {
-            return Poll::Ready(Ok(Some(message)));
+        state.inbox.abandon();
+        if let Some(begun) = state.inbox.begin() {
+            return Poll::Ready(Ok(Some(begun)));
         }
         match &state.closed {
             Some(Closed::Handshake(_)) => Poll::Ready(Ok(None)),
@@ -213,11 +244,67 @@ impl Shared {
         }
     }
 
-    /// Waits until there is room for a message.
+    /// More of the message that this reader reads.
+    pub(super) fn poll_piece(
+        &self,
+        reader: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Piece, Error>> {
+        let mut state = self.state.borrow_mut();
+        if !state.inbox.is_reader(reader) {
+            return Poll::Ready(Err(UsageError::Superseded.into()));
+        }
+        if state.inbox.is_full() {
+            self.call();
+        }
+        if let Some(piece) = state.inbox.next_piece() {
+            return Poll::Ready(Ok(piece));
+        }
+        if let Some(closed) = &state.closed {
+            return Poll::Ready(Err(Error::Closed(closed.clone())));
+        }
+        register(&mut state.receiving, context.waker());
+        Poll::Pending
+    }
+
+    /// A reader has gone, before the end of its message or behind it.
+    pub(super) fn abandon(&self, reader: u64) {
+        let mut state = self.state.borrow_mut();
+        if !state.inbox.is_reader(reader) {
+            return;
+        }
+        if state.inbox.is_full() {
+            self.call();
+        }
+        state.inbox.abandon();
+    }
+
+    /// Waits until there is room for a message, and no other is under way.
     pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.state.borrow_mut();
         state.check_open()?;
-        if state.has_room() {
+        if state.connection.is_sending_message() {
+            register(&mut state.queueing, context.waker());
+            return Poll::Pending;
+        }
+        state.poll_room(context)
+    }
+
+    /// Waits until there is room for more of the message that is under way.
+    pub(super) fn poll_room_inside(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = self.state.borrow_mut();
+        state.check_open()?;
+        state.poll_room(context)
+    }
+
+    /// Waits until the host has sent everything.
+    #[cfg(any(feature = "futures", feature = "futures-io"))]
+    pub(super) fn poll_sent(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut state = self.state.borrow_mut();
+        if let Some(closed) = &state.closed {
+            return Poll::Ready(Err(Error::Closed(closed.clone())));
+        }
+        if state.unsent == 0 && state.connection.buffered_output() == 0 {
             return Poll::Ready(Ok(()));
         }
         register(&mut state.sending, context.waker());
@@ -226,6 +313,27 @@ impl Shared {
 
     pub(super) fn has_room(&self) -> bool {
         self.state.borrow().has_room()
+    }
+
+    pub(super) fn is_sending_message(&self) -> bool {
+        self.state.borrow().connection.is_sending_message()
+    }
+
+    /// The message that is sent in fragments ends; others can be sent.
+    pub(super) fn end_message(&self) -> Result<(), Error> {
+        self.act(Connection::end_message)?;
+        let mut state = self.state.borrow_mut();
+        state.queueing.drain(..).for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// The message that is sent in fragments will have no end, unless it has one already.
+    pub(super) fn abandon_message(&self) {
+        if self.is_sending_message() {
+            let _ = self.act(|connection| connection.close(CloseCode::INTERNAL_ERROR, ""));
+            let mut state = self.state.borrow_mut();
+            state.queueing.drain(..).for_each(Waker::wake);
+        }
     }
 
     /// Does something to the connection, while it is open, that has output.
@@ -260,7 +368,7 @@ impl Shared {
     /// Sends a ping, and returns its number.
     pub(super) fn ping(&self) -> Result<u64, Error> {
         let number = self.state.borrow().last_ping.wrapping_add(1);
-        self.act(|connection| connection.ping(&number.to_be_bytes()))?;
+        self.act(|connection| connection.ping(&ping_payload(number)))?;
         let mut state = self.state.borrow_mut();
         state.last_ping = number;
         let sent = state.now;
@@ -332,13 +440,17 @@ impl Shared {
 }
 
 impl State {
-    fn is_full(&self) -> bool {
-        self.inbox.len() >= MAX_INBOX
-    }
-
     fn has_room(&self) -> bool {
         let buffered = self.connection.buffered_output() as u64;
         self.unsent.saturating_add(buffered) < SEND_BUFFER
+    }
+
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        register(&mut self.sending, context.waker());
+        Poll::Pending
     }
 
     fn check_open(&self) -> Result<(), Error> {
@@ -351,32 +463,34 @@ impl State {
 
     fn discard(&mut self) {
         self.discards = true;
-        self.inbox = VecDeque::new();
+        self.inbox.clear();
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Message(_) if self.discards => {}
-            Event::Message(message) => {
-                self.inbox.push_back(message);
-                self.receiving.drain(..).for_each(Waker::wake);
-            }
+            Event::Message(_) | Event::Piece(_) if self.discards => {}
+            Event::Message(message) => self.on_item(Item::Whole(message)),
+            Event::Piece(piece) => self.on_item(Item::Piece(piece)),
             Event::Ping(_) => {}
             Event::Pong(payload) => self.on_pong(&payload),
             Event::Closed(closed) => {
                 self.closed = Some(closed);
-                for waker in self.receiving.drain(..).chain(self.sending.drain(..)) {
-                    waker.wake();
-                }
+                let waiting = self.receiving.drain(..).chain(self.sending.drain(..));
+                waiting.chain(self.queueing.drain(..)).for_each(Waker::wake);
                 self.pings.iter().for_each(|ping| ping.waker.wake_by_ref());
             }
         }
     }
 
+    fn on_item(&mut self, item: Item) {
+        self.inbox.push(item);
+        self.receiving.drain(..).for_each(Waker::wake);
+    }
+
     /// RFC 6455 §5.5.3: a peer may answer only the latest of several pings; so its pong is for the
     /// earlier ones, too.
     fn on_pong(&mut self, payload: &[u8]) {
-        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else {
+        let Some(number) = ping_number(payload) else {
             return;
         };
         let now = self.now;
@@ -395,6 +509,22 @@ impl State {
             timer.waker.wake();
         }
     }
+}
+
+/// What begins the payload of a ping that is waited for, unlike those of the app's own.
+const PING_TAG: [u8; 8] = *b"wasocket";
+
+fn ping_payload(number: u64) -> [u8; 16] {
+    let mut payload = [0; 16];
+    let (tag, rest) = payload.split_at_mut(PING_TAG.len());
+    tag.copy_from_slice(&PING_TAG);
+    rest.copy_from_slice(&number.to_be_bytes());
+    payload
+}
+
+fn ping_number(payload: &[u8]) -> Option<u64> {
+    let number = payload.strip_prefix(&PING_TAG)?.try_into().ok()?;
+    Some(u64::from_be_bytes(number))
 }
 
 fn register(wakers: &mut Vec<Waker>, waker: &Waker) {

@@ -73,6 +73,12 @@ impl Task {
     }
 }
 
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.shared.release();
+    }
+}
+
 impl Session for Task {
     fn open(
         &mut self,

@@ -29,6 +29,13 @@ pub struct Deflater {
     stream: Option<Deflate>,
 }
 
+/// How a message is compressed by itself: what is alike compresses alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alone {
+    level: u8,
+    window_bits: u8,
+}
+
 impl Deflater {
     /// Compresses at a level from 1 to 9, within a window of this size, kept between messages or not.
     #[must_use]
@@ -59,6 +66,13 @@ impl Deflater {
         self.run(piece, DeflateFlush::NoFlush, output)
     }
 
+    /// As [`push`](Self::push), but appends all of the piece: the receiver need not wait for more. Costs
+    /// some bytes each time.
+    pub(crate) fn flush(&mut self, piece: &[u8], output: &mut Vec<u8>) -> bool {
+        // RFC 7692 §7.2.1 has its step 3 for the end of the message only: the empty block remains.
+        self.run(piece, DeflateFlush::SyncFlush, output)
+    }
+
     /// Ends the message: appends the rest of it.
     pub fn finish(&mut self, output: &mut Vec<u8>) -> bool {
         let start = output.len();
@@ -78,10 +92,24 @@ impl Deflater {
         true
     }
 
+    /// How a message of this length is compressed; none with context takeover.
+    pub(super) fn alone(&self, len: usize) -> Option<Alone> {
+        (!self.context_takeover).then_some(Alone {
+            level: self.level,
+            window_bits: self.window_for(len),
+        })
+    }
+
+    /// A window that serves a message of this length as well as a larger one would.
+    fn window_for(&self, len: usize) -> u8 {
+        bits(len.saturating_add(MIN_LOOKAHEAD)).clamp(MIN_WINDOW_BITS, self.window_bits)
+    }
+
     /// Compresses a message by itself, within as many bytes as it has.
-    fn shorter(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
-        let window = bits(payload.len().saturating_add(MIN_LOOKAHEAD));
-        let window = window.clamp(MIN_WINDOW_BITS, self.window_bits);
+    pub(super) fn shorter(&self, payload: &[u8]) -> Option<Vec<u8>> {
+        #[cfg(test)]
+        COMPRESSIONS.set(COMPRESSIONS.get() + 1);
+        let window = self.window_for(payload.len());
         let mut zlib = self.open(window, bits(payload.len()).saturating_sub(6));
         let mut output = vec![0; payload.len()];
         zlib.compress(payload, &mut output, DeflateFlush::SyncFlush)
@@ -153,6 +181,17 @@ fn compress(
 /// How many bits hold this number.
 fn bits(number: usize) -> u8 {
     (usize::BITS.saturating_sub(number.leading_zeros())) as u8
+}
+
+#[cfg(test)]
+std::thread_local! {
+    static COMPRESSIONS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
+/// How often this thread has compressed a message by itself.
+#[cfg(test)]
+pub(crate) fn compressions() -> usize {
+    COMPRESSIONS.get()
 }
 
 impl fmt::Debug for Deflater {

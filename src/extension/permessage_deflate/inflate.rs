@@ -43,6 +43,8 @@ struct Stream {
     ended: bool,
     /// How often data came behind a final block.
     restarts: usize,
+    /// How much the message has been inflated to.
+    produced: usize,
 }
 
 struct Step {
@@ -92,6 +94,31 @@ impl Inflater {
         Ok(())
     }
 
+    /// As [`push`](Self::push), but stops when `message` has `end` bytes, however much the piece holds:
+    /// how much of it has been taken. There may be more then, which an empty piece brings out. Of
+    /// `message` only the last 32 KiB are needed.
+    pub(crate) fn push_some(
+        &mut self,
+        piece: &[u8],
+        message: &mut Vec<u8>,
+        end: usize,
+    ) -> Result<usize, ProtocolError> {
+        let mut input = piece;
+        while message.len() < end {
+            let ended = self.stream.as_ref().is_none_or(|stream| stream.ended);
+            if input.is_empty() && ended {
+                break;
+            }
+            let stream = Self::open(&mut self.stream, &self.window, message)?;
+            let step = stream.step(input, message, end)?;
+            input = input.get(step.consumed..).unwrap_or_default();
+            if input.is_empty() && !step.full {
+                break;
+            }
+        }
+        Ok(piece.len().saturating_sub(input.len()))
+    }
+
     /// The message ends here.
     ///
     /// # Errors
@@ -131,6 +158,7 @@ impl Inflater {
             // A new stream, too, needs its window.
             ended: true,
             restarts: 0,
+            produced: 0,
         });
         if stream.ended {
             stream.restart(window, message)?;
@@ -168,7 +196,7 @@ impl Stream {
     /// Goes on behind a final block, with the same window: RFC 7692 §7.2.1 allows the bit `BFINAL`
     /// in any block of a message; "The next DEFLATE block follows the padded data if any."
     fn restart(&mut self, window: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
-        let paid = message.len() / BYTES_PER_RESTART;
+        let paid = self.produced / BYTES_PER_RESTART;
         if self.restarts > paid.saturating_add(FREE_RESTARTS) {
             return Err(ProtocolError::InvalidCompression);
         }
@@ -207,6 +235,7 @@ impl Stream {
         let consumed = advance(total_in, self.zlib.total_in());
         let produced = advance(total_out, self.zlib.total_out());
         message.truncate(len.saturating_add(produced.min(left)));
+        self.produced = self.produced.saturating_add(produced);
         self.ended = result.map_err(invalid)? == Status::StreamEnd;
         if produced > left {
             return Err(ProtocolError::MessageTooBig);

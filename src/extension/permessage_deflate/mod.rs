@@ -7,7 +7,10 @@ mod options;
 #[cfg(test)]
 mod reference;
 
+pub(crate) use deflate::Alone;
 pub use deflate::Deflater;
+#[cfg(test)]
+pub(crate) use deflate::compressions;
 pub use inflate::Inflater;
 pub use negotiation::{Agreed, NAME, ResponseError, accept_offers, check_response, offer};
 pub use options::{DeflateOptions, WindowBits};
@@ -76,6 +79,21 @@ impl PermessageDeflate {
         Ok(())
     }
 
+    /// As [`Inflater::push_some`].
+    pub(crate) fn decode_some(
+        &mut self,
+        piece: &[u8],
+        message: &mut Vec<u8>,
+        end: usize,
+    ) -> Result<usize, ProtocolError> {
+        self.inflater.push_some(piece, message, end)
+    }
+
+    /// As [`Inflater::finish`], without a limit: nothing comes out of the end of what is valid.
+    pub(crate) fn end_decoding(&mut self, message: &mut Vec<u8>) -> Result<(), ProtocolError> {
+        self.inflater.finish(message, usize::MAX)
+    }
+
     /// Compresses a message; none if it is to be sent as it is (RFC 7692 §6.1: an endpoint may choose
     /// for each message): it is below the threshold, or would not become shorter.
     #[must_use]
@@ -87,6 +105,37 @@ impl PermessageDeflate {
             reserved_bits: RSV1,
             payload: self.deflater.message(payload)?,
         })
+    }
+
+    /// How a message of this length is compressed by itself; none inside if it is not compressed. None
+    /// if it goes with earlier ones.
+    pub(crate) fn encodes_alone(&self, len: usize) -> Option<Option<Alone>> {
+        let alone = self.deflater.alone(len)?;
+        Some((len >= self.threshold).then_some(alone))
+    }
+
+    /// Compresses a message by itself, whatever its length; none if it would not become shorter.
+    pub(crate) fn encode_alone(&self, payload: &[u8]) -> Option<Encoded> {
+        Some(Encoded {
+            reserved_bits: RSV1,
+            payload: self.deflater.shorter(payload)?,
+        })
+    }
+
+    /// Compresses a part of a message whose length nobody knows, so that there is no threshold; none if
+    /// it cannot be compressed.
+    pub(crate) fn encode_fragment(&mut self, part: &[u8]) -> Option<Encoded> {
+        let mut payload = Vec::new();
+        self.deflater.flush(part, &mut payload).then_some(Encoded {
+            reserved_bits: RSV1,
+            payload,
+        })
+    }
+
+    /// The end of a message that was compressed in parts.
+    pub(crate) fn end_encoding(&mut self) -> Option<Vec<u8>> {
+        let mut rest = Vec::new();
+        self.deflater.finish(&mut rest).then_some(rest)
     }
 }
 

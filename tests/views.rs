@@ -1,0 +1,189 @@
+//! A connection as the traits of other crates have it.
+#![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+mod host;
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use futures_util::{AsyncReadExt, AsyncWriteExt, SinkExt, StreamExt, TryStreamExt};
+use host::{Host, outcome};
+use wasocket::{CloseCode, Closed, Error, Event, Limits, Message, MessageType};
+
+#[test]
+fn a_stream_of_messages_forwarded_to_a_sink() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let (sender, receiver) = ws.split();
+        let loud = receiver.map_ok(|message| match message {
+            Message::Text(text) => text.to_uppercase().into(),
+            binary => binary,
+        });
+        loud.forward(sender).await
+    });
+    host.say(id, "one");
+    host.say(id, "two");
+    assert_eq!(host.texts(id), ["ONE", "TWO"]);
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    assert_eq!(slot.take(), Some(Ok(())));
+}
+
+#[test]
+fn a_stream_ends_once() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let (_sender, mut receiver) = ws.split();
+        let first = receiver.next().await;
+        (first, receiver.next().await, receiver.next().await)
+    });
+    host.say(id, "only");
+    let now = host.time();
+    host.connections[id].session.lost(now);
+    let (first, second, third) = slot.take().expect("ended");
+    assert_eq!(first, Some(Ok("only".into())));
+    let end = Error::Closed(Closed::EndOfStream);
+    assert_eq!((second, third), (Some(Err(end)), None));
+}
+
+/// Polled in vain between the pieces of a message, and received in the end.
+#[test]
+fn a_stream_puts_messages_together() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_message_size: 10,
+        max_streamed_size: Some(100),
+        ..Limits::default()
+    };
+    let received = Rc::new(RefCell::new(vec![]));
+    let seen = Rc::clone(&received);
+    let id = host.open_with(limits, |ws| async move {
+        let (_sender, mut receiver) = ws.split();
+        while let Some(message) = receiver.next().await {
+            seen.borrow_mut().push(message);
+        }
+    });
+    host.client_in_pieces(id, 3, |client| {
+        client.send_text("0123456789").expect("open");
+        client.send_text("0123456789a").expect("open");
+        client.send_text("b").expect("open");
+    });
+    let expected = [
+        Ok("0123456789".into()),
+        Err(Error::MessageTooBig),
+        Ok("b".into()),
+    ];
+    assert_eq!(*received.borrow(), expected);
+}
+
+#[test]
+fn a_flushed_sink_has_sent_everything() {
+    let mut host = Host::default();
+    let flushed = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&flushed);
+    let id = host.open(|ws| async move {
+        let (mut sender, mut receiver) = ws.split();
+        receiver.receive::<Message>().await.expect("open");
+        for _ in 0..3 {
+            SinkExt::send(&mut sender, "x".into()).await.expect("open");
+            *count.borrow_mut() += 1;
+        }
+        receiver.receive::<Message>().await.expect("open");
+        SinkExt::<Message>::close(&mut sender).await.expect("open");
+        assert!(SinkExt::send(&mut sender, "late".into()).await.is_err());
+    });
+    host.connections[id].takes_output = false;
+    host.say(id, "go");
+    assert_eq!(*flushed.borrow(), 0);
+    host.unblock(id);
+    assert_eq!(*flushed.borrow(), 3);
+    host.received(id);
+    host.say(id, "close");
+    assert!(matches!(host.close_frame(id), (1000, _)));
+}
+
+#[test]
+fn bytes_over_binary_messages() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut stream = ws.into_byte_stream();
+        let mut start = [0; 5];
+        stream.read_exact(&mut start).await.expect("more");
+        stream.write_all(b"one").await.expect("open");
+        stream.write_all(b"two").await.expect("open");
+        stream.flush().await.expect("open");
+        let mut rest = vec![];
+        let end = stream.read_to_end(&mut rest).await;
+        (start, rest, end.map_err(|error| error.kind()))
+    });
+    host.client_in_pieces(id, 2, |client| {
+        client.send_binary(b"abc").expect("open");
+        client.send_binary(b"").expect("open");
+        client.send_binary(b"defg").expect("open");
+    });
+    let sent = [&b"one"[..], b"two"].map(|bytes| Event::Message(bytes.into()));
+    assert_eq!(host.received(id), sent);
+    host.client(id, |client| {
+        client.start_message(MessageType::Binary).expect("open");
+        client.send_fragment(b"hi").expect("open");
+        client.end_message().expect("open");
+        client.close(CloseCode::GOING_AWAY, "").expect("open");
+    });
+    let expected = (*b"abcde", b"fghi".to_vec(), Ok(4));
+    assert_eq!(slot.take(), Some(expected));
+}
+
+/// What reading to the end fails with, when the connection comes to this.
+fn failure(act: impl FnOnce(&mut Host, usize)) -> ErrorKind {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut stream = ws.into_byte_stream();
+        stream.read_to_end(&mut vec![]).await
+    });
+    act(&mut host, id);
+    let end = slot.take().expect("ended");
+    end.expect_err("no end of the stream").kind()
+}
+
+#[test]
+fn what_is_no_end_of_the_bytes_is_an_error() {
+    let text = failure(|host, id| host.say(id, "text"));
+    assert_eq!(text, ErrorKind::InvalidData);
+    let lost = failure(|host, id| {
+        let now = host.time();
+        host.connections[id].session.lost(now);
+    });
+    assert_eq!(lost, ErrorKind::UnexpectedEof);
+    let closed = failure(|host, id| {
+        host.client(id, |client| {
+            client.close(CloseCode::INTERNAL_ERROR, "").expect("open");
+        });
+    });
+    assert_eq!(closed, ErrorKind::ConnectionAborted);
+    let cut_off = failure(|host, id| {
+        host.client(id, |client| {
+            client.start_message(MessageType::Binary).expect("open");
+            client.send_fragment(b"half").expect("open");
+            client.close(CloseCode::NORMAL, "").expect("open");
+        });
+    });
+    assert_eq!(cut_off, ErrorKind::ConnectionAborted);
+}
+
+#[test]
+fn closing_the_bytes_closes_the_connection() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut stream = ws.into_byte_stream();
+        stream.close().await.expect("open");
+        stream
+            .write_all(b"late")
+            .await
+            .map_err(|error| error.kind())
+    });
+    assert_eq!(host.close_frame(id), (1000, String::new()));
+    host.client(id, |_| {});
+    assert_eq!(slot.take(), Some(Err(ErrorKind::ConnectionAborted)));
+}
