@@ -26,6 +26,7 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 .PHONY: test
 test: setup lint ## run every check and test; installs what they need
 	$(CARGO) test --workspace
+	$(CARGO) test --features futures,futures-io --test views
 	tests/conformance.sh --if-available fast
 	tests/conformance.sh --if-available --client fast
 	AB_COUNT=20 tests/conformance.sh --if-available deflate
@@ -61,7 +62,7 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p client -p echo -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p faults -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p faults -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null
 
@@ -71,7 +72,7 @@ fmt: ## format the code
 
 .PHONY: doc
 doc: ## build the documentation: target/doc/wasocket/index.html
-	$(CARGO) doc -p wasocket -p wasocket-host --no-deps
+	$(CARGO) doc -p wasocket -p wasocket-host -p wasocket-test --no-deps
 
 .PHONY: setup
 setup: target ## install what the tests need: Go, Chromium, npm packages

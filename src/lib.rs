@@ -139,6 +139,8 @@ pub use web_socket::{
 mod documentation {
     #[doc = include_str!("../README.md")]
     struct Readme;
+    #[doc = include_str!("../docs/porting-from-go.md")]
+    struct PortingFromGo;
     #[doc = include_str!("../docs/writing-an-app.md")]
     struct WritingAnApp;
 }

@@ -7,7 +7,7 @@
     reason = "how a test fails"
 )]
 
-mod vectors;
+use wasocket_vectors as vectors;
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! Frames and the closing handshake against the vectors, natively, however the input is cut.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-mod vectors;
+use wasocket_vectors as vectors;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The opening handshake against the vectors, natively.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-mod vectors;
+use wasocket_vectors as vectors;
 
 use vectors::HandshakeVector;
 use wasocket::extension::DeflateOptions;

@@ -7,7 +7,7 @@
 )]
 
 mod runner;
-mod vectors;
+use wasocket_vectors as vectors;
 
 use std::process::Output;
 use std::thread;
@@ -336,7 +336,7 @@ fn a_stop_closes_connections_with_1001() {
 
 fn read_frame(client: &mut Client) -> (Frame, usize) {
     loop {
-        if let Some(read) = Frame::read(&client.received) {
+        if let Some(read) = Frame::read(&client.received).expect("a frame") {
             return read;
         }
         assert!(client.read_more(), "end of stream instead of a frame");

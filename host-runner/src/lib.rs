@@ -20,9 +20,12 @@
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
+//!
+//! `check` plays both the host and the peer, without sockets.
 
 pub mod bell;
 pub mod bindings;
+pub mod check;
 pub mod client;
 pub mod clock;
 pub mod component;

@@ -1,5 +1,5 @@
 //! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 could not run, 2 wrong usage;
-//! those of `connect` are in its help.
+//! those of `connect` and `check` are in their help.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use wasocket_host::check::check;
 use wasocket_host::connect::connect;
 use wasocket_host::options::{Command, Options};
 use wasocket_host::serve::serve;
@@ -22,6 +23,11 @@ fn main() -> ExitCode {
         Command::Connect(command) => match connect(command, options.quiet) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.exit_code()),
+        },
+        Command::Check(command) => match check(command) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(1),
+            Err(error) => fail(&error, 2),
         },
     }
 }

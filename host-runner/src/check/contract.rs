@@ -1,0 +1,404 @@
+//! The contract of `wit/websocket-handler.wit`, as far as a host can see whether a component keeps it.
+
+use wasocket_vectors::Frame;
+
+use crate::bindings::{Next, Request, ShutdownReason, Takeover, Verdict};
+use crate::head::{self, BadAnswer};
+
+use super::report::{Case, Failure, Group, Outcome, Progress};
+use super::subject::{Subject, fields, request};
+use super::trial::{Line, SECOND, Trial, listed, shown};
+
+/// A ping, and what of the pong is to be seen: every WebSocket answers it (RFC 6455 5.5.2).
+const PING: &[u8] = b"\x89\x84\0\0\0\0ping";
+const PONG: (&str, &[u8]) = ("pong", b"ping");
+
+/// A Close frame with code 1000.
+const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
+
+type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
+
+/// Each with what rules.
+const CHECKS: [(&str, &str, Check); 17] = [
+    (
+        "the farewell is a Close frame with code 1011",
+        "websocket-handler.wit, takeover.farewell",
+        farewell,
+    ),
+    (
+        "answers to requests can be sent",
+        "types.wit, response-head",
+        plain_answers,
+    ),
+    (
+        "a request with a body is not taken over",
+        "websocket-handler.wit, handle",
+        body,
+    ),
+    (
+        "a takeover that is not made does no harm",
+        "websocket-handler.wit, connection",
+        not_opened,
+    ),
+    (
+        "bytes behind the request head are the connection's",
+        "websocket-handler.wit, connection.open",
+        residual,
+    ),
+    (
+        "wakes without need do no harm",
+        "websocket-handler.wit, connection.wake",
+        unneeded_wakes,
+    ),
+    (
+        "a second wake at the same instant sends nothing again",
+        "websocket-handler.wit, connection.wake",
+        second_wake,
+    ),
+    (
+        "a peer is not given up for its silence while output is unsent",
+        "websocket-handler.wit, connection.wake",
+        unsent,
+    ),
+    (
+        "going away is a Close frame with code 1001",
+        "websocket-handler.wit, shutdown-reason",
+        going_away,
+    ),
+    (
+        "a restart is a Close frame with code 1012",
+        "websocket-handler.wit, shutdown-reason",
+        service_restart,
+    ),
+    (
+        "nothing follows a Close frame",
+        "RFC 6455 5.5.1",
+        behind_close,
+    ),
+    (
+        "a socket may be lost at any moment",
+        "websocket-handler.wit, connection.lost",
+        lost,
+    ),
+    (
+        "a connection may be dropped at any moment",
+        "websocket-handler.wit, connection",
+        dropped,
+    ),
+    (
+        "a peer may finish sending at any moment",
+        "websocket-handler.wit, connection.receive-eof",
+        end_of_stream,
+    ),
+    (
+        "connections of an instance are kept apart",
+        "websocket-handler.wit, connection",
+        kept_apart,
+    ),
+    (
+        "an instance outlives its connections",
+        "websocket-handler.wit, connection",
+        many_in_turn,
+    ),
+    (
+        "the origin of the clock means nothing",
+        "types.wit, instant",
+        clock,
+    ),
+];
+
+/// Runs all.
+pub(crate) fn cases(subject: &mut Subject, progress: &mut Progress) -> Vec<Case> {
+    let mut cases = vec![Case {
+        group: Group::Contract,
+        name: "the exports fit the world, the imports are granted".to_owned(),
+        rule: "world.wit, handler".to_owned(),
+        // Else it would not have been loaded.
+        outcome: Outcome::Passed,
+    }];
+    for (i, (name, rule, check)) in CHECKS.into_iter().enumerate() {
+        progress.show(Group::Contract, i, CHECKS.len());
+        let mut trial = Trial::new(subject);
+        cases.push(Case {
+            group: Group::Contract,
+            name: name.to_owned(),
+            rule: rule.to_owned(),
+            outcome: check(&mut trial).into(),
+        });
+    }
+    cases
+}
+
+fn farewell(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let takeover = trial.take_over()?;
+    trial.discard(takeover.connection)?;
+    let farewell = &takeover.farewell;
+    let is_close = |frames: &[Frame]| matches!(frames, [frame] if (frame.opcode, &frame.payload[..]) == ("close", &1011_u16.to_be_bytes()));
+    let holds = Frame::read_all(farewell).is_ok_and(|frames| is_close(&frames));
+    trial.expect(
+        holds,
+        "a Close frame with code 1011, as the farewell",
+        || shown(farewell),
+    )
+}
+
+fn plain_answers(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let path = trial.subject.path().to_owned();
+    for (method, target) in [
+        ("GET", path.as_str()),
+        ("HEAD", &path),
+        ("POST", &path),
+        ("GET", "/"),
+        ("HEAD", "/"),
+        ("OPTIONS", "*"),
+        ("GET", "/no-such-path?q=%00"),
+        ("BREW", "/no-such-path"),
+    ] {
+        trial.begin();
+        let host = fields(&[("Host", "a.test")]);
+        answer(trial, &request(method, target, host))?;
+    }
+    Ok(())
+}
+
+/// Has a request answered, and checks the answer as the runner does.
+fn answer(trial: &mut Trial<'_>, request: &Request) -> Result<bool, Failure> {
+    let (checked, is_takeover) = match trial.handle(request)? {
+        Verdict::Respond(response) => (head::response(response).map(drop), false),
+        Verdict::Takeover(takeover) => (refuse(trial, &takeover, request)?, true),
+    };
+    let can_be_sent = |bad: BadAnswer| trial.failure("an answer that can be sent", bad.to_string());
+    checked.map_err(can_be_sent)?;
+    Ok(is_takeover)
+}
+
+fn refuse(
+    trial: &mut Trial<'_>,
+    takeover: &Takeover,
+    request: &Request,
+) -> Result<Result<(), BadAnswer>, Failure> {
+    let checked = head::takeover(takeover, &request.fields);
+    trial.discard(takeover.connection)?;
+    Ok(checked.map(drop))
+}
+
+fn body(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    for field in [("Content-Length", "5"), ("Transfer-Encoding", "chunked")] {
+        trial.begin();
+        trial.tell(&format!("{}: {}", field.0, field.1));
+        let request = trial.subject.handshake(&[field]);
+        let is_takeover = answer(trial, &request)?;
+        trial.expect(!is_takeover, "a response", || "a takeover".to_owned())?;
+    }
+    Ok(())
+}
+
+fn not_opened(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let takeover = trial.take_over()?;
+    trial.discard(takeover.connection)?;
+    works(trial)
+}
+
+/// Whether the instance serves: a new connection answers a ping.
+fn works(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (mut line, _) = trial.open(b"")?;
+    answers(trial, &mut line)?;
+    trial.close(line)
+}
+
+/// Whether a connection answers a ping.
+fn answers(trial: &mut Trial<'_>, line: &mut Line) -> Result<(), Failure> {
+    let output = trial.receive(line, PING)?;
+    has_pong(trial, &output)
+}
+
+fn has_pong(trial: &Trial<'_>, output: &[u8]) -> Result<(), Failure> {
+    let frames = trial.frames(output)?;
+    let is_pong = |frame: &Frame| (frame.opcode, &frame.payload[..]) == PONG;
+    trial.expect(frames.iter().any(is_pong), "a pong 'ping'", || {
+        listed(&frames)
+    })
+}
+
+fn residual(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (line, output) = trial.open(PING)?;
+    has_pong(trial, &output)?;
+    trial.close(line)
+}
+
+fn unneeded_wakes(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (mut line, _) = trial.open(b"")?;
+    for unsent in [0, 0, 1, 1 << 30, 0] {
+        trial.wake(&mut line, unsent)?;
+        stays_open(trial, &line)?;
+    }
+    answers(trial, &mut line)?;
+    trial.close(line)
+}
+
+fn stays_open(trial: &Trial<'_>, line: &Line) -> Result<(), Failure> {
+    trial.expect(line.is_open(), "a connection that stays open", || {
+        format!("a `next` of {:?}", line.next)
+    })
+}
+
+fn second_wake(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (mut line, _) = trial.open(b"")?;
+    if let Some(at) = line.wake_at {
+        trial.now = trial.now.max(at);
+        trial.wake(&mut line, 0)?;
+        if line.is_open() {
+            let again = trial.wake(&mut line, 0)?;
+            trial.expect(again.is_empty(), "no output of the second wake", || {
+                shown(&again)
+            })?;
+        }
+    }
+    trial.close(line)
+}
+
+fn unsent(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    const WAKES: usize = 20;
+    let (mut line, _) = trial.open(b"")?;
+    for _ in 0..WAKES {
+        let Some(at) = line.wake_at else { break };
+        trial.now = trial.now.max(at);
+        trial.tell(&format!("at {} s:", trial.now / SECOND));
+        trial.wake(&mut line, 1000)?;
+        stays_open(trial, &line)?;
+    }
+    trial.close(line)
+}
+
+fn going_away(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    closes_with(trial, ShutdownReason::GoingAway, 1001)
+}
+
+fn service_restart(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    closes_with(trial, ShutdownReason::ServiceRestart, 1012)
+}
+
+fn closes_with(trial: &mut Trial<'_>, reason: ShutdownReason, code: u16) -> Result<(), Failure> {
+    let (mut line, _) = trial.open(b"")?;
+    let output = trial.shutdown(&mut line, reason)?;
+    let frames = trial.frames(&output)?;
+    let is_close =
+        |frame: &Frame| (frame.opcode, &frame.payload[..]) == ("close", &code.to_be_bytes());
+    let expected = format!("close {code}");
+    trial.expect(frames.iter().any(is_close), &expected, || listed(&frames))?;
+    if line.is_open() {
+        // RFC 6455 §7.1.1: both Close frames have been sent, and the server closes the socket first.
+        trial.receive(&mut line, CLOSE)?;
+        trial.expect(
+            line.next == Next::Close,
+            "the end, as the Close frame is answered",
+            || format!("a `next` of {:?}", line.next),
+        )?;
+    }
+    trial.close(line)
+}
+
+fn behind_close(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (mut line, _) = trial.open(b"")?;
+    let output = trial.receive(&mut line, &[CLOSE, PING].concat())?;
+    let frames = trial.frames(&output)?;
+    let closes = frames
+        .iter()
+        .filter(|frame| frame.opcode == "close")
+        .count();
+    let is_last = frames.last().is_some_and(|frame| frame.opcode == "close");
+    trial.expect(
+        closes == 1 && is_last,
+        "one Close frame, as the last",
+        || listed(&frames),
+    )?;
+    trial.expect(line.next == Next::Close, "a `next` of Close", || {
+        format!("a `next` of {:?}", line.next)
+    })?;
+    trial.close(line)
+}
+
+/// Brings a connection to a moment.
+type Moment = fn(&mut Trial<'_>, &mut Line) -> Result<Vec<u8>, Failure>;
+
+const MOMENTS: [Moment; 8] = [
+    |_, _| Ok(Vec::new()),
+    |trial, line| trial.receive(line, PING),
+    |trial, line| trial.receive(line, b"\x81\x85\0\0"),
+    |trial, line| trial.receive(line, b"\x01\x82\0\0\0\0a"),
+    |trial, line| trial.receive(line, b"\x01\x81\0\0\0\0a"),
+    |trial, line| trial.receive(line, b"\x82\x81\0\0\0\0a"),
+    |trial, line| trial.wake(line, 1),
+    |trial, line| trial.shutdown(line, ShutdownReason::GoingAway),
+];
+
+/// Does something to a connection at every moment at which the contract allows it, and sees whether the
+/// instance goes on.
+fn at_any_moment(
+    trial: &mut Trial<'_>,
+    act: impl Fn(&mut Trial<'_>, Line) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    for moment in MOMENTS {
+        trial.begin();
+        let (mut line, _) = trial.open(b"")?;
+        moment(trial, &mut line)?;
+        match line.is_open() {
+            true => act(trial, line)?,
+            false => trial.close(line)?,
+        }
+        works(trial)?;
+    }
+    Ok(())
+}
+
+fn lost(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    at_any_moment(trial, |trial, line| trial.lose(line))
+}
+
+fn dropped(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    at_any_moment(trial, |trial, line| trial.close(line))
+}
+
+fn end_of_stream(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    at_any_moment(trial, |trial, mut line| {
+        if line.next == Next::Open {
+            trial.receive_eof(&mut line)?;
+        }
+        match line.is_open() {
+            true => trial.lose(line),
+            false => trial.close(line),
+        }
+    })
+}
+
+fn kept_apart(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (head, tail) = PING.split_at(PING.len() / 2);
+    let (mut one, _) = trial.open(b"")?;
+    let (mut other, _) = trial.open(b"")?;
+    trial.receive(&mut one, head)?;
+    answers(trial, &mut other)?;
+    trial.receive(&mut other, CLOSE)?;
+    trial.close(other)?;
+    let output = trial.receive(&mut one, tail)?;
+    has_pong(trial, &output)?;
+    trial.close(one)
+}
+
+fn many_in_turn(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    const MANY: usize = 200;
+    for _ in 0..MANY {
+        trial.begin();
+        works(trial)?;
+    }
+    Ok(())
+}
+
+fn clock(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    trial.now = 1 << 63;
+    trial.tell("at 2^63 ns:");
+    let (mut line, _) = trial.open(b"")?;
+    trial.wake(&mut line, 0)?;
+    answers(trial, &mut line)?;
+    stays_open(trial, &line)?;
+    trial.close(line)
+}

@@ -1,0 +1,264 @@
+//! Calls into the component, in the order of the contract, told as they are made.
+
+use std::fmt::Write as _;
+
+use wasmtime::component::ResourceAny;
+use wasocket_vectors::Frame;
+
+use crate::bindings::{Effects, Instant, Next, Request, ShutdownReason, Takeover, Verdict};
+use crate::guest::{Guest, GuestFault};
+use crate::head;
+
+use super::report::Failure;
+use super::subject::Subject;
+
+/// A second, in nanoseconds.
+pub(crate) const SECOND: Instant = 1_000_000_000;
+
+/// How often a connection may want to be called again at one instant.
+const MAX_WAKES: usize = 100;
+
+/// What is tried with a component, and how it went so far.
+pub(crate) struct Trial<'a> {
+    pub(crate) subject: &'a mut Subject,
+    /// What has been done, for a person.
+    told: String,
+    /// How many wakes in a row were wanted at one instant.
+    wakes: usize,
+    pub(crate) now: Instant,
+}
+
+/// A connection of the component.
+pub(crate) struct Line {
+    connection: ResourceAny,
+    id: u64,
+    pub(crate) next: Next,
+    pub(crate) wake_at: Option<Instant>,
+}
+
+impl Line {
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.next, Next::Open | Next::Pause)
+    }
+}
+
+impl<'a> Trial<'a> {
+    pub(crate) fn new(subject: &'a mut Subject) -> Self {
+        Self {
+            subject,
+            told: String::new(),
+            wakes: 0,
+            now: SECOND,
+        }
+    }
+
+    /// Notes what is done.
+    pub(crate) fn tell(&mut self, what: &str) {
+        let separator = if self.told.is_empty() { "" } else { ", " };
+        let _ = write!(self.told, "{separator}{what}");
+    }
+
+    /// Forgets what was done: another attempt begins.
+    pub(crate) fn begin(&mut self) {
+        self.told.clear();
+    }
+
+    pub(crate) fn failure(&self, expected: &str, received: impl Into<String>) -> Failure {
+        Failure {
+            sent: self.told.clone(),
+            expected: expected.to_owned(),
+            received: received.into(),
+        }
+    }
+
+    /// Fails unless something holds.
+    pub(crate) fn expect(
+        &self,
+        holds: bool,
+        expected: &str,
+        received: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match holds {
+            true => Ok(()),
+            false => Err(self.failure(expected, received())),
+        }
+    }
+
+    pub(crate) fn fault(&self, fault: &GuestFault) -> Failure {
+        self.failure("no fault", fault.to_string())
+    }
+
+    pub(crate) fn handle(&mut self, request: &Request) -> Result<Verdict, Failure> {
+        self.tell(&format!("{} {}", request.method, request.target));
+        let verdict = self.subject.handle(request);
+        verdict.map_err(|fault| self.fault(&fault))
+    }
+
+    /// Has the opening handshake accepted.
+    pub(crate) fn take_over(&mut self) -> Result<Takeover, Failure> {
+        let request = self.subject.handshake(&[]);
+        match self.handle(&request)? {
+            Verdict::Takeover(takeover) => {
+                let checked = head::takeover(&takeover, &request.fields);
+                checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
+                Ok(takeover)
+            }
+            Verdict::Respond(response) => {
+                let status = response.head.status;
+                Err(self.failure("status 101", format!("status {status}")))
+            }
+        }
+    }
+
+    /// Opens a connection with bytes behind the request head.
+    pub(crate) fn open(&mut self, residual: &[u8]) -> Result<(Line, Vec<u8>), Failure> {
+        let connection = self.take_over()?.connection;
+        let id = self.subject.next_id();
+        let mut line = Line {
+            connection,
+            id,
+            next: Next::Open,
+            wake_at: None,
+        };
+        let now = self.now;
+        let what = format!("open with {}", shown(residual));
+        let output = self.call(&mut line, &what, |guest| {
+            guest.open(connection, now, id, residual)
+        })?;
+        Ok((line, output))
+    }
+
+    /// Bytes arrive. A connection that has paused is first given the time it asks for.
+    pub(crate) fn receive(&mut self, line: &mut Line, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut output = self.resume(line)?;
+        let (connection, now) = (line.connection, self.now);
+        let received = self.call(line, &format!("receive {}", shown(bytes)), |guest| {
+            guest.receive(connection, now, bytes)
+        })?;
+        output.extend(received);
+        Ok(output)
+    }
+
+    fn resume(&mut self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+        const MOST: usize = 100;
+        let mut output = Vec::new();
+        for _ in 0..MOST {
+            match (line.next, line.wake_at) {
+                (Next::Pause, Some(at)) => self.now = self.now.max(at),
+                _ => break,
+            }
+            output.extend(self.wake(line, 0)?);
+        }
+        self.expect(
+            line.next == Next::Open,
+            "a connection that is read from",
+            || format!("a `next` of {:?}", line.next),
+        )?;
+        Ok(output)
+    }
+
+    pub(crate) fn receive_eof(&mut self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+        let (connection, now) = (line.connection, self.now);
+        self.call(line, "receive-eof", |guest| {
+            guest.receive_eof(connection, now)
+        })
+    }
+
+    /// Wakes a connection; again, if it wants to be at once.
+    pub(crate) fn wake(&mut self, line: &mut Line, unsent: usize) -> Result<Vec<u8>, Failure> {
+        let (connection, now) = (line.connection, self.now);
+        self.call(line, &format!("wake (unsent {unsent})"), |guest| {
+            guest.wake(connection, now, unsent)
+        })
+    }
+
+    pub(crate) fn shutdown(
+        &mut self,
+        line: &mut Line,
+        reason: ShutdownReason,
+    ) -> Result<Vec<u8>, Failure> {
+        let (connection, now) = (line.connection, self.now);
+        let what = match reason {
+            ShutdownReason::GoingAway => "shutdown (going-away)",
+            ShutdownReason::ServiceRestart => "shutdown (service-restart)",
+        };
+        self.call(line, what, |guest| guest.shutdown(connection, now, reason))
+    }
+
+    /// The socket is lost; the connection is dropped.
+    pub(crate) fn lose(&mut self, line: Line) -> Result<(), Failure> {
+        self.tell("lost");
+        let (connection, now) = (line.connection, self.now);
+        let lost = self.subject.call(|guest| guest.lost(connection, now));
+        lost.map_err(|fault| self.fault(&fault))?;
+        self.close(line)
+    }
+
+    /// Drops the connection.
+    pub(crate) fn close(&mut self, line: Line) -> Result<(), Failure> {
+        self.discard(line.connection)
+    }
+
+    pub(crate) fn discard(&mut self, connection: ResourceAny) -> Result<(), Failure> {
+        self.tell("drop");
+        let dropped = self.subject.drop_connection(connection);
+        dropped.map_err(|fault| self.fault(&fault))
+    }
+
+    fn call(
+        &mut self,
+        line: &mut Line,
+        what: &str,
+        call: impl FnOnce(&mut Guest) -> Result<Effects, GuestFault>,
+    ) -> Result<Vec<u8>, Failure> {
+        self.tell(what);
+        let effects = self.subject.call(call);
+        let effects = effects.map_err(|fault| self.fault(&fault))?;
+        (line.next, line.wake_at) = (effects.next, effects.wake_at);
+        self.expect(
+            !effects.wake_others.contains(&line.id),
+            "in `wake-others`, connections other than the one that was called",
+            || "that connection".to_owned(),
+        )?;
+        let mut output = effects.output;
+        let is_due = line.is_open() && line.wake_at.is_some_and(|at| at <= self.now);
+        // What it has left to do, it may do in the next call.
+        self.wakes = if is_due { self.wakes + 1 } else { 0 };
+        self.expect(self.wakes < MAX_WAKES, "a connection that rests", || {
+            format!("a `wake-at` of now, {MAX_WAKES} times")
+        })?;
+        if is_due {
+            output.extend(self.wake(line, 0)?);
+        }
+        Ok(output)
+    }
+
+    /// The frames of an output, which ends with a whole one.
+    pub(crate) fn frames(&self, output: &[u8]) -> Result<Vec<Frame>, Failure> {
+        Frame::read_all(output).map_err(|error| self.failure("whole frames", error))
+    }
+}
+
+/// Bytes for a person, cut where they are long.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 40;
+    let start: Vec<_> = bytes
+        .iter()
+        .take(MOST)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    match bytes.len() {
+        0 => "no bytes".to_owned(),
+        1..=MOST => start.join(" "),
+        length => format!("{}.. ({length} bytes)", start.join(" ")),
+    }
+}
+
+/// Frames for a person.
+pub(crate) fn listed(frames: &[Frame]) -> String {
+    let frames: Vec<_> = frames.iter().map(Frame::to_string).collect();
+    match frames.is_empty() {
+        true => "no frame".to_owned(),
+        false => frames.join(", "),
+    }
+}

@@ -1,0 +1,34 @@
+use wasocket::{ConnectionId, Request, ShutdownReason};
+
+use crate::Fault;
+use crate::bindings::{Decision, Effects, Handle};
+
+/// An app as the host calls it: the functions of `websocket-handler`, whatever is behind them.
+///
+/// After a [`Fault`] the instance is gone with all its connections; the next request gets a new one.
+pub(crate) trait App {
+    fn handle(&mut self, request: &Request) -> Result<Decision, Fault>;
+
+    /// Calls a connection. `now` is in nanoseconds.
+    fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
+
+    /// Drops a connection, after the last call.
+    fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault>;
+}
+
+/// The calls that have effects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call<'a> {
+    Open {
+        id: ConnectionId,
+        residual: &'a [u8],
+    },
+    Receive(&'a [u8]),
+    ReceiveEof,
+    Wake {
+        unsent: usize,
+    },
+    Shutdown(ShutdownReason),
+}

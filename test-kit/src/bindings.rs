@@ -1,0 +1,70 @@
+//! The contract in plain Rust: what `wit/` has, for the kit and for the runner's checks in `head`.
+
+pub(crate) use wasocket::{ConnectionId, Disposition as Next};
+
+/// A field line.
+pub(crate) type Field = (String, Vec<u8>);
+
+/// What the app decides on a request.
+pub(crate) struct Decision {
+    pub(crate) verdict: Verdict,
+    pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+pub(crate) enum Verdict {
+    Respond(Response),
+    Takeover(Takeover),
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub fields: Vec<Field>,
+}
+
+/// A whole response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub head: ResponseHead,
+    pub body: Vec<u8>,
+}
+
+/// A socket taken over.
+#[derive(Debug)]
+pub struct Takeover {
+    pub response: Option<ResponseHead>,
+    pub connection: Handle,
+    pub farewell: Vec<u8>,
+}
+
+/// By which the kit knows a connection resource of the app, whatever holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle(pub(crate) u64);
+
+/// What the host does after a call.
+pub(crate) struct Effects {
+    pub(crate) output: Vec<u8>,
+    /// In nanoseconds.
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) next: Next,
+    pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+impl From<wasocket::ResponseHead> for ResponseHead {
+    fn from(head: wasocket::ResponseHead) -> Self {
+        Self {
+            status: head.status,
+            fields: head.fields.into(),
+        }
+    }
+}
+
+impl From<wasocket::Response> for Response {
+    fn from(response: wasocket::Response) -> Self {
+        Self {
+            head: response.head.into(),
+            body: response.body,
+        }
+    }
+}

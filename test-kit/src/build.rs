@@ -1,0 +1,59 @@
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The marker that Cargo leaves in a target directory.
+const MARKER: &str = "CACHEDIR.TAG";
+
+/// Builds a package of the workspace for `wasm32-wasip2`, optimised, and returns the component: for
+/// `Kit::component`. Built into a directory of its own inside of the target directory; quick where
+/// nothing has changed.
+///
+/// # Panics
+///
+/// When it does not build, or the package is not a `cdylib`.
+#[must_use]
+#[track_caller]
+pub fn build(package: &str) -> PathBuf {
+    // Cargo waits for itself well, but says so on the terminal.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = target_directory().join("wasocket-test");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2"])
+        .args(["--package", package, "--target-dir"])
+        .arg(&folder)
+        .current_dir(package_directory());
+    match cargo.status() {
+        Ok(status) if status.success() => {}
+        Ok(_) => panic!(
+            "the package {package:?} does not build for wasm32-wasip2 (see above). If the target is \
+             missing: rustup target add wasm32-wasip2"
+        ),
+        Err(error) => panic!("cargo does not run: {error}"),
+    }
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let component = folder.join("wasm32-wasip2/release").join(file);
+    assert!(
+        component.exists(),
+        "the package {package:?} builds, but not to {}: has it `crate-type = [\"cdylib\"]`?",
+        component.display()
+    );
+    component
+}
+
+/// That of the package under test: Cargo sets it for tests.
+fn package_directory() -> PathBuf {
+    let directory = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    directory.unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// The target directory in which the running test was built.
+fn target_directory() -> PathBuf {
+    let test = env::current_exe().unwrap_or_default();
+    let is_target = |directory: &&Path| directory.join(MARKER).exists();
+    let directory = test.ancestors().find(is_target).map(Path::to_path_buf);
+    directory.unwrap_or_else(|| package_directory().join("target"))
+}

@@ -1,0 +1,105 @@
+//! A test kit for apps on Wasocket: a host without sockets, whose clock the test moves.
+//!
+//! A test asks the app for plain HTTP, opens WebSockets and raw takeovers, and plays the client, the
+//! network and the time. The client's side is the one of crate `wasocket`: what it sends are real frames,
+//! and what the app sends is checked as a real client checks it. The host keeps to
+//! `wit/websocket-handler.wit`; where the app breaks that contract, the test panics and says how.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use wasocket::{Answer, Request, Response, Sender, Upgrade, WebSocket};
+//! use wasocket_test::{Kit, get, websocket};
+//!
+//! fn handle(request: &Request) -> Answer {
+//!     match request.path() {
+//!         "/healthz" => Response::text(200, "ok\n").into(),
+//!         _ => Upgrade::new().subprotocols(&["chat"]).converse(request, chat),
+//!     }
+//! }
+//!
+//! async fn chat(ws: WebSocket) -> Result<(), wasocket::Error> {
+//!     while let Some(text) = ws.receive::<String>().await? {
+//!         ws.sleep(Duration::from_secs(1)).await;
+//!         ws.send(format!("you said {text}")).await?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let kit = Kit::native(handle);
+//! kit.request(get("/healthz")).assert_status(200).assert_text("ok\n");
+//!
+//! let chat = kit.connect(websocket("/chat").subprotocols(&["chat"]));
+//! assert_eq!(chat.subprotocol().as_deref(), Some("chat"));
+//! chat.send("hello");
+//! chat.assert_silent();
+//! kit.pass(Duration::from_secs(1));
+//! chat.assert_text("you said hello");
+//! chat.close(1000, "bye");
+//! chat.assert_closed(1000);
+//! ```
+//!
+//! # The component itself
+//!
+//! `Kit::component` runs the `.wasm` in the engine of the runner, within the same limits of memory; all
+//! else is the same. In `tests/app.rs` of the app's package:
+//!
+//! ```no_run
+//! # #[cfg(feature = "component")] {
+//! use wasocket_test::{Kit, build, websocket};
+//!
+//! let kit = Kit::component(build(env!("CARGO_PKG_NAME")));
+//! let echo = kit.connect(websocket("/"));
+//! echo.send("hello");
+//! echo.assert_text("hello");
+//! # }
+//! ```
+//!
+//! What the guest prints is in the output of the test. A trap fails the test with the guest's backtrace;
+//! [`Kit::attempt`] is for the tests that want one.
+//!
+//! # What the test plays
+//!
+//! | | |
+//! |---|---|
+//! | Time | [`Kit::pass`]: the wake-ups that the app asks for come in the order of time. |
+//! | A peer that reads slowly | [`Socket::block`], [`Socket::unblock`]: the output is not taken. |
+//! | A slow network, a peer that is silent | [`Connection::hold`], [`Connection::release`]. |
+//! | A peer that breaks the protocol | [`Socket::send_bytes`], [`Connection::send_frame`]. |
+//! | The end | [`Socket::end_of_stream`], [`Socket::lost`], [`Socket::shutdown`], [`Kit::shutdown`]. |
+//!
+//! # Features
+//!
+//! - `component`, on by default: `Kit::component` and `build`. Without it (`default-features = false`)
+//!   the kit is for functions alone and builds in seconds.
+
+#![allow(clippy::panic, reason = "how a test fails")]
+
+mod app;
+mod bindings;
+#[cfg(feature = "component")]
+mod build;
+mod client;
+#[cfg(feature = "component")]
+mod component;
+mod connection;
+mod fault;
+// What the runner refuses, the kit refuses: one source, over the types of `bindings`.
+#[path = "../../host-runner/src/head.rs"]
+mod head;
+mod host;
+mod kit;
+mod native;
+mod peer;
+mod request;
+mod response;
+mod socket;
+
+#[cfg(feature = "component")]
+pub use build::build;
+pub use connection::Connection;
+pub use fault::Fault;
+pub use kit::{Answer, Kit};
+pub use request::{Handshake, RequestBuilder, get, request, websocket};
+pub use response::Response;
+pub use socket::Socket;

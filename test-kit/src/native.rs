@@ -1,0 +1,107 @@
+//! An app as a function, without WebAssembly.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasocket::{Answer, ConnectionId, Instant, ReadyList, Request, Session};
+
+use crate::Fault;
+use crate::app::{App, Call};
+use crate::bindings::{Decision, Effects, Handle, Takeover, Verdict};
+
+pub(crate) struct Native {
+    app: Box<dyn wasocket::App>,
+    sessions: HashMap<Handle, Box<dyn Session>>,
+    /// Of the instance: it is shared by its connections.
+    ready: ReadyList,
+    last_handle: u64,
+}
+
+impl Native {
+    pub(crate) fn new(app: impl wasocket::App + 'static) -> Self {
+        Self {
+            app: Box::new(app),
+            sessions: HashMap::new(),
+            ready: ReadyList::default(),
+            last_handle: 0,
+        }
+    }
+
+    /// Calls the app. A panic is to it what a trap is to a component.
+    fn guard<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, Fault> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(self)));
+        outcome.map_err(|payload| {
+            // What it holds may be in any state; so are its destructors.
+            std::mem::forget(std::mem::take(&mut self.sessions));
+            self.ready = ReadyList::default();
+            Fault {
+                reason: format!("it panicked: {}", message(payload.as_ref())),
+                backtrace: None,
+            }
+        })
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}
+
+impl App for Native {
+    fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
+        let answer = self.guard(|native| native.app.handle(request.clone()))?;
+        let verdict = match answer {
+            Answer::Respond(response) => Verdict::Respond(response.into()),
+            Answer::Takeover(takeover) => {
+                self.last_handle += 1;
+                let connection = Handle(self.last_handle);
+                self.sessions.insert(connection, takeover.session);
+                Verdict::Takeover(Takeover {
+                    response: takeover.response.map(Into::into),
+                    connection,
+                    farewell: takeover.farewell.into(),
+                })
+            }
+        };
+        Ok(Decision {
+            verdict,
+            wake_others: self.ready.take(),
+        })
+    }
+
+    fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {
+        let now = Instant::from_nanos(now);
+        let effects = self.guard(|app| {
+            let session = app.sessions.get_mut(&handle)?;
+            Some(match call {
+                Call::Open { id, residual } => session.open(now, id, &app.ready, residual.to_vec()),
+                Call::Receive(bytes) => session.receive(now, bytes.to_vec()),
+                Call::ReceiveEof => session.receive_eof(now),
+                Call::Wake { unsent } => session.wake(now, unsent as u64),
+                Call::Shutdown(reason) => session.shutdown(now, reason),
+            })
+        })?;
+        let effects = effects.unwrap_or_else(|| panic!("the kit calls a connection that is gone"));
+        Ok(Effects {
+            output: effects.output,
+            wake_at: effects.wake_at.map(Instant::as_nanos),
+            next: effects.next,
+            wake_others: self.ready.take(),
+        })
+    }
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
+        self.guard(|app| {
+            if let Some(session) = app.sessions.get_mut(&handle) {
+                session.lost(Instant::from_nanos(now));
+            }
+        })?;
+        Ok(self.ready.take())
+    }
+
+    fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {
+        self.guard(|app| drop(app.sessions.remove(&handle)))
+    }
+}

@@ -1,0 +1,87 @@
+use wasocket::Fields;
+
+use crate::bindings;
+
+/// A plain HTTP response, checked: it can be sent. `Content-Length` and `Date`, which the host adds, are
+/// not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Response {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// The fields, as the app gave them.
+    pub fields: Fields,
+    /// The body; none in an answer to HEAD.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of the first field line of this name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<String> {
+        let value = self.fields.values(name).next();
+        value.map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The body, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Asserts the status.
+    #[track_caller]
+    pub fn assert_status(&self, expected: u16) -> &Self {
+        assert!(
+            self.status == expected,
+            "expected status {expected}, got {}",
+            self.describe()
+        );
+        self
+    }
+
+    /// Asserts that there is a field line with this name and value.
+    #[track_caller]
+    pub fn assert_field(&self, name: &str, expected: &str) -> &Self {
+        let found = self
+            .fields
+            .values(name)
+            .any(|value| value == expected.as_bytes());
+        assert!(
+            found,
+            "expected the field {name}: {expected}, got {}",
+            self.describe()
+        );
+        self
+    }
+
+    /// Asserts that the body is this text.
+    #[track_caller]
+    pub fn assert_text(&self, expected: &str) -> &Self {
+        assert!(
+            self.body == expected.as_bytes(),
+            "expected the body {expected:?}, got {}",
+            self.describe()
+        );
+        self
+    }
+
+    /// All of it, for a person.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = format!("status {}", self.status);
+        for (name, value) in self.fields.iter() {
+            text += &format!("\n  {name}: {}", String::from_utf8_lossy(value));
+        }
+        text + &format!("\n  body: {:?}", self.text())
+    }
+}
+
+impl From<bindings::Response> for Response {
+    fn from(response: bindings::Response) -> Self {
+        Self {
+            status: response.head.status,
+            fields: response.head.fields.into(),
+            body: response.body,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+use std::fmt;
+use std::mem;
+
+use wasocket::{Disposition, Instant, ShutdownReason};
+
+use crate::Kit;
+use crate::peer::Peer;
+
+/// A socket that the app has taken over, from the peer's end: bytes to it, bytes from it.
+///
+/// To let go of the value does nothing to the socket.
+#[derive(Clone)]
+pub struct Socket {
+    kit: Kit,
+    id: usize,
+}
+
+impl Socket {
+    pub(crate) fn new(kit: Kit, id: usize) -> Self {
+        Self { kit, id }
+    }
+
+    pub(crate) fn kit(&self) -> &Kit {
+        &self.kit
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
+    /// Sends bytes. The app receives them once it takes input: not while it has paused, and not while
+    /// its output is unsent.
+    #[track_caller]
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        self.kit.with(|host| {
+            host.peer_mut(self.id).send(bytes);
+            host.settle()
+        });
+    }
+
+    /// Finishes sending.
+    #[track_caller]
+    pub fn end_of_stream(&self) {
+        self.kit.with(|host| host.end_stream(self.id));
+    }
+
+    /// The socket fails.
+    #[track_caller]
+    pub fn lost(&self) {
+        self.kit.with(|host| {
+            host.lose(self.id);
+            host.settle()
+        });
+    }
+
+    /// The host wants the connection to end. Without effect the second time.
+    #[track_caller]
+    pub fn shutdown(&self, reason: ShutdownReason) {
+        self.kit.with(|host| host.shutdown(self.id, reason));
+    }
+
+    /// The host wakes the connection without need, as it may.
+    #[track_caller]
+    pub fn wake(&self) {
+        self.kit.with(|host| {
+            host.wake(self.id)?;
+            host.settle()
+        });
+    }
+
+    /// The peer takes no output from here on: it stays unsent, and the app is not given input.
+    pub fn block(&self) {
+        self.kit.with(|host| {
+            host.peer_mut(self.id).is_blocked = true;
+            Ok(())
+        });
+    }
+
+    /// The peer takes all that is unsent, and the app is woken if there was any.
+    #[track_caller]
+    pub fn unblock(&self) {
+        self.kit.with(|host| host.unblock(self.id));
+    }
+
+    /// What the peer has been sent since the last call, as bytes. A takeover begins with the head of its
+    /// response, if it has one.
+    #[must_use]
+    pub fn output(&self) -> Vec<u8> {
+        self.kit
+            .with(|host| Ok(mem::take(&mut host.peer_mut(self.id).output)))
+    }
+
+    /// How many bytes of the app's output are unsent.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.look(Peer::unsent)
+    }
+
+    /// What the app wants the host to do with the socket: the last it said. Where it has failed, or the
+    /// socket has, that is as before.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        self.look(|peer| peer.next)
+    }
+
+    /// When the app wants to be woken.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Instant> {
+        self.look(|peer| peer.handle.and(peer.wake_at).map(Instant::from_nanos))
+    }
+
+    /// Whether the app still has the connection: it has neither ended it nor failed, and the socket is
+    /// not lost.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.look(|peer| peer.handle.is_some())
+    }
+
+    /// Whether the peer has seen the end of the stream, or the socket is lost.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.look(|peer| peer.is_closed)
+    }
+
+    /// Asserts what the peer has been sent since the last call of this or [`output`](Self::output).
+    #[track_caller]
+    pub fn assert_output(&self, expected: &[u8]) {
+        let output = self.output();
+        assert!(
+            output == expected,
+            "expected the output {}, got {}",
+            expected.escape_ascii(),
+            output.escape_ascii()
+        );
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Peer) -> T) -> T {
+        self.kit.look(|host| look(host.peer(self.id)))
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.id)
+            .field("disposition", &self.disposition())
+            .field("is_open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}

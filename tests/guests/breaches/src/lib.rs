@@ -1,0 +1,126 @@
+//! An echo that does one thing wrong: the path of the request names it.
+
+use wasocket::{
+    Answer, Connection, Disposition, Effects, Instant, Message, ReadyList, Request, Response,
+    Session, ShutdownReason, Takeover, Upgrade,
+};
+
+wasocket::export!(handle);
+
+fn handle(request: &Request) -> Answer {
+    let answer = Upgrade::new().accept(request, |ws: &mut Connection, message: Message| {
+        ws.send(message)
+    });
+    let path = request.path().to_owned();
+    if path == "/trap-in-handle" {
+        panic!("a panic for the test");
+    }
+    match answer {
+        Answer::Takeover(takeover) => Answer::Takeover(takeover_of(takeover, path)),
+        // No check of the key.
+        Answer::Respond(refusal) if path == "/handshake" && refusal.head.status == 400 => {
+            lenient(request, &refusal)
+        }
+        Answer::Respond(refusal) if path == "/response" => {
+            refusal.with_field("Content-Length", "0").into()
+        }
+        Answer::Respond(refusal) => refusal.into(),
+    }
+}
+
+fn takeover_of(mut takeover: Takeover, path: String) -> Takeover {
+    if path == "/farewell" {
+        takeover.farewell = b"\x88\x02\x03\xe8";
+    }
+    if let (Some(head), "/accept") = (&mut takeover.response, path.as_str()) {
+        head.fields.append("Sec-WebSocket-Extensions", "x-unasked");
+    }
+    let inner = takeover.session;
+    let session = Box::new(Breaching { inner, path });
+    Takeover {
+        session,
+        ..takeover
+    }
+}
+
+/// Accepts whatever was refused with status 400, as if the key had been another.
+fn lenient(request: &Request, refusal: &Response) -> Answer {
+    let mut request = request.clone();
+    let valid = [
+        ("Host", "a.test"),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Sec-WebSocket-Version", "13"),
+    ];
+    let valid = valid.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    request.fields = valid.to_vec().into();
+    match Upgrade::new().accept(&request, |_: &mut Connection, _: Message| Ok(())) {
+        Answer::Takeover(takeover) => Answer::Takeover(takeover),
+        Answer::Respond(_) => refusal.clone().into(),
+    }
+}
+
+/// A good session, but for one thing.
+struct Breaching {
+    inner: Box<dyn Session>,
+    path: String,
+}
+
+impl Session for Breaching {
+    fn open(&mut self, now: Instant, id: u64, ready: &ReadyList, mut residual: Vec<u8>) -> Effects {
+        if self.path == "/residual" {
+            residual.clear();
+        }
+        self.inner.open(now, id, ready, residual)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
+        // Frames are taken to come whole.
+        if self.path == "/split" && bytes.len() == 1 {
+            return self.inner.receive_eof(now);
+        }
+        let mut effects = self.inner.receive(now, bytes);
+        match self.path.as_str() {
+            "/behind-close" if effects.next == Disposition::Close => {
+                effects.output.extend(b"\x8a\0");
+            }
+            "/stays" if effects.next == Disposition::Close => effects.next = Disposition::Open,
+            "/masked" => effects.output = effects.output.iter().map(|byte| byte | 0x80).collect(),
+            _ => {}
+        }
+        effects
+    }
+
+    fn receive_eof(&mut self, now: Instant) -> Effects {
+        if self.path == "/trap-at-the-end" {
+            panic!("a panic for the test");
+        }
+        self.inner.receive_eof(now)
+    }
+
+    fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
+        match self.path.as_str() {
+            "/unsent" => self.inner.wake(now, 0),
+            "/wake" => Effects {
+                output: b"\x89\0".to_vec(),
+                ..self.inner.wake(now, unsent)
+            },
+            _ => self.inner.wake(now, unsent),
+        }
+    }
+
+    fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
+        match self.path.as_str() {
+            "/shutdown" => self.inner.shutdown(now, ShutdownReason::GoingAway),
+            _ => self.inner.shutdown(now, reason),
+        }
+    }
+
+    fn lost(&mut self, now: Instant) {
+        if self.path == "/trap-when-lost" {
+            panic!("a panic for the test");
+        }
+        self.inner.lost(now);
+    }
+}
