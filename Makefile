@@ -10,7 +10,7 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
-APPS := chat hello hijack json-rpc login subprotocols
+APPS := chat hello hijack json-rpc login subprotocols upload
 
 .DEFAULT_GOAL := help
 
@@ -26,7 +26,7 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 .PHONY: test
 test: setup lint ## run every check and test; installs what they need
 	$(CARGO) test --workspace
-	$(CARGO) test --features futures,futures-io --test views
+	$(CARGO) test --manifest-path tests/views/Cargo.toml --target-dir target/views
 	tests/conformance.sh --if-available fast
 	tests/conformance.sh --if-available --client fast
 	AB_COUNT=20 tests/conformance.sh --if-available deflate

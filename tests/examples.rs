@@ -196,3 +196,29 @@ fn subprotocols() {
     assert_eq!(head.status, 400);
     assert!(client.read_body(&head).contains("count.v1, echo.v1"));
 }
+
+/// More than the instance may take: what is kept is a chunk.
+#[test]
+fn upload() {
+    let component = build_guest("upload", "");
+    let server = Server::of(&component, &["--memory", "8"]);
+    let mut client = server.websocket("/");
+    // 32 fragments of 1 MiB of zeros; the masking key is zero.
+    for fragment in 0..32 {
+        let opcode: u8 = if fragment == 0 { 0x02 } else { 0x00 };
+        let fin = if fragment == 31 { 0x80 } else { 0x00 };
+        let mut frame = vec![fin | opcode, 0xff];
+        frame.extend((1u64 << 20).to_be_bytes());
+        frame.extend([0; 4]);
+        frame.resize(frame.len() + (1 << 20), 0);
+        client.send(&frame);
+        let progress = client.read_exactly(2);
+        let progress = client.read_exactly(progress[1].into());
+        let progress = String::from_utf8_lossy(&progress);
+        assert!(progress.starts_with("{\"received\":"), "{progress}");
+    }
+    assert_says(
+        &mut client,
+        r#"{"done":{"size":33554432,"sha1":"57b587e1bf2d09335bdac6db18902d43dfe76449"}}"#,
+    );
+}

@@ -1,6 +1,7 @@
 //! A connection as the traits of other crates have it.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
+#[path = "../host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;
