@@ -27,6 +27,9 @@ pub(crate) trait Machine {
     /// The future has ended.
     fn finish(&self, output: Self::Output);
 
+    /// The host has dropped the connection: what may hold the machine itself is to be let go.
+    fn release(&self) {}
+
     /// What the host has to do; `is_woken` says that the future wants to be polled again at once.
     fn effects(&self, is_woken: bool) -> Effects;
 }
@@ -94,6 +97,12 @@ impl<M: Machine> Task<M> {
             self.future = None;
             self.machine.finish(output);
         }
+    }
+}
+
+impl<M: Machine> Drop for Task<M> {
+    fn drop(&mut self) {
+        self.machine.release();
     }
 }
 

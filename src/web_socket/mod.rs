@@ -8,8 +8,8 @@ mod hooks;
 mod inbox;
 mod reader;
 mod receiver;
+mod session;
 mod shared;
-mod task;
 mod writer;
 
 #[cfg(feature = "futures-io")]
@@ -29,12 +29,12 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use crate::handshake::Accepted;
+use crate::task::Task;
 use crate::{
     CloseCode, Closed, Connection, Instant, Limits, Message, MessageType, Prepared, Request,
     Session,
 };
 use shared::Shared;
-use task::Task;
 
 /// A connection, for the app's function that converses on it.
 ///

@@ -10,9 +10,10 @@ use super::Error;
 use super::hooks::Hook;
 use super::inbox::{Inbox, Item};
 use crate::ready::Calling;
+use crate::task::{Machine, Timers, register};
 use crate::{
-    CloseCode, Closed, Connection, Disposition, Effects, Event, Instant, Limits, Piece, Request,
-    UsageError,
+    CloseCode, CloseReason, Closed, Connection, Disposition, Effects, Event, Instant, Limits,
+    Piece, Request, UsageError,
 };
 
 /// How many bytes may be on their way to the peer before [`WebSocket::send`](super::WebSocket::send)
@@ -50,8 +51,7 @@ struct State {
     queueing: Vec<Waker>,
     pings: Vec<Ping>,
     last_ping: u64,
-    timers: Vec<Timer>,
-    last_timer: u64,
+    timers: Timers,
 }
 
 #[derive(Debug)]
@@ -60,13 +60,6 @@ struct Ping {
     sent: Instant,
     /// How long the pong took to come.
     took: Option<Duration>,
-    waker: Waker,
-}
-
-#[derive(Debug)]
-struct Timer {
-    number: u64,
-    at: Instant,
     waker: Waker,
 }
 
@@ -90,8 +83,7 @@ impl Shared {
             queueing: Vec::new(),
             pings: Vec::new(),
             last_ping: 0,
-            timers: Vec::new(),
-            last_timer: 0,
+            timers: Timers::default(),
         };
         Rc::new(Self {
             request,
@@ -103,11 +95,6 @@ impl Shared {
             on_pong: Hook::default(),
             state: RefCell::new(state),
         })
-    }
-
-    /// From now on the connection can be called for.
-    pub(super) fn called_by(&self, calling: Arc<Calling>) {
-        *self.calling.borrow_mut() = Some(calling);
     }
 
     /// Has the host call, so that it gets what has been changed from elsewhere.
@@ -127,7 +114,7 @@ impl Shared {
         if let Some(unsent) = unsent {
             state.unsent = unsent;
         }
-        state.fire_timers();
+        state.timers.fire(now);
         if state.has_room() {
             state.sending.drain(..).for_each(Waker::wake);
         }
@@ -142,66 +129,12 @@ impl Shared {
         self.state.borrow().inbox.is_full()
     }
 
-    /// Sees to the next event; false if there is none, or no room for it.
-    pub(super) fn take_event(&self) -> bool {
-        let mut state = self.state.borrow_mut();
-        if state.inbox.is_full() {
-            return false;
-        }
-        let Some(event) = state.connection.next_event() else {
-            return false;
-        };
-        drop(state);
-        self.call_hooks(&event);
-        self.state.borrow_mut().on_event(event);
-        true
-    }
-
     fn call_hooks(&self, event: &Event) {
         match event {
             Event::Ping(payload) => self.on_ping.call(payload),
             Event::Pong(payload) => self.on_pong.call(payload),
             Event::Closed(_) => self.release(),
             _ => {}
-        }
-    }
-
-    /// Lets go of what may hold the connection itself.
-    pub(super) fn release(&self) {
-        self.on_ping.clear();
-        self.on_pong.clear();
-    }
-
-    /// The app's function has ended: so does the connection, if it is still open.
-    pub(super) fn finish(&self, code: CloseCode, reason: &str) {
-        let mut state = self.state.borrow_mut();
-        state.discard();
-        let _ = state.connection.close(code, shortened(reason));
-    }
-
-    pub(super) fn effects(&self, is_woken: bool) -> Effects {
-        let mut state = self.state.borrow_mut();
-        let output = state.connection.take_output();
-        // Whoever waits for room learns at once whether the host has sent this at once.
-        let again = is_woken || (!state.sending.is_empty() && !output.is_empty());
-        state.unsent = state.unsent.saturating_add(output.len() as u64);
-        let wake_at = if again {
-            Some(state.now)
-        } else {
-            let timer = state.timers.iter().map(|timer| timer.at).min();
-            [state.connection.deadline(), timer]
-                .into_iter()
-                .flatten()
-                .min()
-        };
-        let next = match state.connection.disposition() {
-            Disposition::Open if state.inbox.is_full() => Disposition::Pause,
-            next => next,
-        };
-        Effects {
-            output,
-            wake_at,
-            next,
         }
     }
 
@@ -409,33 +342,77 @@ impl Shared {
     }
 
     pub(super) fn add_timer(&self, at: Instant) -> u64 {
-        let mut state = self.state.borrow_mut();
-        state.last_timer = state.last_timer.wrapping_add(1);
-        let number = state.last_timer;
-        state.timers.push(Timer {
-            number,
-            at,
-            waker: Waker::noop().clone(),
-        });
-        number
+        self.state.borrow_mut().timers.add(at)
     }
 
     pub(super) fn poll_timer(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state.borrow_mut();
-        let mut timers = state.timers.iter_mut();
-        let Some(timer) = timers.find(|timer| timer.number == number) else {
-            return Poll::Ready(());
-        };
-        timer.waker.clone_from(context.waker());
         // Polled by another connection, the timer has to be told to the host yet.
-        drop(state);
         self.call();
-        Poll::Pending
+        self.state.borrow_mut().timers.poll(number, context)
     }
 
     pub(super) fn remove_timer(&self, number: u64) {
+        self.state.borrow_mut().timers.remove(number);
+    }
+}
+
+impl Machine for Shared {
+    type Output = CloseReason;
+
+    fn called_by(&self, calling: Arc<Calling>) {
+        *self.calling.borrow_mut() = Some(calling);
+    }
+
+    fn take_event(&self) -> bool {
         let mut state = self.state.borrow_mut();
-        state.timers.retain(|timer| timer.number != number);
+        if state.inbox.is_full() {
+            return false;
+        }
+        let Some(event) = state.connection.next_event() else {
+            return false;
+        };
+        drop(state);
+        self.call_hooks(&event);
+        self.state.borrow_mut().on_event(event);
+        true
+    }
+
+    fn release(&self) {
+        self.on_ping.clear();
+        self.on_pong.clear();
+    }
+
+    fn finish(&self, reason: CloseReason) {
+        let mut state = self.state.borrow_mut();
+        state.discard();
+        let _ = state
+            .connection
+            .close(reason.code, shortened(&reason.reason));
+    }
+
+    fn effects(&self, is_woken: bool) -> Effects {
+        let mut state = self.state.borrow_mut();
+        let output = state.connection.take_output();
+        // Whoever waits for room learns at once whether the host has sent this at once.
+        let again = is_woken || (!state.sending.is_empty() && !output.is_empty());
+        state.unsent = state.unsent.saturating_add(output.len() as u64);
+        let wake_at = if again {
+            Some(state.now)
+        } else {
+            [state.connection.deadline(), state.timers.next()]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        let next = match state.connection.disposition() {
+            Disposition::Open if state.inbox.is_full() => Disposition::Pause,
+            next => next,
+        };
+        Effects {
+            output,
+            wake_at,
+            next,
+        }
     }
 }
 
@@ -501,14 +478,6 @@ impl State {
             }
         }
     }
-
-    fn fire_timers(&mut self) {
-        let now = self.now;
-        let is_due = |timer: &mut Timer| timer.at <= now;
-        for timer in self.timers.extract_if(.., is_due) {
-            timer.waker.wake();
-        }
-    }
 }
 
 /// What begins the payload of a ping that is waited for, unlike those of the app's own.
@@ -525,12 +494,6 @@ fn ping_payload(number: u64) -> [u8; 16] {
 fn ping_number(payload: &[u8]) -> Option<u64> {
     let number = payload.strip_prefix(&PING_TAG)?.try_into().ok()?;
     Some(u64::from_be_bytes(number))
-}
-
-fn register(wakers: &mut Vec<Waker>, waker: &Waker) {
-    if !wakers.iter().any(|own| own.will_wake(waker)) {
-        wakers.push(waker.clone());
-    }
 }
 
 /// As much of a reason as fits into a Close frame (RFC 6455 §5.5.1), ending between characters.
