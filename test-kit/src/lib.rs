@@ -75,6 +75,11 @@
 
 #![allow(clippy::panic, reason = "how a test fails")]
 
+/// The examples in the documentation compile, and pass.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing-an-app.md")]
+struct TestingAnApp;
+
 mod app;
 mod bindings;
 #[cfg(feature = "component")]
