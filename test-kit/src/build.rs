@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// The marker that Cargo leaves in a target directory.
-const MARKER: &str = "CACHEDIR.TAG";
+/// What Cargo leaves in a target directory, whoever made that.
+const MARKER: &str = ".rustc_info.json";
 
 /// Builds a package of the workspace for `wasm32-wasip2`, optimised, and returns the component: for
 /// `Kit::component`. Built into a directory of its own inside of the target directory; quick where
