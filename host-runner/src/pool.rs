@@ -199,8 +199,9 @@ impl Connection {
     }
 
     /// Resolves when another connection of the instance wants this one to be woken.
-    pub fn woken(&self) -> impl Future<Output = ()> {
-        self.woken.notified()
+    pub fn woken(&self) -> impl Future<Output = ()> + use<> {
+        let woken = Rc::clone(&self.woken);
+        async move { woken.notified().await }
     }
 
     /// See [`Guest::open`].

@@ -34,8 +34,10 @@ pub struct Session {
 enum Event {
     /// So many bytes are in the worker's read buffer; none is the end of stream.
     Received(usize),
-    /// The time has come, another connection wants it, or all output is sent that was not.
+    /// The time has come, or all output is sent that was not.
     Wake,
+    /// Another connection wants it.
+    Woken,
     Stop,
     Died,
 }
@@ -96,6 +98,7 @@ impl Session {
 
     async fn converse(&mut self) -> io::Result<Ending> {
         let mut died = pin!(self.connection.died());
+        let mut woken = pin!(self.connection.woken());
         let mut stop = pin!(self.worker.stopping.rung());
         let mut stopped = false;
         let mut timer = pin!(sleep(std::time::Duration::ZERO));
@@ -113,13 +116,16 @@ impl Session {
                 () = &mut died => Event::Died,
                 () = &mut stop, if !stopped => Event::Stop,
                 () = &mut timer, if wake_at.is_some() => Event::Wake,
-                () = self.connection.woken() => Event::Wake,
-                event = poll_fn(|context| poll_socket(&mut self.socket, &self.worker, self.paused, context)) => event?,
+                () = &mut woken => Event::Woken,
+                event = poll_fn(|context| {
+                    poll_socket(&mut self.socket, &self.worker, self.paused, context)
+                }) => event?,
             };
             match event {
                 Event::Stop => stopped = true,
                 // Used up; should the guest ask for the same instant again, it has to be set again.
                 Event::Wake => timer_at = None,
+                Event::Woken => woken.set(self.connection.woken()),
                 Event::Received(_) | Event::Died => {}
             }
             let Ok(effects) = self.call(event) else {
@@ -142,7 +148,7 @@ impl Session {
                 self.connection
                     .receive(now, buffer.get(..length).unwrap_or_default())
             }
-            Event::Wake => self.connection.wake(now, self.socket.unsent()),
+            Event::Wake | Event::Woken => self.connection.wake(now, self.socket.unsent()),
             Event::Stop => self.connection.shutdown(now, ShutdownReason::GoingAway),
             Event::Died => Err(Dead),
         }
