@@ -14,7 +14,7 @@ use crate::extension::DeflateOptions;
 use crate::{
     Answer, App, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
     HttpVersion, Instant, Limits, Message, ReadyList, Request, Response, ResponseHead, Session,
-    ShutdownReason, UsageError,
+    ShutdownReason, Undecided, UsageError, Verdict,
 };
 use bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
 use bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
@@ -109,18 +109,47 @@ pub struct Connection(RefCell<Box<dyn Session>>);
 impl<E: Exported> wit::Guest for Adapter<E> {
     type Connection = Connection;
 
+    type Undecided = UndecidedRequest;
+
     fn handle(request: wit_types::Request) -> wit::Decision {
         let verdict = match E::app().handle(request.into()) {
-            Answer::Respond(response) => wit::Verdict::Respond(response.into()),
-            Answer::Takeover(takeover) => wit::Verdict::Takeover(wit::Takeover {
-                response: takeover.response.map(Into::into),
-                connection: wit::Connection::new(Connection(RefCell::new(takeover.session))),
-                farewell: takeover.farewell.into(),
-            }),
+            Verdict::Answer(answer) => wit::Verdict::Answer(answer.into()),
+            Verdict::Later(undecided) => {
+                let undecided = UndecidedRequest(RefCell::new(undecided));
+                wit::Verdict::Later(wit::Undecided::new(undecided))
+            }
         };
         wit::Decision {
             verdict,
             wake_others: READY.take(),
+        }
+    }
+}
+
+/// The `undecided` resource.
+pub struct UndecidedRequest(RefCell<Undecided>);
+
+impl wit::GuestUndecided for UndecidedRequest {
+    fn decide(&self, now: u64, id: u64) -> wit::Deliberation {
+        let now = Instant::from_nanos(now);
+        let progress = self.0.borrow_mut().decide(now, id, &READY);
+        wit::Deliberation {
+            answer: progress.answer.map(Into::into),
+            wake_at: progress.wake_at.map(Instant::as_nanos),
+            wake_others: READY.take(),
+        }
+    }
+}
+
+impl From<Answer> for wit::Answer {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Respond(response) => Self::Respond(response.into()),
+            Answer::Takeover(takeover) => Self::Takeover(wit::Takeover {
+                response: takeover.response.map(Into::into),
+                connection: wit::Connection::new(Connection(RefCell::new(takeover.session))),
+                farewell: takeover.farewell.into(),
+            }),
         }
     }
 }

@@ -66,6 +66,7 @@
 //!
 //! - `json` (default): values as messages, [`Json`].
 //! - `router` (default): `Router`. Brings `std`.
+//! - `http`: requests to backends, `http`. The component then imports `wasi:http`.
 //! - `futures`: [`Receiver`] is a `Stream` of messages, [`Sender`] a `Sink`.
 //! - `futures-io`: a connection as a stream of bytes, `ByteStream`. Implies `std`.
 //! - `bare`: for `#![no_std]` apps, without the default features. Brings an allocator and a panic handler,
@@ -85,18 +86,23 @@ mod close;
 #[cfg(target_family = "wasm")]
 pub mod component;
 mod connection;
+mod decision;
 mod error;
 pub mod extension;
 mod fields;
 pub mod frame;
 mod handler;
 mod handshake;
-mod http;
+#[cfg(feature = "http")]
+pub mod http;
 mod limits;
 mod message;
+#[cfg(all(feature = "http", target_family = "wasm"))]
+mod outside;
 mod prepared;
 mod raw_stream;
 mod ready;
+mod request;
 mod session;
 mod task;
 mod time;
@@ -110,6 +116,7 @@ pub use app::{App, websocket};
 pub use client::{ClientEvent, ClientSession, Refused};
 pub use close::{CloseCode, CloseReason};
 pub use connection::{Closed, Connection, Disposition, Event};
+pub use decision::{Deliberation, Undecided, Verdict, decide};
 pub use error::{ProtocolError, UsageError};
 pub use fields::{Fields, NotSingle};
 pub use frame::MaskingKeys;
@@ -118,12 +125,12 @@ pub use handshake::{
     ClientError, ClientHandshake, ClientRequest, ClientRequestError, HandshakeError, Negotiated,
     Origins, accept_key, read_response_head,
 };
-pub use http::{HttpVersion, Request, Response, ResponseHead};
 pub use limits::Limits;
 pub use message::{Message, MessageType, Piece};
 pub use prepared::Prepared;
 pub use raw_stream::{RawError, RawStream, takeover};
 pub use ready::{ConnectionId, ReadyList};
+pub use request::{HttpVersion, Request, Response, ResponseHead};
 pub use session::{Effects, Session, ShutdownReason};
 pub use time::Instant;
 pub use upgrade::{Answer, Takeover, Upgrade};

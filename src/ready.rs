@@ -1,8 +1,11 @@
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
+use core::future::Future;
 use core::mem;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll, Waker};
 
 use spin::Mutex;
 
@@ -34,15 +37,19 @@ pub(crate) struct Calling {
     woken: AtomicBool,
     /// A call is under way, or the connection is on the list.
     expected: AtomicBool,
+    #[cfg(all(feature = "http", target_family = "wasm"))]
+    pub(crate) watchers: crate::outside::Watchers,
 }
 
 impl Calling {
-    pub(crate) fn new(id: ConnectionId, list: ReadyList) -> Self {
+    fn new(id: ConnectionId, list: ReadyList) -> Self {
         Self {
             id,
             list,
             woken: AtomicBool::new(true),
             expected: AtomicBool::new(true),
+            #[cfg(all(feature = "http", target_family = "wasm"))]
+            watchers: crate::outside::Watchers::default(),
         }
     }
 
@@ -62,13 +69,58 @@ impl Calling {
         }
     }
 
-    /// Whether the future has been woken; it is as good as polled then.
-    pub(crate) fn take_woken(&self) -> bool {
-        self.woken.swap(false, Ordering::Relaxed)
-    }
-
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.load(Ordering::Relaxed)
+    }
+
+    /// Something outside of the instance may be ready that somebody waits for.
+    pub(crate) fn wake_watchers(&self) {
+        #[cfg(all(feature = "http", target_family = "wasm"))]
+        self.watchers.wake();
+    }
+
+    /// The connection is gone: nothing will wake it any more.
+    fn forget_watchers(&self) {
+        #[cfg(all(feature = "http", target_family = "wasm"))]
+        self.watchers.forget();
+    }
+}
+
+/// A connection's calling, as its future needs it.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) calling: Arc<Calling>,
+    waker: Waker,
+}
+
+impl Called {
+    pub(crate) fn new(id: ConnectionId, ready: &ReadyList) -> Self {
+        let calling = Arc::new(Calling::new(id, ready.clone()));
+        Self {
+            waker: Waker::from(Arc::clone(&calling)),
+            calling,
+        }
+    }
+
+    /// Polls the future, if it has been woken.
+    pub(crate) fn poll<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        if !self.calling.woken.swap(false, Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        #[cfg(all(feature = "http", target_family = "wasm"))]
+        let _under_way = crate::outside::UnderWay::begin(&self.calling);
+        future.poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Has the future polled once more.
+    pub(crate) fn wake(&self) {
+        self.waker.wake_by_ref();
+    }
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        self.calling.forget_watchers();
     }
 }
 

@@ -10,7 +10,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::ready::{Calling, ConnectionId, ReadyList};
+use crate::ready::{Called, Calling, ConnectionId, ReadyList};
 use crate::{Effects, Instant};
 
 /// What a connection and its future share.
@@ -41,7 +41,7 @@ pub(crate) struct Task<M: Machine> {
     pub(crate) machine: Rc<M>,
     /// The app; gone when it has ended.
     future: Option<BoxFuture<M::Output>>,
-    calling: Option<(Arc<Calling>, Waker)>,
+    called: Option<Called>,
 }
 
 impl<M: Machine> Task<M> {
@@ -49,21 +49,29 @@ impl<M: Machine> Task<M> {
         Self {
             machine,
             future: Some(future),
-            calling: None,
+            called: None,
         }
     }
 
     /// The host knows the connection by this number. The first call is under way.
     pub(crate) fn open(&mut self, id: ConnectionId, ready: &ReadyList) {
-        let calling = Arc::new(Calling::new(id, ready.clone()));
-        self.machine.called_by(Arc::clone(&calling));
-        self.calling = Some((Arc::clone(&calling), Waker::from(calling)));
+        let called = Called::new(id, ready);
+        self.machine.called_by(Arc::clone(&called.calling));
+        self.called = Some(called);
     }
 
     /// A call is under way.
     pub(crate) fn begin(&self) {
-        if let Some((calling, _)) = &self.calling {
-            calling.begin();
+        if let Some(called) = &self.called {
+            called.calling.begin();
+        }
+    }
+
+    /// A call of `wake` is under way, which says among other things that something outside is ready.
+    pub(crate) fn begin_wake(&self) {
+        self.begin();
+        if let Some(called) = &self.called {
+            called.calling.wake_watchers();
         }
     }
 
@@ -76,10 +84,10 @@ impl<M: Machine> Task<M> {
                 break;
             }
         }
-        let calling = self.calling.as_ref();
-        let is_woken = calling.is_some_and(|(calling, _)| calling.is_woken());
+        let calling = self.called.as_ref().map(|called| &called.calling);
+        let is_woken = calling.is_some_and(|calling| calling.is_woken());
         let effects = self.machine.effects(is_woken && self.future.is_some());
-        if let Some((calling, _)) = calling {
+        if let Some(calling) = calling {
             calling.end();
         }
         effects
@@ -87,13 +95,10 @@ impl<M: Machine> Task<M> {
 
     /// Polls the future, if it has been woken.
     pub(crate) fn poll(&mut self) {
-        let (Some(future), Some((calling, waker))) = (&mut self.future, &self.calling) else {
+        let (Some(future), Some(called)) = (&mut self.future, &self.called) else {
             return;
         };
-        if !calling.take_woken() {
-            return;
-        }
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+        if let Poll::Ready(output) = called.poll(future.as_mut()) {
             self.future = None;
             self.machine.finish(output);
         }

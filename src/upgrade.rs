@@ -1,6 +1,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::future::Future;
 use core::mem;
 
@@ -13,6 +14,7 @@ use crate::{
 };
 
 /// What an app answers to a request.
+#[derive(Debug)]
 pub enum Answer {
     /// Plain HTTP.
     Respond(Response),
@@ -28,6 +30,14 @@ pub struct Takeover {
     pub session: Box<dyn Session>,
     /// What the host writes if the component dies.
     pub farewell: &'static [u8],
+}
+
+impl fmt::Debug for Takeover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Takeover")
+            .field("response", &self.response)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use vectors::{FrameVector, HandshakeVector, Then};
 use wasmtime::component::ResourceAny;
-use wasocket_host::bindings::{Effects, HttpVersion, Next, Request, Verdict};
+use wasocket_host::bindings::{Answer, Effects, HttpVersion, Next, Request, Verdict};
 use wasocket_host::component::Component;
 use wasocket_host::default_app::DEFAULT_APP;
 use wasocket_host::engine::engine;
@@ -29,12 +29,10 @@ fn default_app() -> Guest {
 fn handshake_vectors() {
     let mut guest = default_app();
     for vector in vectors::parsed_handshakes() {
-        let head = match guest.handle(&request(&vector)).expect("no fault").verdict {
-            Verdict::Respond(response) => response.head,
-            Verdict::Takeover(takeover) => {
-                guest
-                    .drop_connection(takeover.connection)
-                    .expect("no fault");
+        let head = match answer(&mut guest, &request(&vector)) {
+            Answer::Respond(response) => response.head,
+            Answer::Takeover(takeover) => {
+                guest.drop_resource(takeover.connection).expect("no fault");
                 takeover.response.expect("a WebSocket has a response")
             }
         };
@@ -97,7 +95,7 @@ fn fuzz_seeds_have_the_same_effect_as_natively() {
         assert_eq!(effects.output, expected.output, "{}", path.display());
         let open = expected.next == wasocket::Disposition::Open;
         assert_eq!(effects.next == Next::Open, open, "{}", path.display());
-        guest.drop_connection(connection).expect("no fault");
+        guest.drop_resource(connection).expect("no fault");
     }
 }
 
@@ -151,7 +149,7 @@ fn run<'a>(
             break; // the host makes no further call
         }
     }
-    guest.drop_connection(connection).expect("no fault");
+    guest.drop_resource(connection).expect("no fault");
     let then = match next {
         Next::Open | Next::Pause => Then::Open,
         Next::Close => Then::Closed,
@@ -165,9 +163,16 @@ fn open_echo(guest: &mut Guest, deflate: bool) -> ResourceAny {
         true => request_with_deflate(),
         false => request(&vectors::handshakes()[0]),
     };
-    match guest.handle(&request).expect("no fault").verdict {
-        Verdict::Takeover(takeover) => takeover.connection,
-        Verdict::Respond(response) => panic!("{response:?}"),
+    match answer(guest, &request) {
+        Answer::Takeover(takeover) => takeover.connection,
+        Answer::Respond(response) => panic!("{response:?}"),
+    }
+}
+
+fn answer(guest: &mut Guest, request: &Request) -> Answer {
+    match guest.handle(request).expect("no fault").verdict {
+        Verdict::Answer(answer) => answer,
+        Verdict::Later(_) => panic!("an echo has nothing to wait for"),
     }
 }
 

@@ -84,8 +84,7 @@ fuzz_target!(|input: Input| {
 
 fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
     let request = opening_handshake(deflate);
-    let decision = guest.handle(&request).expect("no fault");
-    let bindings::Verdict::Takeover(takeover) = decision.verdict else {
+    let bindings::Answer::Takeover(takeover) = guest_handle(guest, &request) else {
         panic!("refused");
     };
     let Answer::Takeover(native) = native_handle(request) else {
@@ -103,7 +102,7 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
     }
     let others = guest.lost(takeover.connection, u64::MAX).expect("no fault");
     assert!(others.is_empty());
-    guest.drop_connection(takeover.connection).expect("no fault");
+    guest.drop_resource(takeover.connection).expect("no fault");
 }
 
 /// A connection of the component, and its native twin.
@@ -191,17 +190,16 @@ fn handle(guest: &mut Guest, request: &Request) {
         _ => HttpVersion::Http11,
     };
     let fields = |head: wasocket::ResponseHead| -> Vec<Field> { head.fields.into() };
-    let verdict = guest.handle(&head).expect("no fault").verdict;
-    match (verdict, native_handle(head)) {
-        (bindings::Verdict::Takeover(takeover), Answer::Takeover(expected)) => {
-            guest.drop_connection(takeover.connection).expect("no fault");
+    match (guest_handle(guest, &head), native_handle(head)) {
+        (bindings::Answer::Takeover(takeover), Answer::Takeover(expected)) => {
+            guest.drop_resource(takeover.connection).expect("no fault");
             let head = takeover.response.expect("a WebSocket has a response");
             let expected_head = expected.response.expect("a WebSocket has a response");
             assert_eq!(head.status, expected_head.status);
             assert_eq!(head.fields, fields(expected_head));
             assert_eq!(takeover.farewell, expected.farewell);
         }
-        (bindings::Verdict::Respond(response), Answer::Respond(expected)) => {
+        (bindings::Answer::Respond(response), Answer::Respond(expected)) => {
             assert_eq!(response.head.status, expected.head.status);
             assert_eq!(response.head.fields, fields(expected.head));
             assert_eq!(response.body, expected.body);
@@ -235,6 +233,13 @@ fn opening_handshake(deflate: bool) -> bindings::Request {
 }
 
 /// What the default app does with a request for `/echo`.
+fn guest_handle(guest: &mut Guest, request: &bindings::Request) -> bindings::Answer {
+    match guest.handle(request).expect("no fault").verdict {
+        bindings::Verdict::Answer(answer) => answer,
+        bindings::Verdict::Later(_) => panic!("an echo has nothing to wait for"),
+    }
+}
+
 fn native_handle(request: bindings::Request) -> Answer {
     let request = wasocket::Request {
         method: request.method,

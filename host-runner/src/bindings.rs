@@ -22,7 +22,7 @@ mod generated_client {
 
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
-    Decision, ShutdownReason, Takeover, Verdict,
+    Answer, Decision, Deliberation, ShutdownReason, Takeover, Verdict,
 };
 pub use generated::wasocket::websocket::types::{
     ConnectionId, Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,

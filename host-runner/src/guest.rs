@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use wasmtime::component::{ResourceAny, TypedFunc};
 use wasmtime::{Trap, WasmBacktrace};
 
-use crate::bindings::{ConnectionId, Decision, Effects, Instant, Request, ShutdownReason};
+use crate::bindings::{
+    ConnectionId, Decision, Deliberation, Effects, Instant, Request, ShutdownReason,
+};
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
 use crate::state::MemoryExceeded;
@@ -62,6 +65,21 @@ impl Guest {
     pub fn handle(&mut self, request: &Request) -> Result<Decision, GuestFault> {
         let function: TypedFunc<(&Request,), (Decision,)> = self.functions.handle;
         self.instance.call(function, (request,))
+    }
+
+    /// `undecided.decide`: goes on deciding.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn decide(
+        &mut self,
+        undecided: ResourceAny,
+        now: Instant,
+        id: ConnectionId,
+    ) -> Result<Deliberation, GuestFault> {
+        self.instance
+            .call(self.functions.decide, (undecided, now, id))
     }
 
     /// `connection.open`: hands the socket over, with the bytes read behind the request head.
@@ -155,13 +173,20 @@ impl Guest {
         self.instance.call(self.functions.lost, (connection, now))
     }
 
-    /// Drops a connection. After this call its handle must not be used.
+    /// Drops a connection, or a request that waits for its answer. After this call its handle must not
+    /// be used.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`], since the guest's destructor runs here; the instance is dead then.
-    pub fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {
-        self.instance.drop_resource(connection)
+    pub fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
+        self.instance.drop_resource(resource)
+    }
+
+    /// In the calls that follow, this is to be woken when something outside is ready that the guest asks
+    /// about.
+    pub fn call_with(&mut self, waker: &Waker) {
+        self.instance.call_with(waker);
     }
 }
 
@@ -184,6 +209,7 @@ type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 /// asynchronous, and which of the two is needed depends on the component.
 struct Functions {
     handle: TypedFunc<(&'static Request,), (Decision,)>,
+    decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,
     open: Open<'static>,
     receive: WithBytes<'static>,
     receive_eof: WithTime,
@@ -196,6 +222,7 @@ impl Functions {
     fn of(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(Self {
             handle: exports.function(World::Handler, "handle")?,
+            decide: exports.function(World::Handler, "[method]undecided.decide")?,
             open: exports.function(World::Handler, "[method]connection.open")?,
             receive: exports.function(World::Handler, "[method]connection.receive")?,
             receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,

@@ -22,6 +22,8 @@ pub(crate) struct Instance {
     store: Store<State>,
     pub(crate) limits: Limits,
     pub(crate) on_fiber: bool,
+    /// Woken when something is ready that a call has asked about.
+    waker: Waker,
 }
 
 impl Instance {
@@ -36,7 +38,7 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(engine::ticks(limits.call_time));
         let instance = if component.imports_wasi {
-            at_once(pre.instantiate_async(&mut store))
+            at_once(pre.instantiate_async(&mut store), Waker::noop())
         } else {
             Some(pre.instantiate(&mut store))
         };
@@ -53,15 +55,24 @@ impl Instance {
             store,
             limits,
             on_fiber: component.imports_wasi,
+            waker: Waker::noop().clone(),
         };
         Ok((instance, functions))
+    }
+
+    /// In the calls that follow, this is to be woken when something outside is ready that the guest asks
+    /// about.
+    pub(crate) fn call_with(&mut self, waker: &Waker) {
+        if self.on_fiber {
+            self.waker.clone_from(waker);
+        }
     }
 
     /// Drops a resource. After this call its handle must not be used.
     pub(crate) fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
         self.start_clock();
         let outcome = if self.on_fiber {
-            at_once(resource.resource_drop_async(&mut self.store))
+            at_once(resource.resource_drop_async(&mut self.store), Waker::noop())
         } else {
             Some(resource.resource_drop(&mut self.store))
         };
@@ -80,7 +91,7 @@ impl Instance {
     {
         self.start_clock();
         let outcome = if self.on_fiber {
-            at_once(function.call_async(&mut self.store, params))
+            at_once(function.call_async(&mut self.store, params), &self.waker)
         } else {
             Some(function.call(&mut self.store, params))
         };
@@ -102,16 +113,15 @@ impl Instance {
 /// Polls a future once: `None` if it is not done then.
 ///
 /// The contract says that every function returns at once. A call that is pending is a guest that
-/// waits for something of WASI; it is not waited with.
-fn at_once<F: Future>(future: F) -> Option<F::Output> {
+/// waits for something of WASI; it is not waited with. One that only asks whether something is ready,
+/// and returns, has the waker woken when it is: wasmtime polls what it asks about in this context.
+fn at_once<F: Future>(future: F, waker: &Waker) -> Option<F::Output> {
     let future = pin!(future);
     // What a guest waits for may be tokio's, which outside a runtime (in a test) would panic.
-    with_ambient_tokio_runtime(
-        || match future.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        },
-    )
+    with_ambient_tokio_runtime(|| match future.poll(&mut Context::from_waker(waker)) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
 }
 
 /// Where the functions of an instance are found.

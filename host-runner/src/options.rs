@@ -114,6 +114,9 @@ pub struct Serve {
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
+    /// The time an app may take to answer a request: it may have to ask somebody first
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub decision_timeout: u64,
     /// The time open connections have to end when the runner is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub shutdown_timeout: u64,

@@ -8,12 +8,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 
 use tokio::sync::Notify;
 use wasmtime::component::ResourceAny;
 
 use crate::bell::Bell;
-use crate::bindings::{ConnectionId, Effects, Instant, Request, ShutdownReason, Verdict};
+use crate::bindings::{
+    ConnectionId, Deliberation, Effects, Instant, Request, ShutdownReason, Verdict,
+};
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
 
@@ -77,7 +81,7 @@ struct Instance {
     guest: RefCell<Option<Guest>>,
     places: Cell<usize>,
     /// Who can be woken by others.
-    members: RefCell<HashMap<ConnectionId, Rc<Notify>>>,
+    members: RefCell<HashMap<ConnectionId, Arc<Woken>>>,
     last_id: Cell<ConnectionId>,
     died: Bell,
 }
@@ -106,12 +110,12 @@ impl Instance {
 }
 
 impl Instance {
-    /// A number for a connection, and what tells it that it has been woken.
-    fn admit(&self) -> (ConnectionId, Rc<Notify>) {
+    /// A number for a member, and what tells it that it has been woken.
+    fn admit(&self) -> (ConnectionId, Arc<Woken>) {
         let id = self.last_id.get().wrapping_add(1);
         self.last_id.set(id);
-        let woken = Rc::new(Notify::new());
-        self.members.borrow_mut().insert(id, Rc::clone(&woken));
+        let woken = Arc::new(Woken::default());
+        self.members.borrow_mut().insert(id, Arc::clone(&woken));
         (id, woken)
     }
 
@@ -122,7 +126,17 @@ impl Instance {
         let members = self.members.borrow();
         ids.iter()
             .filter_map(|id| members.get(id))
-            .for_each(|woken| woken.notify_one());
+            .for_each(|woken| woken.0.notify_one());
+    }
+}
+
+/// Says that a member is to be called: another one wants it, or something outside is ready.
+#[derive(Debug, Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
     }
 }
 
@@ -165,15 +179,14 @@ impl Place {
         Ok(decision.verdict)
     }
 
+    /// Keeps the place for a request that waits for its answer.
+    pub fn keep_for_undecided(self, handle: ResourceAny) -> Undecided {
+        Undecided(Member::new(self, handle))
+    }
+
     /// Keeps the place for a connection of the same instance.
     pub fn keep_for(self, handle: ResourceAny) -> Connection {
-        let (id, woken) = self.0.admit();
-        Connection {
-            place: self,
-            handle,
-            id,
-            woken,
-        }
+        Connection(Member::new(self, handle))
     }
 }
 
@@ -183,25 +196,109 @@ impl Drop for Place {
     }
 }
 
-/// A connection of a guest. Dropped, it is dropped in the guest too: exactly once.
+/// What a host holds of a guest's, and others of the instance can wake. Dropped, it is dropped in the
+/// guest too: exactly once.
 #[derive(Debug)]
-pub struct Connection {
+struct Member {
     place: Place,
     handle: ResourceAny,
     id: ConnectionId,
-    woken: Rc<Notify>,
+    woken: Arc<Woken>,
+    waker: Waker,
 }
+
+impl Member {
+    fn new(place: Place, handle: ResourceAny) -> Self {
+        let (id, woken) = place.0.admit();
+        Self {
+            place,
+            handle,
+            id,
+            waker: Waker::from(Arc::clone(&woken)),
+            woken,
+        }
+    }
+
+    fn call<R>(
+        &self,
+        call: impl FnOnce(&mut Guest, ResourceAny) -> Result<R, GuestFault>,
+    ) -> Result<R, Dead> {
+        self.place.0.call(|guest| {
+            guest.call_with(&self.waker);
+            call(guest, self.handle)
+        })
+    }
+
+    fn wake(&self, ids: &[ConnectionId]) {
+        self.place.0.wake(ids);
+    }
+
+    fn died(&self) -> impl Future<Output = ()> + use<> {
+        self.place.0.died.rung()
+    }
+
+    fn woken(&self) -> impl Future<Output = ()> + use<> {
+        let woken = Arc::clone(&self.woken);
+        async move { woken.0.notified().await }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let instance = &self.place.0;
+        instance.members.borrow_mut().remove(&self.id);
+        // With the instance, what it holds is gone already.
+        let _ = instance.call(|guest| guest.drop_resource(self.handle));
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Undecided(Member);
+
+impl Undecided {
+    /// See [`Guest::decide`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn decide(&self, now: Instant) -> Result<Deliberation, Dead> {
+        let member = &self.0;
+        let progress = member.call(|guest, handle| guest.decide(handle, now, member.id))?;
+        member.wake(&progress.wake_others);
+        Ok(progress)
+    }
+
+    /// Resolves when the instance ends.
+    pub fn died(&self) -> impl Future<Output = ()> + use<> {
+        self.0.died()
+    }
+
+    /// Resolves when there is a reason to ask again.
+    pub fn woken(&self) -> impl Future<Output = ()> + use<> {
+        self.0.woken()
+    }
+
+    /// It is decided: its place is free for what has come of it.
+    pub fn into_place(self) -> Place {
+        Place::on(&self.0.place.0)
+    }
+}
+
+/// A connection of a guest.
+#[derive(Debug)]
+pub struct Connection(Member);
 
 impl Connection {
     /// Resolves when the instance ends, whichever connection's fault it is.
     pub fn died(&self) -> impl Future<Output = ()> + use<> {
-        self.place.0.died.rung()
+        self.0.died()
     }
 
-    /// Resolves when another connection of the instance wants this one to be woken.
+    /// Resolves when another connection of the instance wants this one to be woken, or when something
+    /// outside is ready that it has asked about.
     pub fn woken(&self) -> impl Future<Output = ()> + use<> {
-        let woken = Rc::clone(&self.woken);
-        async move { woken.notified().await }
+        self.0.woken()
     }
 
     /// See [`Guest::open`].
@@ -210,7 +307,7 @@ impl Connection {
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
     pub fn open(&self, now: Instant, residual: &[u8]) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.open(handle, now, self.id, residual))
+        self.call(|guest, handle| guest.open(handle, now, self.0.id, residual))
     }
 
     /// See [`Guest::receive`].
@@ -251,9 +348,8 @@ impl Connection {
 
     /// See [`Guest::lost`]. An instance that has ended need not be told.
     pub fn lost(&self, now: Instant) {
-        let instance = &self.place.0;
-        if let Ok(others) = instance.call(|guest| guest.lost(self.handle, now)) {
-            instance.wake(&others);
+        if let Ok(others) = self.0.call(|guest, handle| guest.lost(handle, now)) {
+            self.0.wake(&others);
         }
     }
 
@@ -261,18 +357,8 @@ impl Connection {
         &self,
         call: impl FnOnce(&mut Guest, ResourceAny) -> Result<Effects, GuestFault>,
     ) -> Result<Effects, Dead> {
-        let instance = &self.place.0;
-        let effects = instance.call(|guest| call(guest, self.handle))?;
-        instance.wake(&effects.wake_others);
+        let effects = self.0.call(call)?;
+        self.0.wake(&effects.wake_others);
         Ok(effects)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let instance = &self.place.0;
-        instance.members.borrow_mut().remove(&self.id);
-        // With the instance, its connections are gone already.
-        let _ = instance.call(|guest| guest.drop_connection(self.handle));
     }
 }

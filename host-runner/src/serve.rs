@@ -57,8 +57,12 @@ async fn run(options: &Serve, component: Component) -> Result<(), ServeError> {
     let limits = options.limits();
     let pool = Pool::new(component, limits, options.connections_per_instance);
     // A guest that is slow to be read may fill as much memory outside as inside.
-    let send_timeout = Duration::from_secs(options.send_timeout);
-    let worker = Rc::new(Worker::new(pool, limits.memory, send_timeout));
+    let worker = Rc::new(Worker::new(
+        pool,
+        limits.memory,
+        Duration::from_secs(options.send_timeout),
+        Duration::from_secs(options.decision_timeout),
+    ));
     announce(options.component.as_deref(), listener.local_addr()?);
 
     let mut connections = JoinSet::new();

@@ -13,13 +13,14 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
-use tokio::time::timeout;
+use tokio::select;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::bindings::{HttpVersion, Request, Takeover, Verdict};
+use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
 use crate::gate::Arrived;
 use crate::head::{self, BadAnswer};
 use crate::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
-use crate::pool::{Dead, Place};
+use crate::pool::{Dead, Place, Undecided};
 use crate::request::{Refusal, has};
 use crate::takeover::Taken;
 use crate::worker::Worker;
@@ -29,7 +30,7 @@ pub(crate) struct Http {
     worker: Rc<Worker>,
     remote: String,
     arrived: Rc<Arrived>,
-    taken: Cell<Option<Taken>>,
+    taken: Rc<Cell<Option<Taken>>>,
 }
 
 type HttpResponse = Response<Full<Bytes>>;
@@ -44,7 +45,7 @@ impl Service<http::Request<Incoming>> for Http {
     fn call(&self, stand_in: http::Request<Incoming>) -> Answering {
         let body = stand_in.into_body();
         match self.arrived.take() {
-            Some(Ok(request)) => self.serve(request, body),
+            Some(Ok(request)) => Box::pin(self.serve(request, body)),
             Some(Err(refusal)) => Box::pin(ready(Ok(refuse(refusal)))),
             // The gate puts a request there for every head it passes.
             None => Box::pin(ready(Ok(failure(&Failure::Died)))),
@@ -76,6 +77,8 @@ enum Failure {
     Died,
     /// The instance lives, but its answer cannot be sent.
     BadAnswer(BadAnswer),
+    /// It did not answer in time.
+    Undecided,
     /// A takeover in HTTP/1.0, which has no 101 (RFC 9110 §7.8: a server that receives it
     /// there "MUST ignore that Upgrade field").
     HttpVersion,
@@ -99,7 +102,7 @@ impl Http {
             worker: Rc::clone(worker),
             remote: remote.to_string(),
             arrived: Rc::default(),
-            taken: Cell::new(None),
+            taken: Rc::default(),
         }
     }
 
@@ -110,39 +113,79 @@ impl Http {
 
     /// The takeover for which the service has failed.
     pub(crate) fn into_taken(self) -> Option<Taken> {
-        self.taken.into_inner()
+        self.taken.take()
     }
 
-    fn serve(&self, mut request: Request, body: Incoming) -> Answering {
+    fn serve(
+        &self,
+        mut request: Request,
+        body: Incoming,
+    ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
         request.remote = Some(self.remote.clone());
-        match self.answer(&request, !body.is_end_stream()) {
-            Ok(Answer::Response(response)) => {
-                Box::pin(async move { Ok(respond(response, &request, body).await) })
-            }
-            Ok(Answer::Taken(taken)) => {
-                self.taken.set(Some(taken));
-                Box::pin(ready(Err(TakenOver)))
-            }
-            Err(cause) => {
-                if let Failure::BadAnswer(bad) = &cause {
-                    let (method, target) = (&request.method, &request.target);
-                    tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
+        let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
+        async move {
+            match answer(&worker, &request, !body.is_end_stream()).await {
+                Ok(Answer::Response(response)) => Ok(respond(response, &request, body).await),
+                Ok(Answer::Taken(takeover)) => {
+                    taken.set(Some(takeover));
+                    Err(TakenOver)
                 }
-                Box::pin(ready(Ok(failure(&cause))))
+                Err(cause) => {
+                    log(&cause, &request);
+                    Ok(failure(&cause))
+                }
             }
         }
     }
+}
 
-    fn answer(&self, request: &Request, has_body: bool) -> Result<Answer, Failure> {
-        let place = self.worker.pool.place()?;
-        match place.handle(request)? {
-            Verdict::Respond(response) => {
-                let response = head::response(response)?;
-                Ok(Answer::Response(response.map(Full::from)))
-            }
-            Verdict::Takeover(takeover) => {
-                take(place, takeover, request, has_body).map(Answer::Taken)
-            }
+fn log(cause: &Failure, request: &Request) {
+    let (method, target) = (&request.method, &request.target);
+    match cause {
+        Failure::BadAnswer(bad) => {
+            tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
+        }
+        Failure::Undecided => tracing::warn!(
+            "the guest has not answered {method} {target} in time (--decision-timeout)"
+        ),
+        Failure::Died | Failure::HttpVersion => {}
+    }
+}
+
+async fn answer(worker: &Worker, request: &Request, has_body: bool) -> Result<Answer, Failure> {
+    let place = worker.pool.place()?;
+    let (place, answer) = match place.handle(request)? {
+        Verdict::Answer(answer) => (place, answer),
+        Verdict::Later(undecided) => {
+            let undecided = place.keep_for_undecided(undecided);
+            let answer = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
+            let answer = answer.map_err(|_| Failure::Undecided)??;
+            (undecided.into_place(), answer)
+        }
+    };
+    match answer {
+        bindings::Answer::Respond(response) => {
+            let response = head::response(response)?;
+            Ok(Answer::Response(response.map(Full::from)))
+        }
+        bindings::Answer::Takeover(takeover) => {
+            take(place, takeover, request, has_body).map(Answer::Taken)
+        }
+    }
+}
+
+/// Asks the guest for its answer, whenever there is a reason to, until there is one.
+async fn decide(worker: &Worker, undecided: &Undecided) -> Result<bindings::Answer, Dead> {
+    loop {
+        let deliberation = undecided.decide(worker.now())?;
+        if let Some(answer) = deliberation.answer {
+            return Ok(answer);
+        }
+        let wake_at = deliberation.wake_at.and_then(|instant| worker.at(instant));
+        select! {
+            () = undecided.died() => return Err(Dead),
+            () = undecided.woken() => {}
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
     }
 }
@@ -209,13 +252,15 @@ async fn discard(request: &Request, body: Incoming) -> bool {
 }
 
 pub(crate) const FAILED: &str = "The application failed.\n";
+const TOO_LATE: &str = "The application took too long.\n";
 const NEEDS_HTTP_11: &str = "This needs HTTP/1.1.\n";
 
 /// The answer to a request that the guest failed on. Why is in the log, and only there.
 fn failure(cause: &Failure) -> HttpResponse {
     match cause {
         Failure::HttpVersion => plain(StatusCode::NOT_IMPLEMENTED, NEEDS_HTTP_11),
-        _ => plain(StatusCode::INTERNAL_SERVER_ERROR, FAILED),
+        Failure::Undecided => plain(StatusCode::GATEWAY_TIMEOUT, TOO_LATE),
+        Failure::Died | Failure::BadAnswer(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, FAILED),
     }
 }
 

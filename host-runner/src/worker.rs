@@ -24,6 +24,8 @@ pub struct Worker {
     pub(crate) max_backlog: usize,
     /// How long a peer may take none of it.
     pub(crate) send_timeout: Duration,
+    /// How long the guest may take to answer a request.
+    pub(crate) decision_timeout: Duration,
     /// Rings when the runner is to stop.
     pub(crate) stopping: Bell,
     clock: Clock,
@@ -31,13 +33,19 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(pool: Pool, max_backlog: usize, send_timeout: Duration) -> Self {
+    pub fn new(
+        pool: Pool,
+        max_backlog: usize,
+        send_timeout: Duration,
+        decision_timeout: Duration,
+    ) -> Self {
         Self {
             pool,
             http: http(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
             max_backlog,
             send_timeout,
+            decision_timeout,
             stopping: Bell::new(),
             clock: Clock::start(),
         }

@@ -10,27 +10,28 @@ pub use router::Router;
 use alloc::boxed::Box;
 use core::future::Future;
 
-use crate::{Answer, Handler, Outcome, Request, Upgrade, WebSocket};
+use crate::{Answer, Handler, Outcome, Request, Upgrade, Verdict, WebSocket};
 
-/// What answers requests: a function from a request to an [`Answer`], or to a
-/// [`Response`](crate::Response); a WebSocket ([`websocket`], [`Upgrade::serve`]); a `Router` of such.
+/// What answers requests: a function from a request to an [`Answer`](crate::Answer), or to a
+/// [`Response`](crate::Response); one that awaits something before it answers ([`decide`](crate::decide));
+/// a WebSocket ([`websocket`], [`Upgrade::serve`]); a `Router` of such.
 pub trait App {
-    /// Answers a request.
-    fn handle(&self, request: Request) -> Answer;
+    /// Answers a request, or says that the answer comes later.
+    fn handle(&self, request: Request) -> Verdict;
 }
 
 impl<F, A> App for F
 where
     F: Fn(&Request) -> A,
-    A: Into<Answer>,
+    A: Into<Verdict>,
 {
-    fn handle(&self, request: Request) -> Answer {
+    fn handle(&self, request: Request) -> Verdict {
         self(&request).into()
     }
 }
 
 impl App for Box<dyn App> {
-    fn handle(&self, request: Request) -> Answer {
+    fn handle(&self, request: Request) -> Verdict {
         (**self).handle(request)
     }
 }
@@ -95,7 +96,7 @@ struct Served<A> {
 }
 
 impl<A: Fn(Upgrade, Request) -> Answer> App for Served<A> {
-    fn handle(&self, request: Request) -> Answer {
-        (self.answer)(self.upgrade.clone(), request)
+    fn handle(&self, request: Request) -> Verdict {
+        (self.answer)(self.upgrade.clone(), request).into()
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::App;
-use crate::{Answer, Request, Response};
+use crate::{Request, Response, Verdict};
 
 /// An app made of others: which one answers depends on the path, the method, and whether the client
 /// wants a WebSocket.
@@ -148,7 +148,7 @@ impl Router {
 }
 
 impl App for Router {
-    fn handle(&self, mut request: Request) -> Answer {
+    fn handle(&self, mut request: Request) -> Verdict {
         let Some((place, params)) = self.find(request.path()) else {
             return match &self.fallback {
                 Some(app) => app.handle(request),
@@ -195,7 +195,7 @@ impl Place {
     }
 
     /// RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".
-    fn refuse(&self) -> Answer {
+    fn refuse(&self) -> Verdict {
         let mut allowed = Vec::new();
         for (method, _) in &self.methods {
             allowed.push(*method);

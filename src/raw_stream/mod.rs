@@ -197,7 +197,7 @@ impl Session for Task<Shared> {
     }
 
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
-        self.begin();
+        self.begin_wake();
         self.machine.advance(now, Some(unsent));
         self.run()
     }

@@ -15,6 +15,9 @@ pub enum Error {
     Usage(UsageError),
     /// A message and a value that do not fit each other.
     Codec(CodecError),
+    /// A backend that the app has asked. With feature `http`.
+    #[cfg(feature = "http")]
+    Http(crate::http::Error),
     /// A message is longer than what reads it allows. The rest of it is given up, the connection is open.
     MessageTooBig,
 }
@@ -25,6 +28,8 @@ impl fmt::Display for Error {
             Self::Closed(closed) => write!(f, "the connection is closed: {closed}"),
             Self::Usage(error) => error.fmt(f),
             Self::Codec(error) => error.fmt(f),
+            #[cfg(feature = "http")]
+            Self::Http(error) => error.fmt(f),
             Self::MessageTooBig => f.write_str("message too big"),
         }
     }
@@ -41,6 +46,13 @@ impl From<UsageError> for Error {
 impl From<CodecError> for Error {
     fn from(error: CodecError) -> Self {
         Self::Codec(error)
+    }
+}
+
+#[cfg(feature = "http")]
+impl From<crate::http::Error> for Error {
+    fn from(error: crate::http::Error) -> Self {
+        Self::Http(error)
     }
 }
 
@@ -91,7 +103,7 @@ impl Failure for Error {
         match self {
             Self::Codec(error) => error.close_code(),
             Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
-            Self::Closed(_) | Self::Usage(_) => CloseCode::INTERNAL_ERROR,
+            _ => CloseCode::INTERNAL_ERROR,
         }
     }
 

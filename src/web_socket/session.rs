@@ -41,7 +41,8 @@ impl Session for Task<Shared> {
     }
 
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
-        begin(self, now, Some(unsent));
+        self.begin_wake();
+        self.machine.advance(now, Some(unsent));
         // Who is not listened to is not silent.
         let unheard = if self.machine.is_full() { 1 } else { unsent };
         self.machine

@@ -1,13 +1,20 @@
 use wasocket::{ConnectionId, Request, ShutdownReason};
 
 use crate::Fault;
-use crate::bindings::{Decision, Effects, Handle};
+use crate::bindings::{Decision, Deliberation, Effects, Handle};
 
 /// An app as the host calls it: the functions of `websocket-handler`, whatever is behind them.
 ///
 /// After a [`Fault`] the instance is gone with all its connections; the next request gets a new one.
 pub(crate) trait App {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault>;
+
+    /// Goes on deciding. `now` is in nanoseconds.
+    fn decide(&mut self, handle: Handle, now: u64, id: ConnectionId)
+    -> Result<Deliberation, Fault>;
+
+    /// Drops a request that waits for its answer.
+    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault>;
 
     /// Calls a connection. `now` is in nanoseconds.
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;

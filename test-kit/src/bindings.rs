@@ -12,8 +12,21 @@ pub(crate) struct Decision {
 }
 
 pub(crate) enum Verdict {
+    Answer(Answer),
+    Later(Handle),
+}
+
+pub(crate) enum Answer {
     Respond(Response),
     Takeover(Takeover),
+}
+
+/// How far a decision has come.
+pub(crate) struct Deliberation {
+    pub(crate) answer: Option<Answer>,
+    /// In nanoseconds.
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) wake_others: Vec<ConnectionId>,
 }
 
 /// The head of a response.
@@ -38,7 +51,8 @@ pub struct Takeover {
     pub farewell: Vec<u8>,
 }
 
-/// By which the kit knows a connection resource of the app, whatever holds it.
+/// By which the kit knows a resource of the app, a connection or a request that waits for its answer,
+/// whatever holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(pub(crate) u64);
 

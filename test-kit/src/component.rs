@@ -14,7 +14,10 @@ use wasocket_host::guest::{Guest, GuestFault, Limits};
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::bindings::{Decision, Effects, Handle, Next, Response, ResponseHead, Takeover, Verdict};
+use crate::bindings::{
+    Answer, Decision, Deliberation, Effects, Handle, Next, Response, ResponseHead, Takeover,
+    Verdict,
+};
 
 /// The memory that the runner gives, and ten times its time: a machine that runs tests is busy.
 pub(crate) fn limits() -> Limits {
@@ -57,7 +60,7 @@ pub(crate) struct Instances {
     limits: Limits,
     /// The instance; none before the first request, and after a fault.
     guest: Option<Guest>,
-    connections: HashMap<Handle, ResourceAny>,
+    resources: HashMap<Handle, ResourceAny>,
     last_handle: u64,
 }
 
@@ -67,7 +70,7 @@ impl Instances {
             component,
             limits,
             guest: None,
-            connections: HashMap::new(),
+            resources: HashMap::new(),
             last_handle: 0,
         }
     }
@@ -82,7 +85,7 @@ impl Instances {
         };
         guest.and_then(call).map_err(|fault| {
             self.guest = None;
-            self.connections.clear();
+            self.resources.clear();
             Fault {
                 reason: fault.reason.to_string(),
                 backtrace: fault.backtrace.map(|backtrace| backtrace.to_string()),
@@ -90,8 +93,29 @@ impl Instances {
         })
     }
 
+    fn keep(&mut self, resource: ResourceAny) -> Handle {
+        self.last_handle += 1;
+        let handle = Handle(self.last_handle);
+        self.resources.insert(handle, resource);
+        handle
+    }
+
+    fn keep_answer(&mut self, answer: wit::Answer) -> Answer {
+        match answer {
+            wit::Answer::Respond(response) => Answer::Respond(Response {
+                head: response.head.into(),
+                body: response.body,
+            }),
+            wit::Answer::Takeover(takeover) => Answer::Takeover(Takeover {
+                response: takeover.response.map(Into::into),
+                connection: self.keep(takeover.connection),
+                farewell: takeover.farewell,
+            }),
+        }
+    }
+
     fn resource(&self, handle: Handle) -> ResourceAny {
-        let resource = self.connections.get(&handle).copied();
+        let resource = self.resources.get(&handle).copied();
         resource.unwrap_or_else(|| panic!("the kit calls a connection that is gone"))
     }
 }
@@ -101,25 +125,34 @@ impl App for Instances {
         let request = to_wit(request);
         let decision = self.guard(|guest| guest.handle(&request))?;
         let verdict = match decision.verdict {
-            wit::Verdict::Respond(response) => Verdict::Respond(Response {
-                head: response.head.into(),
-                body: response.body,
-            }),
-            wit::Verdict::Takeover(takeover) => {
-                self.last_handle += 1;
-                let connection = Handle(self.last_handle);
-                self.connections.insert(connection, takeover.connection);
-                Verdict::Takeover(Takeover {
-                    response: takeover.response.map(Into::into),
-                    connection,
-                    farewell: takeover.farewell,
-                })
-            }
+            wit::Verdict::Answer(answer) => Verdict::Answer(self.keep_answer(answer)),
+            wit::Verdict::Later(undecided) => Verdict::Later(self.keep(undecided)),
         };
         Ok(Decision {
             verdict,
             wake_others: decision.wake_others,
         })
+    }
+
+    fn decide(
+        &mut self,
+        handle: Handle,
+        now: u64,
+        id: ConnectionId,
+    ) -> Result<Deliberation, Fault> {
+        let it = self.resource(handle);
+        let progress = self.guard(|guest| guest.decide(it, now, id))?;
+        Ok(Deliberation {
+            answer: progress.answer.map(|answer| self.keep_answer(answer)),
+            wake_at: progress.wake_at,
+            wake_others: progress.wake_others,
+        })
+    }
+
+    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
+        let it = self.resource(handle);
+        self.resources.remove(&handle);
+        self.guard(|guest| guest.drop_resource(it))
     }
 
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {
@@ -151,8 +184,8 @@ impl App for Instances {
 
     fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {
         let it = self.resource(handle);
-        self.connections.remove(&handle);
-        self.guard(|guest| guest.drop_connection(it))
+        self.resources.remove(&handle);
+        self.guard(|guest| guest.drop_resource(it))
     }
 }
 

@@ -6,13 +6,16 @@ use wasocket::{ConnectionId, Disposition, HttpVersion, Instant, Request, Shutdow
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::bindings::{self, Effects, Field, Handle, Takeover, Verdict};
+use crate::bindings::{self, Answer, Effects, Field, Handle, Takeover, Verdict};
 use crate::client::Client;
 use crate::head::{self, BadAnswer};
 use crate::peer::{Input, Peer};
 
 /// How many calls one thing that happens may cause.
 const MAX_CALLS: usize = 100_000;
+
+/// The number of a request that waits: no connection's.
+const UNDECIDED_ID: ConnectionId = ConnectionId::MAX;
 
 /// What the runner says where the app has failed.
 const FAILED: &str = "The application failed.\n";
@@ -44,6 +47,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Breach {
     /// The answer to a request, which is named.
     Answer(String, BadAnswer),
+    /// There is no answer to a request, which is named.
+    Undecided(String),
     /// A connection that wants itself to be woken as another.
     WakesItself(usize),
     /// A connection that is called again and again, at one instant.
@@ -55,6 +60,10 @@ impl fmt::Display for Breach {
         write!(f, "the app breaks the contract: ")?;
         match self {
             Self::Answer(request, bad) => write!(f, "its answer to {request} is bad: {bad}"),
+            Self::Undecided(request) => write!(
+                f,
+                "it waits before it answers {request}, for something that the kit does not have"
+            ),
             Self::WakesItself(id) => write!(
                 f,
                 "connection {id} lists itself in `wake-others`, which is for other connections"
@@ -121,12 +130,42 @@ impl Host {
             Err(fault) => return Ok(self.failed(fault)),
         };
         self.mark(&decision.wake_others);
-        let outcome = match decision.verdict {
-            Verdict::Respond(response) => respond(request, response).map(Outcome::Response)?,
-            Verdict::Takeover(takeover) => self.take_over(request, takeover, residual, client)?,
+        let answer = match decision.verdict {
+            Verdict::Answer(answer) => answer,
+            Verdict::Later(undecided) => match self.decide(request, undecided)? {
+                Ok(answer) => answer,
+                Err(fault) => return Ok(self.failed(fault)),
+            },
+        };
+        let outcome = match answer {
+            Answer::Respond(response) => respond(request, response).map(Outcome::Response)?,
+            Answer::Takeover(takeover) => self.take_over(request, takeover, residual, client)?,
         };
         self.settle()?;
         Ok(outcome)
+    }
+
+    /// Has the app decide. There is nothing outside of it that it could wait for.
+    fn decide(
+        &mut self,
+        request: &Request,
+        undecided: Handle,
+    ) -> Result<Result<Answer, Fault>, Breach> {
+        for _ in 0..MAX_CALLS {
+            let progress = match self.app.decide(undecided, self.now, UNDECIDED_ID) {
+                Ok(progress) => progress,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            self.mark(&progress.wake_others);
+            if let Some(answer) = progress.answer {
+                let dropped = self.app.drop_undecided(undecided);
+                return Ok(dropped.map(|()| answer));
+            }
+            if progress.wake_at.is_none_or(|at| at > self.now) {
+                break;
+            }
+        }
+        Err(Breach::Undecided(name(request)))
     }
 
     fn take_over(

@@ -4,15 +4,16 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasocket::{Answer, ConnectionId, Instant, ReadyList, Request, Session};
+use wasocket::{ConnectionId, Instant, ReadyList, Request, Session, Undecided};
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::bindings::{Decision, Effects, Handle, Takeover, Verdict};
+use crate::bindings::{Answer, Decision, Deliberation, Effects, Handle, Takeover, Verdict};
 
 pub(crate) struct Native {
     app: Box<dyn wasocket::App>,
     sessions: HashMap<Handle, Box<dyn Session>>,
+    undecided: HashMap<Handle, Undecided>,
     /// Of the instance: it is shared by its connections.
     ready: ReadyList,
     last_handle: u64,
@@ -23,8 +24,29 @@ impl Native {
         Self {
             app: Box::new(app),
             sessions: HashMap::new(),
+            undecided: HashMap::new(),
             ready: ReadyList::default(),
             last_handle: 0,
+        }
+    }
+
+    fn next_handle(&mut self) -> Handle {
+        self.last_handle += 1;
+        Handle(self.last_handle)
+    }
+
+    fn keep(&mut self, answer: wasocket::Answer) -> Answer {
+        match answer {
+            wasocket::Answer::Respond(response) => Answer::Respond(response.into()),
+            wasocket::Answer::Takeover(takeover) => {
+                let connection = self.next_handle();
+                self.sessions.insert(connection, takeover.session);
+                Answer::Takeover(Takeover {
+                    response: takeover.response.map(Into::into),
+                    connection,
+                    farewell: takeover.farewell.into(),
+                })
+            }
         }
     }
 
@@ -34,6 +56,7 @@ impl Native {
         outcome.map_err(|payload| {
             // What it holds may be in any state; so are its destructors.
             std::mem::forget(std::mem::take(&mut self.sessions));
+            std::mem::forget(std::mem::take(&mut self.undecided));
             self.ready = ReadyList::default();
             Fault {
                 reason: format!("it panicked: {}", message(payload.as_ref())),
@@ -51,24 +74,41 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 
 impl App for Native {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
-        let answer = self.guard(|native| native.app.handle(request.clone()))?;
-        let verdict = match answer {
-            Answer::Respond(response) => Verdict::Respond(response.into()),
-            Answer::Takeover(takeover) => {
-                self.last_handle += 1;
-                let connection = Handle(self.last_handle);
-                self.sessions.insert(connection, takeover.session);
-                Verdict::Takeover(Takeover {
-                    response: takeover.response.map(Into::into),
-                    connection,
-                    farewell: takeover.farewell.into(),
-                })
+        let verdict = match self.guard(|native| native.app.handle(request.clone()))? {
+            wasocket::Verdict::Answer(answer) => Verdict::Answer(self.keep(answer)),
+            wasocket::Verdict::Later(undecided) => {
+                let handle = self.next_handle();
+                self.undecided.insert(handle, undecided);
+                Verdict::Later(handle)
             }
         };
         Ok(Decision {
             verdict,
             wake_others: self.ready.take(),
         })
+    }
+
+    fn decide(
+        &mut self,
+        handle: Handle,
+        now: u64,
+        id: ConnectionId,
+    ) -> Result<Deliberation, Fault> {
+        let now = Instant::from_nanos(now);
+        let progress = self.guard(|app| {
+            let undecided = app.undecided.get_mut(&handle)?;
+            Some(undecided.decide(now, id, &app.ready))
+        })?;
+        let progress = progress.unwrap_or_else(|| panic!("the kit asks about what is answered"));
+        Ok(Deliberation {
+            answer: progress.answer.map(|answer| self.keep(answer)),
+            wake_at: progress.wake_at.map(Instant::as_nanos),
+            wake_others: self.ready.take(),
+        })
+    }
+
+    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
+        self.guard(|app| drop(app.undecided.remove(&handle)))
     }
 
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {

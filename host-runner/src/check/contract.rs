@@ -2,7 +2,7 @@
 
 use wasocket_vectors::Frame;
 
-use crate::bindings::{Next, Request, ShutdownReason, Takeover, Verdict};
+use crate::bindings::{Answer, Next, Request, ShutdownReason, Takeover};
 use crate::head::{self, BadAnswer};
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
@@ -164,8 +164,8 @@ fn plain_answers(trial: &mut Trial<'_>) -> Result<(), Failure> {
 /// Has a request answered, and checks the answer as the runner does.
 fn answer(trial: &mut Trial<'_>, request: &Request) -> Result<bool, Failure> {
     let (checked, is_takeover) = match trial.handle(request)? {
-        Verdict::Respond(response) => (head::response(response).map(drop), false),
-        Verdict::Takeover(takeover) => (refuse(trial, &takeover, request)?, true),
+        Answer::Respond(response) => (head::response(response).map(drop), false),
+        Answer::Takeover(takeover) => (refuse(trial, &takeover, request)?, true),
     };
     let can_be_sent = |bad: BadAnswer| trial.failure("an answer that can be sent", bad.to_string());
     checked.map_err(can_be_sent)?;

@@ -2,7 +2,7 @@
 
 use wasocket_vectors::{FrameVector, Mismatch, Then};
 
-use crate::bindings::{Effects, Instant, Next, Verdict};
+use crate::bindings::{self, Effects, Instant, Next};
 use crate::guest::GuestFault;
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
@@ -175,9 +175,11 @@ fn run<'a>(
     let further = if deflate { &[offer][..] } else { &[] };
     let request = subject.handshake(further);
     let fault = |fault: GuestFault| fault.to_string();
-    let connection = match subject.handle(&request).map_err(fault)? {
-        Verdict::Takeover(takeover) => takeover.connection,
-        Verdict::Respond(response) => return Err(format!("status {}", response.head.status)),
+    let connection = match subject.handle(&request).map_err(|none| none.to_string())? {
+        bindings::Answer::Takeover(takeover) => takeover.connection,
+        bindings::Answer::Respond(response) => {
+            return Err(format!("status {}", response.head.status));
+        }
     };
     let id = subject.next_id();
     let mut output = Vec::new();

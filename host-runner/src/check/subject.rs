@@ -1,14 +1,42 @@
 //! The component under test.
 
+use std::fmt;
+
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::{Fields, HandshakeVector};
 
-use crate::bindings::{HttpVersion, Request, Takeover, Verdict};
+use crate::bindings::{Answer, HttpVersion, Request, Takeover, Verdict};
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
 
 /// The path that the vectors ask for.
 const VECTORS_PATH: &str = "/echo";
+
+/// How often a component is asked for an answer that it does not know yet.
+const MAX_DECIDING: usize = 100;
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    Fault(GuestFault),
+    /// The component waits for something that is not there.
+    Undecided,
+}
+
+impl From<GuestFault> for NoAnswer {
+    fn from(fault: GuestFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Undecided => write!(f, "no answer: it still waits, and for no point in time"),
+        }
+    }
+}
 
 /// A component, and an instance of it for as long as it lives.
 pub(crate) struct Subject {
@@ -49,13 +77,28 @@ impl Subject {
         result
     }
 
-    pub(crate) fn handle(&mut self, request: &Request) -> Result<Verdict, GuestFault> {
-        let decision = self.call(|guest| guest.handle(request))?;
-        Ok(decision.verdict)
+    /// Has a request answered. A component that waits before it answers gets the time it asks for.
+    pub(crate) fn handle(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
+        let undecided = match self.call(|guest| guest.handle(request))?.verdict {
+            Verdict::Answer(answer) => return Ok(answer),
+            Verdict::Later(undecided) => undecided,
+        };
+        let id = self.next_id();
+        let mut at = Some(0);
+        let mut answer = None;
+        for _ in 0..MAX_DECIDING {
+            let Some(now) = at.filter(|_| answer.is_none()) else {
+                break;
+            };
+            let progress = self.call(|guest| guest.decide(undecided, now, id))?;
+            (answer, at) = (progress.answer, progress.wake_at);
+        }
+        self.call(|guest| guest.drop_resource(undecided))?;
+        answer.ok_or(NoAnswer::Undecided)
     }
 
     pub(crate) fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {
-        self.call(|guest| guest.drop_connection(connection))
+        self.call(|guest| guest.drop_resource(connection))
     }
 
     /// A number for a connection.
@@ -100,13 +143,10 @@ impl Subject {
 
     /// Answers a request; a takeover is dropped again. The status, none of a raw takeover, and the
     /// fields.
-    pub(crate) fn answer(
-        &mut self,
-        request: &Request,
-    ) -> Result<(Option<u16>, Fields), GuestFault> {
+    pub(crate) fn answer(&mut self, request: &Request) -> Result<(Option<u16>, Fields), NoAnswer> {
         let head = match self.handle(request)? {
-            Verdict::Respond(response) => Some(response.head),
-            Verdict::Takeover(Takeover {
+            Answer::Respond(response) => Some(response.head),
+            Answer::Takeover(Takeover {
                 response,
                 connection,
                 ..

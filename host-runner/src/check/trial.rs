@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{Effects, Instant, Next, Request, ShutdownReason, Takeover, Verdict};
+use crate::bindings::{Answer, Effects, Instant, Next, Request, ShutdownReason, Takeover};
 use crate::guest::{Guest, GuestFault};
 use crate::head;
 
@@ -84,26 +84,26 @@ impl<'a> Trial<'a> {
         }
     }
 
-    pub(crate) fn fault(&self, fault: &GuestFault) -> Failure {
+    pub(crate) fn fault(&self, fault: &impl ToString) -> Failure {
         self.failure("no fault", fault.to_string())
     }
 
-    pub(crate) fn handle(&mut self, request: &Request) -> Result<Verdict, Failure> {
+    pub(crate) fn handle(&mut self, request: &Request) -> Result<Answer, Failure> {
         self.tell(&format!("{} {}", request.method, request.target));
-        let verdict = self.subject.handle(request);
-        verdict.map_err(|fault| self.fault(&fault))
+        let answer = self.subject.handle(request);
+        answer.map_err(|none| self.fault(&none))
     }
 
     /// Has the opening handshake accepted.
     pub(crate) fn take_over(&mut self) -> Result<Takeover, Failure> {
         let request = self.subject.handshake(&[]);
         match self.handle(&request)? {
-            Verdict::Takeover(takeover) => {
+            Answer::Takeover(takeover) => {
                 let checked = head::takeover(&takeover, &request.fields);
                 checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
                 Ok(takeover)
             }
-            Verdict::Respond(response) => {
+            Answer::Respond(response) => {
                 let status = response.head.status;
                 Err(self.failure("status 101", format!("status {status}")))
             }

@@ -1,0 +1,135 @@
+use alloc::boxed::Box;
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::Poll;
+
+use crate::ready::{Called, ConnectionId, ReadyList};
+use crate::{Answer, App, Instant, Request};
+
+/// What an [`App`] makes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is answered.
+    Answer(Answer),
+    /// Somebody has to be asked first.
+    Later(Undecided),
+}
+
+impl<A: Into<Answer>> From<A> for Verdict {
+    fn from(answer: A) -> Self {
+        Self::Answer(answer.into())
+    }
+}
+
+impl From<Undecided> for Verdict {
+    fn from(undecided: Undecided) -> Self {
+        Self::Later(undecided)
+    }
+}
+
+/// An app whose function may await something before it answers, such as a backend that knows who the
+/// user is. Other requests and connections go on meanwhile.
+///
+/// ```
+/// use wasocket::{Answer, Error, Request, Response, Upgrade, WebSocket, decide};
+/// # async fn user_of(request: &Request) -> Option<String> { None }
+///
+/// async fn enter(request: Request) -> Answer {
+///     match user_of(&request).await {
+///         Some(user) => Upgrade::new().converse(&request, |ws| greet(ws, user)),
+///         None => Response::text(401, "Who are you?\n").into(),
+///     }
+/// }
+///
+/// async fn greet(ws: WebSocket, user: String) -> Result<(), Error> {
+///     ws.send(format!("Hello, {user}!")).await
+/// }
+///
+/// wasocket::export!(decide(enter));
+/// ```
+///
+/// The host bounds how long a decision may take (the runner: `--decision-timeout`, 30 s), and then
+/// answers 504. A client that is gone drops the function's future.
+pub fn decide<D, F>(decide: D) -> impl App
+where
+    D: Fn(Request) -> F + 'static,
+    F: Future<Output: Into<Verdict>> + 'static,
+{
+    Decide(decide)
+}
+
+struct Decide<D>(D);
+
+impl<D, F> App for Decide<D>
+where
+    D: Fn(Request) -> F,
+    F: Future<Output: Into<Verdict>> + 'static,
+{
+    fn handle(&self, request: Request) -> Verdict {
+        Undecided::new((self.0)(request)).into()
+    }
+}
+
+type Deciding = Pin<Box<dyn Future<Output = Verdict>>>;
+
+/// A request that waits for its answer: the `undecided` resource of the WIT package, whose contract
+/// says when it is called. Dropped, it stops deciding.
+pub struct Undecided {
+    future: Deciding,
+    called: Option<Called>,
+}
+
+/// How far a decision has come.
+#[derive(Debug)]
+pub struct Deliberation {
+    /// The answer; none yet, if none.
+    pub answer: Option<Answer>,
+    /// When to call [`Undecided::decide`] again; none if nothing but what it waits for is a reason to.
+    pub wake_at: Option<Instant>,
+}
+
+impl Undecided {
+    /// The answer to a request is what a future comes to: a [`Response`](crate::Response), an
+    /// [`Answer`], or what another app says ([`App::handle`]).
+    pub fn new(future: impl Future<Output: Into<Verdict>> + 'static) -> Self {
+        Self {
+            future: Box::pin(async { future.await.into() }),
+            called: None,
+        }
+    }
+
+    /// Goes on deciding. The host knows the request by `id`; it is to be on the list `ready` when it
+    /// wants to be called.
+    pub fn decide(&mut self, now: Instant, id: ConnectionId, ready: &ReadyList) -> Deliberation {
+        let called = self.called.get_or_insert_with(|| Called::new(id, ready));
+        called.calling.begin();
+        called.calling.wake_watchers();
+        let answer = poll(&mut self.future, called);
+        called.calling.end();
+        Deliberation {
+            wake_at: (answer.is_none() && called.calling.is_woken()).then_some(now),
+            answer,
+        }
+    }
+}
+
+/// What a future comes to may be another one, of an app that it has asked.
+fn poll(future: &mut Deciding, called: &Called) -> Option<Answer> {
+    loop {
+        match called.poll(future.as_mut()) {
+            Poll::Ready(Verdict::Answer(answer)) => return Some(answer),
+            Poll::Ready(Verdict::Later(other)) => {
+                *future = other.future;
+                called.wake();
+            }
+            Poll::Pending => return None,
+        }
+    }
+}
+
+impl fmt::Debug for Undecided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Undecided").finish_non_exhaustive()
+    }
+}
