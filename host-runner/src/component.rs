@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, InstancePre, Linker};
 
 use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
+use crate::outgoing::Policy;
 use crate::state::State;
 use crate::wasi;
 
@@ -17,20 +19,29 @@ pub struct Component {
     pub(crate) instance_pre: InstancePre<State>,
     /// Whether it imports WASI, so that calls have to be made on a fiber.
     pub(crate) imports_wasi: bool,
+    /// What its requests to HTTP backends are held to.
+    pub(crate) http: Arc<Policy>,
+}
+
+/// What is granted to a component that asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// Requests to HTTP backends. Without a policy, a component that imports them is refused.
+    pub http: Option<Arc<Policy>>,
 }
 
 impl Component {
-    /// Reads and compiles the component in a file.
+    /// Reads and compiles the component in a file, and checks that it fits the world `handler`.
     ///
     /// # Errors
     ///
     /// See [`LoadError`].
-    pub fn from_file(engine: &Engine, path: &Path) -> Result<Self, LoadError> {
+    pub fn from_file(engine: &Engine, path: &Path, grants: &Grants) -> Result<Self, LoadError> {
         let bytes = std::fs::read(path).map_err(LoadError::Read)?;
-        Self::from_bytes(engine, &bytes)
+        Self::load(World::Handler, engine, &bytes, grants)
     }
 
-    /// Compiles a component and checks that it fits the world `handler`.
+    /// Compiles a component and checks that it fits the world `handler`. Nothing is granted to it.
     ///
     /// # Errors
     ///
@@ -39,12 +50,21 @@ impl Component {
         Self::of_world(World::Handler, engine, bytes)
     }
 
-    /// Compiles a component and checks that it fits a world.
+    /// Compiles a component and checks that it fits a world. Nothing is granted to it.
     ///
     /// # Errors
     ///
     /// See [`LoadError`].
     pub fn of_world(world: World, engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::load(world, engine, bytes, &Grants::default())
+    }
+
+    fn load(
+        world: World,
+        engine: &Engine,
+        bytes: &[u8],
+        grants: &Grants,
+    ) -> Result<Self, LoadError> {
         check_preamble(bytes)?;
         let component =
             component::Component::from_binary(engine, bytes).map_err(LoadError::Invalid)?;
@@ -53,7 +73,16 @@ impl Component {
         if let Some(import) = imports.iter().find(|import| !wasi::provides(import)) {
             return Err(LoadError::Import(import.clone()));
         }
-        link(world, &component, !imports.is_empty()).map_err(|error| LoadError::Type(world, error))
+        if grants.http.is_none() && imports.iter().any(|import| wasi::is_http(import)) {
+            return Err(LoadError::Http);
+        }
+        let imports_wasi = !imports.is_empty();
+        Ok(Self {
+            instance_pre: link(world, &component, imports_wasi)
+                .map_err(|error| LoadError::Type(world, error))?,
+            imports_wasi,
+            http: grants.http.clone().unwrap_or_default(),
+        })
     }
 }
 
@@ -142,15 +171,12 @@ fn link(
     world: World,
     component: &component::Component,
     imports_wasi: bool,
-) -> wasmtime::Result<Component> {
+) -> wasmtime::Result<InstancePre<State>> {
     let mut linker = Linker::new(component.engine());
     if imports_wasi {
         wasi::link(&mut linker)?;
     }
-    Ok(Component {
-        instance_pre: world.check(linker.instantiate_pre(component)?)?,
-        imports_wasi,
-    })
+    world.check(linker.instantiate_pre(component)?)
 }
 
 /// Why a file cannot be served.
@@ -169,6 +195,8 @@ pub enum LoadError {
     OtherWorld(World, Vec<String>),
     /// The component imports something that the runner does not grant.
     Import(String),
+    /// The component asks HTTP backends, and none is allowed.
+    Http,
     /// The names are right, but a function or a type behind them is not.
     Type(World, wasmtime::Error),
 }
@@ -201,7 +229,12 @@ impl fmt::Display for LoadError {
             Self::Import(import) => write!(
                 f,
                 "it imports {import}, which this runner does not grant (it grants WASI 0.2 without \
-                 files, sockets and HTTP)"
+                 files and sockets)"
+            ),
+            Self::Http => write!(
+                f,
+                "it sends requests to HTTP servers: say to which with --allow-http HOST[:PORT], such as \
+                 --allow-http api.example.com"
             ),
             Self::Type(world, error) => {
                 write!(f, "it does not fit {}: {error:#}", world.interface())

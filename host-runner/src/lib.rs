@@ -40,6 +40,7 @@ mod instance;
 mod limits;
 pub mod listener;
 pub mod options;
+pub mod outgoing;
 pub mod pool;
 pub mod proxy;
 mod request;

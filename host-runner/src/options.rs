@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bindings::Field;
+use crate::component::Grants;
 use crate::guest::Limits;
+use crate::outgoing::{Allowed, Policy};
 use crate::url::Url;
 
 const EXAMPLES: &str = "Examples:
@@ -111,6 +114,10 @@ pub struct Serve {
     /// The time a call into an instance may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub call_timeout: u64,
+    /// An HTTP server that the app may ask; may be repeated. `*` is any public host, `*.NAME` any
+    /// public one a label below; without a port, 80 and 443
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_http: Vec<Allowed>,
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
@@ -128,6 +135,18 @@ impl Serve {
         Limits {
             memory: self.memory << 20,
             call_time: Duration::from_millis(self.call_timeout),
+        }
+    }
+
+    /// What the component is granted.
+    pub fn grants(&self) -> Grants {
+        let policy = || Policy {
+            allowed: self.allow_http.clone(),
+            max_under_way: self.connections_per_instance.saturating_mul(2),
+            ..Policy::default()
+        };
+        Grants {
+            http: (!self.allow_http.is_empty()).then(|| Arc::new(policy())),
         }
     }
 }

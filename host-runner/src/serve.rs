@@ -13,7 +13,7 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::component::{Component, LoadError};
+use crate::component::{Component, Grants, LoadError};
 use crate::default_app::DEFAULT_APP;
 use crate::engine;
 use crate::listener::{self, ListenError};
@@ -28,17 +28,17 @@ use crate::worker::Worker;
 ///
 /// When it cannot begin: see [`ServeError`].
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
-    let component = load(options.component.as_deref())?;
+    let component = load(options.component.as_deref(), &options.grants())?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
     runtime.block_on(run(options, component))
 }
 
-fn load(file: Option<&Path>) -> Result<Component, ServeError> {
+fn load(file: Option<&Path>, grants: &Grants) -> Result<Component, ServeError> {
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let component = match file {
-        Some(file) => Component::from_file(&engine, file),
+        Some(file) => Component::from_file(&engine, file, grants),
         None => Component::from_bytes(&engine, DEFAULT_APP),
     };
     component.map_err(|error| ServeError::Load(name(file), error))

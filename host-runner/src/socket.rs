@@ -22,7 +22,7 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// What a socket is made of: TCP, or TLS on it.
-pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Unpin {
+pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
     /// Writes what can be written at once, and says how much. By default nothing: it is written when
     /// the socket is next polled.
     ///

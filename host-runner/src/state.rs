@@ -1,11 +1,14 @@
 //! What lives beside a guest in its store: its share of memory and what WASI keeps for it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::outgoing::{Outgoing, Policy};
 use crate::wasi;
 
 /// The data of a guest's store.
@@ -13,16 +16,32 @@ pub(crate) struct State {
     pub(crate) memory: MemoryLimiter,
     /// Made when a guest first asks for something of WASI; most never do.
     wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
     table: ResourceTable,
 }
 
 impl State {
     /// The state of a new guest, whose memories and tables together may take `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, http: &Arc<Policy>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(http.max_resources());
         Self {
             memory: MemoryLimiter { limit, used: 0 },
             wasi: None,
-            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            outgoing: Outgoing::new(Arc::clone(http)),
+            table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,6 +40,8 @@ pub struct Route<'a> {
     pub insecure: bool,
     /// The time all of it may take.
     pub timeout: Duration,
+    /// Which of the server's addresses may be connected to. A proxy looks them up by itself.
+    pub may_reach: fn(IpAddr) -> bool,
 }
 
 impl Route<'_> {
@@ -60,24 +62,37 @@ impl Route<'_> {
         let url = self.url;
         let stream = match self.proxy {
             Some(proxy) => {
-                let stream = tcp(&proxy.host, proxy.port, deadline)
-                    .await
-                    .map_err(|error| {
-                        let place = place(&proxy.host, proxy.port);
-                        TransportError::NoProxy(format!("{place} ({})", proxy.source), error)
-                    })?;
+                let no_proxy = |error| {
+                    let place = place(&proxy.host, proxy.port);
+                    TransportError::NoProxy(format!("{place} ({})", proxy.source), error)
+                };
+                let addresses = addresses(&proxy.host, proxy.port).await.map_err(no_proxy)?;
+                let stream = tcp(&addresses, deadline).await.map_err(no_proxy)?;
                 through_proxy(stream, proxy, url)
                     .await
                     .map_err(TransportError::Proxy)?
             }
-            None => tcp(&url.host, url.port, deadline)
-                .await
-                .map_err(|error| TransportError::Tcp(place(&url.host, url.port), error))?,
+            None => self.direct(deadline).await?,
         };
         if !url.secure {
             return Ok(Box::new(stream));
         }
         Ok(Box::new(tls(stream, &url.host, self.insecure).await?))
+    }
+}
+
+impl Route<'_> {
+    async fn direct(&self, deadline: Instant) -> Result<TcpStream, TransportError> {
+        let url = self.url;
+        let place = || place(&url.host, url.port);
+        let unreachable = |error| TransportError::Tcp(place(), error);
+        let mut addresses = addresses(&url.host, url.port).await.map_err(unreachable)?;
+        // What is checked is what is connected to: the name cannot lead elsewhere in between.
+        addresses.retain(|address| (self.may_reach)(address.ip()));
+        if addresses.is_empty() {
+            return Err(TransportError::Prohibited(place()));
+        }
+        tcp(&addresses, deadline).await.map_err(unreachable)
     }
 }
 
@@ -90,10 +105,18 @@ fn place(host: &str, port: u16) -> String {
     }
 }
 
-/// Connects to the first address of a host that answers. Each has its share of the time.
-async fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    let mut failure = io::Error::other("the name has no address");
+/// The addresses of a host: at least one.
+async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+    match addresses.is_empty() {
+        true => Err(io::Error::other("the name has no address")),
+        false => Ok(addresses),
+    }
+}
+
+/// Connects to the first address that answers. Each has its share of the time.
+async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+    let mut failure = io::Error::other("no address is left");
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
         let now = Instant::now();
@@ -160,7 +183,7 @@ async fn tls(
 ) -> Result<TlsStream<TcpStream>, TransportError> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| TransportError::Tls(io::Error::other("the host is not a valid name")))?;
-    let connector = TlsConnector::from(Arc::new(config(insecure)?));
+    let connector = TlsConnector::from(config(insecure)?);
     connector
         .connect(name, stream)
         .await
@@ -169,7 +192,20 @@ async fn tls(
 
 impl Stream for TlsStream<TcpStream> {}
 
-fn config(insecure: bool) -> Result<ClientConfig, TransportError> {
+/// The configuration of TLS; with the system's certificates, it is made once.
+fn config(insecure: bool) -> Result<Arc<ClientConfig>, TransportError> {
+    static SECURE: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if insecure {
+        return Ok(Arc::new(make_config(true)?));
+    }
+    if let Some(config) = SECURE.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = Arc::new(make_config(false)?);
+    Ok(Arc::clone(SECURE.get_or_init(|| config)))
+}
+
+fn make_config(insecure: bool) -> Result<ClientConfig, TransportError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -247,6 +283,8 @@ impl ServerCertVerifier for AnyCertificate {
 pub enum TransportError {
     /// The server cannot be reached at this place.
     Tcp(String, io::Error),
+    /// The server at this place has only addresses that must not be connected to.
+    Prohibited(String),
     /// The proxy cannot be reached at this place.
     NoProxy(String, io::Error),
     /// The proxy does not reach the server.
@@ -295,6 +333,10 @@ impl fmt::Display for TransportError {
             Self::Tcp(place, error) => {
                 write!(f, "cannot connect to {place}: {error}{}", hint(error))
             }
+            Self::Prohibited(place) => write!(
+                f,
+                "{place} is not a public address: only a host named in full may be inside"
+            ),
             Self::NoProxy(place, error) => {
                 write!(f, "cannot connect to the proxy {place}: {error}")
             }
@@ -307,7 +349,7 @@ impl fmt::Display for TransportError {
             ),
             Self::TimedOut(time) => write!(
                 f,
-                "the server cannot be reached within {} s (--timeout)",
+                "the server cannot be reached within {} s",
                 time.as_secs()
             ),
         }

@@ -2,7 +2,8 @@
 //!
 //! Granted are clocks, random numbers, and standard output and error, which go to the log (so that
 //! the message of a guest's panic is found there). All else is present, because the standard library
-//! imports it, and empty: no environment, no arguments, no directories, no sockets, no input.
+//! imports it, and empty: no environment, no arguments, no directories, no sockets, no input. Requests to
+//! HTTP backends are as `outgoing` allows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,16 +26,26 @@ const PROVIDED: [&str; 6] = [
     "wasi:sockets/",
 ];
 
+/// What a guest needs to ask HTTP backends; [`link`] provides it, too, and for whom is the policy's.
+const HTTP: [&str; 2] = ["wasi:http/types@0.2.", "wasi:http/outgoing-handler@0.2."];
+
 /// Whether the import of this name is among what [`link`] provides.
 pub(crate) fn provides(import: &str) -> bool {
-    import.contains("@0.2.") && PROVIDED.iter().any(|prefix| import.starts_with(prefix))
+    is_http(import)
+        || import.contains("@0.2.") && PROVIDED.iter().any(|prefix| import.starts_with(prefix))
+}
+
+/// Whether the import of this name is for asking HTTP backends.
+pub(crate) fn is_http(import: &str) -> bool {
+    HTTP.iter().any(|prefix| import.starts_with(prefix))
 }
 
 /// Links WASI 0.2 in its asynchronous form. The synchronous one waits by blocking the thread, and a
 /// thread that runs tokio may not be blocked; with this one, a guest that waits is found out: see
 /// [`GuestFault`](crate::guest::GuestFault).
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 /// The WASI context of one guest.
@@ -142,10 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_wasi_0_2_without_http_is_provided() {
+    fn only_wasi_0_2_without_a_server_is_provided() {
         assert!(provides("wasi:cli/stderr@0.2.6"));
         assert!(provides("wasi:sockets/tcp@0.2.0"));
-        assert!(!provides("wasi:http/types@0.2.0"));
+        assert!(provides("wasi:http/types@0.2.0"));
+        assert!(!provides("wasi:http/incoming-handler@0.2.0"));
+        assert!(!provides("wasi:http/types@0.3.0"));
         assert!(!provides("wasi:cli/stderr@0.3.0"));
         assert!(!provides("acme:cli/stderr@0.2.0"));
     }

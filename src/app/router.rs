@@ -221,6 +221,7 @@ impl fmt::Debug for Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Answer;
 
     fn says(text: &'static str) -> impl App {
         move |request: &Request| {
@@ -252,8 +253,8 @@ mod tests {
             request.fields.append("Upgrade", "websocket");
         }
         match router.handle(request) {
-            Answer::Respond(response) => response,
-            Answer::Takeover(_) => panic!("taken over"),
+            Verdict::Answer(Answer::Respond(response)) => response,
+            _ => panic!("no response"),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::component::ResourceAny;
 use wasocket::{ConnectionId, HttpVersion, Request, ShutdownReason};
 use wasocket_host::bindings as wit;
-use wasocket_host::component::Component;
+use wasocket_host::component::{Component, Grants};
 use wasocket_host::engine::engine;
 use wasocket_host::guest::{Guest, GuestFault, Limits};
 
@@ -37,7 +37,12 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     if let Some((_, component)) = loaded.iter().find(|(own, _)| own == path) {
         return Ok(Arc::clone(component));
     }
-    let component = Component::from_file(engine, path).map_err(|error| error.to_string())?;
+    // The app may ask HTTP backends, and is told that none is allowed.
+    let grants = Grants {
+        http: Some(Arc::default()),
+    };
+    let component =
+        Component::from_file(engine, path, &grants).map_err(|error| error.to_string())?;
     let component = Arc::new(component);
     loaded.push((path.to_owned(), Arc::clone(&component)));
     Ok(component)

@@ -118,6 +118,7 @@ impl Suite {
             proxy: None,
             insecure: false,
             timeout: LIMITS.call_time,
+            may_reach: |_| true,
         };
         let stream = route.open().await?;
         let client = Client::new(&self.component, LIMITS)?;

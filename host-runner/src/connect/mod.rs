@@ -46,6 +46,7 @@ async fn run(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
         proxy: proxy.as_ref(),
         insecure: options.insecure,
         timeout: Duration::from_secs(options.timeout),
+        may_reach: |_| true,
     };
     let request = request(options);
     // Before there is a transport: what cannot be sent need not be connected for.

@@ -1,0 +1,243 @@
+//! Requests of guests to HTTP backends: `wasi:http` 0.2, for those backends that the operator allows.
+//!
+//! A guest asks and returns; hyper's client works on while others are served. The wake-up is the waker of
+//! the call in which the guest has asked whether there is an answer: see `docs/design/outside.md`.
+
+mod address;
+mod allowed;
+
+pub use allowed::{Allowed, AllowedError};
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use tokio::select;
+use tokio::time::timeout;
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::transport::{Route, TransportError};
+use crate::url::Url;
+
+/// The longest head of a response, and the most fields in it.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_FIELDS: usize = 100;
+
+/// What the requests of guests are held to.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The backends that may be asked.
+    pub allowed: Vec<Allowed>,
+    /// The requests that an instance may have under way, until the answer is read or dropped.
+    pub max_under_way: usize,
+    /// The time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// The time from then on until the head of the answer is there.
+    pub answer_timeout: Duration,
+}
+
+impl Default for Policy {
+    /// Nobody may be asked; 64 requests, 10 s, 60 s.
+    fn default() -> Self {
+        Self {
+            allowed: Vec::new(),
+            max_under_way: 64,
+            connect_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Policy {
+    /// How many resources a guest may hold in the host.
+    pub(crate) fn max_resources(&self) -> usize {
+        self.max_under_way.saturating_mul(16).saturating_add(256)
+    }
+}
+
+/// The requests of one instance.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    policy: Arc<Policy>,
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(policy: Arc<Policy>) -> Self {
+        Self {
+            policy,
+            under_way: Arc::default(),
+        }
+    }
+
+    fn admit(&self, request: &Request<WasiBody>) -> Result<Admitted, Error> {
+        let url = url(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+        let mut allowed = self.policy.allowed.iter();
+        let Some(allowed) = allowed.find(|allowed| allowed.matches(&url)) else {
+            tracing::warn!(
+                "the guest's request to {} is denied (--allow-http {})",
+                url.authority,
+                url.authority
+            );
+            return Err(Error::HttpRequestDenied);
+        };
+        Ok(Admitted {
+            place: Place::take(&self.under_way, self.policy.max_under_way)?,
+            may_be_inside: !allowed.is_wildcard(),
+            url,
+        })
+    }
+}
+
+/// A request that may be sent.
+struct Admitted {
+    url: Url,
+    /// Whether the backend may be a host that is not to be reached from everywhere.
+    may_be_inside: bool,
+    place: Place,
+}
+
+fn url(uri: &Uri) -> Option<Url> {
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let authority = uri.authority()?;
+    format!("{}://{authority}{target}", uri.scheme_str()?)
+        .parse()
+        .ok()
+}
+
+/// One of the requests that an instance may have under way; given back when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(under_way: &Arc<AtomicUsize>, max: usize) -> Result<Self, Error> {
+        // One thread: nobody counts in between.
+        if under_way.load(Ordering::Relaxed) >= max {
+            return Err(Error::ConnectionLimitReached);
+        }
+        under_way.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(Arc::clone(under_way)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+type Sending = dyn Future<Output = Result<(Response<WasiBody>, Box<Driving>), Error>> + Send;
+/// What moves the rest of an exchange, once the head of the response is there.
+type Driving = dyn Future<Output = Result<(), Error>> + Send;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _failed: Box<Driving>,
+    ) -> Box<Sending> {
+        let admitted = self.admit(&request);
+        let timeouts = Timeouts::of(&self.policy, options.unwrap_or_default());
+        Box::new(async move { send(admitted?, timeouts, request).await })
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+            return ErrorCode::ConnectionTerminated;
+        }
+        tracing::debug!("a backend's answer: {error:?}");
+        match std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>()) {
+            true => ErrorCode::ConnectionTerminated,
+            false => ErrorCode::HttpProtocolError,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Timeouts {
+    connect: Duration,
+    answer: Duration,
+}
+
+impl Timeouts {
+    /// The guest's, where they are lower than the policy's.
+    fn of(policy: &Policy, options: RequestOptions) -> Self {
+        let lower = |own: Duration, wanted: Option<Duration>| wanted.map_or(own, |time| time.min(own));
+        Self {
+            connect: lower(policy.connect_timeout, options.connect_timeout),
+            answer: lower(policy.answer_timeout, options.first_byte_timeout),
+        }
+    }
+}
+
+/// Sends a request over a connection of its own, and waits for the head of the answer.
+async fn send(
+    admitted: Admitted,
+    timeouts: Timeouts,
+    mut request: Request<WasiBody>,
+) -> Result<(Response<WasiBody>, Box<Driving>), Error> {
+    let url = &admitted.url;
+    let route = Route {
+        url,
+        proxy: None,
+        insecure: false,
+        timeout: timeouts.connect,
+        may_reach: if admitted.may_be_inside { |_| true } else { address::is_public },
+    };
+    let stream = route.open().await.map_err(|error| unreachable(url, &error))?;
+    // RFC 9112 §3.2.1: to the server itself, only path and query.
+    *request.uri_mut() = url.target.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let mut connection = Box::pin(connection);
+    let answer = async {
+        let mut answer = pin!(sender.send_request(request));
+        select! {
+            answer = &mut answer => answer,
+            // The backend has closed behind its answer, or instead of one.
+            closed = &mut connection => match closed {
+                Ok(()) => answer.await,
+                Err(error) => Err(error),
+            },
+        }
+    };
+    let response = timeout(timeouts.answer, answer)
+        .await
+        .map_err(|_| Error::HttpResponseTimeout)??;
+    let place = admitted.place;
+    let body = |body: hyper::body::Incoming| {
+        let body = body.map_err(move |error| {
+            let _ = &place;
+            Error::from(error)
+        });
+        body.boxed_unsync()
+    };
+    let driving = async { Ok(connection.await?) };
+    Ok((response.map(body), Box::new(driving)))
+}
+
+/// What a guest is told of a backend that is not reached; the rest is for the log.
+fn unreachable(url: &Url, error: &TransportError) -> Error {
+    tracing::warn!("a guest's request to {} fails: {error}", url.authority);
+    match error {
+        TransportError::Prohibited(_) => Error::DestinationIpProhibited,
+        TransportError::TimedOut(_) => Error::ConnectionTimeout,
+        TransportError::Tls(_) => Error::TlsProtocolError,
+        TransportError::NoRoots => Error::ConfigurationError,
+        TransportError::Tcp(_, error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Error::ConnectionRefused
+        }
+        _ => Error::DestinationUnavailable,
+    }
+}
