@@ -148,6 +148,8 @@ mod documentation {
     struct Readme;
     #[doc = include_str!("../docs/porting-from-go.md")]
     struct PortingFromGo;
+    #[doc = include_str!("../docs/security.md")]
+    struct Security;
     #[doc = include_str!("../docs/writing-an-app.md")]
     struct WritingAnApp;
 }
