@@ -19,8 +19,7 @@ pub struct Component {
     pub(crate) instance_pre: InstancePre<State>,
     /// Whether it imports WASI, so that calls have to be made on a fiber.
     pub(crate) imports_wasi: bool,
-    /// What its requests to HTTP backends are held to.
-    pub(crate) http: Arc<Policy>,
+    pub(crate) grants: Arc<Grants>,
 }
 
 /// What is granted to a component that asks for it.
@@ -28,6 +27,8 @@ pub struct Component {
 pub struct Grants {
     /// Requests to HTTP backends. Without a policy, a component that imports them is refused.
     pub http: Option<Arc<Policy>>,
+    /// Its environment: names and values.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Component {
@@ -81,7 +82,7 @@ impl Component {
             instance_pre: link(world, &component, imports_wasi)
                 .map_err(|error| LoadError::Type(world, error))?,
             imports_wasi,
-            http: grants.http.clone().unwrap_or_default(),
+            grants: Arc::new(grants.clone()),
         })
     }
 }

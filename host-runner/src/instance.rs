@@ -34,7 +34,7 @@ impl Instance {
         functions: impl FnOnce(&mut Exports<'_>) -> wasmtime::Result<F>,
     ) -> Result<(Self, F), GuestFault> {
         let pre = &component.instance_pre;
-        let mut store = Store::new(pre.engine(), State::new(limits.memory, &component.http));
+        let mut store = Store::new(pre.engine(), State::new(limits.memory, &component.grants));
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(engine::ticks(limits.call_time));
         let instance = if component.imports_wasi {

@@ -114,6 +114,9 @@ pub struct Serve {
     /// The time a call into an instance may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub call_timeout: u64,
+    /// A variable of the app's environment, which is empty otherwise; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<(String, String)>,
     /// An HTTP server that the app may ask; may be repeated. `*` is any public host, `*.NAME` any
     /// public one a label below; without a port, 80 and 443
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -147,6 +150,7 @@ impl Serve {
         };
         Grants {
             http: (!self.allow_http.is_empty()).then(|| Arc::new(policy())),
+            environment: self.env.clone(),
         }
     }
 }
@@ -244,6 +248,13 @@ fn path(value: &str) -> Result<String, String> {
     match value.starts_with('/') && is_visible {
         true => Ok(value.to_owned()),
         false => Err("expected a path, such as /echo or /room?name=x".to_owned()),
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 use tokio::select;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::bindings::{Effects, Instant, Next, ShutdownReason};
@@ -26,6 +27,8 @@ pub struct Session {
     connection: Connection,
     farewell: Vec<u8>,
     wake_at: Option<Instant>,
+    /// When the last call was made.
+    called_at: Instant,
     /// The guest wants nothing more to be read.
     paused: bool,
 }
@@ -62,6 +65,7 @@ impl Session {
     ) -> Self {
         let socket = Socket::new(stream, worker.max_backlog).with_send_timeout(worker.send_timeout);
         Self {
+            called_at: worker.now(),
             worker,
             socket,
             connection,
@@ -104,18 +108,26 @@ impl Session {
         let mut timer = pin!(sleep(std::time::Duration::ZERO));
         let mut timer_at = None;
         loop {
-            let wake_at = self.wake_at.and_then(|instant| self.worker.at(instant));
+            let at_once = self
+                .wake_at
+                .is_some_and(|instant| instant <= self.called_at);
+            let wake_at = match at_once {
+                true => None,
+                false => self.wake_at.and_then(|instant| self.worker.at(instant)),
+            };
             if let Some(instant) = wake_at
                 && wake_at != timer_at
             {
                 timer.as_mut().reset(instant);
                 timer_at = wake_at;
             }
+            // In no order: what is always ready must not keep the others waiting.
             let event = select! {
-                biased;
                 () = &mut died => Event::Died,
                 () = &mut stop, if !stopped => Event::Stop,
                 () = &mut timer, if wake_at.is_some() => Event::Wake,
+                // The timer is good to a millisecond only. Other connections go first.
+                () = yield_now(), if at_once => Event::Wake,
                 () = &mut woken => Event::Woken,
                 event = poll_fn(|context| {
                     poll_socket(&mut self.socket, &self.worker, self.paused, context)
@@ -139,8 +151,9 @@ impl Session {
 
     /// Calls the guest. Between the reading and this no other task has run: the read buffer still
     /// holds what was received.
-    fn call(&self, event: Event) -> Result<Effects, Dead> {
+    fn call(&mut self, event: Event) -> Result<Effects, Dead> {
         let now = self.worker.now();
+        self.called_at = now;
         match event {
             Event::Received(0) => self.connection.receive_eof(now),
             Event::Received(length) => {

@@ -8,12 +8,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::outgoing::{Outgoing, Policy};
+use crate::component::Grants;
+use crate::outgoing::Outgoing;
 use crate::wasi;
 
 /// The data of a guest's store.
 pub(crate) struct State {
     pub(crate) memory: MemoryLimiter,
+    grants: Arc<Grants>,
     /// Made when a guest first asks for something of WASI; most never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
@@ -23,14 +25,16 @@ pub(crate) struct State {
 
 impl State {
     /// The state of a new guest, whose memories and tables together may take `limit` bytes.
-    pub(crate) fn new(limit: usize, http: &Arc<Policy>) -> Self {
+    pub(crate) fn new(limit: usize, grants: &Arc<Grants>) -> Self {
+        let policy = grants.http.clone().unwrap_or_default();
         let mut table = ResourceTable::new();
-        table.set_max_capacity(http.max_resources());
+        table.set_max_capacity(policy.max_resources());
         Self {
             memory: MemoryLimiter { limit, used: 0 },
+            grants: Arc::clone(grants),
             wasi: None,
             http: WasiHttpCtx::new(),
-            outgoing: Outgoing::new(Arc::clone(http)),
+            outgoing: Outgoing::new(policy),
             table,
         }
     }
@@ -49,7 +53,7 @@ impl WasiHttpView for State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: self.wasi.get_or_insert_with(wasi::context),
+            ctx: self.wasi.get_or_insert_with(|| wasi::context(&self.grants)),
             table: &mut self.table,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Granted are clocks, random numbers, and standard output and error, which go to the log (so that
 //! the message of a guest's panic is found there). All else is present, because the standard library
-//! imports it, and empty: no environment, no arguments, no directories, no sockets, no input. Requests to
-//! HTTP backends are as `outgoing` allows.
+//! imports it, and empty: no arguments, no directories, no sockets, no input; and no environment but what
+//! the operator gives. Requests to HTTP backends are as `outgoing` allows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, async_trait};
 
+use crate::component::Grants;
 use crate::state::State;
 
 /// The interfaces that [`link`] provides, up to the version.
@@ -49,8 +50,9 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// The WASI context of one guest.
-pub(crate) fn context() -> WasiCtx {
+pub(crate) fn context(grants: &Grants) -> WasiCtx {
     WasiCtx::builder()
+        .envs(&grants.environment)
         .stdout(LogStream::new("stdout"))
         .stderr(LogStream::new("stderr"))
         .allow_tcp(false)

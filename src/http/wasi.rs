@@ -61,7 +61,13 @@ fn build(
     url: &Url,
 ) -> Result<(OutgoingRequest, Option<OutgoingBody>), Error> {
     let invalid = |what: &str| Error::InvalidRequest(what.to_owned());
-    let entries: alloc::vec::Vec<_> = request.fields.clone().into();
+    let mut fields = request.fields.clone();
+    // RFC 9110 §8.6: what has a body says how long it is. The host would send chunks otherwise, which not
+    // every backend reads.
+    if !request.body.is_empty() || matches!(&*request.method, "POST" | "PUT" | "PATCH") {
+        fields.append("content-length", request.body.len().to_string());
+    }
+    let entries: alloc::vec::Vec<_> = fields.into();
     let fields = types::Fields::from_list(&entries).map_err(|error| invalid(&error.to_string()))?;
     let outgoing = OutgoingRequest::new(fields);
     let scheme = if url.is_secure {

@@ -40,6 +40,7 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     // The app may ask HTTP backends, and is told that none is allowed.
     let grants = Grants {
         http: Some(Arc::default()),
+        ..Grants::default()
     };
     let component =
         Component::from_file(engine, path, &grants).map_err(|error| error.to_string())?;

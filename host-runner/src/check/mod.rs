@@ -58,6 +58,7 @@ fn load(file: &Path) -> Result<Component, CheckError> {
     // What it asks of others is not what is checked: it may ask, and is denied.
     let grants = Grants {
         http: Some(Arc::default()),
+        ..Grants::default()
     };
     Component::from_file(&engine, file, &grants)
         .map_err(|error| CheckError::Load(file.display().to_string(), error))

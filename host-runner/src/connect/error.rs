@@ -69,6 +69,9 @@ impl fmt::Display for ConnectError {
             Self::System(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
             Self::Request(reason) => write!(f, "the request cannot be sent: {reason}"),
+            Self::Transport(error @ TransportError::TimedOut(_)) => {
+                write!(f, "{error} (--timeout waits longer)")
+            }
             Self::Transport(error) => error.fmt(f),
             Self::Refused(refused) => describe_refusal(refused, f),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),

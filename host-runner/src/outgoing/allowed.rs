@@ -202,7 +202,11 @@ mod tests {
     fn only_a_host_in_full_may_be_inside() {
         for (text, is_wildcard) in [("localhost:*", false), ("*.a.test", true), ("*:80", true)] {
             let allowed = text.parse::<Allowed>();
-            assert_eq!(allowed.map(|allowed| allowed.is_wildcard()), Ok(is_wildcard), "{text}");
+            assert_eq!(
+                allowed.map(|allowed| allowed.is_wildcard()),
+                Ok(is_wildcard),
+                "{text}"
+            );
         }
     }
 }

@@ -170,7 +170,8 @@ struct Timeouts {
 impl Timeouts {
     /// The guest's, where they are lower than the policy's.
     fn of(policy: &Policy, options: RequestOptions) -> Self {
-        let lower = |own: Duration, wanted: Option<Duration>| wanted.map_or(own, |time| time.min(own));
+        let lower =
+            |own: Duration, wanted: Option<Duration>| wanted.map_or(own, |time| time.min(own));
         Self {
             connect: lower(policy.connect_timeout, options.connect_timeout),
             answer: lower(policy.answer_timeout, options.first_byte_timeout),
@@ -190,11 +191,21 @@ async fn send(
         proxy: None,
         insecure: false,
         timeout: timeouts.connect,
-        may_reach: if admitted.may_be_inside { |_| true } else { address::is_public },
+        may_reach: if admitted.may_be_inside {
+            |_| true
+        } else {
+            address::is_public
+        },
     };
-    let stream = route.open().await.map_err(|error| unreachable(url, &error))?;
+    let stream = route
+        .open()
+        .await
+        .map_err(|error| unreachable(url, &error))?;
     // RFC 9112 §3.2.1: to the server itself, only path and query.
-    *request.uri_mut() = url.target.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+    *request.uri_mut() = url
+        .target
+        .parse()
+        .map_err(|_| Error::HttpRequestUriInvalid)?;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
