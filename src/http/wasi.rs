@@ -136,11 +136,11 @@ impl Body {
                 Ok(bytes) if bytes.is_empty() => ready(&self.pollable).await,
                 Ok(bytes) => return Ok(Some(bytes.into())),
                 Err(StreamError::Closed) => return Ok(None),
+                // What a host has to say of it is for its own log.
                 Err(StreamError::LastOperationFailed(error)) => {
                     let code = types::http_error_code(&error);
-                    return Err(
-                        code.map_or_else(|| Error::Lost(error.to_debug_string()), Into::into)
-                    );
+                    let lost = || Error::Lost("within the body".to_owned());
+                    return Err(code.map_or_else(lost, Into::into));
                 }
             }
         }

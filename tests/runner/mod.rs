@@ -1,6 +1,7 @@
 //! The running binary, and a client that knows just enough to talk to it byte by byte.
 #![allow(dead_code, reason = "each test that includes this module uses a part")]
 
+pub mod backend;
 pub mod connect;
 
 use std::fmt::Write as _;
@@ -276,6 +277,20 @@ impl Client {
         let length = head.field("Content-Length").expect("a length");
         let body = self.read_exactly(length.parse().expect("a number"));
         String::from_utf8(body).expect("text")
+    }
+
+    /// Reads a frame that is a whole text message.
+    pub fn read_text(&mut self) -> String {
+        let start = self.read_exactly(2);
+        assert_eq!(start[0], 0x81, "a text message");
+        let length = match start[1] {
+            126 => {
+                let length = self.read_exactly(2);
+                u16::from_be_bytes([length[0], length[1]]).into()
+            }
+            length => length.into(),
+        };
+        String::from_utf8(self.read_exactly(length)).expect("text")
     }
 
     pub fn read_exactly(&mut self, length: usize) -> Vec<u8> {

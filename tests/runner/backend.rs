@@ -1,0 +1,123 @@
+//! An HTTP backend whose answers the test gives, when it wants to.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+
+pub struct Backend {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Backend {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        // So that a request that never comes fails the test.
+        listener.set_nonblocking(true).expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        Self { listener, address }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The option by which the runner lets it be asked.
+    pub fn allowed(&self) -> [String; 2] {
+        ["--allow-http".to_owned(), self.address.to_string()]
+    }
+
+    /// The next connection, and the request on it.
+    pub fn accept(&self) -> Exchange {
+        let start = Instant::now();
+        let stream = loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => break stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    assert!(start.elapsed() < PATIENCE, "nobody asks");
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        stream.set_nonblocking(false).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        Exchange::begin(stream)
+    }
+
+    /// Whether somebody has asked.
+    pub fn is_asked(&self) -> bool {
+        self.listener.accept().is_ok()
+    }
+}
+
+/// A request that waits for its answer.
+pub struct Exchange {
+    pub stream: TcpStream,
+    /// The head of the request, in lower case.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Exchange {
+    fn begin(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") {
+                break end + 4;
+            }
+            read(&mut stream, &mut bytes);
+        };
+        let mut body = bytes.split_off(end);
+        let head = String::from_utf8_lossy(&bytes).to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.map_or(0, |length| length.parse().expect("a number"));
+        while body.len() < length {
+            read(&mut stream, &mut body);
+        }
+        Self { stream, head, body }
+    }
+
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("the runner reads");
+    }
+
+    /// Begins an answer whose body comes in chunks.
+    pub fn begin_chunks(&mut self) {
+        self.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    }
+
+    pub fn chunk(&mut self, chunk: &str) {
+        self.write(format!("{:x}\r\n{chunk}\r\n", chunk.len()));
+    }
+
+    /// An answer without a body.
+    pub fn answer(mut self, status: u16) {
+        self.write(format!(
+            "HTTP/1.1 {status} Status\r\nContent-Length: 0\r\n\r\n"
+        ));
+    }
+
+    /// Whether the runner closes the socket, or has.
+    pub fn is_given_up(mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) {
+    let mut buffer = [0; 65_536];
+    let size = stream.read(&mut buffer).expect("a request, in time");
+    assert!(size > 0, "the request breaks off");
+    bytes.extend_from_slice(&buffer[..size]);
+}
