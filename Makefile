@@ -10,7 +10,7 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
-APPS := chat hello hijack json-rpc login relay subprotocols upload
+APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
 
 .DEFAULT_GOAL := help
 

@@ -67,6 +67,7 @@
 //! - `json` (default): values as messages, [`Json`].
 //! - `router` (default): `Router`. Brings `std`.
 //! - `http`: requests to backends, `http`. The component then imports `wasi:http`.
+//! - `tcp`: connections to other servers, `tcp`. Implies `futures-io`.
 //! - `futures`: [`Receiver`] is a `Stream` of messages, [`Sender`] a `Sink`.
 //! - `futures-io`: a connection as a stream of bytes, `ByteStream`. Implies `std`.
 //! - `bare`: for `#![no_std]` apps, without the default features. Brings an allocator and a panic handler,
@@ -97,7 +98,7 @@ mod handshake;
 pub mod http;
 mod limits;
 mod message;
-#[cfg(all(feature = "http", target_family = "wasm"))]
+#[cfg(all(feature = "outside", target_family = "wasm"))]
 mod outside;
 mod prepared;
 mod raw_stream;
@@ -105,6 +106,8 @@ mod ready;
 mod request;
 mod session;
 mod task;
+#[cfg(feature = "tcp")]
+pub mod tcp;
 mod time;
 mod upgrade;
 mod utf8;

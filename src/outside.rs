@@ -5,10 +5,12 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::poll_fn;
 use core::mem;
-use core::task::Waker;
+use core::task::{Context, Poll, Waker};
 
 use spin::Mutex;
+use wasi::io::poll::Pollable;
 
 use crate::ready::Calling;
 use crate::task::register;
@@ -47,10 +49,21 @@ impl Drop for UnderWay {
     }
 }
 
-/// Has the waker woken when the host next wakes the connection whose future is being polled. To be
-/// called after the host has said that something is not ready.
-pub(crate) fn watch(waker: &Waker) {
-    if let Some(calling) = &*UNDER_WAY.lock() {
-        register(&mut calling.watchers.0.lock(), waker);
+/// Asks whether something is ready; if not, the waker is woken when the host next wakes the connection
+/// whose future is being polled. Never blocks.
+///
+/// In wasmtime, to read or to write forgets who is to be woken: so that comes first, and this last.
+pub(crate) fn poll_ready(pollable: &Pollable, context: &Context<'_>) -> Poll<()> {
+    if pollable.ready() {
+        return Poll::Ready(());
     }
+    if let Some(calling) = &*UNDER_WAY.lock() {
+        register(&mut calling.watchers.0.lock(), context.waker());
+    }
+    Poll::Pending
+}
+
+/// As [`poll_ready`], awaited.
+pub(crate) async fn ready(pollable: &Pollable) {
+    poll_fn(|context| poll_ready(pollable, context)).await;
 }

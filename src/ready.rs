@@ -37,7 +37,7 @@ pub(crate) struct Calling {
     woken: AtomicBool,
     /// A call is under way, or the connection is on the list.
     expected: AtomicBool,
-    #[cfg(all(feature = "http", target_family = "wasm"))]
+    #[cfg(all(feature = "outside", target_family = "wasm"))]
     pub(crate) watchers: crate::outside::Watchers,
 }
 
@@ -48,7 +48,7 @@ impl Calling {
             list,
             woken: AtomicBool::new(true),
             expected: AtomicBool::new(true),
-            #[cfg(all(feature = "http", target_family = "wasm"))]
+            #[cfg(all(feature = "outside", target_family = "wasm"))]
             watchers: crate::outside::Watchers::default(),
         }
     }
@@ -75,13 +75,13 @@ impl Calling {
 
     /// Something outside of the instance may be ready that somebody waits for.
     pub(crate) fn wake_watchers(&self) {
-        #[cfg(all(feature = "http", target_family = "wasm"))]
+        #[cfg(all(feature = "outside", target_family = "wasm"))]
         self.watchers.wake();
     }
 
     /// The connection is gone: nothing will wake it any more.
     fn forget_watchers(&self) {
-        #[cfg(all(feature = "http", target_family = "wasm"))]
+        #[cfg(all(feature = "outside", target_family = "wasm"))]
         self.watchers.forget();
     }
 }
@@ -107,7 +107,7 @@ impl Called {
         if !self.calling.woken.swap(false, Ordering::Relaxed) {
             return Poll::Pending;
         }
-        #[cfg(all(feature = "http", target_family = "wasm"))]
+        #[cfg(all(feature = "outside", target_family = "wasm"))]
         let _under_way = crate::outside::UnderWay::begin(&self.calling);
         future.poll(&mut Context::from_waker(&self.waker))
     }

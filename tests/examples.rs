@@ -8,6 +8,11 @@
 
 mod runner;
 
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
+
+use runner::backend::Backend;
 use runner::{Client, Server, build_guest, opening_handshake, text};
 
 fn serve(example: &str) -> Server {
@@ -195,6 +200,104 @@ fn subprotocols() {
     let (mut client, head) = open("");
     assert_eq!(head.status, 400);
     assert!(client.read_body(&head).contains("count.v1, echo.v1"));
+}
+
+#[test]
+fn relay() {
+    let backend = Backend::start();
+    let (backend_url, allowed) = (format!("BACKEND={}", backend.url("")), backend.allowed());
+    let options = ["--env", &backend_url, &allowed[0], &allowed[1]];
+    let server = Server::of(&build_guest("relay", ""), &options);
+    let (head, page) = server.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(head.status, 200);
+    assert!(page.contains("<title>Relay</title>"));
+
+    // The second question is read while the first is answered, and is answered before it.
+    let mut client = server.websocket("/ask");
+    client.send(&text(r#"{"id":1,"text":"slow?"}"#));
+    let mut slow = backend.accept();
+    assert_eq!(
+        (slow.head.starts_with("post /answer "), &slow.body[..]),
+        (true, &b"slow?"[..])
+    );
+    slow.begin_chunks();
+    slow.chunk("some");
+    assert_says(&mut client, r#"{"id":1,"part":"some"}"#);
+    client.send(&text(r#"{"id":2,"text":"quick?"}"#));
+    backend.accept().answer(404);
+    assert_says(&mut client, r#"{"id":2,"end":404}"#);
+    // A character may come in two parts.
+    slow.write("1\r\n");
+    slow.write(b"\xc3\r\n");
+    assert_says(&mut client, r#"{"id":1,"part":""}"#);
+    slow.write("1\r\n");
+    slow.write(b"\xa9\r\n0\r\n\r\n");
+    assert_says(&mut client, "{\"id\":1,\"part\":\"\u{e9}\"}");
+    assert_says(&mut client, r#"{"id":1,"end":200}"#);
+    client.send(&text(r#"{"id":3,"text":""}"#));
+    drop(backend.accept());
+    assert!(client.read_text().starts_with(r#"{"id":3,"failed":""#));
+
+    let enter = |status| {
+        let mut client = server.connect();
+        client.send(&handshake_with(
+            "/members/ask",
+            "Authorization: Bearer x\r\n",
+        ));
+        let exchange = backend.accept();
+        assert!(exchange.head.starts_with("get /user "), "{}", exchange.head);
+        assert!(exchange.head.contains("authorization: bearer x\r\n"));
+        exchange.answer(status);
+        client.read_head().status
+    };
+    assert_eq!(enter(200), 101);
+    assert_eq!(enter(403), 401);
+}
+
+#[test]
+fn tunnel() {
+    let target = Backend::start();
+    let address = target.address.to_string();
+    let component = build_guest("tunnel", "");
+    let to = format!("TO={address}");
+    let server = Server::of(&component, &["--env", &to, "--allow-tcp", &address]);
+
+    let mut client = server.websocket("/");
+    let mut stream = target.accept_raw();
+    client.send(b"\x82\x83\0\0\0\0SYN");
+    let mut bytes = [0; 3];
+    stream.read_exact(&mut bytes).expect("connected");
+    assert_eq!(&bytes, b"SYN");
+    stream.write_all(b"ACK").expect("connected");
+    assert_eq!(client.read_exactly(5), b"\x82\x03ACK");
+
+    // More than any buffer holds, to an end that does not read at first.
+    let message = [&b"\x82\xfe\xff\xff\0\0\0\0"[..], &[7; 65_535]].concat();
+    let sent = message.len() - 8;
+    const MESSAGES: usize = 400;
+    let reader = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        let mut all = vec![0; sent * MESSAGES];
+        stream.read_exact(&mut all).expect("connected");
+        assert!(all.iter().all(|byte| *byte == 7));
+        stream
+    });
+    (0..MESSAGES).for_each(|_| client.send(&message));
+    drop(reader.join().expect("all has come"));
+    // The end of the one is the end of the other.
+    assert_eq!(client.read_exactly(4), [0x88, 2, 0x03, 0xe8]);
+
+    let client = server.websocket("/");
+    let mut stream = target.accept_raw();
+    drop(client);
+    assert_eq!(stream.read(&mut bytes).expect("an orderly end"), 0);
+
+    drop(target);
+    let mut client = server.websocket("/");
+    assert_eq!(client.read_exactly(4), [0x88, 2, 0x03, 0xf6]);
+    let server = Server::of(&component, &["--env", &to]);
+    assert_eq!(server.websocket("/").read_exactly(4), [0x88, 2, 0x03, 0xf6]);
+    server.wait_for_log(&format!("--allow-tcp {address}"));
 }
 
 /// More than the instance may take: what is kept is a chunk.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub struct Component {
 pub struct Grants {
     /// Requests to HTTP backends. Without a policy, a component that imports them is refused.
     pub http: Option<Arc<Policy>>,
+    /// The TCP servers that it may connect to; port 0 is any.
+    pub tcp: Vec<SocketAddr>,
     /// Its environment: names and values.
     pub environment: Vec<(String, String)>,
 }

@@ -121,6 +121,9 @@ pub struct Serve {
     /// public one a label below; without a port, 80 and 443
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_http: Vec<Allowed>,
+    /// A TCP server that the app may connect to; may be repeated. Port 0 is any port
+    #[arg(long, value_name = "IP:PORT")]
+    pub allow_tcp: Vec<SocketAddr>,
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
@@ -150,6 +153,7 @@ impl Serve {
         };
         Grants {
             http: (!self.allow_http.is_empty()).then(|| Arc::new(policy())),
+            tcp: self.allow_tcp.clone(),
             environment: self.env.clone(),
         }
     }

@@ -2,9 +2,12 @@
 //!
 //! Granted are clocks, random numbers, and standard output and error, which go to the log (so that
 //! the message of a guest's panic is found there). All else is present, because the standard library
-//! imports it, and empty: no arguments, no directories, no sockets, no input; and no environment but what
-//! the operator gives. Requests to HTTP backends are as `outgoing` allows.
+//! imports it, and empty: no arguments, no directories, no input; no environment, no sockets
+//! but what the operator gives. Requests to HTTP backends are as `outgoing` allows.
 
+use std::future::{Future, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,6 +15,7 @@ use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, async_trait};
 
 use crate::component::Grants;
@@ -55,9 +59,33 @@ pub(crate) fn context(grants: &Grants) -> WasiCtx {
         .envs(&grants.environment)
         .stdout(LogStream::new("stdout"))
         .stderr(LogStream::new("stderr"))
-        .allow_tcp(false)
+        .socket_addr_check(may_connect(grants.tcp.clone()))
+        .allow_tcp(true)
         .allow_udp(false)
         .build()
+}
+
+/// Outwards only, and to nobody else.
+fn may_connect(
+    servers: Vec<SocketAddr>,
+) -> impl Fn(SocketAddr, SocketAddrUse) -> Pin<Box<dyn Future<Output = bool> + Send + Sync>> {
+    move |address, purpose| {
+        let is_named = |server: &SocketAddr| {
+            server.ip() == address.ip() && (server.port() == address.port() || server.port() == 0)
+        };
+        let may = match purpose {
+            SocketAddrUse::TcpConnect => servers.iter().any(is_named),
+            // A connection has an end here, too, which the system chooses.
+            SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
+            _ => false,
+        };
+        if !may {
+            tracing::warn!(
+                "the guest's {purpose:?} of {address} is denied (--allow-tcp {address})"
+            );
+        }
+        Box::pin(ready(may))
+    }
 }
 
 /// How long a line may be until it is logged in parts, and how much may be written at once.

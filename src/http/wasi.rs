@@ -3,8 +3,6 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::ToString;
-use core::future::poll_fn;
-use core::task::Poll;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -41,7 +39,7 @@ pub(super) async fn send(
     if let Some(body) = body {
         write(body, &request.body)?;
     }
-    ready(&incoming.subscribe()).await;
+    outside::ready(&incoming.subscribe()).await;
     let response = incoming.get().and_then(Result::ok).ok_or_else(broken)??;
     let fields = response.headers().entries();
     let body = response.consume().map_err(|()| broken())?;
@@ -131,9 +129,8 @@ fn broken() -> Error {
 impl Body {
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            // To read forgets who is to be woken: so this comes first, and the question last.
             match self.stream.read(MAX_CHUNK) {
-                Ok(bytes) if bytes.is_empty() => ready(&self.pollable).await,
+                Ok(bytes) if bytes.is_empty() => outside::ready(&self.pollable).await,
                 Ok(bytes) => return Ok(Some(bytes.into())),
                 Err(StreamError::Closed) => return Ok(None),
                 // What a host has to say of it is for its own log.
@@ -145,18 +142,6 @@ impl Body {
             }
         }
     }
-}
-
-/// Waits without blocking.
-async fn ready(pollable: &Pollable) {
-    poll_fn(|context| {
-        if pollable.ready() {
-            return Poll::Ready(());
-        }
-        outside::watch(context.waker());
-        Poll::Pending
-    })
-    .await;
 }
 
 impl From<ErrorCode> for Error {

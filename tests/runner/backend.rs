@@ -32,6 +32,11 @@ impl Backend {
 
     /// The next connection, and the request on it.
     pub fn accept(&self) -> Exchange {
+        Exchange::begin(self.accept_raw())
+    }
+
+    /// The next connection, of whatever kind.
+    pub fn accept_raw(&self) -> TcpStream {
         let start = Instant::now();
         let stream = loop {
             match self.listener.accept() {
@@ -45,7 +50,7 @@ impl Backend {
         };
         stream.set_nonblocking(false).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-        Exchange::begin(stream)
+        stream
     }
 
     /// Whether somebody has asked.

@@ -1,0 +1,59 @@
+//! A TCP port behind a WebSocket: what goes through port 443 and a proxy reaches any server that way, such
+//! as one for SSH, a database, or a remote desktop in a browser.
+//!
+//! ```text
+//! wasocket serve tunnel.wasm --env TO=127.0.0.1:22 --allow-tcp 127.0.0.1:22
+//! ssh -o ProxyCommand='wasocket connect --binary ws://localhost:1234/' localhost
+//! ```
+//!
+//! Binary messages carry the bytes; where they begin and end means nothing.
+
+use std::env;
+use std::io;
+use std::net::SocketAddr;
+
+use futures_util::future::{Either, select};
+use futures_util::io::{AsyncReadExt, copy};
+use wasocket::{CloseCode, Failure, WebSocket, tcp, websocket};
+
+wasocket::export!(websocket(tunnel));
+
+async fn tunnel(ws: WebSocket) -> Result<(), Broken> {
+    let server = tcp::Stream::connect(to()?)
+        .await
+        .inspect_err(|error| eprintln!("{error}"))?;
+    let (from_server, mut to_server) = server.split();
+    let (from_client, mut to_client) = ws.into_byte_stream().split();
+    // When one side has said all, the other has no use for more.
+    let up = copy(from_client, &mut to_server);
+    let down = copy(from_server, &mut to_client);
+    match select(up, down).await {
+        Either::Left((end, _)) | Either::Right((end, _)) => end?,
+    };
+    Ok(())
+}
+
+/// The server, as the operator has it.
+fn to() -> Result<SocketAddr, Broken> {
+    let to = env::var("TO").unwrap_or_default();
+    to.parse().map_err(|_| {
+        eprintln!("TO is no address such as 127.0.0.1:22 (wasocket serve --env TO=..): {to:?}");
+        Broken
+    })
+}
+
+/// The server cannot be reached, or has broken off.
+struct Broken;
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+impl Failure for Broken {
+    /// "Bad gateway", in the IANA registry.
+    fn close_code(&self) -> CloseCode {
+        CloseCode::BAD_GATEWAY
+    }
+}
