@@ -13,10 +13,11 @@
 mod runner;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use runner::backend::listen;
 use runner::{Client, Server, build_guest, text};
 
 const WAITING: usize = 1000;
@@ -97,7 +98,7 @@ fn latencies(client: &mut Client, duration: Duration) -> Vec<Duration> {
 }
 
 fn start_backend() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = listen();
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {

@@ -133,3 +133,95 @@ impl fmt::Debug for Undecided {
         f.debug_struct("Undecided").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::rc::Rc;
+    use alloc::vec;
+    use core::cell::RefCell;
+    use core::future::poll_fn;
+
+    use super::*;
+    use crate::Response;
+
+    const NOW: Instant = Instant::from_nanos(7);
+
+    fn status(deliberation: Deliberation) -> Option<u16> {
+        match deliberation.answer? {
+            Answer::Respond(response) => Some(response.head.status),
+            Answer::Takeover(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_is_known_at_once_is_answered_at_once() {
+        let mut undecided = Undecided::new(async { Response::text(403, "") });
+        let deliberation = undecided.decide(NOW, 1, &ReadyList::default());
+        assert_eq!(status(deliberation), Some(403));
+    }
+
+    #[test]
+    fn whoever_knows_the_answer_has_the_request_called() {
+        let waiting: Rc<RefCell<Option<core::task::Waker>>> = Rc::default();
+        let own = Rc::clone(&waiting);
+        let mut undecided = Undecided::new(async move {
+            poll_fn(
+                |context| match own.borrow_mut().replace(context.waker().clone()) {
+                    Some(_) => Poll::Ready(()),
+                    None => Poll::Pending,
+                },
+            )
+            .await;
+            Response::text(204, "")
+        });
+        let ready = ReadyList::default();
+        let deliberation = undecided.decide(NOW, 9, &ready);
+        assert_eq!((deliberation.wake_at, status(deliberation)), (None, None));
+        // A call without need does no harm.
+        assert_eq!(status(undecided.decide(NOW, 9, &ready)), None);
+        assert!(ready.take().is_empty());
+
+        let waker = waiting.borrow().clone().expect("it waits");
+        waker.wake();
+        assert_eq!(ready.take(), vec![9]);
+        assert_eq!(status(undecided.decide(NOW, 9, &ready)), Some(204));
+    }
+
+    #[test]
+    fn who_gives_up_the_turn_is_called_again_at_once() {
+        let mut turns = 0;
+        let mut undecided = Undecided::new(async move {
+            poll_fn(|context| {
+                turns += 1;
+                context.waker().wake_by_ref();
+                match turns {
+                    3.. => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+            Response::text(204, "")
+        });
+        let ready = ReadyList::default();
+        for _ in 0..2 {
+            assert_eq!(undecided.decide(NOW, 1, &ready).wake_at, Some(NOW));
+        }
+        assert_eq!(status(undecided.decide(NOW, 1, &ready)), Some(204));
+    }
+
+    #[test]
+    fn a_decision_may_be_to_ask_another_app() {
+        let inner = decide(|_| async { Response::text(418, "") });
+        let outer = decide(move |request| {
+            let verdict = inner.handle(request);
+            async { verdict }
+        });
+        match outer.handle(Request::default()) {
+            Verdict::Later(mut undecided) => {
+                let deliberation = undecided.decide(NOW, 1, &ReadyList::default());
+                assert_eq!(status(deliberation), Some(418));
+            }
+            Verdict::Answer(_) => panic!("answered at once"),
+        }
+    }
+}

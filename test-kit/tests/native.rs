@@ -14,7 +14,7 @@ use wasocket::extension::DeflateOptions;
 use wasocket::{
     Closed, Disposition, Effects, Error, Event, Fields, HttpVersion, Instant, Limits, Message,
     RawHandler, RawSocket, ReadyList, Request, Response, ResponseHead, Sender, Session,
-    ShutdownReason, Takeover, Upgrade, WebSocket,
+    ShutdownReason, Takeover, Upgrade, WebSocket, decide,
 };
 use wasocket_test::{Answer, Kit, get, request, websocket};
 
@@ -397,6 +397,25 @@ fn takeover(status: u16, farewell: &'static [u8], session: Bad) -> wasocket::Ans
         session: Box::new(session),
         farewell,
     })
+}
+
+#[test]
+fn an_answer_may_come_later() {
+    let kit = Kit::native(decide(async |request: Request| match request.path() {
+        "/in" => Upgrade::new().converse(&request, |ws| async move { ws.send("in").await }),
+        "/never" => std::future::pending().await,
+        "/fails" => panic!("at the disco"),
+        _ => Response::text(401, "Log in first.\n").into(),
+    }));
+    kit.get("/").assert_status(401);
+    kit.connect(websocket("/in")).assert_text("in");
+    let fault = kit.attempt(|| kit.get("/fails").assert_status(500).clone());
+    assert!(fault.expect_err("a fault").reason.contains("at the disco"));
+    let told = failure(|| drop(kit.get("/never")));
+    assert!(
+        told.contains("it waits before it answers GET /never"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -79,6 +79,18 @@ fn breaches_are_found() {
     );
 }
 
+/// The kit has no backends: an app may ask, and is told so.
+#[test]
+fn backends_are_denied() {
+    let kit = Kit::component(build("asks"));
+    let response = kit.get("/enter?backend=http://localhost/");
+    response.assert_status(502);
+    assert_eq!(response.text(), "Denied\n");
+    let ws = kit.connect(websocket("/"));
+    ws.send("get http://localhost/");
+    ws.assert_text("Denied");
+}
+
 #[test]
 fn what_is_no_component() {
     let told = catch_unwind(|| Kit::component("no-such-file.wasm")).expect_err("no file");

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 use super::PATIENCE;
 
 pub struct Backend {
@@ -14,7 +16,7 @@ pub struct Backend {
 
 impl Backend {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = listen();
         // So that a request that never comes fails the test.
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("an address");
@@ -57,6 +59,15 @@ impl Backend {
     pub fn is_asked(&self) -> bool {
         self.listener.accept().is_ok()
     }
+}
+
+/// Listens with room for a rush: std's 128 would have the others try again after a second.
+pub fn listen() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).expect("a port");
+    socket.listen(4096).expect("a listener");
+    socket.into()
 }
 
 /// A request that waits for its answer.
