@@ -1,5 +1,7 @@
 use core::str;
 
+use bytes::Bytes;
+
 /// Checks text that comes in pieces, cut anywhere: it fails at the first byte that cannot be part of
 /// UTF-8 (RFC 6455 §8.1).
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +42,22 @@ impl Utf8 {
             }
             Err(_) => false,
         }
+    }
+
+    /// The text so far as it ends between characters, from where it last did: the rest is for the next
+    /// piece. None if the text cannot go on with this; then nothing has changed.
+    #[must_use]
+    pub(crate) fn whole_characters(&mut self, mut piece: Bytes) -> Option<Bytes> {
+        let mut after = *self;
+        if !after.accepts(&piece) {
+            return None;
+        }
+        if !self.partial().is_empty() {
+            piece = [self.partial(), &piece].concat().into();
+        }
+        piece.truncate(piece.len().saturating_sub(after.partial().len()));
+        *self = after;
+        Some(piece)
     }
 
     /// Of four bytes it is known whether they are a character: there is never a fifth.

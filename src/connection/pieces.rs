@@ -132,17 +132,13 @@ impl Pieces {
         Ok((last || !piece.bytes.is_empty()).then_some(piece))
     }
 
-    /// The text so far as it ends between characters: the rest is for the next piece.
-    fn whole_characters(&mut self, mut bytes: Bytes, last: bool) -> Result<Bytes, ProtocolError> {
-        let before = self.utf8;
-        if !self.utf8.accepts(&bytes) || (last && !self.utf8.partial().is_empty()) {
-            return Err(ProtocolError::InvalidUtf8);
+    /// No character is cut, and the last piece ends none.
+    fn whole_characters(&mut self, bytes: Bytes, last: bool) -> Result<Bytes, ProtocolError> {
+        let whole = self.utf8.whole_characters(bytes);
+        match whole {
+            Some(bytes) if !last || self.utf8.partial().is_empty() => Ok(bytes),
+            _ => Err(ProtocolError::InvalidUtf8),
         }
-        if !before.partial().is_empty() {
-            bytes = [before.partial(), &bytes].concat().into();
-        }
-        bytes.truncate(bytes.len().saturating_sub(self.utf8.partial().len()));
-        Ok(bytes)
     }
 
     /// A fragment has ended, and it was not the last. However long the message may be, fragments that

@@ -7,20 +7,28 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{Error, MessageReader, WebSocket};
-use crate::{CloseCode, Closed, MessageType, UsageError};
+use crate::utf8::Utf8;
+use crate::{CloseCode, Closed, Message, MessageType, UsageError};
 
-/// A connection as a stream of bytes, over binary messages: each write is a message, and where messages
-/// end is not to be seen by who reads. With feature `futures-io`.
+/// A connection as a stream of bytes, for what speaks over one, such as an `io::copy`. With feature
+/// `futures-io`.
+///
+/// Messages of both types are read, while they arrive, as with [`WebSocket::next_message`]; where they end
+/// is not to be seen, unless by a [`terminator`](Self::terminator). Each write is a message, binary or of
+/// the [`message_type`](Self::message_type).
 ///
 /// The stream ends when the peer closes the connection with code 1000, 1001 or none; any other end is an
-/// error, and so is a text message, of kind [`io::ErrorKind::InvalidData`]. Messages are read while they
-/// arrive, as with [`WebSocket::next_message`]. Closing it closes the connection with code 1000.
+/// error. Closing it closes the connection with code 1000.
 #[derive(Debug)]
 pub struct ByteStream {
     socket: WebSocket,
     reader: Option<MessageReader>,
     /// Received, and not yet read.
     chunk: Bytes,
+    terminator: Bytes,
+    message_type: MessageType,
+    /// Of text that is written: the beginning of a character.
+    utf8: Utf8,
 }
 
 impl WebSocket {
@@ -32,11 +40,33 @@ impl WebSocket {
             socket: self,
             reader: None,
             chunk: Bytes::new(),
+            terminator: Bytes::new(),
+            message_type: MessageType::Binary,
+            utf8: Utf8::default(),
         }
     }
 }
 
 impl ByteStream {
+    /// What the messages are that writes make. Default: [`MessageType::Binary`].
+    ///
+    /// A write of text is a message of its whole characters: one that is cut off waits for the write that
+    /// has the rest, and a write of nothing else sends nothing. What is not UTF-8 (RFC 6455 §5.6) is an
+    /// error of kind [`io::ErrorKind::InvalidData`], and not sent; so is to close the stream inside a
+    /// character.
+    #[must_use]
+    pub fn message_type(mut self, message_type: MessageType) -> Self {
+        self.message_type = message_type;
+        self
+    }
+
+    /// What is read behind each message, such as `"\n"`. Default: nothing.
+    #[must_use]
+    pub fn terminator(mut self, terminator: impl Into<Bytes>) -> Self {
+        self.terminator = terminator.into();
+        self
+    }
+
     /// Has bytes to read; false at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let shared = &self.socket.0.0;
@@ -44,7 +74,10 @@ impl ByteStream {
             if let Some(reader) = &mut self.reader {
                 match ready!(reader.poll_chunk(context)).map_err(io_error)? {
                     Some(chunk) => self.chunk = chunk,
-                    None => self.reader = None,
+                    None => {
+                        self.reader = None;
+                        self.chunk = self.terminator.clone();
+                    }
                 }
                 continue;
             }
@@ -52,13 +85,25 @@ impl ByteStream {
             else {
                 return Poll::Ready(self.end().map(|()| false));
             };
-            let reader = MessageReader::new(Rc::clone(shared), first, number);
-            if reader.message_type() == MessageType::Text {
-                return Poll::Ready(Err(unexpected_text()));
-            }
-            self.reader = Some(reader);
+            self.reader = Some(MessageReader::new(Rc::clone(shared), first, number));
         }
         Poll::Ready(Ok(true))
+    }
+
+    /// What a write sends, if anything.
+    fn message(&mut self, bytes: &[u8]) -> io::Result<Option<Message>> {
+        if self.message_type == MessageType::Binary {
+            return Ok(Some(bytes.into()));
+        }
+        let bytes = Bytes::copy_from_slice(bytes);
+        let text = self.utf8.whole_characters(bytes).ok_or_else(not_text)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        MessageType::Text
+            .whole(text)
+            .map(Some)
+            .map_err(|_| not_text())
     }
 
     /// The closing handshake is complete: whether that is the end of the stream, too.
@@ -99,10 +144,12 @@ impl AsyncWrite for ByteStream {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let shared = &self.socket.0.0;
-        ready!(shared.poll_room(context)).map_err(io_error)?;
-        let sent = shared.act(|connection| connection.send_binary(bytes));
-        Poll::Ready(sent.map(|()| bytes.len()).map_err(io_error))
+        let this = self.get_mut();
+        ready!(this.socket.0.0.poll_room(context)).map_err(io_error)?;
+        if let Some(message) = this.message(bytes)? {
+            this.socket.send_now(message).map_err(io_error)?;
+        }
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -114,12 +161,16 @@ impl AsyncWrite for ByteStream {
         let shared = &self.socket.0.0;
         // Not open: it is closed, or about to be.
         let _ = shared.close(CloseCode::NORMAL, "");
-        shared.poll_closed(context).map(|_| Ok(()))
+        ready!(shared.poll_closed(context));
+        Poll::Ready(match self.utf8.partial() {
+            [] => Ok(()),
+            _ => Err(not_text()),
+        })
     }
 }
 
-fn unexpected_text() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "expected a binary message")
+fn not_text() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, UsageError::InvalidUtf8)
 }
 
 fn io_error(error: Error) -> io::Error {

@@ -234,8 +234,11 @@ impl Shared {
     #[cfg(any(feature = "futures", feature = "futures-io"))]
     pub(super) fn poll_sent(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.state.borrow_mut();
-        if let Some(closed) = &state.closed {
-            return Poll::Ready(Err(Error::Closed(closed.clone())));
+        match &state.closed {
+            None => {}
+            // What is left the host sends before it closes the socket.
+            Some(Closed::Handshake(_)) => return Poll::Ready(Ok(())),
+            Some(closed) => return Poll::Ready(Err(Error::Closed(closed.clone()))),
         }
         if state.unsent == 0 && state.connection.buffered_output() == 0 {
             return Poll::Ready(Ok(()));

@@ -150,8 +150,6 @@ fn failure(act: impl FnOnce(&mut Host, usize)) -> ErrorKind {
 
 #[test]
 fn what_is_no_end_of_the_bytes_is_an_error() {
-    let text = failure(|host, id| host.say(id, "text"));
-    assert_eq!(text, ErrorKind::InvalidData);
     let lost = failure(|host, id| {
         let now = host.time();
         host.connections[id].session.lost(now);
@@ -171,6 +169,70 @@ fn what_is_no_end_of_the_bytes_is_an_error() {
         });
     });
     assert_eq!(cut_off, ErrorKind::ConnectionAborted);
+}
+
+/// x/net's `io.Copy(ws, ws)`, against clients that send text, as its own example does, or bytes.
+#[test]
+fn bytes_are_copied_back_whatever_they_came_in() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let (reader, mut writer) = ws.into_byte_stream().split();
+        futures_util::io::copy(reader, &mut writer).await
+    });
+    host.say(id, "hello, world!\n");
+    host.client(id, |client| client.send_binary(b"\xff").expect("open"));
+    let copies = [&b"hello, world!\n"[..], b"\xff"];
+    let copies = copies.map(|bytes| Event::Message(bytes.into()));
+    assert_eq!(host.received(id), copies);
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    let copied = slot.take().expect("ended").expect("a good end");
+    assert_eq!(copied, 15);
+}
+
+#[test]
+fn bytes_are_written_as_text_between_characters() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut stream = ws.into_byte_stream().message_type(MessageType::Text);
+        for piece in [&b"caf\xc3"[..], b"\xa9 \xf0\x9f", b"\x98", b"\x80"] {
+            stream.write_all(piece).await.expect("the start of text");
+        }
+        let bad = stream.write_all(b"a\xff").await;
+        stream.write_all(b"b\xc3").await.expect("open");
+        let inside = stream.write_all(b"c").await;
+        let end = stream.close().await;
+        [bad, inside, end].map(|result| result.map_err(|error| error.kind()))
+    });
+    let events = host.received(id);
+    let texts = ["caf", "é ", "😀", "b"].map(|text| Event::Message(text.into()));
+    assert_eq!(events[..4], texts);
+    assert_eq!(events.len(), 5, "{events:?}");
+    host.client(id, |_| {});
+    let expected = [Err(ErrorKind::InvalidData); 3];
+    assert_eq!(slot.take(), Some(expected));
+}
+
+/// gorilla's `JoinMessages`.
+#[test]
+fn messages_end_with_the_terminator() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut joined = vec![];
+        let mut stream = ws.into_byte_stream().terminator("\r\n");
+        stream.read_to_end(&mut joined).await.expect("a good end");
+        joined
+    });
+    host.client_in_pieces(id, 3, |client| {
+        client.send_text("one").expect("open");
+        client.send_text("").expect("open");
+        client.send_binary(b"two").expect("open");
+    });
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    assert_eq!(slot.take().as_deref(), Some(&b"one\r\n\r\ntwo\r\n"[..]));
 }
 
 #[test]
