@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use host::{Host, outcome};
 use wasocket::{
-    CloseCode, Closed, CodecError, Connection, Disposition, Error, Event, Handler, Limits,
-    MaskingKeys, Message, MessageType, Piece, Prepared, Sender, ShutdownReason, TrySendError,
-    Upgrade, UsageError, WebSocket,
+    CloseCode, CloseReason, Closed, CodecError, Connection, Disposition, Error, Event, Handler,
+    Limits, MaskingKeys, Message, MessageType, Piece, Prepared, ProtocolError, Sender,
+    ShutdownReason, TrySendError, Upgrade, UsageError, WebSocket,
 };
 
 async fn echo(ws: WebSocket) -> Result<(), Error> {
@@ -108,8 +108,7 @@ fn the_peers_close_is_the_end_of_the_messages() {
     assert_eq!(end, Ok(None));
     let closed = closed.expect("closed");
     assert_eq!(closed.code(), 1000);
-    assert!(!closed.is_unexpected(&[CloseCode::NORMAL]));
-    assert!(closed.is_unexpected(&[CloseCode::GOING_AWAY]));
+    assert!(closed.is_orderly());
     assert_eq!(late, Err(Error::Closed(closed)));
 }
 
@@ -121,6 +120,40 @@ fn a_connection_that_breaks_is_an_error() {
     host.connections[id].session.lost(now);
     let end = slot.take().expect("ended");
     assert_eq!(end, Err(Error::Closed(Closed::EndOfStream)));
+}
+
+#[test]
+fn ends_have_codes_even_where_none_came() {
+    let reason = |code| {
+        let code = CloseCode::new(code).expect("a code for the wire");
+        let reason = String::new();
+        Closed::Handshake(Some(CloseReason { code, reason }))
+    };
+    for (closed, code, is_orderly) in [
+        (reason(1000), 1000, true),
+        (reason(1001), 1001, true),
+        (Closed::Handshake(None), Closed::NO_STATUS_RECEIVED, true),
+        (reason(1011), 1011, false),
+        (reason(4001), 4001, false),
+        (Closed::EndOfStream, Closed::ABNORMAL_CLOSURE, false),
+        (Closed::TimedOut, Closed::ABNORMAL_CLOSURE, false),
+        (Closed::Failed(ProtocolError::InvalidUtf8), 1007, false),
+    ] {
+        assert_eq!(closed.code(), code);
+        assert_eq!(closed.is_orderly(), is_orderly, "{code}");
+        // As in gorilla's chat.
+        assert_eq!(
+            closed.is_unexpected(&[1001, 1006]),
+            !matches!(code, 1001 | 1006)
+        );
+        assert!(closed.is_unexpected(&[]));
+    }
+    for code in [Closed::NO_STATUS_RECEIVED, Closed::ABNORMAL_CLOSURE, 1015] {
+        assert_eq!(
+            CloseCode::new(code),
+            Err(UsageError::InvalidCloseCode(code))
+        );
+    }
 }
 
 #[test]

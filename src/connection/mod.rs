@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use crate::extension::Extensions;
 use crate::frame::Opcode;
 use crate::message::PartialMessage;
-use crate::{CloseCode, CloseReason, Instant, Limits, MaskingKeys, Message, Piece, ProtocolError};
+use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, Piece, ProtocolError};
 use age::Age;
 use fragments::Outgoing;
 use keepalive::{Keepalive, Verdict};
@@ -147,22 +147,36 @@ impl fmt::Display for Closed {
 }
 
 impl Closed {
-    /// The close code as browsers report it: that of the peer's Close frame; 1005 where it had none, 1006
-    /// where none came, and our own code where the peer broke the protocol (RFC 6455 §7.1.5).
+    /// 1005: the peer's Close frame had no code. Not on the wire, and so no [`CloseCode`](crate::CloseCode) (RFC 6455
+    /// §7.4.1).
+    pub const NO_STATUS_RECEIVED: u16 = 1005;
+    /// 1006: no Close frame came. Not on the wire either.
+    pub const ABNORMAL_CLOSURE: u16 = 1006;
+
+    /// The WebSocket connection close code (RFC 6455 §7.1.5): that of the peer's Close frame; 1005 where
+    /// it had none, 1006 where none came. Where the peer broke the protocol it is our own code, which says
+    /// more than 1006.
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
             Self::Handshake(Some(reason)) => reason.code.as_u16(),
-            Self::Handshake(None) => 1005,
+            Self::Handshake(None) => Self::NO_STATUS_RECEIVED,
             Self::Failed(error) => error.close_code().as_u16(),
-            Self::EndOfStream | Self::TimedOut => 1006,
+            Self::EndOfStream | Self::TimedOut => Self::ABNORMAL_CLOSURE,
         }
     }
 
-    /// Whether the code is another than these.
+    /// Whether this was an end in good order: a closing handshake in which the peer's Close frame had code
+    /// 1000 (normal), 1001 (such as a page that is left), or none (a page that calls `close()`).
     #[must_use]
-    pub fn is_unexpected(&self, expected: &[CloseCode]) -> bool {
-        expected.iter().all(|code| code.as_u16() != self.code())
+    pub fn is_orderly(&self) -> bool {
+        matches!(self.code(), 1000 | 1001 | Self::NO_STATUS_RECEIVED)
+    }
+
+    /// Whether the [`code`](Self::code) is another than these, which may be 1005 and 1006, too.
+    #[must_use]
+    pub fn is_unexpected(&self, expected: &[u16]) -> bool {
+        !expected.contains(&self.code())
     }
 }
 

@@ -109,9 +109,7 @@ impl ByteStream {
     /// The closing handshake is complete: whether that is the end of the stream, too.
     fn end(&self) -> io::Result<()> {
         match self.socket.closed() {
-            Some(closed) if !matches!(closed.code(), 1000 | 1001 | 1005) => {
-                Err(io_error(Error::Closed(closed)))
-            }
+            Some(closed) if !closed.is_orderly() => Err(io_error(Error::Closed(closed))),
             _ => Ok(()),
         }
     }
