@@ -322,6 +322,36 @@ fn messages_of_the_wrong_kind_are_lost_and_no_more() {
     assert_eq!(right, Ok(Some(b"y".to_vec())));
 }
 
+/// What the decoder says is for the app: it may name what the peer is not to know.
+#[cfg(feature = "json")]
+#[test]
+fn what_is_wrong_with_a_value_is_not_told() {
+    use wasocket::Json;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Role {
+        Secret,
+    }
+
+    let mut host = Host::default();
+    let errors = Rc::new(RefCell::new(vec![]));
+    let seen = Rc::clone(&errors);
+    let id = host.open(|ws| async move {
+        let role = ws.receive::<Json<Role>>().await;
+        assert!(!matches!(role, Ok(Some(Json(Role::Secret)))));
+        seen.borrow_mut().extend(role.as_ref().err().cloned());
+        role.map(drop)
+    });
+    host.say(id, "\"guest\"");
+    let reason = "the message cannot be read";
+    assert_eq!(host.close_frame(id), (1007, reason.to_owned()));
+    let [Error::Codec(CodecError::Decode(text))] = &errors.borrow()[..] else {
+        panic!("{errors:?}");
+    };
+    assert!(text.contains("`secret`"), "{text}");
+}
+
 // Messages while they arrive, and while they are made.
 
 #[test]

@@ -106,7 +106,8 @@ impl<T: serde::de::DeserializeOwned> FromMessage for Json<T> {
 pub enum CodecError {
     /// A binary message where only text will do: the peer's fault.
     ExpectedText,
-    /// The message does not hold the value: the peer's fault.
+    /// The message does not hold the value, and this says why: the peer's fault. For a log; serde's text
+    /// names the fields and variants that it knows, and so the peer is not sent it as a close reason.
     Decode(String),
     /// The value cannot be encoded: the app's fault.
     Encode(String),

@@ -109,9 +109,9 @@ impl Failure for Error {
 
     fn reason(&self) -> String {
         match self {
-            Self::Codec(error @ (CodecError::ExpectedText | CodecError::Decode(_))) => {
-                error.to_string()
-            }
+            Self::Codec(error @ CodecError::ExpectedText) => error.to_string(),
+            // The decoder's text would tell the names of the app's own fields and variants.
+            Self::Codec(CodecError::Decode(_)) => "the message cannot be read".into(),
             Self::MessageTooBig => self.to_string(),
             _ => String::new(),
         }

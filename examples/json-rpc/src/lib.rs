@@ -47,9 +47,10 @@ async fn serve(ws: WebSocket) -> Result<(), Error> {
         let (outcome, id) = match ws.receive::<Json<Request>>().await {
             Ok(Some(Json(request))) => (call(&ws, &request).await, request.id),
             Ok(None) => return Ok(()),
-            // JSON-RPC 2.0 §5.1: an answer for a request that cannot be read has the id null.
-            Err(Error::Codec(CodecError::Decode(error))) => {
-                (Outcome::error(-32700, error), Some(Value::Null))
+            // JSON-RPC 2.0 §5.1: an answer for a request that cannot be read has this text, and the id null.
+            // The decoder's own text would name what is only ours to know.
+            Err(Error::Codec(CodecError::Decode(_))) => {
+                (Outcome::error(-32700, "Parse error"), Some(Value::Null))
             }
             Err(error) => return Err(error),
         };
