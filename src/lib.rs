@@ -141,7 +141,7 @@ pub use upgrade::{Answer, Takeover, Upgrade};
 pub use web_socket::ByteStream;
 pub use web_socket::{
     CodecError, Elapsed, Error, Failure, FromMessage, IntoMessage, Json, MessageReader,
-    MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, WebSocket,
+    MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, Uncompressed, WebSocket,
 };
 
 /// The examples in the documentation compile.

@@ -70,6 +70,23 @@ impl Limits {
         }
     }
 
+    /// The same, but for how long, and in how many fragments, whole messages may be: as
+    /// [`for_messages`](Self::for_messages) has it.
+    pub(crate) fn with_max_message_size(self, size: usize) -> Self {
+        let Self {
+            max_message_size,
+            max_frame_size,
+            max_fragments,
+            ..
+        } = Self::for_messages(size);
+        Self {
+            max_message_size,
+            max_frame_size,
+            max_fragments,
+            ..self
+        }
+    }
+
     /// The longest message that is received in pieces.
     pub(crate) fn streamed_message_size(&self) -> u64 {
         self.max_streamed_size

@@ -159,6 +159,10 @@ impl PartialMessage {
         self.reserved_bits != 0
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// How many payload bytes have been received.
     pub(crate) fn received(&self) -> usize {
         self.received

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use spin::Mutex;
 
+use crate::Message;
 use crate::extension::{Alone, Extensions};
-use crate::frame::{Header, Opcode};
-use crate::{Message, MessageType};
+use crate::frame::Header;
 
 /// A message to be sent to many connections, as in a chat room: framed once, and compressed once for
 /// all connections that compress alike.
@@ -22,6 +22,7 @@ pub struct Prepared(Arc<Frames>);
 #[derive(Debug)]
 struct Frames {
     message: Message,
+    is_compressible: bool,
     /// The message as it is.
     plain: Bytes,
     /// Compressed, in the ways that have been asked for; none where that makes it no shorter.
@@ -32,10 +33,21 @@ impl Prepared {
     /// Prepares a message.
     #[must_use]
     pub fn new(message: impl Into<Message>) -> Self {
-        let message = message.into();
+        Self::prepare(message.into(), true)
+    }
+
+    /// Prepares a message that is sent as it is on all connections, as with
+    /// [`Connection::send_uncompressed`](crate::Connection::send_uncompressed).
+    #[must_use]
+    pub fn uncompressed(message: impl Into<Message>) -> Self {
+        Self::prepare(message.into(), false)
+    }
+
+    fn prepare(message: Message, is_compressible: bool) -> Self {
         Self(Arc::new(Frames {
             plain: frame(&message, 0, message.as_bytes()),
             message,
+            is_compressible,
             compressed: Mutex::new(Vec::new()),
         }))
     }
@@ -46,8 +58,16 @@ impl Prepared {
         &self.0.message
     }
 
+    /// Whether it may be compressed.
+    pub(crate) fn is_compressible(&self) -> bool {
+        self.0.is_compressible
+    }
+
     /// The frame for a server's connection with these extensions; none if the connection needs its own.
     pub(crate) fn frame(&self, extensions: &Extensions) -> Option<Bytes> {
+        if !self.is_compressible() {
+            return Some(self.0.plain.clone());
+        }
         let payload = self.0.message.as_bytes();
         let alone = match extensions.encodes_alone(payload.len()) {
             Some(Some(alone)) => alone,
@@ -80,10 +100,7 @@ fn frame(message: &Message, reserved_bits: u8, payload: &[u8]) -> Bytes {
     let header = Header {
         fin: true,
         reserved_bits,
-        opcode: match message.message_type() {
-            MessageType::Text => Opcode::Text,
-            MessageType::Binary => Opcode::Binary,
-        },
+        opcode: message.message_type().into(),
         masking_key: None,
         payload_len: payload.len() as u64,
     };
@@ -170,6 +187,20 @@ mod tests {
         }
         let (output, _, count) = sent(&short, || server(extensions(1, 15, false)));
         assert_eq!((&output[..], count), (&b"\x81\x05short"[..], 0));
+    }
+
+    #[test]
+    fn what_is_to_be_sent_as_it_is() {
+        let prepared = Prepared::uncompressed("to all of you ".repeat(300));
+        for takeover in [false, true] {
+            let (output, _, count) = sent(&prepared, || server(extensions(1, 15, takeover)));
+            assert_eq!((output[0], count), (0x81, 0));
+        }
+        let keys = MaskingKeys::from_seed([7; 32]);
+        let client = Connection::client(Limits::default(), keys);
+        let mut client = client.with_extensions(extensions(1, 15, true));
+        client.send_prepared(&prepared).unwrap();
+        assert_eq!(client.take_output()[0], 0x81);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use host::{Host, outcome};
+use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{
     CloseCode, CloseReason, Closed, CodecError, Connection, Disposition, Error, Event, Handler,
-    Limits, MaskingKeys, Message, MessageType, Piece, Prepared, ProtocolError, Sender,
-    ShutdownReason, TrySendError, Upgrade, UsageError, WebSocket,
+    Instant, Limits, MaskingKeys, Message, MessageType, Piece, Prepared, ProtocolError, Sender,
+    ShutdownReason, TrySendError, Uncompressed, Upgrade, UsageError, WebSocket,
 };
 
 async fn echo(ws: WebSocket) -> Result<(), Error> {
@@ -350,6 +351,101 @@ fn what_is_wrong_with_a_value_is_not_told() {
         panic!("{errors:?}");
     };
     assert!(text.contains("`secret`"), "{text}");
+}
+
+#[test]
+fn who_has_logged_in_may_send_more() {
+    async fn login(ws: WebSocket) -> Result<(), Error> {
+        while let Some(text) = ws.receive::<String>().await? {
+            match text.as_str() {
+                "in" => ws.set_max_message_size(2 << 20),
+                "out" => ws.set_max_message_size(10),
+                _ => ws.send(text.len().to_string()).await?,
+            }
+        }
+        Ok(())
+    }
+
+    let mut host = Host::default();
+    let long = "x".repeat(2 << 20);
+    let early = host.open_with(Limits::for_messages(10), login);
+    host.say(early, "01234567890");
+    assert_eq!(host.close_frame(early), (1009, "message too big".into()));
+    let id = host.open_with(Limits::for_messages(10), login);
+    for text in ["0123456789", "in", &long, "out", "0123456789"] {
+        host.say(id, text);
+    }
+    assert_eq!(host.texts(id), ["10", "2097152", "10"]);
+    host.say(id, "01234567890");
+    assert_eq!(host.close_frame(id).0, 1009);
+}
+
+/// A message is held to the limit that it began with, in fragments, too.
+#[test]
+fn a_limit_is_set_for_the_next_message() {
+    let next = |connection: &mut Connection, frame: &[u8]| {
+        connection.receive_bytes(Instant::from_nanos(0), frame);
+        connection.next_event()
+    };
+    let keys = MaskingKeys::from_seed([7; 32]);
+    let mut client = Connection::client(Limits::for_messages(4), keys);
+    assert_eq!(next(&mut client, b"\x01\x03abc"), None);
+    client.set_max_message_size(1);
+    let message = next(&mut client, b"\x80\x01d");
+    assert_eq!(message, Some(Event::Message("abcd".into())));
+    client.set_max_message_size(5);
+    assert_eq!(next(&mut client, b"\x01\x05abcde"), None);
+    client.set_max_message_size(100);
+    let failed = Event::Closed(Closed::Failed(ProtocolError::MessageTooBig));
+    assert_eq!(next(&mut client, b"\x80\x01f"), Some(failed));
+}
+
+/// The first bytes of messages that a function sends where compression was agreed on.
+#[test]
+fn secrets_are_not_compressed() {
+    let mut host = Host::default();
+    let options = DeflateOptions {
+        server_no_context_takeover: false,
+        ..DeflateOptions::default()
+    };
+    let id = host.open_answer(|request| {
+        let mut request = request.clone();
+        let offer = "permessage-deflate";
+        request.fields.append("Sec-WebSocket-Extensions", offer);
+        let upgrade = Upgrade::new().compression(options);
+        upgrade.converse(&request, |ws| async move {
+            let text = "over and over ".repeat(100);
+            ws.receive::<String>().await?;
+            ws.send(&text[..]).await?;
+            ws.receive::<String>().await?;
+            ws.send(Uncompressed(&text[..])).await?;
+            ws.receive::<String>().await?;
+            assert_eq!(ws.try_send(Uncompressed(&text[..])), Ok(()));
+            ws.receive::<String>().await?;
+            let prepared = Prepared::uncompressed(&text[..]);
+            ws.send_prepared(&prepared).await?;
+            ws.receive::<String>().await?;
+            let mut writer = ws.uncompressed_message_writer(MessageType::Text).await?;
+            writer.write(&text).await?;
+            writer.finish()?;
+            ws.receive::<String>().await?;
+            let mut writer = ws.message_writer(MessageType::Text).await?;
+            writer.write(&text).await?;
+            writer.finish()
+        })
+    });
+    let keys = MaskingKeys::from_seed([7; 32]);
+    let agreed = Agreed::default();
+    host.connections[id].client = Connection::client(Limits::default(), keys)
+        .with_extensions(PermessageDeflate::client(agreed, &options).into());
+    for (number, first) in [0xc1, 0x81, 0x81, 0x81, 0x01, 0x41].into_iter().enumerate() {
+        host.say(id, "next");
+        let output = &host.connections[id].effects.output;
+        assert_eq!(output[0], first, "{number}");
+        let texts = host.received(id);
+        let expected = Event::Message("over and over ".repeat(100).into());
+        assert_eq!(texts[0], expected);
+    }
 }
 
 // Messages while they arrive, and while they are made.

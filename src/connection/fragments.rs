@@ -10,7 +10,9 @@ pub(super) struct Outgoing {
     message_type: MessageType,
     /// That of the next fragment.
     opcode: Opcode,
-    /// Whether an extension transforms the message.
+    /// Whether an extension may transform the message.
+    encodable: bool,
+    /// Whether one does.
     encoded: bool,
     utf8: Utf8,
 }
@@ -25,13 +27,28 @@ impl Connection {
     /// [`UsageError::MessageUnderWay`] when there is such a message already, or as
     /// [`send`](Self::send).
     pub fn start_message(&mut self, message_type: MessageType) -> Result<(), UsageError> {
+        self.start(message_type, true)
+    }
+
+    /// The same for a message that is sent as it is, as with
+    /// [`send_uncompressed`](Self::send_uncompressed).
+    ///
+    /// # Errors
+    ///
+    /// As [`start_message`](Self::start_message).
+    pub fn start_uncompressed_message(
+        &mut self,
+        message_type: MessageType,
+    ) -> Result<(), UsageError> {
+        self.start(message_type, false)
+    }
+
+    fn start(&mut self, message_type: MessageType, encodable: bool) -> Result<(), UsageError> {
         self.check_between_messages()?;
         self.outgoing = Some(Outgoing {
             message_type,
-            opcode: match message_type {
-                MessageType::Text => Opcode::Text,
-                MessageType::Binary => Opcode::Binary,
-            },
+            opcode: message_type.into(),
+            encodable,
             encoded: false,
             utf8: Utf8::default(),
         });
@@ -55,7 +72,7 @@ impl Connection {
             return Ok(());
         }
         let is_first = outgoing.opcode != Opcode::Continuation;
-        let fragment = (is_first || outgoing.encoded)
+        let fragment = (outgoing.encoded || (is_first && outgoing.encodable))
             .then(|| self.extensions.encode_fragment(bytes))
             .flatten();
         match fragment {

@@ -249,6 +249,19 @@ impl Connection {
         self.streams = streams;
     }
 
+    /// Sets how long a message may be, from the next one that begins to arrive:
+    /// [`Limits::max_message_size`], and with it `max_frame_size` and `max_fragments`, as
+    /// [`Limits::for_messages`] has them. For peers that may send more once they have logged in, or less.
+    pub fn set_max_message_size(&mut self, size: usize) {
+        self.limits = self.limits.with_max_message_size(size);
+    }
+
+    /// The limits of the connection, as they are now.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Takes bytes from the peer, cut anywhere. They are unmasked in place and not copied where they
     /// hold whole messages.
     pub fn receive_bytes(&mut self, now: Instant, bytes: impl Into<BytesMut>) {

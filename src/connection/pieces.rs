@@ -54,6 +54,10 @@ impl Pieces {
         }
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// How many payload bytes have been received.
     pub(super) fn received(&self) -> u64 {
         self.received
@@ -97,7 +101,7 @@ impl Pieces {
         extensions: &mut Extensions,
     ) -> Result<Option<Piece>, ProtocolError> {
         let start = self.history.len();
-        let left = self.limits.streamed_message_size() - self.decoded;
+        let left = (self.limits.streamed_message_size()).saturating_sub(self.decoded);
         // At the limit one byte more tells whether the message goes beyond it.
         let room = left.saturating_add(1).min(MAX_INFLATED as u64);
         let end = start.saturating_add(room as usize);

@@ -63,15 +63,19 @@ impl Connection {
     }
 
     fn expected(&self) -> Expected {
-        let (received, is_encoded) = match (&self.message, &self.pieces) {
-            (Some(message), _) => (message.received() as u64, message.is_encoded()),
-            (_, Some(pieces)) => (pieces.received(), pieces.is_encoded()),
-            (None, None) => (0, false),
+        // A message that is under way has the limits that it began with.
+        let (limits, received, is_encoded) = match (&self.message, &self.pieces) {
+            (Some(message), _) => {
+                let received = message.received() as u64;
+                (message.limits(), received, message.is_encoded())
+            }
+            (_, Some(pieces)) => (pieces.limits(), pieces.received(), pieces.is_encoded()),
+            (None, None) => (&self.limits, 0, false),
         };
-        let mut max_message_size = self.limits.max_message_size as u64;
-        let mut max_frame_size = self.limits.max_frame_size as u64;
+        let mut max_message_size = limits.max_message_size as u64;
+        let mut max_frame_size = limits.max_frame_size as u64;
         let in_pieces = self.pieces.is_some() || (self.streams && self.message.is_none());
-        if let Some(size) = self.limits.max_streamed_size.filter(|_| in_pieces) {
+        if let Some(size) = limits.max_streamed_size.filter(|_| in_pieces) {
             (max_message_size, max_frame_size) = (size, size);
         }
         let plain = max_message_size

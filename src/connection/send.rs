@@ -18,6 +18,21 @@ impl Connection {
         }
     }
 
+    /// Sends a message as it is, whatever was agreed on compression: for secrets, whose length after
+    /// compression would tell of them (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for
+    /// what is compressed already. RFC 7692 §6.1 lets an endpoint choose for each message.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_uncompressed(&mut self, message: impl Into<Message>) -> Result<(), UsageError> {
+        self.check_between_messages()?;
+        let message = message.into();
+        let opcode = message.message_type().into();
+        self.write_frame(true, opcode, 0, message.as_bytes());
+        Ok(())
+    }
+
     /// Sends a text message, in one frame.
     ///
     /// # Errors
@@ -48,7 +63,10 @@ impl Connection {
             Role::Client(_) => None,
         };
         let Some(frame) = frame else {
-            return self.send(message.message().clone());
+            return match message.is_compressible() {
+                true => self.send(message.message().clone()),
+                false => self.send_uncompressed(message.message().clone()),
+            };
         };
         self.age.active(self.now);
         self.output.extend_from_slice(&frame);

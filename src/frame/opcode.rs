@@ -1,3 +1,5 @@
+use crate::MessageType;
+
 /// What a frame is (RFC 6455 §5.2, §11.8). Values not listed are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -41,5 +43,15 @@ impl Opcode {
     #[must_use]
     pub const fn is_control(self) -> bool {
         self.bits() & 0x8 != 0
+    }
+}
+
+/// That of a message's first frame.
+impl From<MessageType> for Opcode {
+    fn from(message_type: MessageType) -> Self {
+        match message_type {
+            MessageType::Text => Self::Text,
+            MessageType::Binary => Self::Binary,
+        }
     }
 }

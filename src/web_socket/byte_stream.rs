@@ -145,7 +145,7 @@ impl AsyncWrite for ByteStream {
         let this = self.get_mut();
         ready!(this.socket.0.0.poll_room(context)).map_err(io_error)?;
         if let Some(message) = this.message(bytes)? {
-            this.socket.send_now(message).map_err(io_error)?;
+            this.socket.send_now(message, true).map_err(io_error)?;
         }
         Poll::Ready(Ok(bytes.len()))
     }

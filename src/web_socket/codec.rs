@@ -17,6 +17,12 @@ pub trait IntoMessage {
     ///
     /// [`CodecError`] when the value has no form as a message. Nothing is sent then.
     fn into_message(self) -> Result<Message, CodecError>;
+
+    /// Whether the message may be compressed, where that was agreed on. True unless implemented otherwise:
+    /// see [`Uncompressed`].
+    fn is_compressible(&self) -> bool {
+        true
+    }
 }
 
 /// What a message can be received as.
@@ -97,6 +103,30 @@ impl<T: serde::de::DeserializeOwned> FromMessage for Json<T> {
         Ok(Self(
             value.map_err(|error| CodecError::Decode(error.to_string()))?,
         ))
+    }
+}
+
+/// A message that is sent as it is, whatever was agreed on compression: for secrets, whose length after
+/// compression would tell of them (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for what is
+/// compressed already. RFC 7692 §6.1 lets an endpoint choose for each message.
+///
+/// ```
+/// use wasocket::{Error, Uncompressed, WebSocket};
+///
+/// async fn greet(ws: WebSocket, token: String) -> Result<(), Error> {
+///     ws.send(Uncompressed(token)).await
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncompressed<M>(pub M);
+
+impl<M: IntoMessage> IntoMessage for Uncompressed<M> {
+    fn into_message(self) -> Result<Message, CodecError> {
+        self.0.into_message()
+    }
+
+    fn is_compressible(&self) -> bool {
+        false
     }
 }
 

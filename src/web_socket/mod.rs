@@ -14,7 +14,7 @@ mod writer;
 
 #[cfg(feature = "futures-io")]
 pub use byte_stream::ByteStream;
-pub use codec::{CodecError, FromMessage, IntoMessage, Json};
+pub use codec::{CodecError, FromMessage, IntoMessage, Json, Uncompressed};
 pub use error::{Error, Failure, Outcome};
 pub use reader::MessageReader;
 pub use receiver::Receiver;
@@ -78,7 +78,7 @@ impl WebSocket {
         let Some(reader) = self.reader().await? else {
             return Ok(None);
         };
-        let message = reader.collect(self.0.0.limits.max_message_size).await?;
+        let message = reader.collect(self.0.0.max_message_size()).await?;
         Ok(Some(M::from_message(message)?))
     }
 
@@ -95,6 +95,18 @@ impl WebSocket {
     pub async fn next_message(&self) -> Result<Option<MessageReader>, Error> {
         self.0.0.stream_messages();
         self.reader().await
+    }
+
+    /// Sets how long a message may be, from the next one that begins to arrive:
+    /// [`Limits::max_message_size`], and with it `max_frame_size` and `max_fragments`, as
+    /// [`Limits::for_messages`] has them. For peers that may send more once they have logged in, or less.
+    ///
+    /// A peer that sends a longer message before it may fails the connection with close code 1009. What has
+    /// arrived before and is longer than allowed now is [`Error::MessageTooBig`].
+    pub fn set_max_message_size(&self, size: usize) {
+        self.0
+            .0
+            .with_connection(|connection| connection.set_max_message_size(size));
     }
 
     async fn reader(&self) -> Result<Option<MessageReader>, Error> {
@@ -158,9 +170,10 @@ impl Sender {
     /// [`Error::Closed`] and [`Error::Usage`] once the closing handshake has begun, on either side;
     /// [`Error::Codec`] when the value is no message.
     pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
+        let is_compressible = message.is_compressible();
         let message = message.into_message()?;
         poll_fn(|context| self.0.poll_room(context)).await?;
-        self.send_now(message)
+        self.send_now(message, is_compressible)
     }
 
     /// Sends a message if there is room for it: [`TrySendError::Full`] if not, and
@@ -170,9 +183,10 @@ impl Sender {
     ///
     /// [`TrySendError::Failed`] as [`send`](Self::send).
     pub fn try_send(&self, message: impl IntoMessage) -> Result<(), TrySendError> {
+        let is_compressible = message.is_compressible();
         let message = message.into_message().map_err(Error::from)?;
         self.check_room(&message)?;
-        Ok(self.send_now(message)?)
+        Ok(self.send_now(message, is_compressible)?)
     }
 
     /// Sends a message that has been prepared for many connections. Waits as [`send`](Self::send) does.
@@ -205,8 +219,11 @@ impl Sender {
         Ok(())
     }
 
-    fn send_now(&self, message: Message) -> Result<(), Error> {
-        self.0.act(|connection| connection.send(message))
+    fn send_now(&self, message: Message, is_compressible: bool) -> Result<(), Error> {
+        self.0.act(|connection| match is_compressible {
+            true => connection.send(message),
+            false => connection.send_uncompressed(message),
+        })
     }
 
     /// Begins a message that is sent while it is made. Waits as [`send`](Self::send) does, which itself
@@ -219,6 +236,21 @@ impl Sender {
         poll_fn(|context| self.0.poll_room(context)).await?;
         self.0
             .act(|connection| connection.start_message(message_type))?;
+        Ok(MessageWriter::new(Rc::clone(&self.0)))
+    }
+
+    /// Begins such a message that is sent as it is, as [`Uncompressed`] ones are.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn uncompressed_message_writer(
+        &self,
+        message_type: MessageType,
+    ) -> Result<MessageWriter, Error> {
+        poll_fn(|context| self.0.poll_room(context)).await?;
+        self.0
+            .act(|connection| connection.start_uncompressed_message(message_type))?;
         Ok(MessageWriter::new(Rc::clone(&self.0)))
     }
 
@@ -423,7 +455,7 @@ where
     let compress = accepted.extensions.compress();
     let mut connection = Connection::server(limits).with_extensions(accepted.extensions);
     connection.stream_messages(limits.max_streamed_size.is_some());
-    let shared = Shared::new(connection, request, accepted.subprotocol, compress, limits);
+    let shared = Shared::new(connection, request, accepted.subprotocol, compress);
     let future = converse(WebSocket(Sender(Rc::clone(&shared))));
     let future = Box::pin(async { future.await.close_reason() });
     Box::new(Task::new(shared, future))

@@ -93,7 +93,7 @@ mod futures {
                     return Poll::Ready(Ok(None));
                 };
                 let reader = MessageReader::new(Rc::clone(shared), first, number);
-                self.collecting = Some(Collecting::new(reader, shared.limits.max_message_size));
+                self.collecting = Some(Collecting::new(reader, shared.max_message_size()));
             }
             let Some(collecting) = &mut self.collecting else {
                 return Poll::Pending;
@@ -114,7 +114,7 @@ mod futures {
         }
 
         fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-            self.send_now(message)
+            self.send_now(message, true)
         }
 
         fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -12,8 +12,8 @@ use super::inbox::{Inbox, Item};
 use crate::ready::Calling;
 use crate::task::{Machine, Timers, register};
 use crate::{
-    CloseCode, CloseReason, Closed, Connection, Disposition, Effects, Event, Instant, Limits,
-    Piece, Request, UsageError,
+    CloseCode, CloseReason, Closed, Connection, Disposition, Effects, Event, Instant, Piece,
+    Request, UsageError,
 };
 
 /// How many bytes may be on their way to the peer before [`WebSocket::send`](super::WebSocket::send)
@@ -26,7 +26,6 @@ pub(super) struct Shared {
     pub(super) request: Request,
     pub(super) subprotocol: Option<String>,
     pub(super) compress: bool,
-    pub(super) limits: Limits,
     calling: RefCell<Option<Arc<Calling>>>,
     pub(super) on_ping: Hook,
     pub(super) on_pong: Hook,
@@ -69,7 +68,6 @@ impl Shared {
         request: Request,
         subprotocol: Option<String>,
         compress: bool,
-        limits: Limits,
     ) -> Rc<Self> {
         let state = State {
             connection,
@@ -89,7 +87,6 @@ impl Shared {
             request,
             subprotocol,
             compress,
-            limits,
             calling: RefCell::new(None),
             on_ping: Hook::default(),
             on_pong: Hook::default(),
@@ -142,6 +139,11 @@ impl Shared {
 
     pub(super) fn now(&self) -> Instant {
         self.state.borrow().now
+    }
+
+    /// The longest message that is received whole.
+    pub(super) fn max_message_size(&self) -> usize {
+        self.state.borrow().connection.limits().max_message_size
     }
 
     pub(super) fn closed(&self) -> Option<Closed> {
