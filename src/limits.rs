@@ -27,6 +27,14 @@ pub struct Limits {
     /// Only the pieces take memory, so this may be more than fits into it. Of a message that is received
     /// in pieces each 64 bytes allow one fragment beyond `max_fragments`.
     pub max_streamed_size: Option<u64>,
+    /// How many bytes may be on their way to the peer before [`send`](crate::Sender::send) waits and
+    /// [`try_send`](crate::Sender::try_send) gives messages back. Default 64 KiB: keeps a network busy, and
+    /// costs little where many peers are slow.
+    ///
+    /// Frames count, as they are sent: headers, compressed payload, pings, pongs. A message is taken as long
+    /// as less than this is on its way, so that the queue is bounded by this and one message; and a message
+    /// of any length is taken when nothing is. Control frames never wait.
+    pub max_buffered_amount: usize,
     /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (A server's
     /// time for a client's request is its host's to limit.)
     pub handshake_timeout: Duration,
@@ -61,6 +69,7 @@ impl Limits {
             max_frame_size: size,
             max_fragments: (size / 64).max(16_384),
             max_streamed_size: None,
+            max_buffered_amount: 64 << 10,
             handshake_timeout: Duration::from_secs(10),
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),

@@ -274,6 +274,72 @@ fn a_full_buffer_gives_the_message_back() {
 }
 
 #[test]
+fn how_much_is_on_its_way() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_buffered_amount: 100,
+        ..Limits::default()
+    };
+    let slow = Rc::new(RefCell::new(None::<Sender>));
+    let join = Rc::clone(&slow);
+    let id = host.open_with(limits, |ws| async move {
+        *join.borrow_mut() = Some(ws.sender());
+        ws.receive::<Message>().await.map(drop)
+    });
+    let sender = slow.take().expect("joined");
+    assert_eq!(sender.buffered_amount(), 0);
+    host.connections[id].takes_output = false;
+    // Two bytes of a header, and the text.
+    let text = "x".repeat(47);
+    for amount in [49, 98, 147] {
+        assert_eq!(sender.try_send(&text[..]), Ok(()));
+        assert_eq!(sender.buffered_amount(), amount);
+        host.settle();
+        assert_eq!(sender.buffered_amount(), amount);
+    }
+    let full = TrySendError::Full(text.as_str().into());
+    assert_eq!(sender.try_send(&text[..]), Err(full));
+    // Control frames do not wait, and count.
+    assert_eq!(sender.send_ping(b"?"), Ok(()));
+    assert_eq!(sender.buffered_amount(), 150);
+
+    let (_, ready) = outcome(&mut host, |_| {
+        let sender = sender.clone();
+        async move { sender.ready().await.and(Ok(sender.try_send("new"))) }
+    });
+    let (_, flushed) = outcome(&mut host, |_| {
+        let sender = sender.clone();
+        async move { sender.flush().await.map(|()| sender.buffered_amount()) }
+    });
+    assert!(ready.borrow().is_none() && flushed.borrow().is_none());
+    host.unblock(id);
+    assert_eq!(ready.take(), Some(Ok(Ok(()))));
+    assert_eq!(flushed.take(), Some(Ok(0)));
+}
+
+/// Nothing has to happen on a connection for others to learn that there is room again.
+#[test]
+fn a_message_beyond_the_limit_does_not_keep_others_waiting() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_buffered_amount: 0,
+        ..Limits::default()
+    };
+    let quiet = Rc::new(RefCell::new(None::<Sender>));
+    let join = Rc::clone(&quiet);
+    let id = host.open_with(limits, |ws| async move {
+        *join.borrow_mut() = Some(ws.sender());
+        ws.receive::<Message>().await.map(drop)
+    });
+    let sender = quiet.take().expect("joined");
+    for _ in 0..3 {
+        assert_eq!(sender.try_send("more than nothing"), Ok(()));
+        host.settle();
+    }
+    assert_eq!(host.texts(id).len(), 3);
+}
+
+#[test]
 fn an_app_that_does_not_receive_is_not_sent_more() {
     let mut host = Host::default();
     let id = host.open(|ws| async move {

@@ -162,8 +162,8 @@ impl core::ops::Deref for WebSocket {
 }
 
 impl Sender {
-    /// Sends a message. Waits while 64 KiB are on their way: a peer that reads slowly slows the app
-    /// down, and fills no memory.
+    /// Sends a message. Waits while [`Limits::max_buffered_amount`], by default 64 KiB, is on its way: a peer
+    /// that reads slowly slows the app down, and fills no memory.
     ///
     /// # Errors
     ///
@@ -207,6 +207,34 @@ impl Sender {
     pub fn try_send_prepared(&self, message: &Prepared) -> Result<(), TrySendError> {
         self.check_room(message.message())?;
         Ok(self.0.act(|connection| connection.send_prepared(message))?)
+    }
+
+    /// Waits until there is room for a message, so that [`try_send`](Self::try_send) takes one: for who wants
+    /// to send what is newest by then. (Who sends to the same connection meanwhile may be first.)
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn ready(&self) -> Result<(), Error> {
+        poll_fn(|context| self.0.poll_room(context)).await
+    }
+
+    /// Waits until the host has sent everything that is on its way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when the connection ends before, unless the peer ends it with a closing handshake:
+    /// what is left is sent then.
+    pub async fn flush(&self) -> Result<(), Error> {
+        poll_fn(|context| self.0.poll_sent(context)).await
+    }
+
+    /// How many bytes are on their way to the peer, as [`Limits::max_buffered_amount`] counts them: what has
+    /// been sent here, and not yet handed to the network, as far as the host has told. (What went out last may
+    /// count as long as the host has no reason to say more.)
+    #[must_use]
+    pub fn buffered_amount(&self) -> u64 {
+        self.0.buffered_amount()
     }
 
     fn check_room(&self, message: &Message) -> Result<(), TrySendError> {
@@ -416,7 +444,7 @@ impl core::error::Error for Elapsed {}
 /// Why [`Sender::try_send`] has not sent a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrySendError {
-    /// 64 KiB are on their way; this is the message.
+    /// [`Limits::max_buffered_amount`] is on its way; this is the message.
     Full(Message),
     /// Another message is being sent in fragments; this is the message.
     Busy(Message),

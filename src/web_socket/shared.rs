@@ -16,10 +16,6 @@ use crate::{
     Request, UsageError,
 };
 
-/// How many bytes may be on their way to the peer before [`WebSocket::send`](super::WebSocket::send)
-/// waits.
-pub(super) const SEND_BUFFER: u64 = 64 * 1024;
-
 /// A connection as all handles to it share it, and its future.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -46,6 +42,8 @@ struct State {
     receiving: Vec<Waker>,
     /// Those who wait for room.
     sending: Vec<Waker>,
+    /// Those who wait until everything is sent.
+    flushing: Vec<Waker>,
     /// Those who wait for the end of a message that is being sent.
     queueing: Vec<Waker>,
     pings: Vec<Ping>,
@@ -78,6 +76,7 @@ impl Shared {
             unsent: 0,
             receiving: Vec::new(),
             sending: Vec::new(),
+            flushing: Vec::new(),
             queueing: Vec::new(),
             pings: Vec::new(),
             last_ping: 0,
@@ -114,6 +113,9 @@ impl Shared {
         state.timers.fire(now);
         if state.has_room() {
             state.sending.drain(..).for_each(Waker::wake);
+        }
+        if !state.flushing.is_empty() && state.buffered_amount() == 0 {
+            state.flushing.drain(..).for_each(Waker::wake);
         }
     }
 
@@ -233,7 +235,6 @@ impl Shared {
     }
 
     /// Waits until the host has sent everything.
-    #[cfg(any(feature = "futures", feature = "futures-io"))]
     pub(super) fn poll_sent(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.state.borrow_mut();
         match &state.closed {
@@ -242,11 +243,17 @@ impl Shared {
             Some(Closed::Handshake(_)) => return Poll::Ready(Ok(())),
             Some(closed) => return Poll::Ready(Err(Error::Closed(closed.clone()))),
         }
-        if state.unsent == 0 && state.connection.buffered_output() == 0 {
+        if state.buffered_amount() == 0 {
             return Poll::Ready(Ok(()));
         }
-        register(&mut state.sending, context.waker());
+        // The host may have sent it, and no reason yet to say so.
+        self.call();
+        register(&mut state.flushing, context.waker());
         Poll::Pending
+    }
+
+    pub(super) fn buffered_amount(&self) -> u64 {
+        self.state.borrow().buffered_amount()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -398,9 +405,8 @@ impl Machine for Shared {
     fn effects(&self, is_woken: bool) -> Effects {
         let mut state = self.state.borrow_mut();
         let output = state.connection.take_output();
-        // Whoever waits for room learns at once whether the host has sent this at once.
-        let again = is_woken || (!state.sending.is_empty() && !output.is_empty());
         state.unsent = state.unsent.saturating_add(output.len() as u64);
+        let again = is_woken || (!output.is_empty() && state.asks());
         let wake_at = if again {
             Some(state.now)
         } else {
@@ -422,9 +428,21 @@ impl Machine for Shared {
 }
 
 impl State {
-    fn has_room(&self) -> bool {
+    /// How much is on its way: what the host has not sent, as far as it has told, and what it has not got.
+    fn buffered_amount(&self) -> u64 {
         let buffered = self.connection.buffered_output() as u64;
-        self.unsent.saturating_add(buffered) < SEND_BUFFER
+        self.unsent.saturating_add(buffered)
+    }
+
+    fn has_room(&self) -> bool {
+        let max = self.connection.limits().max_buffered_amount as u64;
+        // Where nothing is on its way, there is room for anything.
+        self.buffered_amount() < max.max(1)
+    }
+
+    /// Whoever waits for room, or will want some, learns at once whether the host has sent this at once.
+    fn asks(&self) -> bool {
+        !self.has_room() || !self.sending.is_empty() || !self.flushing.is_empty()
     }
 
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -458,7 +476,8 @@ impl State {
             Event::Closed(closed) => {
                 self.closed = Some(closed);
                 let waiting = self.receiving.drain(..).chain(self.sending.drain(..));
-                waiting.chain(self.queueing.drain(..)).for_each(Waker::wake);
+                let waiting = waiting.chain(self.queueing.drain(..));
+                waiting.chain(self.flushing.drain(..)).for_each(Waker::wake);
                 self.pings.iter().for_each(|ping| ping.waker.wake_by_ref());
             }
         }

@@ -21,7 +21,7 @@ impl MessageWriter {
     }
 
     /// Sends bytes as a fragment of the message (RFC 6455 §5.4), all of which the peer can read at once.
-    /// Waits while 64 KiB are on their way. Characters of text may be cut.
+    /// Waits as [`Sender::send`](super::Sender::send) does. Characters of text may be cut.
     ///
     /// A future that is dropped before its end has sent nothing.
     ///
