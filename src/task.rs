@@ -6,12 +6,12 @@ use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 
 use crate::ready::{Called, Calling, ConnectionId, ReadyList};
-use crate::{Effects, Instant};
+use crate::{Effects, Elapsed, Instant};
 
 /// What a connection and its future share.
 pub(crate) trait Machine {
@@ -168,6 +168,19 @@ impl Timers {
     pub(crate) fn next(&self) -> Option<Instant> {
         self.timers.iter().map(|timer| timer.at).min()
     }
+}
+
+/// What a future comes to, unless the time is over first, in which case it is dropped.
+pub(crate) async fn first_of<F: Future>(
+    future: F,
+    time: impl Future<Output = ()>,
+) -> Result<F::Output, Elapsed> {
+    let (mut future, mut time) = (pin!(future), pin!(time));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => time.as_mut().poll(context).map(|()| Err(Elapsed)),
+    })
+    .await
 }
 
 /// Adds a waker that is not there yet.

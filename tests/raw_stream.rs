@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wasocket::{
-    Answer, Disposition, Instant, RawError, RawStream, ReadyList, Request, Session, ShutdownReason,
+    Answer, Disposition, Elapsed, Instant, RawError, RawStream, ReadyList, Request, Session,
+    ShutdownReason,
 };
 
 const NOW: Instant = Instant::from_nanos(1);
@@ -127,24 +128,136 @@ fn a_peer_that_does_not_read_slows_the_app_down() {
 
 #[test]
 fn a_socket_that_fails_is_an_error() {
-    let ends = Rc::new(RefCell::new(vec![]));
-    for shut_down in [true, false] {
-        let seen = Rc::clone(&ends);
-        let mut session = session(|stream| async move {
-            let end = stream
-                .read()
-                .await
-                .map(|bytes| bytes.map(|bytes| bytes.len()));
-            seen.borrow_mut().push(end);
+    let (mut session, ended) = outcome(|stream| async move {
+        let first = stream.read().await;
+        [first.map(drop), stream.write("late").await]
+    });
+    open(&mut session, b"");
+    session.lost(NOW);
+    assert_eq!(ended.take(), Some([Err(RawError::Lost); 2]));
+}
+
+/// A session, and what its function comes to.
+fn outcome<T: 'static, F>(
+    converse: impl FnOnce(RawStream) -> F,
+) -> (Box<dyn Session>, Rc<RefCell<Option<T>>>)
+where
+    F: Future<Output = T> + 'static,
+{
+    let slot = Rc::new(RefCell::new(None));
+    let made = Rc::clone(&slot);
+    let session = session(|stream| {
+        let future = converse(stream);
+        async move {
+            *made.borrow_mut() = Some(future.await);
             Ok(())
+        }
+    });
+    (session, slot)
+}
+
+#[test]
+fn a_host_that_stops_ends_what_does_not_care() {
+    let mut session = session(lines);
+    open(&mut session, b"half a l");
+    let effects = session.shutdown(NOW, ShutdownReason::GoingAway);
+    assert_eq!(
+        (&effects.output[..], effects.next),
+        (&b""[..], Disposition::Close)
+    );
+}
+
+#[test]
+fn an_app_may_say_goodbye_when_the_host_stops() {
+    let (mut session, ended) = outcome(|stream| async move {
+        let line = stream.read_line(100).await;
+        stream.write("QUIT\n").await.expect("told already");
+        (line, stream.read_line(100).await, stream.read().await)
+    });
+    open(&mut session, b"half");
+    let effects = session.shutdown(NOW, ShutdownReason::GoingAway);
+    assert_eq!(
+        (&effects.output[..], effects.next),
+        (&b"QUIT\n"[..], Disposition::Open)
+    );
+    // Nothing that has been read is lost.
+    session.receive(NOW, b" a line\n".to_vec());
+    session.lost(NOW);
+    let expected = (
+        Err(RawError::Stopped),
+        Ok(Some("half a line\n".to_owned())),
+        Err(RawError::Lost),
+    );
+    assert_eq!(ended.take(), Some(expected));
+}
+
+/// Also one that only writes, and waits for nothing when the host stops.
+#[test]
+fn an_app_that_writes_is_told_that_the_host_stops() {
+    let (mut session, ended) = outcome(|stream| async move {
+        loop {
+            stream.sleep(Duration::from_secs(1)).await;
+            if let Err(error) = stream.write("tick").await {
+                return error;
+            }
+        }
+    });
+    open(&mut session, b"");
+    let effects = session.shutdown(NOW, ShutdownReason::ServiceRestart);
+    let later = effects.wake_at.expect("a timer");
+    assert_eq!(session.wake(later, 0).next, Disposition::Close);
+    assert_eq!(ended.take(), Some(RawError::Stopped));
+}
+
+#[test]
+fn so_many_bytes() {
+    const LONG: usize = 200_000;
+    for size in [1, 3, 1000] {
+        let (mut session, ended) = outcome(|stream| async move {
+            let none = stream.read_exact(0).await;
+            let three = stream.read_exact(3).await;
+            // Searched in vain, and then there.
+            let line = stream.read_line(100).await;
+            let long = stream
+                .read_exact(LONG)
+                .await
+                .map(|bytes| bytes.map(|b| b.len()));
+            let short = stream.read_exact(9).await;
+            let rest = stream.read().await;
+            let sizes = [none, three, short, rest];
+            (line, long, sizes, stream.read_exact(1).await)
         });
         open(&mut session, b"");
-        if shut_down {
-            let effects = session.shutdown(NOW, ShutdownReason::GoingAway);
-            assert_eq!(effects.next, Disposition::Close);
-        } else {
-            session.lost(NOW);
+        let stream = [&b"abcde\n"[..], &[0; LONG], b"12345678"].concat();
+        for piece in stream.chunks(size) {
+            let effects = session.receive(NOW, piece.to_vec());
+            assert_eq!(effects.next, Disposition::Open);
         }
+        session.receive_eof(NOW);
+        let some = |bytes: &'static [u8]| Ok(Some(bytes.into()));
+        let sizes = [
+            some(b""),
+            some(b"abc"),
+            Err(RawError::UnexpectedEnd),
+            some(b"12345678"),
+        ];
+        let line = Ok(Some("de\n".to_owned()));
+        assert_eq!(ended.take(), Some((line, Ok(Some(LONG)), sizes, Ok(None))));
     }
-    assert_eq!(*ends.borrow(), [Err(RawError::Lost), Err(RawError::Lost)]);
+}
+
+#[test]
+fn what_does_not_come_in_time_is_not_lost() {
+    let (mut session, ended) = outcome(|stream| async move {
+        let limit = Duration::from_secs(3);
+        let first = stream.timeout(limit, stream.read_exact(4)).await;
+        (first, stream.timeout(limit, stream.read_exact(4)).await)
+    });
+    let effects = open(&mut session, b"ab");
+    let later = NOW.after(Duration::from_secs(3));
+    assert_eq!(effects.wake_at, Some(later));
+    session.wake(later, 0);
+    session.receive(later, b"cd".to_vec());
+    let expected = (Err(Elapsed), Ok(Ok(Some(b"abcd"[..].into()))));
+    assert_eq!(ended.take(), Some(expected));
 }

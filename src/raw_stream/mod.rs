@@ -12,17 +12,18 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::task::Task;
+use crate::task::{Task, first_of};
 use crate::{
-    Answer, App, ConnectionId, Effects, Instant, ReadyList, Request, Session, ShutdownReason,
-    Takeover,
+    Answer, App, ConnectionId, Effects, Elapsed, Instant, ReadyList, Request, Session,
+    ShutdownReason, Takeover,
 };
 use shared::Shared;
 
 /// A socket that an app has taken over, for its function: every byte in both directions is the app's,
 /// from those that came right behind the request on. No answer has been sent to the request.
 ///
-/// When the function returns, what has been written is sent, and the socket is closed.
+/// When the function returns, what has been written is sent, and the socket is closed. A function that does
+/// not care about the host's stopping need not know of it: reads and writes fail then, and it returns.
 ///
 /// ```
 /// use wasocket::{RawError, RawStream, Request, Router, takeover};
@@ -83,9 +84,19 @@ impl RawStream {
     ///
     /// # Errors
     ///
-    /// [`RawError::Lost`] when the socket has failed.
+    /// [`RawError::Lost`] when the socket has failed, [`RawError::Stopped`] once when the host stops.
     pub async fn read(&self) -> Result<Option<Bytes>, RawError> {
         poll_fn(|context| self.0.poll_read(context)).await
+    }
+
+    /// Reads so many bytes; none at the end of the stream. Takes that much memory, when they have arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`RawError::UnexpectedEnd`] when the stream ends inside of them: [`read`](Self::read) has those that
+    /// there are. Otherwise as [`read`](Self::read).
+    pub async fn read_exact(&self, size: usize) -> Result<Option<Bytes>, RawError> {
+        poll_fn(|context| self.0.poll_exact(size, context)).await
     }
 
     /// Reads a line, and returns it with its `\n`; the last one may have none. None at the end of the
@@ -105,7 +116,7 @@ impl RawStream {
     ///
     /// # Errors
     ///
-    /// [`RawError::Lost`] when the socket has failed.
+    /// As [`read`](Self::read). Nothing has been written then.
     pub async fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), RawError> {
         let bytes = bytes.as_ref();
         poll_fn(|context| self.0.poll_room(context)).await?;
@@ -126,6 +137,19 @@ impl RawStream {
             number: self.0.add_timer(self.0.now().after(duration)),
         };
         poll_fn(|context| self.0.poll_timer(timer.number, context)).await;
+    }
+
+    /// Waits for a future, but no longer than this. What a read has not returned is there for the next one.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`], when the time is over; the future is dropped.
+    pub async fn timeout<F: Future>(
+        &self,
+        limit: Duration,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        first_of(future, self.sleep(limit)).await
     }
 }
 
@@ -152,6 +176,11 @@ impl Drop for PendingTimer<'_> {
 pub enum RawError {
     /// The socket has failed, or the host gives it up.
     Lost,
+    /// The host stops. Whoever reads or writes first is told so, once: then the stream goes on, to say goodbye,
+    /// until the function returns or the host's time is over (the runner: `--shutdown-timeout`, 5 s).
+    Stopped,
+    /// The stream has ended inside of what was to be read as a whole.
+    UnexpectedEnd,
     /// A line is longer than the app wants it.
     LineTooLong,
     /// A line is no text.
@@ -162,6 +191,8 @@ impl fmt::Display for RawError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lost => "the socket has failed",
+            Self::Stopped => "the host stops",
+            Self::UnexpectedEnd => "the stream has ended too early",
             Self::LineTooLong => "the line is too long",
             Self::NotUtf8 => "the line is not UTF-8",
         })
@@ -202,12 +233,11 @@ impl Session for Task<Shared> {
         self.run()
     }
 
-    /// There is no way to tell a peer whose protocol is not known: the socket closes behind what has
-    /// been written.
+    /// The app is told, which knows the protocol and so how to tell the peer.
     fn shutdown(&mut self, now: Instant, _: ShutdownReason) -> Effects {
         self.begin();
         self.machine.advance(now, None);
-        self.machine.lose();
+        self.machine.stop();
         self.run()
     }
 

@@ -1,9 +1,9 @@
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{RefCell, RefMut};
 use core::mem;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 
@@ -33,9 +33,11 @@ struct State {
     input: BytesMut,
     /// How much of `input` is known to hold no end of line.
     searched: usize,
-    /// The longest line that is waited for, when one is.
+    /// How much is waited for as a whole, when something is: at most so much of a line.
     wanted: usize,
     at_end: bool,
+    /// The host stops, and the app has not been told.
+    stops: bool,
     is_lost: bool,
     has_ended: bool,
     output: Vec<u8>,
@@ -93,16 +95,16 @@ impl Shared {
         state.reading.drain(..).for_each(Waker::wake);
     }
 
+    pub(super) fn stop(&self) {
+        let mut state = self.state.borrow_mut();
+        state.stops = true;
+        state.wake_all();
+    }
+
     pub(super) fn lose(&self) {
         let mut state = self.state.borrow_mut();
         state.is_lost = true;
-        let State {
-            reading, writing, ..
-        } = &mut *state;
-        reading
-            .drain(..)
-            .chain(writing.drain(..))
-            .for_each(Waker::wake);
+        state.wake_all();
     }
 
     // What the app does.
@@ -115,10 +117,7 @@ impl Shared {
         &self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, RawError>> {
-        let mut state = self.state.borrow_mut();
-        if state.is_full() {
-            self.call();
-        }
+        let mut state = self.begin_read()?;
         if !state.input.is_empty() {
             state.searched = 0;
             return Poll::Ready(Ok(Some(mem::take(&mut state.input).freeze())));
@@ -126,12 +125,41 @@ impl Shared {
         state.poll_end(context).map_ok(|()| None)
     }
 
+    pub(super) fn poll_exact(
+        &self,
+        size: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, RawError>> {
+        let mut state = self.begin_read()?;
+        if state.input.len() >= size {
+            state.searched = 0;
+            return Poll::Ready(Ok(Some(state.input.split_to(size).freeze())));
+        }
+        state.wanted = size;
+        ready!(state.poll_end(context))?;
+        Poll::Ready(match state.input.is_empty() {
+            true => Ok(None),
+            false => Err(RawError::UnexpectedEnd),
+        })
+    }
+
+    /// What is waited for is waited for anew.
+    fn begin_read(&self) -> Result<RefMut<'_, State>, RawError> {
+        let mut state = self.state.borrow_mut();
+        state.check_stop()?;
+        if state.is_full() {
+            self.call();
+        }
+        state.wanted = 0;
+        Ok(state)
+    }
+
     pub(super) fn poll_line(
         &self,
         limit: usize,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, RawError>> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.begin_read()?;
         let unsearched = state.input.get(state.searched..).unwrap_or_default();
         let end = unsearched.iter().position(|byte| *byte == b'\n');
         let length = end.map(|end| state.searched + end + 1);
@@ -144,7 +172,6 @@ impl Shared {
             return state.poll_end(context).map_ok(|()| None);
         }
         state.searched = 0;
-        state.wanted = 0;
         let length = length.unwrap_or(state.input.len());
         let line = state.input.split_to(length).freeze();
         Poll::Ready(Ok((!line.is_empty()).then_some(line)))
@@ -152,6 +179,7 @@ impl Shared {
 
     pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<Result<(), RawError>> {
         let mut state = self.state.borrow_mut();
+        state.check_stop()?;
         if state.is_lost || state.has_ended {
             return Poll::Ready(Err(RawError::Lost));
         }
@@ -183,12 +211,25 @@ impl Shared {
 }
 
 impl State {
+    fn wake_all(&mut self) {
+        let waiting = self.reading.drain(..).chain(self.writing.drain(..));
+        waiting.for_each(Waker::wake);
+    }
+
+    /// The app is told once that the host stops: behind that it can say goodbye.
+    fn check_stop(&mut self) -> Result<(), RawError> {
+        match mem::take(&mut self.stops) {
+            true => Err(RawError::Stopped),
+            false => Ok(()),
+        }
+    }
+
     fn has_room(&self) -> bool {
         self.unsent.saturating_add(self.output.len() as u64) < SEND_BUFFER
     }
 
-    /// Whether nothing more is to be read from the peer. A line that is waited for may be longer than
-    /// the buffer.
+    /// Whether nothing more is to be read from the peer. What is waited for as a whole may be longer than the
+    /// buffer.
     fn is_full(&self) -> bool {
         self.input.len() >= RECEIVE_BUFFER && self.input.len() > self.wanted
     }
@@ -226,9 +267,10 @@ impl Machine for Shared {
     fn effects(&self, is_woken: bool) -> Effects {
         let mut state = self.state.borrow_mut();
         let output = mem::take(&mut state.output);
-        // Whoever waits for room learns at once whether the host has sent this at once.
-        let again = is_woken || (!state.writing.is_empty() && !output.is_empty());
         state.unsent = state.unsent.saturating_add(output.len() as u64);
+        // Whoever waits for room, or will want some, learns at once whether the host has sent this at once.
+        let asks = !state.has_room() || !state.writing.is_empty();
+        let again = is_woken || (asks && !output.is_empty());
         let next = if state.has_ended {
             Disposition::Close
         } else if state.is_full() {

@@ -24,12 +24,12 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use crate::handshake::Accepted;
-use crate::task::Task;
+use crate::task::{Task, first_of};
 use crate::{
     CloseCode, Closed, Connection, Instant, Limits, Message, MessageType, Prepared, Request,
     Session,
@@ -366,13 +366,7 @@ impl Sender {
         limit: Duration,
         future: F,
     ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        let mut sleep = pin!(self.sleep(limit));
-        poll_fn(|context| match future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => sleep.as_mut().poll(context).map(|()| Err(Elapsed)),
-        })
-        .await
+        first_of(future, self.sleep(limit)).await
     }
 }
 
