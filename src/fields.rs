@@ -1,5 +1,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::str;
 
 /// The field (header) lines of a message, in order, duplicates kept (RFC 9110 §5).
 ///
@@ -17,6 +18,22 @@ impl Fields {
     /// Adds a line behind all others.
     pub fn append(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
         self.0.push((name.into(), value.into()));
+    }
+
+    /// Replaces all lines with this name by one: at the place of the first of them, or behind all others.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
+        let (name, value) = (name.into(), value.into());
+        let is_same = |(own, _): &(String, Vec<u8>)| own.eq_ignore_ascii_case(&name);
+        let place = self.0.iter().position(is_same).unwrap_or(self.0.len());
+        self.remove(&name);
+        self.0.insert(place, (name, value));
+    }
+
+    /// Takes all lines with this name away. Returns whether there were any.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+        self.0.len() < before
     }
 
     /// The values of the lines with this name, in order.
@@ -45,6 +62,13 @@ impl Fields {
             }
         }
         value.ok_or(NotSingle::Missing)
+    }
+
+    /// The value of the only line with this name, as text; none if there is no such line, more than one, or
+    /// one that is not UTF-8. [`single`](Self::single) tells these apart.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        str::from_utf8(self.single(name).ok()?).ok()
     }
 
     /// The elements of the comma-separated list that all lines with this name make together
@@ -145,6 +169,29 @@ mod tests {
         assert_eq!(fields.single("a"), Ok(&b"1"[..]));
         assert_eq!(fields.single("b"), Err(NotSingle::Repeated));
         assert_eq!(fields.single("c"), Err(NotSingle::Missing));
+    }
+
+    #[test]
+    fn lines_are_replaced_and_removed() {
+        let mut fields = fields(&[("A", "1"), ("B", "2"), ("a", "3"), ("C", "4")]);
+        fields.set("a", "5");
+        fields.set("D", "6");
+        let lines: Vec<_> = fields.iter().collect();
+        let expected = [("a", "5"), ("B", "2"), ("C", "4"), ("D", "6")];
+        assert_eq!(
+            lines,
+            expected.map(|(name, value)| (name, value.as_bytes()))
+        );
+        assert!(fields.remove("b") && !fields.remove("B"));
+        assert!(!fields.contains("B"));
+    }
+
+    #[test]
+    fn text() {
+        let mut fields = fields(&[("A", "caf\u{e9}"), ("B", "1"), ("b", "1")]);
+        fields.append("C", b"caf\xe9");
+        let texts = ["a", "B", "C", "D"].map(|name| fields.text(name));
+        assert_eq!(texts, [Some("caf\u{e9}"), None, None, None]);
     }
 
     #[test]
