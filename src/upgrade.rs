@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,8 +10,8 @@ use crate::extension::DeflateOptions;
 use crate::handshake::{self, Accepted, Handshake};
 use crate::session::{RawSession, WebSocketSession};
 use crate::{
-    Connection, Handler, Limits, Origins, Outcome, RawHandler, Request, Response, ResponseHead,
-    Session, WebSocket, web_socket,
+    Connection, Handler, HandshakeError, Limits, Origins, Outcome, RawHandler, Request, Response,
+    ResponseHead, Session, WebSocket, web_socket,
 };
 
 /// What an app answers to a request.
@@ -75,6 +76,19 @@ impl From<Response> for Answer {
 pub struct Upgrade {
     handshake: Handshake,
     limits: Limits,
+    refusal: Option<Refusal>,
+}
+
+/// What an app answers where there is no WebSocket.
+#[derive(Clone)]
+struct Refusal(Rc<Refuse>);
+
+type Refuse = dyn Fn(&Request, HandshakeError, Response) -> Response;
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal").finish_non_exhaustive()
+    }
 }
 
 impl Upgrade {
@@ -132,6 +146,35 @@ impl Upgrade {
         self
     }
 
+    /// What is answered where the handshake fails: the function is given the request, the rule that it breaks,
+    /// and the response that would be sent otherwise ([`HandshakeError::response`]), which it may change or
+    /// replace. Default: that response.
+    ///
+    /// Some of its fields matter to clients: `Sec-WebSocket-Version` (RFC 6455 §4.4), `Allow`, and those that
+    /// say that the connection closes, as the host does in any case.
+    ///
+    /// ```
+    /// use wasocket::{HandshakeError, Request, Response, Upgrade};
+    ///
+    /// fn refuse(request: &Request, error: HandshakeError, mut response: Response) -> Response {
+    ///     eprintln!("{}: {error}", request.path());
+    ///     if error == HandshakeError::OriginForbidden {
+    ///         response.body = b"Come to our own page.\n".to_vec();
+    ///     }
+    ///     response
+    /// }
+    ///
+    /// let upgrade = Upgrade::new().on_refusal(refuse);
+    /// ```
+    #[must_use]
+    pub fn on_refusal(
+        mut self,
+        refuse: impl Fn(&Request, HandshakeError, Response) -> Response + 'static,
+    ) -> Self {
+        self.refusal = Some(Refusal(Rc::new(refuse)));
+        self
+    }
+
     /// Answers the opening handshake (RFC 6455 §4.2): a connection on which a function converses, or the
     /// refusal with the right status.
     ///
@@ -168,7 +211,10 @@ impl Upgrade {
                 session: session(accepted, self.limits),
                 farewell: WebSocketSession::<()>::FAREWELL,
             }),
-            Err(error) => Answer::Respond(error.response()),
+            Err(error) => Answer::Respond(match self.refusal {
+                Some(Refusal(refuse)) => refuse(request, error, error.response()),
+                None => error.response(),
+            }),
         }
     }
 }
@@ -176,8 +222,10 @@ impl Upgrade {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{App, Verdict};
+    use alloc::format;
 
-    fn accept(upgrade: Upgrade) -> ResponseHead {
+    fn request() -> Request {
         let mut request = Request {
             method: "GET".into(),
             target: "/".into(),
@@ -193,9 +241,43 @@ mod tests {
         ] {
             request.fields.append(name, value);
         }
-        match upgrade.converse(&request, |_| async {}) {
+        request
+    }
+
+    fn accept(upgrade: Upgrade) -> ResponseHead {
+        match upgrade.converse(&request(), |_| async {}) {
             Answer::Takeover(takeover) => takeover.response.expect("a WebSocket has a response"),
             Answer::Respond(response) => panic!("{response:?}"),
+        }
+    }
+
+    #[test]
+    fn the_app_refuses_in_its_own_words() {
+        let upgrade = Upgrade::new().on_refusal(|request, error, mut response| {
+            assert_eq!(error.status(), response.head.status);
+            response.head.fields.set("Content-Type", "text/html");
+            response.body = format!("<p>{}: {error:?}", request.path()).into();
+            response
+        });
+        accept(upgrade.clone());
+        let mut request = request();
+        request.fields.set("Sec-WebSocket-Version", "8");
+        let converse = upgrade.clone().converse(&request, |_| async {});
+        let handler = |_: &mut Connection, _| Ok(());
+        let accept = upgrade.clone().accept(&request, handler);
+        let serve = upgrade.serve(|_| async {}).handle(request);
+        let Verdict::Answer(serve) = serve else {
+            panic!("{serve:?}");
+        };
+        for answer in [converse, accept, serve] {
+            let Answer::Respond(response) = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(response.body, b"<p>/: VersionUnsupported");
+            let fields = &response.head.fields;
+            assert_eq!(response.head.status, 426);
+            assert_eq!(fields.text("Sec-WebSocket-Version"), Some("13"));
+            assert_eq!(fields.text("Content-Type"), Some("text/html"));
         }
     }
 
