@@ -392,7 +392,8 @@ impl From<Closed> for wit_client::Closed {
                 code: error.close_code().as_u16(),
                 reason: error.to_string(),
             }),
-            Closed::EndOfStream => Self::EndOfStream,
+            // Nobody aborts here.
+            Closed::EndOfStream | Closed::Aborted => Self::EndOfStream,
             Closed::TimedOut => Self::TimedOut,
         }
     }

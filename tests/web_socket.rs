@@ -138,6 +138,7 @@ fn ends_have_codes_even_where_none_came() {
         (reason(4001), 4001, false),
         (Closed::EndOfStream, Closed::ABNORMAL_CLOSURE, false),
         (Closed::TimedOut, Closed::ABNORMAL_CLOSURE, false),
+        (Closed::Aborted, Closed::ABNORMAL_CLOSURE, false),
         (Closed::Failed(ProtocolError::InvalidUtf8), 1007, false),
     ] {
         assert_eq!(closed.code(), code);
@@ -177,6 +178,60 @@ fn closing_waits_for_the_peer() {
     peer.take(now, effects);
     let closed = slot.take().expect("ended").expect("closed");
     assert_eq!(closed.code(), 4001);
+}
+
+#[test]
+fn a_connection_is_given_up_without_a_word() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        ws.receive::<Message>().await.expect("open");
+        ws.send("lost").await.expect("open");
+        ws.abort();
+        ws.abort();
+        let end = ws.receive::<Message>().await;
+        (end, ws.closed(), ws.send("late").await)
+    });
+    host.client(id, |client| {
+        client.send_text("one").expect("open");
+        client.send_text("two").expect("open");
+    });
+    let effects = &host.connections[id].effects;
+    assert_eq!(
+        (&effects.output[..], effects.next),
+        (&b""[..], Disposition::Abort)
+    );
+    let error = Error::Closed(Closed::Aborted);
+    let expected = (Err(error.clone()), Some(Closed::Aborted), Err(error));
+    assert_eq!(slot.take(), Some(expected));
+}
+
+/// By another one, while it takes nothing, and while it is closing.
+#[test]
+fn a_slow_connection_is_given_up() {
+    for closes in [false, true] {
+        let mut host = Host::default();
+        let slow = Rc::new(RefCell::new(None::<Sender>));
+        let join = Rc::clone(&slow);
+        let (id, slot) = outcome(&mut host, |ws| async move {
+            *join.borrow_mut() = Some(ws.sender());
+            ws.receive::<Message>().await.expect("open");
+            loop {
+                let sent = ws.send(&[0; 1000][..]).await;
+                sent?;
+            }
+        });
+        host.connections[id].takes_output = false;
+        host.say(id, "go");
+        let slow: Sender = slow.take().expect("joined");
+        if closes {
+            assert_eq!(slow.start_close(CloseCode::NORMAL, ""), Ok(()));
+        }
+        slow.abort();
+        host.settle();
+        assert_eq!(host.connections[id].effects.next, Disposition::Abort);
+        let end: Option<Result<(), Error>> = slot.take();
+        assert_eq!(end, Some(Err(Error::Closed(Closed::Aborted))));
+    }
 }
 
 #[test]

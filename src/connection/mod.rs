@@ -123,6 +123,8 @@ pub enum Closed {
     EndOfStream,
     /// The peer did not answer a ping, or our Close frame, in time (1006).
     TimedOut,
+    /// By the app, without a Close frame ([`Connection::abort`]; 1006).
+    Aborted,
 }
 
 impl fmt::Display for Closed {
@@ -142,6 +144,7 @@ impl fmt::Display for Closed {
             Self::Failed(error) => write!(f, "the peer broke the protocol: {error}"),
             Self::EndOfStream => f.write_str("the peer has gone without a Close frame"),
             Self::TimedOut => f.write_str("the peer did not answer in time"),
+            Self::Aborted => f.write_str("given up by the app"),
         }
     }
 }
@@ -162,7 +165,7 @@ impl Closed {
             Self::Handshake(Some(reason)) => reason.code.as_u16(),
             Self::Handshake(None) => Self::NO_STATUS_RECEIVED,
             Self::Failed(error) => error.close_code().as_u16(),
-            Self::EndOfStream | Self::TimedOut => Self::ABNORMAL_CLOSURE,
+            Self::EndOfStream | Self::TimedOut | Self::Aborted => Self::ABNORMAL_CLOSURE,
         }
     }
 
@@ -308,6 +311,13 @@ impl Connection {
             }
             _ => {}
         }
+    }
+
+    /// Ends the connection at once, without a Close frame: for a peer that there is nothing to say to, or that
+    /// takes nothing. Output that has not been taken is lost. Without effect on a connection that is closed.
+    pub fn abort(&mut self) {
+        self.output = Vec::new();
+        self.end(Closed::Aborted, Disposition::Abort);
     }
 
     fn keep_alive(&mut self, unsent: u64) {

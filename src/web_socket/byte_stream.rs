@@ -176,7 +176,7 @@ fn io_error(error: Error) -> io::Error {
         Error::Closed(Closed::EndOfStream) => io::ErrorKind::UnexpectedEof,
         Error::Closed(Closed::TimedOut) => io::ErrorKind::TimedOut,
         Error::Closed(Closed::Failed(_)) => io::ErrorKind::InvalidData,
-        Error::Closed(Closed::Handshake(_)) => io::ErrorKind::ConnectionAborted,
+        Error::Closed(Closed::Handshake(_) | Closed::Aborted) => io::ErrorKind::ConnectionAborted,
         Error::Usage(UsageError::NotOpen) => io::ErrorKind::BrokenPipe,
         _ => io::ErrorKind::Other,
     };

@@ -335,6 +335,13 @@ impl Sender {
         self.0.close(code, reason)
     }
 
+    /// Ends the connection at once, without a Close frame, on which the peer's browser reports 1006: for a
+    /// peer that takes nothing, or is not worth a word. What is on its way may be lost, no message is received
+    /// any more, and what waits for this connection fails with [`Closed::Aborted`].
+    pub fn abort(&self) {
+        self.0.abort();
+    }
+
     /// How the connection closed; none while it has not.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {

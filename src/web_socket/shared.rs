@@ -301,6 +301,15 @@ impl Shared {
         Ok(())
     }
 
+    /// Ends the connection without a Close frame. No message is received any more.
+    pub(super) fn abort(&self) {
+        let mut state = self.state.borrow_mut();
+        state.connection.abort();
+        state.discard();
+        drop(state);
+        self.call();
+    }
+
     pub(super) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<Closed> {
         let mut state = self.state.borrow_mut();
         if let Some(closed) = &state.closed {
