@@ -1,4 +1,4 @@
-use crate::{Closed, Connection, Message, Piece, UsageError};
+use crate::{CloseReason, Closed, Connection, Message, Piece, UsageError};
 
 /// An app's side of one WebSocket connection, called for each event. A closure over
 /// `(&mut Connection, Message)` is one that only answers messages.
@@ -54,6 +54,22 @@ pub trait Handler {
     /// Closes the connection; see [`Handler`].
     fn pong(&mut self, connection: &mut Connection, payload: &[u8]) -> Result<(), UsageError> {
         let _ = (connection, payload);
+        Ok(())
+    }
+
+    /// The peer's Close frame has arrived, and this is what it says, if anything. To answer it otherwise than
+    /// with the same code (RFC 6455 §5.5.1), [`close`](Connection::close) the connection here; messages, too,
+    /// can be sent before that, but the peer need not read them.
+    ///
+    /// # Errors
+    ///
+    /// Closes the connection; see [`Handler`].
+    fn closing(
+        &mut self,
+        connection: &mut Connection,
+        reason: Option<&CloseReason>,
+    ) -> Result<(), UsageError> {
+        let _ = (connection, reason);
         Ok(())
     }
 

@@ -81,7 +81,7 @@ impl<H> WebSocketSession<H> {
 
 impl<H: Handler> WebSocketSession<H> {
     fn effects(&mut self) -> Effects {
-        while let Some(event) = self.connection.next_event() {
+        while let Some(event) = self.next_event() {
             let result = match event {
                 Event::Message(message) => self.handler.message(&mut self.connection, message),
                 Event::Piece(piece) => self.handler.piece(&mut self.connection, piece),
@@ -99,6 +99,18 @@ impl<H: Handler> WebSocketSession<H> {
             wake_at: self.connection.deadline(),
             next: self.connection.disposition(),
         }
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        let event = self.connection.next_event_before_end();
+        if event.is_some() {
+            return event;
+        }
+        if let Some(reason) = self.connection.unanswered_close() {
+            let result = self.handler.closing(&mut self.connection, reason.as_ref());
+            self.check(result);
+        }
+        self.connection.end_event()
     }
 
     /// A mistake of the handler's ends its connection, not the instance.

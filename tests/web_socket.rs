@@ -912,6 +912,18 @@ impl Handler for Noting {
         self.note("pong", payload);
         Ok(())
     }
+
+    fn closing(
+        &mut self,
+        connection: &mut Connection,
+        reason: Option<&CloseReason>,
+    ) -> Result<(), UsageError> {
+        self.note(
+            "closing",
+            reason.map_or(&[], |reason| reason.reason.as_bytes()),
+        );
+        connection.close(CloseCode::TRY_AGAIN_LATER, "later")
+    }
 }
 
 #[test]
@@ -930,6 +942,14 @@ fn a_handler_has_pieces_pings_and_pongs() {
     let expected = ["piece abc", "piece de", "ping ?", "message ", "pong you?"];
     assert_eq!(*notes.borrow(), expected);
     assert_eq!(host.received(id)[0], Event::Message("thank you".into()));
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "done").expect("open");
+    });
+    assert_eq!(
+        notes.borrow().last().map(String::as_str),
+        Some("closing done")
+    );
+    assert_eq!(host.close_frame(id), (1013, "later".into()));
 }
 
 #[test]
@@ -968,6 +988,67 @@ fn pings_and_pongs_are_seen() {
         client.close(CloseCode::NORMAL, "").expect("open")
     });
     assert_eq!(Rc::strong_count(&seen), 1);
+}
+
+#[test]
+fn the_app_chooses_the_answer_to_a_close() {
+    let private = CloseCode::new(4000).expect("private");
+    let answer = move |reason: Option<&CloseReason>| {
+        let reason = reason.map_or("nothing", |reason| &reason.reason);
+        let reason = (reason != "echo").then(|| reason.repeat(30));
+        reason.map(|reason| CloseReason {
+            code: private,
+            reason,
+        })
+    };
+    for (reason, expected) in [
+        ("bye", (4000, "bye".repeat(30))),
+        // At most 123 bytes are sent.
+        ("a reason", (4000, "a reason".repeat(30)[..123].to_owned())),
+        ("echo", (1001, String::new())),
+    ] {
+        let mut host = Host::default();
+        let (id, slot) = outcome(&mut host, move |ws| async move {
+            ws.on_close(answer);
+            (ws.receive::<Message>().await, ws.closed())
+        });
+        host.client(id, |client| {
+            client.close(CloseCode::GOING_AWAY, reason).expect("open");
+        });
+        assert_eq!(host.close_frame(id), expected);
+        assert_eq!(host.connections[id].effects.next, Disposition::Close);
+        // What the peer has said is how the connection was closed.
+        let (end, closed) = slot.take().expect("ended");
+        assert_eq!(
+            (end, closed.map(|closed| closed.code())),
+            (Ok(None), Some(1001))
+        );
+    }
+}
+
+#[test]
+fn a_close_that_breaks_the_protocol_is_not_the_apps_to_answer() {
+    let mut host = Host::default();
+    let id = host.open(|ws| async move {
+        ws.on_close(|_| panic!("asked"));
+        ws.receive::<Message>().await.map(drop)
+    });
+    let now = host.time();
+    let peer = &mut host.connections[id];
+    let effects = peer
+        .session
+        .receive(now, b"\x88\x82\0\0\0\0\x03\xed".to_vec());
+    peer.take(now, effects);
+    assert_eq!(host.close_frame(id).0, 1002);
+    // Nor is one that answers the app's own.
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        ws.on_close(|_| panic!("asked"));
+        ws.close(CloseCode::NORMAL, "")
+            .await
+            .map(|closed| closed.code())
+    });
+    host.client(id, |_| {});
+    assert_eq!(slot.take(), Some(Ok(1000)));
 }
 
 /// A pong with a number of the app's own is not taken for the answer to a ping.

@@ -389,10 +389,12 @@ impl Connection {
 
     /// The next event of the bytes received so far; none when they hold no further one.
     pub fn next_event(&mut self) -> Option<Event> {
-        let event = self.next_event_before_end();
-        if event.is_some() {
-            return event;
-        }
+        self.next_event_before_end().or_else(|| self.end_event())
+    }
+
+    /// Does what is to be done about what ends the connection, if that has been received. Behind
+    /// [`next_event_before_end`](Self::next_event_before_end).
+    pub(crate) fn end_event(&mut self) -> Option<Event> {
         match self.ending.take() {
             Some(Ok(payload)) => self.answer_close(&payload),
             Some(Err(error)) => self.fail(error),
@@ -421,6 +423,15 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// What the peer's Close frame said, while it has not been answered: to [`close`](Self::close) answers it.
+    /// Behind [`next_event_before_end`](Self::next_event_before_end).
+    pub(crate) fn unanswered_close(&self) -> Option<Option<CloseReason>> {
+        match &self.ending {
+            Some(Ok(payload)) if self.is_open() => CloseReason::decode(payload).ok(),
+            _ => None,
+        }
     }
 
     fn answer_close(&mut self, payload: &Bytes) {

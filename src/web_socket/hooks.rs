@@ -2,15 +2,20 @@ use alloc::boxed::Box;
 use core::cell::RefCell;
 use core::fmt;
 
-type Action = Box<dyn FnMut(&[u8])>;
+use crate::CloseReason;
 
-/// What an app does about pings, or about pongs. It may use the connection, and set itself anew.
-#[derive(Default)]
-pub(super) struct Hook(RefCell<Option<Action>>);
+/// About pings, or about pongs.
+pub(super) type OnPayload = dyn FnMut(&[u8]);
 
-impl Hook {
-    pub(super) fn set(&self, hook: impl FnMut(&[u8]) + 'static) {
-        drop(self.0.replace(Some(Box::new(hook))));
+/// About the peer's Close frame: the answer.
+pub(super) type OnClose = dyn FnMut(Option<&CloseReason>) -> Option<CloseReason>;
+
+/// What an app does about something. It may use the connection, and set itself anew.
+pub(super) struct Hook<F: ?Sized>(RefCell<Option<Box<F>>>);
+
+impl<F: ?Sized> Hook<F> {
+    pub(super) fn set(&self, hook: Box<F>) {
+        drop(self.0.replace(Some(hook)));
     }
 
     /// Lets go of what the hook has, which may be the connection itself.
@@ -18,16 +23,22 @@ impl Hook {
         drop(self.0.take());
     }
 
-    pub(super) fn call(&self, payload: &[u8]) {
-        let Some(mut hook) = self.0.take() else {
-            return;
-        };
-        hook(payload);
+    /// What the hook comes to, if there is one.
+    pub(super) fn call<R>(&self, call: impl FnOnce(&mut F) -> R) -> Option<R> {
+        let mut hook = self.0.take()?;
+        let result = call(&mut hook);
         self.0.borrow_mut().get_or_insert(hook);
+        Some(result)
     }
 }
 
-impl fmt::Debug for Hook {
+impl<F: ?Sized> Default for Hook<F> {
+    fn default() -> Self {
+        Self(RefCell::new(None))
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Hook<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hook").finish_non_exhaustive()
     }

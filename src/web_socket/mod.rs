@@ -31,8 +31,8 @@ use core::time::Duration;
 use crate::handshake::Accepted;
 use crate::task::{Task, first_of};
 use crate::{
-    CloseCode, Closed, Connection, Instant, Limits, Message, MessageType, Prepared, Request,
-    Session,
+    CloseCode, CloseReason, Closed, Connection, Instant, Limits, Message, MessageType, Prepared,
+    Request, Session,
 };
 use shared::Shared;
 
@@ -118,13 +118,34 @@ impl WebSocket {
     /// What is to be done about pings, which have been answered by then. Replaces what was to be done
     /// before; there is nothing to do otherwise.
     pub fn on_ping(&self, hook: impl FnMut(&[u8]) + 'static) {
-        self.0.0.on_ping.set(hook);
+        self.0.0.on_ping.set(Box::new(hook));
     }
 
     /// The same about pongs, whether asked for or not (RFC 6455 §5.5.3): also those that answer
     /// [`ping`](Sender::ping), and the empty ones that answer the pings of [`Limits::ping_interval`].
     pub fn on_pong(&self, hook: impl FnMut(&[u8]) + 'static) {
-        self.0.0.on_pong.set(hook);
+        self.0.0.on_pong.set(Box::new(hook));
+    }
+
+    /// What answers the peer's Close frame, which the hook is given, if it says anything: the code and the
+    /// reason of our own, of which at most 123 bytes are sent. None, as without a hook, is the peer's code
+    /// (RFC 6455 §5.5.1). It is not asked where the app has closed the connection before.
+    ///
+    /// ```
+    /// # use wasocket::{CloseCode, CloseReason, WebSocket};
+    /// # fn example(ws: &WebSocket) {
+    /// ws.on_close(|_| {
+    ///     let code = CloseCode::NORMAL;
+    ///     let reason = "bye".into();
+    ///     Some(CloseReason { code, reason })
+    /// });
+    /// # }
+    /// ```
+    pub fn on_close(
+        &self,
+        hook: impl FnMut(Option<&CloseReason>) -> Option<CloseReason> + 'static,
+    ) {
+        self.0.0.on_close.set(Box::new(hook));
     }
 
     /// The request that opened the connection.

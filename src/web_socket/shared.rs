@@ -7,7 +7,7 @@ use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use super::Error;
-use super::hooks::Hook;
+use super::hooks::{Hook, OnClose, OnPayload};
 use super::inbox::{Inbox, Item};
 use crate::ready::Calling;
 use crate::task::{Machine, Timers, register};
@@ -23,8 +23,9 @@ pub(super) struct Shared {
     pub(super) subprotocol: Option<String>,
     pub(super) compress: bool,
     calling: RefCell<Option<Arc<Calling>>>,
-    pub(super) on_ping: Hook,
-    pub(super) on_pong: Hook,
+    pub(super) on_ping: Hook<OnPayload>,
+    pub(super) on_pong: Hook<OnPayload>,
+    pub(super) on_close: Hook<OnClose>,
     state: RefCell<State>,
 }
 
@@ -89,6 +90,7 @@ impl Shared {
             calling: RefCell::new(None),
             on_ping: Hook::default(),
             on_pong: Hook::default(),
+            on_close: Hook::default(),
             state: RefCell::new(state),
         })
     }
@@ -130,11 +132,32 @@ impl Shared {
 
     fn call_hooks(&self, event: &Event) {
         match event {
-            Event::Ping(payload) => self.on_ping.call(payload),
-            Event::Pong(payload) => self.on_pong.call(payload),
+            Event::Ping(payload) => drop(self.on_ping.call(|hook| hook(payload))),
+            Event::Pong(payload) => drop(self.on_pong.call(|hook| hook(payload))),
             Event::Closed(_) => self.release(),
             _ => {}
         }
+    }
+
+    /// Lets the app answer the peer's Close frame, if that has arrived.
+    fn answer_close(&self) {
+        let Some(reason) = self.with_connection(|connection| connection.unanswered_close()) else {
+            return;
+        };
+        if let Some(Some(own)) = self.on_close.call(|hook| hook(reason.as_ref())) {
+            let reason = shortened(&own.reason);
+            // Not open: the hook has closed the connection itself.
+            let _ = self.with_connection(|connection| connection.close(own.code, reason));
+        }
+    }
+
+    /// The next event, or the end.
+    fn next_event(&self) -> Option<Event> {
+        let event = self.with_connection(Connection::next_event_before_end);
+        event.or_else(|| {
+            self.answer_close();
+            self.with_connection(Connection::end_event)
+        })
     }
 
     // What the app does.
@@ -385,14 +408,12 @@ impl Machine for Shared {
     }
 
     fn take_event(&self) -> bool {
-        let mut state = self.state.borrow_mut();
-        if state.inbox.is_full() {
+        if self.is_full() {
             return false;
         }
-        let Some(event) = state.connection.next_event() else {
+        let Some(event) = self.next_event() else {
             return false;
         };
-        drop(state);
         self.call_hooks(&event);
         self.state.borrow_mut().on_event(event);
         true
@@ -401,6 +422,7 @@ impl Machine for Shared {
     fn release(&self) {
         self.on_ping.clear();
         self.on_pong.clear();
+        self.on_close.clear();
     }
 
     fn finish(&self, reason: CloseReason) {
