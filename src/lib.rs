@@ -140,7 +140,7 @@ pub use upgrade::{Answer, Takeover, Upgrade};
 #[cfg(feature = "futures-io")]
 pub use web_socket::ByteStream;
 pub use web_socket::{
-    CodecError, Elapsed, Error, Failure, FromMessage, IntoMessage, Json, MessageReader,
+    CodecError, Elapsed, Error, Failure, FromMessage, Interval, IntoMessage, Json, MessageReader,
     MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, Uncompressed, WebSocket,
 };
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use host::{Host, outcome};
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{
-    CloseCode, CloseReason, Closed, CodecError, Connection, Disposition, Error, Event, Handler,
-    Instant, Limits, MaskingKeys, Message, MessageType, Piece, Prepared, ProtocolError, Sender,
-    ShutdownReason, TrySendError, Uncompressed, Upgrade, UsageError, WebSocket,
+    CloseCode, CloseReason, Closed, CodecError, Connection, Disposition, Elapsed, Error, Event,
+    Handler, Instant, Limits, MaskingKeys, Message, MessageType, Piece, Prepared, ProtocolError,
+    Sender, ShutdownReason, TrySendError, Uncompressed, Upgrade, UsageError, WebSocket,
 };
 
 async fn echo(ws: WebSocket) -> Result<(), Error> {
@@ -266,6 +266,57 @@ fn timers() {
     });
     host.pass(Duration::from_secs(3));
     assert_eq!(slot.take(), Some(true));
+}
+
+/// Ticks each ten seconds, as (when it was due, when it came); is busy for as many seconds as a message is long.
+async fn tick(ws: WebSocket, ticks: Rc<RefCell<Vec<(u64, u64)>>>) -> Result<(), Error> {
+    let seconds = |instant: Instant| instant.as_nanos() / 1_000_000_000;
+    let mut interval = ws.interval(Duration::from_secs(10));
+    loop {
+        let message = ws.receive::<String>();
+        match ws.timeout_at(interval.due(), message).await {
+            Ok(message) => {
+                let length = message?.map_or(0, |text| text.len());
+                ws.sleep(Duration::from_secs(length as u64)).await;
+            }
+            Err(Elapsed) => {
+                let due = interval.tick().await;
+                ticks.borrow_mut().push((seconds(due), seconds(ws.now())));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_ticker() {
+    let mut host = Host::default();
+    let ticks = Rc::new(RefCell::new(vec![]));
+    let seen = Rc::clone(&ticks);
+    let id = host.open(|ws| tick(ws, seen));
+    host.pass_by_seconds(21);
+    assert_eq!(*ticks.borrow(), [(10, 10), (20, 20)]);
+    host.say(id, "so much to do, for so long");
+    host.pass_by_seconds(40);
+    // The one at 40 is missed: nothing adds up, and nothing shifts.
+    let expected = [(10, 10), (20, 20), (30, 47), (50, 50), (60, 60)];
+    assert_eq!(*ticks.borrow(), expected);
+}
+
+#[test]
+fn a_tick_that_is_not_waited_for_is_not_lost() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let mut interval = ws.interval(Duration::ZERO);
+        let limit = Duration::from_micros(100);
+        let early = ws.timeout(limit, interval.tick()).await.is_err();
+        ws.receive::<Message>().await.expect("open");
+        (early, interval.tick().await, interval.due())
+    });
+    host.pass(Duration::from_micros(100));
+    host.pass(Duration::from_micros(4300));
+    host.say(id, "now");
+    let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+    assert_eq!(slot.take(), Some((true, at(1), at(5))));
 }
 
 #[test]

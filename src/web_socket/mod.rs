@@ -10,6 +10,7 @@ mod reader;
 mod receiver;
 mod session;
 mod shared;
+mod timers;
 mod writer;
 
 #[cfg(feature = "futures-io")]
@@ -18,14 +19,13 @@ pub use codec::{CodecError, FromMessage, IntoMessage, Json, Uncompressed};
 pub use error::{Error, Failure, Outcome};
 pub use reader::MessageReader;
 pub use receiver::Receiver;
+pub use timers::{Interval, Sleep};
 pub use writer::MessageWriter;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use core::time::Duration;
 
 use crate::handshake::Accepted;
@@ -377,11 +377,19 @@ impl Sender {
 
     /// Waits for some time.
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        let number = self.0.add_timer(self.0.now().after(duration));
-        Sleep {
-            shared: Rc::clone(&self.0),
-            number,
-        }
+        self.sleep_until(self.now().after(duration))
+    }
+
+    /// Waits until then.
+    pub fn sleep_until(&self, at: Instant) -> Sleep {
+        Sleep::until(&self.0, at)
+    }
+
+    /// Ticks once in each period, which is 1 ms or more; the first is one period from now. What becomes of
+    /// ticks that are missed: see [`Interval`].
+    #[must_use]
+    pub fn interval(&self, period: Duration) -> Interval {
+        Interval::new(&self.0, period)
     }
 
     /// Waits for a future, but no longer than this.
@@ -395,6 +403,19 @@ impl Sender {
         future: F,
     ) -> Result<F::Output, Elapsed> {
         first_of(future, self.sleep(limit)).await
+    }
+
+    /// Waits for a future, but no longer than until then. What is ready by then comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`Elapsed`], when the time is over; the future is dropped.
+    pub async fn timeout_at<F: Future>(
+        &self,
+        deadline: Instant,
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        first_of(future, self.sleep_until(deadline)).await
     }
 }
 
@@ -422,32 +443,6 @@ struct PendingPing<'a> {
 impl Drop for PendingPing<'_> {
     fn drop(&mut self) {
         self.shared.forget_ping(self.number);
-    }
-}
-
-/// What [`Sender::sleep`] returns.
-pub struct Sleep {
-    shared: Rc<Shared>,
-    number: u64,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.shared.poll_timer(self.number, context)
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.shared.remove_timer(self.number);
-    }
-}
-
-impl fmt::Debug for Sleep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").finish_non_exhaustive()
     }
 }
 

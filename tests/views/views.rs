@@ -6,8 +6,11 @@ mod host;
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures_util::future::select;
 use futures_util::{AsyncReadExt, AsyncWriteExt, SinkExt, StreamExt, TryStreamExt};
 use host::{Host, outcome};
 use wasocket::{CloseCode, Closed, Error, Event, Limits, Message, MessageType};
@@ -249,4 +252,64 @@ fn closing_the_bytes_closes_the_connection() {
     assert_eq!(host.close_frame(id), (1000, String::new()));
     host.client(id, |_| {});
     assert_eq!(slot.take(), Some(Err(ErrorKind::ConnectionAborted)));
+}
+
+// What goes on at the same time, in one function.
+
+#[test]
+fn answers_come_in_their_own_time() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let (sender, messages) = ws.split();
+        let answer = |message: Message| async {
+            let length = message.as_bytes().len() as u64;
+            sender.sleep(Duration::from_secs(length)).await;
+            sender.send(message).await
+        };
+        messages.try_for_each_concurrent(2, answer).await
+    });
+    for text in ["333", "1", "1: waits for one of the two"] {
+        host.say(id, text);
+    }
+    host.pass_by_seconds(2);
+    assert_eq!(host.texts(id), ["1"]);
+    host.pass_by_seconds(1);
+    assert_eq!(host.texts(id), ["333"]);
+    host.say(id, "");
+    assert_eq!(host.texts(id), [""]);
+    // The end of the messages is waited for, and then the answers.
+    assert!(slot.borrow().is_none());
+    host.pass_by_seconds(28);
+    assert_eq!(host.texts(id)[0], "1: waits for one of the two");
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    assert_eq!(slot.take(), Some(Ok(())));
+}
+
+#[test]
+fn of_two_loops_the_first_that_ends_ends_both() {
+    let mut host = Host::default();
+    let (id, slot) = outcome(&mut host, |ws| async move {
+        let listening = pin!(async {
+            while ws.receive::<Message>().await?.is_some() {}
+            Ok::<_, Error>(())
+        });
+        let ticking = pin!(async {
+            let mut ticks = ws.interval(Duration::from_secs(1));
+            loop {
+                ticks.tick().await;
+                ws.send("tick").await?;
+            }
+        });
+        select(listening, ticking).await.factor_first().0
+    });
+    host.pass_by_seconds(1);
+    host.say(id, "still here");
+    host.pass_by_seconds(1);
+    assert_eq!(host.texts(id), ["tick", "tick"]);
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    assert_eq!(slot.take(), Some(Ok(())));
 }
