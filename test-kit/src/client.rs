@@ -129,6 +129,14 @@ impl Client {
         }
     }
 
+    /// Pings without a payload that are next are taken away.
+    pub(crate) fn skip_empty_pings(&mut self) {
+        let is_empty = |event: &Event| matches!(event, Event::Ping(payload) if payload.is_empty());
+        while self.events.front().is_some_and(is_empty) {
+            self.events.pop_front();
+        }
+    }
+
     /// The next message, past pings and pongs; none if something else is next, or nothing.
     pub(crate) fn next_message(&mut self) -> Option<Message> {
         let is_control = |event: &Event| matches!(event, Event::Ping(_) | Event::Pong(_));

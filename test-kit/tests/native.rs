@@ -110,6 +110,25 @@ fn messages_and_the_end() {
 }
 
 #[test]
+fn pings_that_no_app_has_asked_for_are_silence() {
+    let kit = Kit::native(wasocket::websocket(|ws: WebSocket| async move {
+        ws.sleep(60 * SECOND).await;
+        ws.send_ping(b"own")?;
+        ws.receive::<Message>().await.map(drop)
+    }));
+    let [ws, other] = [(); 2].map(|()| kit.connect(websocket("/")));
+    kit.pass(59 * SECOND);
+    let ping = || Event::Ping(b""[..].into());
+    assert_eq!(other.events(), [ping(), ping()]);
+    ws.assert_silent();
+    kit.pass(SECOND);
+    assert!(failure(|| ws.assert_silent()).contains("got a ping"));
+    assert_eq!(ws.try_receive(), None);
+    ws.close(1000, "");
+    assert!(failure(|| ws.assert_silent()).contains("got the end (1000)"));
+}
+
+#[test]
 fn assertions_say_what_came() {
     let kit = Kit::native(echo);
     let ws = kit.connect(websocket("/"));
