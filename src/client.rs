@@ -5,7 +5,8 @@ use core::{mem, str};
 
 use crate::{
     ClientError, ClientHandshake, ClientRequest, ClientRequestError, Connection, Disposition,
-    Effects, Event, Instant, Limits, MaskingKeys, Response, ResponseHead, read_response_head,
+    Effects, Event, Fields, Instant, Limits, MaskingKeys, Response, ResponseHead,
+    read_response_head,
 };
 
 /// The most bytes of a refusal's body that are kept, for a person to read.
@@ -13,6 +14,9 @@ const MAX_REFUSAL_BODY: usize = 4096;
 
 /// A client's connection from the first byte of the request to the end, without I/O: the
 /// `client-connection` resource of the WIT package.
+///
+/// Behind each call come [`take_events`](Self::take_events) and then [`effects`](Self::effects).
+/// `docs/porting-from-go.md` has the loop over a socket that blocks.
 #[derive(Debug)]
 pub struct ClientSession {
     phase: Phase,
@@ -48,6 +52,8 @@ pub enum ClientEvent {
         subprotocol: Option<String>,
         /// Whether messages may be compressed.
         compress: bool,
+        /// The fields of the server's 101, such as `Set-Cookie`.
+        fields: Fields,
     },
     /// There is no WebSocket. The last event.
     Refused(Refused),
@@ -225,6 +231,7 @@ impl ClientSession {
                 self.events.push(ClientEvent::Opened {
                     subprotocol: negotiated.subprotocol,
                     compress: negotiated.extensions.compress(),
+                    fields: head.fields,
                 });
                 let connection = Connection::client(self.limits, *masking_keys)
                     .with_extensions(negotiated.extensions);

@@ -354,6 +354,7 @@ impl From<ClientEvent> for wit_client::Event {
             ClientEvent::Opened {
                 subprotocol,
                 compress,
+                fields: _,
             } => Self::Opened(wit_client::Opened {
                 subprotocol,
                 compress,

@@ -8,6 +8,7 @@ use wasocket::extension::DeflateOptions;
 use wasocket::{
     Answer, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Connection, Disposition,
     Effects, Event, HttpVersion, Instant, Limits, Message, Request, Session, Upgrade,
+    read_response_head,
 };
 
 const NOW: Instant = Instant::from_nanos(1);
@@ -83,11 +84,17 @@ fn a_conversation_with_our_server() {
         (Some(DeflateOptions::default()), 65_536),
     ] {
         let (mut client, effects) = connect(compression);
-        let (mut bytes, mut server) = serve(&effects.output);
+        let (head, mut server) = serve(&effects.output);
+        let mut bytes = head.clone();
         bytes.extend(server.open(NOW, 0, &Default::default(), vec![]).output);
         let opened = ClientEvent::Opened {
             subprotocol: Some("superchat".into()),
             compress: compression.is_some(),
+            fields: read_response_head(&head)
+                .expect("a head")
+                .expect("all of it")
+                .0
+                .fields,
         };
         assert_eq!(receive(&mut client, &bytes, size), [opened]);
 

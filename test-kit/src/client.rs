@@ -118,6 +118,7 @@ impl Client {
             ClientEvent::Opened {
                 subprotocol,
                 compress,
+                fields: _,
             } => (self.subprotocol, self.is_compressed) = (subprotocol, compress),
             ClientEvent::Refused(refused) => self.refused = Some(refused),
             ClientEvent::Connection(event) => {
