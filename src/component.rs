@@ -1,5 +1,10 @@
 //! The WIT adapter: translates between the exports of the worlds and [`Session`] and
-//! [`ClientSession`]. The sole home of wit-bindgen; no decisions here.
+//! [`ClientSession`]; and between the interface `app` and [`EventApp`](crate::events::EventApp). The sole
+//! home of wit-bindgen; no decisions here.
+
+mod app;
+
+pub use app::{AppAdapter, ExportedApp, ImportedApp, boxed_events};
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -38,6 +43,31 @@ pub mod bindings {
         });
     }
 
+    /// The import of the world `protocol`; its export is that of `handler`.
+    pub mod protocol {
+        wit_bindgen::generate!({
+            inline: "package wasocket:adapter; world imports { import wasocket:websocket/app@0.1.0; }",
+            path: "wit",
+            with: {
+                "wasocket:websocket/app@0.1.0": generate,
+                "wasocket:websocket/types@0.1.0": super::handler::wasocket::websocket::types,
+            },
+        });
+    }
+
+    pub mod application {
+        wit_bindgen::generate!({
+            world: "application",
+            path: "wit",
+            pub_export_macro: true,
+            export_macro_name: "export_application",
+            default_bindings_module: "::wasocket::component::bindings::application",
+            with: {
+                "wasocket:websocket/types@0.1.0": super::handler::wasocket::websocket::types,
+            },
+        });
+    }
+
     pub mod client {
         wit_bindgen::generate!({
             world: "client",
@@ -58,11 +88,15 @@ pub trait Exported: 'static {
     fn app() -> &'static dyn App;
 }
 
-/// The app of an instance: made at the first request.
-#[derive(Default)]
-pub struct Once(spin::Once<OnlyThread<Box<dyn App>>>);
+/// An app as one that is no longer known by its type.
+pub fn boxed<A: App + 'static>(app: A) -> Box<dyn App> {
+    Box::new(app)
+}
 
-impl Once {
+/// The app of an instance: made at the first request.
+pub struct Once<A: ?Sized>(spin::Once<OnlyThread<Box<A>>>);
+
+impl<A: ?Sized> Once<A> {
     /// None yet.
     #[must_use]
     pub const fn new() -> Self {
@@ -70,13 +104,19 @@ impl Once {
     }
 
     /// The app; `make` makes it, the first time.
-    pub fn get<A: App + 'static>(&self, make: impl FnOnce() -> A) -> &dyn App {
-        let app = self.0.call_once(|| OnlyThread(Box::new(make())));
+    pub fn get(&self, make: impl FnOnce() -> Box<A>) -> &A {
+        let app = self.0.call_once(|| OnlyThread(make()));
         &*app.0
     }
 }
 
-impl fmt::Debug for Once {
+impl<A: ?Sized> Default for Once<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: ?Sized> fmt::Debug for Once<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Once").finish_non_exhaustive()
     }
@@ -208,6 +248,37 @@ impl From<wit_types::Request> for Request {
             secure: request.secure,
             remote: request.remote,
             params: Vec::new(),
+        }
+    }
+}
+
+impl From<Request> for wit_types::Request {
+    fn from(request: Request) -> Self {
+        Self {
+            method: request.method,
+            target: request.target,
+            version: match request.version {
+                HttpVersion::Http10 => wit_types::HttpVersion::Http10,
+                HttpVersion::Http11 => wit_types::HttpVersion::Http11,
+                HttpVersion::Http2 => wit_types::HttpVersion::Http2,
+                HttpVersion::Http3 => wit_types::HttpVersion::Http3,
+            },
+            authority: request.authority,
+            fields: request.fields.into(),
+            secure: request.secure,
+            remote: request.remote,
+        }
+    }
+}
+
+impl From<wit_types::Response> for Response {
+    fn from(response: wit_types::Response) -> Self {
+        Self {
+            head: ResponseHead {
+                status: response.head.status,
+                fields: response.head.fields.into(),
+            },
+            body: response.body,
         }
     }
 }

@@ -36,6 +36,9 @@
 //!   limits; and then has a function converse, or a [`Handler`] called for each event.
 //! - [`Answer::takeover`] hands the raw socket to a [`RawHandler`].
 //!
+//! Beside them stands the event form, [`events`]: no connection and no future, but events and actions, which
+//! is what apps in other languages are written in, too.
+//!
 //! # The protocol alone
 //!
 //! [`Connection`] is the state machine behind it, for native use, tests and fuzzing: bytes and the
@@ -70,6 +73,7 @@
 //! - `tcp`: connections to other servers, `tcp`. Implies `futures-io`.
 //! - `futures`: [`Receiver`] is a `Stream` of messages, [`Sender`] a `Sink`.
 //! - `futures-io`: a connection as a stream of bytes, `ByteStream`. Implies `std`.
+//! - `composed`: `export_events!` exports `app`, to be composed with the protocol.
 //! - `bare`: for `#![no_std]` apps, without the default features. Brings an allocator and a panic handler,
 //!   so that the component imports nothing, not even the parts of WASI that `std` does.
 
@@ -89,6 +93,7 @@ pub mod component;
 mod connection;
 mod decision;
 mod error;
+pub mod events;
 pub mod extension;
 mod fields;
 pub mod frame;
@@ -171,13 +176,13 @@ macro_rules! export {
 
         #[cfg(target_family = "wasm")]
         const _: () = {
-            static APP: $crate::component::Once = $crate::component::Once::new();
+            static APP: $crate::component::Once<dyn $crate::App> = $crate::component::Once::new();
 
             struct Exported;
 
             impl $crate::component::Exported for Exported {
                 fn app() -> &'static dyn $crate::App {
-                    APP.get(|| $app)
+                    APP.get(|| $crate::component::boxed($app))
                 }
             }
 
@@ -201,5 +206,70 @@ macro_rules! export_client {
                 ClientAdapter with_types_in $crate::component::bindings::client
             );
         };
+    };
+}
+
+/// Exports an [`EventApp`](events::EventApp) as the component's `app`, to be composed with the protocol: an
+/// expression that makes one, which is done once in an instance. Once in a crate; without effect where the
+/// target is not WebAssembly.
+#[macro_export]
+macro_rules! export_app {
+    ($app:expr) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || {
+            fn is_app(_: impl $crate::events::EventApp) {}
+            is_app($app);
+        };
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            static APP: $crate::component::Once<dyn $crate::events::EventApp> =
+                $crate::component::Once::new();
+
+            struct Exported;
+
+            impl $crate::component::ExportedApp for Exported {
+                fn app() -> &'static dyn $crate::events::EventApp {
+                    APP.get(|| $crate::component::boxed_events($app))
+                }
+            }
+
+            type Adapter = $crate::component::AppAdapter<Exported>;
+            $crate::component::bindings::application::export_application!(
+                Adapter with_types_in $crate::component::bindings::application
+            );
+        };
+    };
+}
+
+/// Exports an [`EventApp`](events::EventApp) in the way that the features of this crate say: fused with the
+/// protocol, as the component's `websocket-handler`; or with feature `composed` as `app`, to be composed with
+/// it. Once in a crate.
+#[cfg(not(feature = "composed"))]
+#[macro_export]
+macro_rules! export_events {
+    ($app:expr) => {
+        $crate::export!($crate::events::events($app));
+    };
+}
+
+/// Exports an [`EventApp`](events::EventApp) in the way that the features of this crate say: fused with the
+/// protocol, as the component's `websocket-handler`; or with feature `composed` as `app`, to be composed with
+/// it. Once in a crate.
+#[cfg(feature = "composed")]
+#[macro_export]
+macro_rules! export_events {
+    ($app:expr) => {
+        $crate::export_app!($app);
+    };
+}
+
+/// Exports the protocol alone as the component's `websocket-handler`, which serves the app that is imported
+/// as `app`. Once in a crate; without effect where the target is not WebAssembly.
+#[macro_export]
+macro_rules! export_protocol {
+    () => {
+        #[cfg(target_family = "wasm")]
+        $crate::export!($crate::events::events($crate::component::ImportedApp));
     };
 }

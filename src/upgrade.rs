@@ -194,9 +194,20 @@ impl Upgrade {
     /// the refusal with the right status.
     #[must_use]
     pub fn accept(self, request: &Request, handler: impl Handler + 'static) -> Answer {
+        self.accept_session(request, |connection| {
+            WebSocketSession::new(connection, handler)
+        })
+    }
+
+    /// As [`accept`](Self::accept), with what the host is to call.
+    pub(crate) fn accept_session<S: Session + 'static>(
+        self,
+        request: &Request,
+        session: impl FnOnce(Connection) -> S,
+    ) -> Answer {
         self.answer(request, |accepted, limits| {
             let connection = Connection::server(limits).with_extensions(accepted.extensions);
-            Box::new(WebSocketSession::new(connection, handler))
+            Box::new(session(connection))
         })
     }
 

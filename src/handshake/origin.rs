@@ -1,3 +1,5 @@
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::str;
 
 use super::HandshakeError;
@@ -35,6 +37,8 @@ pub enum Origins {
     /// What has another form, such as `https://*`, `https://app*.example.com` or
     /// `https://example.com/`, matches nothing.
     SameOr(&'static [&'static str]),
+    /// As [`SameOr`](Self::SameOr), with patterns that are not known before the app runs.
+    SameOrListed(Vec<String>),
     /// Every origin. Only for servers that know their users by nothing that a browser adds by itself:
     /// no cookies, no HTTP authentication, no client certificates, no private network.
     DangerouslyAllowAny,
@@ -49,16 +53,20 @@ impl Origins {
             // RFC 6454 §7.3: "The user agent MUST NOT include more than one Origin header field".
             Err(NotSingle::Repeated) => return Err(HandshakeError::OriginRepeated),
         };
-        let patterns = match self {
-            Self::Same => &[],
-            Self::SameOr(patterns) => *patterns,
-            Self::DangerouslyAllowAny => return Ok(()),
-        };
-        let allows = |origin: Origin| {
-            origin.is_same(request.secure, host) || patterns.iter().any(|own| origin.matches(own))
-        };
+        if *self == Self::DangerouslyAllowAny {
+            return Ok(());
+        }
+        let allows = |origin: Origin| origin.is_same(request.secure, host) || self.lists(&origin);
         let allowed = Origin::parse(origin).is_some_and(allows);
         allowed.then_some(()).ok_or(HandshakeError::OriginForbidden)
+    }
+
+    fn lists(&self, origin: &Origin<'_>) -> bool {
+        match self {
+            Self::SameOr(patterns) => patterns.iter().any(|own| origin.matches(own)),
+            Self::SameOrListed(patterns) => patterns.iter().any(|own| origin.matches(own)),
+            Self::Same | Self::DangerouslyAllowAny => false,
+        }
     }
 }
 

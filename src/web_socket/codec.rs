@@ -83,7 +83,7 @@ impl FromMessage for Vec<u8> {
 
 /// A value as JSON: sent as a text message, received from a message of either type, which holds the
 /// value and nothing else. With feature `json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
 #[cfg(feature = "json")]

@@ -1,0 +1,155 @@
+//! An app of the event form as an [`App`]: what becomes of a request.
+
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::cell::Cell;
+
+use super::channels::Channels;
+use super::fault::{Fault, check_size};
+use super::session::EventSession;
+use super::{Accept, Action, Closed, Event, EventApp};
+use crate::{Answer, App, CloseCode, Request, Response};
+
+/// An [`App`] of one in the event form. Its connections share the channels.
+///
+/// ```
+/// use wasocket::Message;
+/// use wasocket::events::{Context, EventHandler, events};
+///
+/// struct Echo;
+///
+/// impl EventHandler for Echo {
+///     type State = ();
+///
+///     fn message(&self, message: Message, cx: &mut Context<'_, ()>) {
+///         cx.send(message);
+///     }
+/// }
+///
+/// wasocket::export!(events(Echo));
+/// ```
+pub fn events(app: impl EventApp + 'static) -> impl App {
+    Served(Rc::new(Shared {
+        app,
+        channels: Channels::default(),
+        connections: Cell::default(),
+    }))
+}
+
+struct Served<A>(Rc<Shared<A>>);
+
+/// What the connections of an app share.
+pub(super) struct Shared<A> {
+    pub(super) app: A,
+    pub(super) channels: Channels,
+    /// How many there have been.
+    connections: Cell<u64>,
+}
+
+impl<A: EventApp + 'static> App for Served<A> {
+    fn handle(&self, request: Request) -> Answer {
+        let id = self.0.next_id();
+        let wants_websocket = request.wants_websocket();
+        let answer = if wants_websocket {
+            self.open(&id, request)
+        } else {
+            self.0.respond(&id, request)
+        };
+        answer.unwrap_or_else(|fault| {
+            self.0.tell(&id, &[], &fault);
+            Response::text(500, "Internal Server Error\n").into()
+        })
+    }
+}
+
+impl<A: EventApp + 'static> Served<A> {
+    fn open(&self, id: &str, request: Request) -> Result<Answer, Fault> {
+        let event = Event::Open(request.clone());
+        let (reply, actions) = split(self.0.app.handle(id, &[], vec![event]))?;
+        Ok(match reply {
+            Some(Reply::Accept(accept)) => {
+                let session = |connection| {
+                    EventSession::new(Rc::clone(&self.0), id.into(), connection, actions)
+                };
+                accept.into_upgrade().accept_session(&request, session)
+            }
+            Some(Reply::Respond(response)) => {
+                self.0.publish_all(actions)?;
+                response.into()
+            }
+            None => {
+                self.0.publish_all(actions)?;
+                nothing_here().into()
+            }
+        })
+    }
+}
+
+impl<A: EventApp> Shared<A> {
+    fn next_id(&self) -> String {
+        let id = self.connections.get().wrapping_add(1);
+        self.connections.set(id);
+        format!("{id}")
+    }
+
+    fn respond(&self, id: &str, request: Request) -> Result<Answer, Fault> {
+        let (reply, actions) = split(self.app.handle(id, &[], vec![Event::Request(request)]))?;
+        let response = match reply {
+            Some(Reply::Respond(response)) => response,
+            Some(Reply::Accept(_)) => return Err(Fault::AcceptMisplaced),
+            None => nothing_here(),
+        };
+        self.publish_all(actions)?;
+        Ok(response.into())
+    }
+
+    /// Carries out what is allowed without a WebSocket.
+    fn publish_all(&self, actions: Vec<Action>) -> Result<(), Fault> {
+        actions.into_iter().try_for_each(|action| match action {
+            Action::Publish { channel, message } => self.channels.publish(&channel, message),
+            _ => Err(Fault::NoWebSocket),
+        })
+    }
+
+    /// Tells the app what it has done wrong. What it answers is not listened to.
+    pub(super) fn tell(&self, id: &str, state: &[u8], fault: &Fault) {
+        let closed = Event::Closed(Closed {
+            code: CloseCode::INTERNAL_ERROR.as_u16(),
+            reason: fault.to_string(),
+        });
+        let _ = self.app.handle(id, state, vec![closed]);
+    }
+}
+
+/// What answers a request.
+enum Reply {
+    Respond(Response),
+    Accept(Accept),
+}
+
+/// The one action that answers the request, and all others.
+fn split(answer: Vec<Action>) -> Result<(Option<Reply>, Vec<Action>), Fault> {
+    check_size(&answer)?;
+    let mut reply = None;
+    let mut others = Vec::new();
+    for action in answer {
+        let given = match action {
+            Action::Respond(response) => Reply::Respond(response),
+            Action::Accept(accept) => Reply::Accept(accept),
+            other => {
+                others.push(other);
+                continue;
+            }
+        };
+        if reply.replace(given).is_some() {
+            return Err(Fault::AnsweredTwice);
+        }
+    }
+    Ok((reply, others))
+}
+
+fn nothing_here() -> Response {
+    Response::text(404, "Not Found\n")
+}

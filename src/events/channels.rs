@@ -1,0 +1,126 @@
+//! Who is sent what is published where.
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::{Cell, OnceCell, RefCell};
+use core::mem;
+
+use super::fault::Fault;
+use super::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_WAITING};
+use crate::ready::Calling;
+use crate::{Message, Prepared};
+
+/// The channels of an instance, each with its subscribers. One without any is not kept.
+#[derive(Debug, Default)]
+pub(super) struct Channels(RefCell<BTreeMap<String, Vec<Rc<Subscriber>>>>);
+
+/// A connection, as channels know it.
+#[derive(Debug, Default)]
+pub(super) struct Subscriber {
+    channels: RefCell<Vec<String>>,
+    waiting: RefCell<Vec<Prepared>>,
+    /// How many bytes the waiting messages have.
+    size: Cell<usize>,
+    /// Whether there was too much, so that messages have been lost.
+    is_late: Cell<bool>,
+    calling: OnceCell<Arc<Calling>>,
+}
+
+impl Channels {
+    pub(super) fn subscribe(&self, own: &Rc<Subscriber>, channel: String) -> Result<(), Fault> {
+        check_name(&channel)?;
+        let mut channels = own.channels.borrow_mut();
+        if channels.contains(&channel) {
+            return Ok(());
+        }
+        if channels.len() >= MAX_CHANNELS {
+            return Err(Fault::TooManyChannels);
+        }
+        channels.push(channel.clone());
+        let mut all = self.0.borrow_mut();
+        all.entry(channel).or_default().push(Rc::clone(own));
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&self, own: &Rc<Subscriber>, channel: &str) {
+        own.channels.borrow_mut().retain(|name| name != channel);
+        self.remove(own, channel);
+    }
+
+    /// Forgets a connection that has ended.
+    pub(super) fn leave(&self, own: &Rc<Subscriber>) {
+        for channel in own.channels.take() {
+            self.remove(own, &channel);
+        }
+    }
+
+    fn remove(&self, own: &Rc<Subscriber>, channel: &str) {
+        let mut all = self.0.borrow_mut();
+        let Some(subscribers) = all.get_mut(channel) else {
+            return;
+        };
+        subscribers.retain(|other| !Rc::ptr_eq(other, own));
+        if subscribers.is_empty() {
+            all.remove(channel);
+        }
+    }
+
+    pub(super) fn publish(&self, channel: &str, message: Message) -> Result<(), Fault> {
+        check_name(channel)?;
+        let all = self.0.borrow();
+        let Some(subscribers) = all.get(channel) else {
+            return Ok(());
+        };
+        let message = Prepared::new(message);
+        for subscriber in subscribers {
+            subscriber.push(&message);
+        }
+        Ok(())
+    }
+}
+
+fn check_name(channel: &str) -> Result<(), Fault> {
+    if channel.is_empty() || channel.len() > MAX_CHANNEL_NAME {
+        return Err(Fault::ChannelName);
+    }
+    Ok(())
+}
+
+impl Subscriber {
+    /// From now on the connection can be called for.
+    pub(super) fn called_by(&self, calling: Arc<Calling>) {
+        let _ = self.calling.set(calling);
+    }
+
+    pub(super) fn calling(&self) -> Option<&Calling> {
+        self.calling.get().map(|calling| &**calling)
+    }
+
+    fn push(&self, message: &Prepared) {
+        let size = self.size.get();
+        let grown = size.saturating_add(message.message().as_bytes().len());
+        if size > 0 && grown > MAX_WAITING {
+            self.is_late.set(true);
+        } else {
+            self.size.set(grown);
+            self.waiting.borrow_mut().push(message.clone());
+        }
+        if let Some(calling) = self.calling() {
+            calling.call();
+        }
+    }
+
+    /// Whether more has been published than waits.
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late.get()
+    }
+
+    /// What has been published since the last call.
+    pub(super) fn take(&self) -> Vec<Prepared> {
+        self.size.set(0);
+        mem::take(&mut *self.waiting.borrow_mut())
+    }
+}

@@ -1,0 +1,79 @@
+use core::fmt;
+
+use super::{Action, MAX_ACTIONS, MAX_ANSWER, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
+use crate::{Message, UsageError};
+
+/// A rule that an app's answer breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    TooManyActions(usize),
+    TooLong(usize),
+    AnsweredTwice,
+    RespondMisplaced,
+    AcceptMisplaced,
+    NoWebSocket,
+    StateTooLong(usize),
+    ChannelName,
+    TooManyChannels,
+    Usage(UsageError),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooManyActions(count) => {
+                write!(f, "the answer has {count} actions, {MAX_ACTIONS} at most")
+            }
+            Self::TooLong(size) => {
+                write!(f, "the answer has {size} bytes, {MAX_ANSWER} at most")
+            }
+            Self::AnsweredTwice => f.write_str("the request is answered twice"),
+            Self::RespondMisplaced => f.write_str("respond answers a request only, or open"),
+            Self::AcceptMisplaced => f.write_str("accept answers open only"),
+            Self::NoWebSocket => f.write_str("there is no WebSocket to do this to"),
+            Self::StateTooLong(size) => {
+                write!(f, "the state has {size} bytes, {MAX_STATE} at most")
+            }
+            Self::ChannelName => {
+                write!(f, "a channel's name has 1 to {MAX_CHANNEL_NAME} bytes")
+            }
+            Self::TooManyChannels => {
+                write!(f, "a connection has at most {MAX_CHANNELS} channels")
+            }
+            Self::Usage(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Sending on a connection that is closing is no fault: the app cannot know.
+pub(super) fn unless_closing(result: Result<(), UsageError>) -> Result<(), Fault> {
+    match result {
+        Ok(()) | Err(UsageError::NotOpen) => Ok(()),
+        Err(error) => Err(Fault::Usage(error)),
+    }
+}
+
+/// Whether an answer is too much to be carried out at all.
+pub(super) fn check_size(actions: &[Action]) -> Result<(), Fault> {
+    if actions.len() > MAX_ACTIONS {
+        return Err(Fault::TooManyActions(actions.len()));
+    }
+    let size = actions.iter().map(size).fold(0, usize::saturating_add);
+    if size > MAX_ANSWER {
+        return Err(Fault::TooLong(size));
+    }
+    Ok(())
+}
+
+fn size(action: &Action) -> usize {
+    let of = |message: &Message| message.as_bytes().len();
+    match action {
+        Action::Respond(response) => response.body.len(),
+        Action::Accept(_) => 0,
+        Action::Send(message) => of(message),
+        Action::Close { reason, .. } => reason.len(),
+        Action::SetState(state) => state.len(),
+        Action::Subscribe(channel) | Action::Unsubscribe(channel) => channel.len(),
+        Action::Publish { channel, message } => channel.len().saturating_add(of(message)),
+    }
+}

@@ -1,0 +1,174 @@
+//! The event form of an app: events in, actions out, and nothing kept in between but bytes.
+//!
+//! It is the interface `app` of the WIT package, whose documentation says what holds of every event and
+//! action. An app of this form needs no instance that lives as long as its connections, and so the same
+//! source runs in more places than the function on a [`WebSocket`](crate::WebSocket) does: fused with the
+//! protocol into one component ([`events`] makes an [`App`](crate::App) of it), or composed with the
+//! protocol as a component of its own ([`export_app!`](crate::export_app)).
+//!
+//! [`EventHandler`] is the form to write; [`EventApp`] is the one function that it comes down to.
+//!
+//! ```
+//! use wasocket::Message;
+//! use wasocket::events::{Context, EventHandler};
+//!
+//! /// Numbers the messages of each connection.
+//! struct Count;
+//!
+//! impl EventHandler for Count {
+//!     type State = wasocket::Json<u32>;
+//!
+//!     fn message(&self, _: Message, cx: &mut Context<'_, Self::State>) {
+//!         cx.state.0 += 1;
+//!         cx.send(cx.state.0.to_string());
+//!     }
+//! }
+//!
+//! wasocket::export_events!(Count);
+//! ```
+
+mod answer;
+mod channels;
+mod fault;
+mod handler;
+mod session;
+mod state;
+
+pub use answer::events;
+pub use handler::{Context, EventHandler};
+pub use state::{State, StateError};
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::extension::DeflateOptions;
+use crate::{Fields, Limits, Message, Origins, Request, Response, Upgrade};
+
+/// The most actions of one answer.
+pub const MAX_ACTIONS: usize = 1024;
+/// The most bytes of one answer: messages, bodies, state, names.
+pub const MAX_ANSWER: usize = 4 << 20;
+/// The longest state, in bytes: what a hibernating server or a field of an HTTP message holds.
+pub const MAX_STATE: usize = 2048;
+/// The longest name of a channel, in bytes.
+pub const MAX_CHANNEL_NAME: usize = 128;
+/// The most channels of one connection.
+pub const MAX_CHANNELS: usize = 16;
+/// The most bytes of published messages that wait for a peer that does not keep up.
+pub const MAX_WAITING: usize = 1 << 20;
+/// The longest message that an app may ask to receive, in bytes.
+pub const MAX_MESSAGE_SIZE: usize = 4 << 20;
+
+/// An app in its smallest form: a function from the events of a connection to what is to be done.
+///
+/// Every [`EventHandler`] is one.
+pub trait EventApp {
+    /// Says what is to be done about events on the connection with this name, whose state is what the last
+    /// [`Action::SetState`] said.
+    fn handle(&self, connection: &str, state: &[u8], events: Vec<Event>) -> Vec<Action>;
+}
+
+/// What has happened on a connection. Only messages come together with others, which are messages too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request that does not ask for a WebSocket.
+    Request(Request),
+    /// A client asks for a WebSocket.
+    Open(Request),
+    /// A whole message.
+    Message(Message),
+    /// The WebSocket has ended.
+    Closed(Closed),
+}
+
+/// How a WebSocket has ended: what a browser's `CloseEvent` says (RFC 6455 §7.1.5, §7.1.6). Code 1011 and a
+/// reason that the peer did not send say that the app's answer broke a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The code; 1005 where the peer gave none, 1006 where it has gone without a Close frame.
+    pub code: u16,
+    /// The reason, often empty.
+    pub reason: String,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Answers a request, or refuses a WebSocket.
+    Respond(Response),
+    /// Completes the opening handshake.
+    Accept(Accept),
+    /// Sends a message to the peer.
+    Send(Message),
+    /// Begins the closing handshake.
+    Close {
+        /// A code that may be sent (RFC 6455 §7.4).
+        code: u16,
+        /// At most 123 bytes.
+        reason: String,
+    },
+    /// What the state is from now on.
+    SetState(Vec<u8>),
+    /// Has the peer sent what is published to a channel.
+    Subscribe(String),
+    /// The opposite.
+    Unsubscribe(String),
+    /// Sends a message to all that are subscribed to a channel.
+    Publish {
+        /// The name of the channel.
+        channel: String,
+        /// The message.
+        message: Message,
+    },
+}
+
+/// With what the opening handshake is completed. The default is safe: see [`Settings`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// The subprotocol that is selected, if the client offers it.
+    pub subprotocol: Option<String>,
+    /// Further fields of the response, such as `Set-Cookie`.
+    pub fields: Fields,
+    /// What the connection is to be like.
+    pub settings: Settings,
+}
+
+/// What is asked of the protocol for one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The pages from which browsers may connect. Default: the server's own.
+    pub origins: Origins,
+    /// Whether to compress where the client wants it too. Default: no.
+    pub compress: bool,
+    /// The longest message to receive, in bytes, at most [`MAX_MESSAGE_SIZE`]. Default 1 MiB.
+    pub max_message_size: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            origins: Origins::default(),
+            compress: false,
+            max_message_size: Limits::default().max_message_size,
+        }
+    }
+}
+
+impl Accept {
+    fn into_upgrade(self) -> Upgrade {
+        let size = self.settings.max_message_size.min(MAX_MESSAGE_SIZE);
+        let mut upgrade = Upgrade::new()
+            .origins(self.settings.origins)
+            .limits(Limits::for_messages(size));
+        for (name, value) in self.fields.iter() {
+            upgrade = upgrade.field(name, value);
+        }
+        if let Some(name) = self.subprotocol {
+            upgrade = upgrade.select_subprotocol(name);
+        }
+        if self.settings.compress {
+            upgrade = upgrade.compression(DeflateOptions::default());
+        }
+        upgrade
+    }
+}

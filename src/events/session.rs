@@ -1,0 +1,259 @@
+//! What the host calls, for a connection whose app is of the event form. The one place where events are
+//! given to an app and its actions carried out.
+
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::{Bytes, BytesMut};
+
+use super::answer::Shared;
+use super::channels::Subscriber;
+use super::fault::{Fault, check_size, unless_closing};
+use super::{Action, Closed, Event, EventApp, MAX_STATE};
+use crate::ready::Calling;
+use crate::session::close_code;
+use crate::{
+    CloseCode, Connection, ConnectionId, Effects, Instant, ReadyList, Session, ShutdownReason,
+    connection,
+};
+
+/// How many messages an app is given at once, at most.
+const MAX_BATCH: usize = 256;
+
+/// How many bytes of them, at most, unless it is one message.
+const MAX_BATCH_SIZE: usize = 256 << 10;
+
+pub(super) struct EventSession<A: EventApp> {
+    shared: Rc<Shared<A>>,
+    id: String,
+    state: Vec<u8>,
+    connection: Connection,
+    subscriber: Rc<Subscriber>,
+    /// The rest of the answer to `open`, until the socket is here.
+    opening: Vec<Action>,
+    /// Whether the app has been told of the end. It is told nothing after that.
+    has_ended: bool,
+}
+
+impl<A: EventApp> EventSession<A> {
+    pub(super) fn new(
+        shared: Rc<Shared<A>>,
+        id: String,
+        connection: Connection,
+        opening: Vec<Action>,
+    ) -> Self {
+        Self {
+            shared,
+            id,
+            state: Vec::new(),
+            connection,
+            subscriber: Rc::default(),
+            opening,
+            has_ended: false,
+        }
+    }
+
+    fn begin(&self) {
+        if let Some(calling) = self.subscriber.calling() {
+            calling.begin();
+        }
+    }
+
+    /// Gives the app what there is, and does what it says.
+    fn effects(&mut self) -> Effects {
+        loop {
+            let messages = self.next_messages();
+            if messages.is_empty() {
+                break;
+            }
+            self.call(messages);
+        }
+        // Only now, so that answers to messages go out before what follows from their end.
+        while let Some(event) = self.connection.next_event() {
+            if let connection::Event::Closed(closed) = event {
+                self.end(Closed::from(closed));
+            }
+        }
+        if let Some(calling) = self.subscriber.calling() {
+            calling.end();
+        }
+        Effects {
+            output: self.connection.take_output(),
+            wake_at: self.connection.deadline(),
+            next: self.connection.disposition(),
+        }
+    }
+
+    fn next_messages(&mut self) -> Vec<Event> {
+        let mut messages = Vec::new();
+        let mut size: usize = 0;
+        while messages.len() < MAX_BATCH && size < MAX_BATCH_SIZE {
+            match self.connection.next_event_before_end() {
+                Some(connection::Event::Message(message)) => {
+                    size = size.saturating_add(message.as_bytes().len());
+                    messages.push(Event::Message(message));
+                }
+                // Pings have been answered.
+                Some(_) => {}
+                None => break,
+            }
+        }
+        messages
+    }
+
+    fn call(&mut self, events: Vec<Event>) {
+        if self.has_ended {
+            return;
+        }
+        let answer = self.shared.app.handle(&self.id, &self.state, events);
+        self.carry_out(answer);
+    }
+
+    fn carry_out(&mut self, answer: Vec<Action>) {
+        let result = check_size(&answer)
+            .and_then(|()| answer.into_iter().try_for_each(|action| self.act(action)));
+        if let Err(fault) = result {
+            self.fail(&fault);
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Fault> {
+        let channels = &self.shared.channels;
+        match action {
+            Action::Respond(_) => Err(Fault::RespondMisplaced),
+            Action::Accept(_) => Err(Fault::AcceptMisplaced),
+            Action::Send(message) => unless_closing(self.connection.send(message)),
+            Action::Close { code, reason } => self.close(code, &reason),
+            Action::SetState(state) if state.len() > MAX_STATE => {
+                Err(Fault::StateTooLong(state.len()))
+            }
+            Action::SetState(state) => {
+                self.state = state;
+                Ok(())
+            }
+            Action::Subscribe(channel) => channels.subscribe(&self.subscriber, channel),
+            Action::Unsubscribe(channel) => {
+                channels.unsubscribe(&self.subscriber, &channel);
+                Ok(())
+            }
+            Action::Publish { channel, message } => {
+                channels.publish(&channel, message)?;
+                // This connection may be among the subscribers, and what it is sent keeps its order.
+                self.send_published();
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&mut self, code: u16, reason: &str) -> Result<(), Fault> {
+        let code = CloseCode::new(code).map_err(Fault::Usage)?;
+        unless_closing(self.connection.close(code, reason))
+    }
+
+    /// Sends what has been published since; or gives up a peer that has let it become too much.
+    fn send_published(&mut self) {
+        for message in self.subscriber.take() {
+            // Not open: nothing more is to be sent.
+            let _ = self.connection.send_prepared(&message);
+        }
+        if self.subscriber.is_late() {
+            let _ = self
+                .connection
+                .close(CloseCode::TRY_AGAIN_LATER, "too slow");
+        }
+    }
+
+    /// The app's answer broke a rule.
+    fn fail(&mut self, fault: &Fault) {
+        // Not open: the closing handshake is under way already.
+        let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
+        if !mem::replace(&mut self.has_ended, true) {
+            self.shared.channels.leave(&self.subscriber);
+            self.shared.tell(&self.id, &self.state, fault);
+        }
+    }
+
+    /// The connection has ended.
+    fn end(&mut self, closed: Closed) {
+        self.call(vec![Event::Closed(closed)]);
+        self.has_ended = true;
+        self.shared.channels.leave(&self.subscriber);
+    }
+}
+
+impl<A: EventApp> Session for EventSession<A> {
+    fn open(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        ready: &ReadyList,
+        residual: Vec<u8>,
+    ) -> Effects {
+        self.subscriber
+            .called_by(Arc::new(Calling::new(id, ready.clone())));
+        self.connection.receive_bytes(now, BytesMut::new());
+        let opening = mem::take(&mut self.opening);
+        self.carry_out(opening);
+        self.receive(now, residual)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
+        self.begin();
+        self.connection.receive_bytes(now, Bytes::from(bytes));
+        self.send_published();
+        self.effects()
+    }
+
+    fn receive_eof(&mut self, now: Instant) -> Effects {
+        self.begin();
+        self.connection.receive_eof(now);
+        self.effects()
+    }
+
+    fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
+        self.begin();
+        self.connection.handle_timeout(now, unsent);
+        // A peer that has not taken what it was sent before gets no more until it has.
+        if unsent == 0 || self.subscriber.is_late() {
+            self.send_published();
+        }
+        self.effects()
+    }
+
+    fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
+        self.begin();
+        self.connection.advance(now);
+        // Not open: the closing handshake is under way already.
+        let _ = self.connection.close(close_code(reason), "");
+        self.effects()
+    }
+
+    fn lost(&mut self, now: Instant) {
+        self.begin();
+        self.connection.receive_eof(now);
+        let _ = self.effects();
+    }
+}
+
+impl<A: EventApp> Drop for EventSession<A> {
+    fn drop(&mut self) {
+        self.shared.channels.leave(&self.subscriber);
+    }
+}
+
+impl From<crate::Closed> for Closed {
+    fn from(closed: crate::Closed) -> Self {
+        Self {
+            code: closed.code(),
+            reason: match closed {
+                crate::Closed::Handshake(Some(reason)) => reason.reason,
+                crate::Closed::Failed(error) => error.to_string(),
+                _ => String::new(),
+            },
+        }
+    }
+}
