@@ -1,7 +1,7 @@
 //! An app of the event form as an [`App`]: what becomes of a request.
 
 use alloc::rc::Rc;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::cell::Cell;
@@ -9,8 +9,8 @@ use core::cell::Cell;
 use super::channels::Channels;
 use super::fault::{Fault, check_size};
 use super::session::EventSession;
-use super::{Accept, Action, Closed, Event, EventApp};
-use crate::{Answer, App, CloseCode, Request, Response};
+use super::{Accept, Action, Event, EventApp};
+use crate::{Answer, App, Request, Response};
 
 /// An [`App`] of one in the event form. Its connections share the channels.
 ///
@@ -58,7 +58,7 @@ impl<A: EventApp + 'static> App for Served<A> {
             self.0.respond(&id, request)
         };
         answer.unwrap_or_else(|fault| {
-            self.0.tell(&id, &[], &fault);
+            self.0.tell(&id, &fault);
             Response::text(500, "Internal Server Error\n").into()
         })
     }
@@ -113,13 +113,11 @@ impl<A: EventApp> Shared<A> {
         })
     }
 
-    /// Tells the app what it has done wrong. What it answers is not listened to.
-    pub(super) fn tell(&self, id: &str, state: &[u8], fault: &Fault) {
-        let closed = Event::Closed(Closed {
-            code: CloseCode::INTERNAL_ERROR.as_u16(),
-            reason: fault.to_string(),
-        });
-        let _ = self.app.handle(id, state, vec![closed]);
+    /// Tells the app what it has done wrong, before there is a WebSocket.
+    fn tell(&self, id: &str, fault: &Fault) {
+        let answer = self.app.handle(id, &[], vec![fault.as_event()]);
+        // It has been told once. If it does wrong again, nobody is there to be told.
+        let _ = check_size(&answer).and_then(|()| self.publish_all(answer));
     }
 }
 

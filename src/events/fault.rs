@@ -1,7 +1,10 @@
+use alloc::string::ToString;
 use core::fmt;
 
-use super::{Action, MAX_ACTIONS, MAX_ANSWER, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
-use crate::{Message, UsageError};
+use super::{
+    Action, Closed, Event, MAX_ACTIONS, MAX_ANSWER, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE,
+};
+use crate::{CloseCode, Message, UsageError};
 
 /// A rule that an app's answer breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,16 @@ pub(super) enum Fault {
     ChannelName,
     TooManyChannels,
     Usage(UsageError),
+}
+
+impl Fault {
+    /// How the app is told.
+    pub(super) fn as_event(&self) -> Event {
+        Event::Closed(Closed {
+            code: CloseCode::INTERNAL_ERROR.as_u16(),
+            reason: self.to_string(),
+        })
+    }
 }
 
 impl fmt::Display for Fault {

@@ -75,7 +75,7 @@ impl<A: EventApp> EventSession<A> {
         // Only now, so that answers to messages go out before what follows from their end.
         while let Some(event) = self.connection.next_event() {
             if let connection::Event::Closed(closed) = event {
-                self.end(Closed::from(closed));
+                self.end(Event::Closed(closed.into()));
             }
         }
         if let Some(calling) = self.subscriber.calling() {
@@ -105,6 +105,7 @@ impl<A: EventApp> EventSession<A> {
         messages
     }
 
+    /// Has the app say what is to be done, and does it.
     fn call(&mut self, events: Vec<Event>) {
         if self.has_ended {
             return;
@@ -171,16 +172,16 @@ impl<A: EventApp> EventSession<A> {
     fn fail(&mut self, fault: &Fault) {
         // Not open: the closing handshake is under way already.
         let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
-        if !mem::replace(&mut self.has_ended, true) {
-            self.shared.channels.leave(&self.subscriber);
-            self.shared.tell(&self.id, &self.state, fault);
-        }
+        self.end(fault.as_event());
     }
 
-    /// The connection has ended.
-    fn end(&mut self, closed: Closed) {
-        self.call(vec![Event::Closed(closed)]);
-        self.has_ended = true;
+    /// The connection has ended, as far as the app is concerned.
+    fn end(&mut self, closed: Event) {
+        if mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        let answer = self.shared.app.handle(&self.id, &self.state, vec![closed]);
+        self.carry_out(answer);
         self.shared.channels.leave(&self.subscriber);
     }
 }

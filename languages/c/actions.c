@@ -1,0 +1,88 @@
+#include "actions.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Adds an action. Out of memory is a trap: the host closes the connections with 1011.
+static action_t *add(actions_t *actions, uint8_t tag) {
+  // Doubled whenever the length is a power of two.
+  if ((actions->len & (actions->len - 1)) == 0) {
+    size_t capacity = actions->len == 0 ? 1 : actions->len * 2;
+    actions->ptr = realloc(actions->ptr, capacity * sizeof *actions->ptr);
+    if (actions->ptr == NULL) abort();
+  }
+  action_t *action = &actions->ptr[actions->len++];
+  memset(action, 0, sizeof *action);
+  action->tag = tag;
+  return action;
+}
+
+static void set_text(message_t *message, const char *text) {
+  message->tag = EXPORTS_WEBSOCKET_MESSAGE_TEXT;
+  app_string_dup(&message->val.text, text);
+}
+
+static void set_bytes(app_list_u8_t *bytes, const char *text) {
+  app_string_t copy;
+  app_string_dup(&copy, text);
+  bytes->ptr = copy.ptr;
+  bytes->len = copy.len;
+}
+
+void act_accept(actions_t *actions, const char *subprotocol) {
+  exports_websocket_accept_t *accept =
+      &add(actions, EXPORTS_WEBSOCKET_ACTION_ACCEPT)->val.accept;
+  if (subprotocol != NULL) {
+    accept->subprotocol.is_some = true;
+    app_string_dup(&accept->subprotocol.val, subprotocol);
+  }
+}
+
+void act_respond(actions_t *actions, uint16_t status, const char *body) {
+  http_response_t *response = &add(actions, EXPORTS_WEBSOCKET_ACTION_RESPOND)->val.respond;
+  response->head.status = status;
+  set_bytes(&response->body, body);
+}
+
+void act_send(actions_t *actions, message_t *message) {
+  add(actions, EXPORTS_WEBSOCKET_ACTION_SEND)->val.send = *message;
+  memset(message, 0, sizeof *message);
+}
+
+void act_send_text(actions_t *actions, const char *text) {
+  set_text(&add(actions, EXPORTS_WEBSOCKET_ACTION_SEND)->val.send, text);
+}
+
+void act_close(actions_t *actions, uint16_t code, const char *reason) {
+  exports_websocket_close_reason_t *close =
+      &add(actions, EXPORTS_WEBSOCKET_ACTION_CLOSE)->val.close;
+  close->code = code;
+  app_string_dup(&close->reason, reason);
+}
+
+void act_set_state(actions_t *actions, const char *state) {
+  set_bytes(&add(actions, EXPORTS_WEBSOCKET_ACTION_SET_STATE)->val.set_state, state);
+}
+
+void act_subscribe(actions_t *actions, const char *channel) {
+  app_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE)->val.subscribe, channel);
+}
+
+void act_publish(actions_t *actions, const char *channel, const char *format, ...) {
+  exports_websocket_publication_t *publication =
+      &add(actions, EXPORTS_WEBSOCKET_ACTION_PUBLISH)->val.publish;
+  app_string_dup(&publication->channel, channel);
+  va_list values;
+  va_start(values, format);
+  int len = vsnprintf(NULL, 0, format, values);
+  va_end(values);
+  char *text = malloc((size_t)len + 1);
+  if (len < 0 || text == NULL) abort();
+  va_start(values, format);
+  vsnprintf(text, (size_t)len + 1, format, values);
+  va_end(values);
+  publication->message.tag = EXPORTS_WEBSOCKET_MESSAGE_TEXT;
+  publication->message.val.text = (app_string_t){(uint8_t *)text, (size_t)len};
+}

@@ -1,0 +1,107 @@
+// A chat: who is connected to /rooms/ROOM?NAME sees what everybody says there.
+//
+// Who they are and how much they have said is the state of their connection; the room is a channel.
+// `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actions.h"
+
+// Long enough for any name of a channel, and what fits beside it into a state.
+enum { MAX_NAME = 128 };
+
+typedef struct {
+  char room[MAX_NAME + 1];
+  char name[MAX_NAME + 1];
+  unsigned said;
+} member_t;
+
+static bool is(const app_string_t *text, const char *expected) {
+  return text->len == strlen(expected) && memcmp(text->ptr, expected, text->len) == 0;
+}
+
+// Splits /rooms/ROOM?NAME. False where the path is another, or a part is too long.
+static bool parse_target(const app_string_t *target, member_t *member) {
+  char text[2 * MAX_NAME + 16];
+  if (target->len >= sizeof text) return false;
+  memcpy(text, target->ptr, target->len);
+  text[target->len] = '\0';
+  // The numbers are MAX_NAME.
+  return sscanf(text, "/rooms/%128[^?]?%128s", member->room, member->name) >= 1;
+}
+
+static void open(const http_request_t *request, member_t *member, actions_t *actions) {
+  if (!parse_target(&request->target, member)) return;
+  if (member->name[0] == '\0') {
+    act_respond(actions, 400, "Who are you? /rooms/ROOM?NAME\n");
+    return;
+  }
+  act_accept(actions, NULL);
+  act_subscribe(actions, member->room);
+  act_publish(actions, member->room, "%s joined", member->name);
+}
+
+static void hear(const message_t *message, member_t *member, actions_t *actions) {
+  const app_string_t *text = &message->val.text;
+  if (message->tag != EXPORTS_WEBSOCKET_MESSAGE_TEXT) {
+    act_close(actions, 1003, "text only");
+  } else if (is(text, "/bye")) {
+    act_close(actions, 1000, "bye");
+  } else if (is(text, "/crash")) {
+    abort();
+  } else if (is(text, "/flood")) {
+    for (int i = 0; i < 1025; i++) act_send_text(actions, "!");
+  } else {
+    member->said++;
+    act_publish(actions, member->room, "%s (%u): %.*s", member->name, member->said,
+                (int)text->len, (const char *)text->ptr);
+  }
+}
+
+static void on(event_t *event, member_t *member, actions_t *actions) {
+  switch (event->tag) {
+    case EXPORTS_WEBSOCKET_EVENT_REQUEST:
+      if (is(&event->val.request.target, "/"))
+        act_respond(actions, 200, "Connect to /rooms/ROOM?NAME\n");
+      break;
+    case EXPORTS_WEBSOCKET_EVENT_OPEN:
+      open(&event->val.open, member, actions);
+      break;
+    case EXPORTS_WEBSOCKET_EVENT_MESSAGE:
+      hear(&event->val.message, member, actions);
+      break;
+    case EXPORTS_WEBSOCKET_EVENT_CLOSED:
+      act_publish(actions, member->room, "%s left (%u)", member->name, event->val.closed.code);
+      break;
+  }
+}
+
+// The state as bytes: a line each for room, name and number.
+static void read_state(const app_list_u8_t *state, member_t *member) {
+  char text[2 * MAX_NAME + 16];
+  if (state->len == 0 || state->len >= sizeof text) return;
+  memcpy(text, state->ptr, state->len);
+  text[state->len] = '\0';
+  sscanf(text, "%128[^\n]\n%128[^\n]\n%u", member->room, member->name, &member->said);
+}
+
+static void write_state(const member_t *member, actions_t *actions) {
+  char text[2 * MAX_NAME + 16];
+  snprintf(text, sizeof text, "%s\n%s\n%u", member->room, member->name, member->said);
+  act_set_state(actions, text);
+}
+
+// The parameters are ours to free.
+void exports_websocket_handle(app_string_t *connection, app_list_u8_t *state, events_t *events,
+                              actions_t *actions) {
+  *actions = (actions_t){0};
+  member_t member = {0};
+  read_state(state, &member);
+  for (size_t i = 0; i < events->len; i++) on(&events->ptr[i], &member, actions);
+  if (actions->len > 0 && member.name[0] != '\0') write_state(&member, actions);
+  app_string_free(connection);
+  app_list_u8_free(state);
+  exports_websocket_list_event_free(events);
+}

@@ -1,0 +1,375 @@
+//! Apps of the event form, natively: events in, actions out.
+#![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
+
+mod host;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use host::Host;
+use wasocket::events::{
+    Accept, Action, Closed, Context, Event, EventApp, EventHandler, MAX_ACTIONS, MAX_ANSWER,
+    MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE, Settings, events,
+};
+use wasocket::{Answer, App, CloseCode, Json, Message, Origins, Request, Response, ShutdownReason};
+
+/// An app that answers with what it is told to, and notes what it was called with.
+#[derive(Clone, Default)]
+struct Script(Rc<RefCell<Scripted>>);
+
+#[derive(Default)]
+struct Scripted {
+    /// What is answered, the last first; nothing when there is none.
+    answers: Vec<Vec<Action>>,
+    calls: Vec<(String, Vec<u8>, Vec<Event>)>,
+}
+
+impl EventApp for Script {
+    fn handle(&self, connection: &str, state: &[u8], events: Vec<Event>) -> Vec<Action> {
+        let mut script = self.0.borrow_mut();
+        script.calls.push((connection.into(), state.into(), events));
+        script.answers.pop().unwrap_or_default()
+    }
+}
+
+impl Script {
+    fn answering(answers: impl IntoIterator<Item = Vec<Action>>) -> Self {
+        let script = Self::default();
+        script.0.borrow_mut().answers = answers.into_iter().collect();
+        script.0.borrow_mut().answers.reverse();
+        script
+    }
+
+    fn app(&self) -> impl App + use<> {
+        events(self.clone())
+    }
+
+    /// The events since the last time, without the request.
+    fn take(&self) -> Vec<(Vec<u8>, Vec<Event>)> {
+        let calls = std::mem::take(&mut self.0.borrow_mut().calls);
+        let is_request = |event: &Event| matches!(event, Event::Request(_) | Event::Open(_));
+        let calls = calls.into_iter().map(|(_, state, events)| (state, events));
+        calls
+            .filter(|(_, events)| !events.iter().any(is_request))
+            .collect()
+    }
+}
+
+fn accept() -> Action {
+    Action::Accept(Accept::default())
+}
+
+fn send(text: &str) -> Action {
+    Action::Send(text.into())
+}
+
+fn publish(channel: &str, text: &str) -> Action {
+    Action::Publish {
+        channel: channel.into(),
+        message: text.into(),
+    }
+}
+
+fn message(text: &str) -> Event {
+    Event::Message(text.into())
+}
+
+fn closed(code: u16, reason: &str) -> Event {
+    Event::Closed(Closed {
+        code,
+        reason: reason.into(),
+    })
+}
+
+fn open(host: &mut Host, app: &impl App) -> usize {
+    host.open_answer(|request| app.handle(request.clone()))
+}
+
+/// What a request without an upgrade is answered with.
+fn respond(answers: Vec<Action>) -> Response {
+    match Script::answering([answers])
+        .app()
+        .handle(Request::default())
+    {
+        Answer::Respond(response) => response,
+        Answer::Takeover(_) => panic!("taken over"),
+    }
+}
+
+#[test]
+fn messages_of_one_read_come_together_and_state_goes_round() {
+    let script = Script::answering([
+        vec![accept(), Action::SetState(b"0".into())],
+        vec![send("a"), Action::SetState(b"1".into()), send("b")],
+    ]);
+    let mut host = Host::default();
+    let id = open(&mut host, &script.app());
+    host.client(id, |client| {
+        client.send_text("one").expect("open");
+        client.ping(b"not for the app").expect("open");
+        client.send_binary(&[2]).expect("open");
+    });
+    host.client(id, |client| {
+        client
+            .close(CloseCode::new(4000).expect("a code"), "bye")
+            .expect("open");
+    });
+    let calls = script.take();
+    let two = Event::Message(Message::from(&[2][..]));
+    assert_eq!(calls[0], (b"0".into(), vec![message("one"), two]));
+    assert_eq!(calls[1], (b"1".into(), vec![closed(4000, "bye")]));
+    assert_eq!(calls.len(), 2);
+    let sent = host.received(id);
+    assert!(matches!(&sent[1], wasocket::Event::Message(Message::Text(text)) if text == "a"));
+    assert_eq!(sent.len(), 4, "{sent:?}");
+}
+
+#[test]
+fn a_message_that_comes_with_the_end_is_answered() {
+    let script = Script::answering([vec![accept()], vec![send("still")]]);
+    let mut host = Host::default();
+    let id = open(&mut host, &script.app());
+    host.client(id, |client| {
+        client.send_text("last").expect("open");
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+    let calls = script.take();
+    assert_eq!(calls[0].1, [message("last")]);
+    assert_eq!(calls[1].1, [closed(1000, "")]);
+    assert!(matches!(&host.received(id)[0], wasocket::Event::Message(_)));
+}
+
+#[test]
+fn a_request_is_answered_once_or_with_404() {
+    let response = || Action::Respond(Response::text(201, "made"));
+    assert_eq!(respond(vec![response()]).head.status, 201);
+    assert_eq!(respond(vec![]).head.status, 404);
+    assert_eq!(respond(vec![publish("a", "b")]).head.status, 404);
+    for fault in [
+        vec![response(), response()],
+        vec![accept()],
+        vec![response(), send("to nobody")],
+        vec![Action::SetState(vec![])],
+    ] {
+        assert_eq!(respond(fault).head.status, 500);
+    }
+}
+
+#[test]
+fn the_settings_of_an_accept_are_those_of_the_handshake() {
+    let accept = Accept {
+        subprotocol: Some("chat".into()),
+        settings: Settings {
+            origins: Origins::SameOrListed(vec!["https://*.b.test".into()]),
+            max_message_size: 4,
+            ..Settings::default()
+        },
+        ..Accept::default()
+    };
+    let answers = [
+        vec![Action::Accept(accept.clone()), publish("a", "lost")],
+        vec![Action::Accept(accept)],
+    ];
+    let script = Script::answering(answers);
+    let app = script.app();
+    let mut host = Host::default();
+    host.open_answer(|request| {
+        let mut foreign = request.clone();
+        foreign.fields.append("Origin", "https://c.test");
+        match app.handle(foreign) {
+            Answer::Respond(response) => assert_eq!(response.head.status, 403),
+            Answer::Takeover(_) => panic!("accepted"),
+        }
+        let mut listed = request.clone();
+        listed.fields.append("Origin", "https://a.b.test");
+        app.handle(listed)
+    });
+    host.say(0, "12345");
+    assert_eq!(host.close_frame(0).0, 1009);
+}
+
+#[test]
+fn faults_close_with_1011_and_only_the_app_is_told_why() {
+    let long = "x".repeat(MAX_CHANNEL_NAME + 1);
+    let many = (0..=MAX_CHANNELS).map(|i| Action::Subscribe(i.to_string()));
+    let close = |code, reason: &str| Action::Close {
+        code,
+        reason: reason.into(),
+    };
+    for (fault, why) in [
+        (vec![send(""); MAX_ACTIONS + 1], "1025 actions"),
+        (vec![send(&"x".repeat(MAX_ANSWER + 1))], "4194305 bytes"),
+        (vec![accept()], "accept"),
+        (vec![Action::Respond(Response::text(200, ""))], "respond"),
+        (vec![Action::SetState(vec![0; MAX_STATE + 1])], "2049 bytes"),
+        (vec![Action::Subscribe(long)], "1 to 128"),
+        (vec![publish("", "")], "1 to 128"),
+        (many.collect(), "16 channels"),
+        (vec![close(1005, "")], "1005"),
+        (vec![close(1000, &"x".repeat(124))], "123 bytes"),
+    ] {
+        let script = Script::answering([vec![accept()], fault, vec![accept()]]);
+        let mut host = Host::default();
+        let id = open(&mut host, &script.app());
+        host.say(id, "go wrong");
+        assert_eq!(host.close_frame(id), (1011, String::new()));
+        let calls = script.take();
+        match &calls[1].1[..] {
+            [Event::Closed(closed)] => {
+                assert_eq!(closed.code, 1011);
+                assert!(closed.reason.contains(why), "{closed:?}");
+            }
+            events => panic!("{events:?}"),
+        }
+        assert_eq!(calls.len(), 2, "{why}");
+    }
+}
+
+#[test]
+fn what_is_published_reaches_the_subscribed_in_order() {
+    let join = || vec![accept(), Action::Subscribe("room".into())];
+    let script = Script::answering([
+        join(),
+        join(),
+        vec![accept()],
+        vec![
+            send("1"),
+            publish("room", "2"),
+            send("3"),
+            publish("room", "4"),
+        ],
+        vec![Action::Unsubscribe("room".into()), publish("room", "5")],
+    ]);
+    let app = script.app();
+    let mut host = Host::default();
+    let [ann, bob, eve] = [0; 3].map(|_| open(&mut host, &app));
+    host.say(ann, "go");
+    assert_eq!(host.texts(ann), ["1", "2", "3", "4"]);
+    assert_eq!(host.texts(bob), ["2", "4"]);
+    host.say(ann, "go");
+    assert_eq!(host.texts(ann), [""; 0]);
+    assert_eq!(host.texts(bob), ["5"]);
+    assert_eq!(host.texts(eve), [""; 0]);
+}
+
+#[test]
+fn who_does_not_keep_up_is_closed_with_1013() {
+    let large = "x".repeat(600_000);
+    let say = || vec![publish("room", &large)];
+    let join = vec![accept(), Action::Subscribe("room".into())];
+    let answers = [join, vec![accept()], say(), say(), say(), say()];
+    let script = Script::answering(answers);
+    let app = script.app();
+    let mut host = Host::default();
+    let slow = open(&mut host, &app);
+    let loud = open(&mut host, &app);
+    host.connections[slow].takes_output = false;
+    host.say(loud, "1");
+    // Half a megabyte is on its way, as much waits, and then it is enough.
+    host.say(loud, "2");
+    assert_eq!(host.connections[slow].stuck, 600_010);
+    host.say(loud, "3");
+    let close = 4 + "too slow".len();
+    assert_eq!(host.connections[slow].stuck, 2 * 600_010 + close);
+    assert_eq!(script.take().len(), 3, "no app is called for what is published");
+}
+
+#[test]
+fn the_app_is_told_of_every_end() {
+    for (end, code) in [
+        (End::Eof, 1006),
+        (End::Lost, 1006),
+        (End::Violation, 1002),
+        (End::Shutdown, 1001),
+    ] {
+        let script = Script::answering([vec![accept()]]);
+        let mut host = Host::default();
+        let id = open(&mut host, &script.app());
+        let now = host.time();
+        let session = &mut host.connections[id].session;
+        match end {
+            End::Eof => drop(session.receive_eof(now)),
+            End::Lost => session.lost(now),
+            End::Violation => drop(session.receive(now, vec![0xff, 0xff])),
+            End::Shutdown => {
+                let effects = session.shutdown(now, ShutdownReason::GoingAway);
+                host.connections[id].take(now, effects);
+                host.client(id, |_| {});
+            }
+        }
+        let calls = script.take();
+        assert!(
+            matches!(&calls[..], [(_, events)] if matches!(&events[..], [Event::Closed(closed)] if closed.code == code)),
+            "{calls:?}"
+        );
+    }
+}
+
+enum End {
+    Eof,
+    Lost,
+    Violation,
+    Shutdown,
+}
+
+/// Counts what each connection says.
+struct Count;
+
+impl EventHandler for Count {
+    type State = Json<Counted>;
+
+    fn open(
+        &self,
+        request: &Request,
+        cx: &mut Context<'_, Self::State>,
+    ) -> Result<Accept, Response> {
+        cx.publish("log", format!("{} asks", cx.connection()));
+        match request.query_value("room").as_deref() {
+            Some("1") => Ok(Accept::default()),
+            _ => {
+                cx.send("dropped, there being no WebSocket");
+                Err(Response::text(403, "no"))
+            }
+        }
+    }
+
+    fn message(&self, message: Message, cx: &mut Context<'_, Self::State>) {
+        cx.state.0.said += 1;
+        cx.send(format!("{}: {}", cx.state.0.said, message.as_bytes().len()));
+    }
+}
+
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+struct Counted {
+    said: u32,
+}
+
+#[test]
+fn a_handler_is_an_app() {
+    let app = events(Count);
+    let mut host = Host::default();
+    let id = open(&mut host, &app);
+    host.say(id, "abc");
+    host.say(id, "de");
+    assert_eq!(host.texts(id), ["1: 3", "2: 2"]);
+    let other = open(&mut host, &app);
+    host.say(other, "");
+    assert_eq!(host.texts(other), ["1: 0"]);
+}
+
+#[test]
+fn a_handler_refuses() {
+    let mut request = Request::default();
+    request.fields.append("Upgrade", "websocket");
+    let actions = Count.handle("1", b"", vec![Event::Open(request)]);
+    match &actions[..] {
+        [Action::Publish { message, .. }, Action::Respond(response)] => {
+            assert_eq!(*message, Message::from("1 asks"));
+            assert_eq!(response.head.status, 403);
+        }
+        actions => panic!("{actions:?}"),
+    }
+    // A state that it has not written.
+    let actions = Count.handle("1", b"{", vec![message("a")]);
+    assert!(matches!(&actions[..], [Action::Close { code: 1011, .. }]));
+}
