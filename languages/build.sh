@@ -62,7 +62,10 @@ build_c() {
 
 build_javascript() {
   local installed=javascript/node_modules/.package-lock.json
-  [ $installed -nt javascript/package-lock.json ] || (cd javascript && npm ci --silent)
+  # Not `npm ci`, which refuses the lock file: dependencies of dependencies name optional packages, for
+  # other machines than this one, that were never published.
+  [ $installed -nt javascript/package-lock.json ] ||
+    (cd javascript && npm install --no-save --no-audit --no-fund --silent)
   mkdir -p "$out/javascript"
   for app in echo chat; do
     (cd javascript && node build.js $app.js "$out/javascript/$app.wasm")
