@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 root=$(cd .. && pwd)
 out=$root/target/languages
-wasm_tools=$root/target/tools/bin/wasm-tools
-mkdir -p "$out"
+tools=$out/tools/debug/language-tools
+mkdir -p "$out"/{c,javascript,python}
 
 build_guests() { # FEATURES PACKAGE...
   local features=$1
@@ -20,7 +20,14 @@ build_guests() { # FEATURES PACKAGE...
 guest() { echo "$root/target/guests/wasm32-wasip2/release/$1.wasm"; }
 
 compose() { # LANGUAGE APP COMPONENT
-  "$out/tools/debug/language-tools" compose "$out/protocol.wasm" "$3" "$out/$1-$2.wasm"
+  "$tools" compose "$out/protocol.wasm" "$3" "$out/$1-$2.wasm"
+}
+
+# Whether the component of an app is newer than all it is made of.
+is_built() { # LANGUAGE APP
+  local component=$out/$1-$2.wasm
+  [ -e "$component" ] && [ -z "$(find "$1" "$root/wit" build.sh "$out/protocol.wasm" "$tools" \
+    -newer "$component" -not -path '*/node_modules/*' -type f)" ]
 }
 
 # Installs what a requirements.txt names, once, into an environment of its own.
@@ -34,12 +41,6 @@ environment() { # FOLDER
   fi
 }
 
-build_tools() {
-  cargo build --quiet --locked --manifest-path tools/Cargo.toml --target-dir "$out/tools"
-  build_guests "" protocol
-  cp "$(guest protocol)" "$out/protocol.wasm"
-}
-
 # One source, both ways.
 build_rust() {
   build_guests "" portable-echo portable-chat
@@ -50,12 +51,12 @@ build_rust() {
 
 build_c() {
   environment c
-  "$out/tools/debug/language-tools" bind-c "$root/wit" application "$out/c"
+  "$tools" bind-c "$root/wit" application "$out/c"
   for app in echo chat; do
-    "$out/environments/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -O2 -s \
+    "$out/environments/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -O2 \
       -Wall -Wextra -Werror -Wno-unused-parameter -I"$out/c" -o "$out/c/$app.core.wasm" \
       c/$app.c c/actions.c "$out/c/app.c" "$out/c/app_component_type.o"
-    "$wasm_tools" component new "$out/c/$app.core.wasm" -o "$out/c/$app.wasm"
+    "$tools" componentize "$out/c/$app.core.wasm" "$out/c/$app.wasm"
     compose c $app "$out/c/$app.wasm"
   done
 }
@@ -66,7 +67,6 @@ build_javascript() {
   # other machines than this one, that were never published.
   [ $installed -nt javascript/package-lock.json ] ||
     (cd javascript && npm install --no-save --no-audit --no-fund --silent)
-  mkdir -p "$out/javascript"
   for app in echo chat; do
     (cd javascript && node build.js $app.js "$out/javascript/$app.wasm")
     compose javascript $app "$out/javascript/$app.wasm"
@@ -75,15 +75,20 @@ build_javascript() {
 
 build_python() {
   environment python
-  mkdir -p "$out/python"
   for app in echo chat; do
-    (cd python && PYTHONDONTWRITEBYTECODE=1 "$out/environments/python/bin/componentize-py" --quiet \
+    (cd python && "$out/environments/python/bin/componentize-py" --quiet \
       --wit-path "$root/wit" --world application componentize $app -o "$out/python/$app.wasm")
     compose python $app "$out/python/$app.wasm"
   done
+  rm -rf python/__pycache__
 }
 
-build_tools
-for language in "${@:-rust c javascript python}"; do
-  for one in $language; do "build_$one"; done
+cargo build --quiet --locked --manifest-path tools/Cargo.toml --target-dir "$out/tools"
+build_guests "" protocol
+cmp --silent "$(guest protocol)" "$out/protocol.wasm" || cp "$(guest protocol)" "$out/protocol.wasm"
+build_rust
+for language in c javascript python; do
+  if ! is_built $language echo || ! is_built $language chat; then
+    "build_$language"
+  fi
 done

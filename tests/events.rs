@@ -271,7 +271,11 @@ fn who_does_not_keep_up_is_closed_with_1013() {
     host.say(loud, "3");
     let close = 4 + "too slow".len();
     assert_eq!(host.connections[slow].stuck, 2 * 600_010 + close);
-    assert_eq!(script.take().len(), 3, "no app is called for what is published");
+    assert_eq!(
+        script.take().len(),
+        3,
+        "no app is called for what is published"
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Two tools in one small program: installed from the registry, each would take minutes to build.
+//! Three tools in one small program: installed from the registry, each would take minutes to build.
 //!
 //! ```text
-//! language-tools compose PROTOCOL APP OUTPUT    as: wac plug PROTOCOL --plug APP -o OUTPUT
 //! language-tools bind-c WIT WORLD FOLDER        as: wit-bindgen c WIT -w WORLD --out-dir FOLDER, with short names
+//! language-tools componentize MODULE OUTPUT     as: wasm-tools component new MODULE -o OUTPUT
+//! language-tools compose PROTOCOL APP OUTPUT    as: wac plug PROTOCOL --plug APP -o OUTPUT
 //! ```
 
 use std::path::Path;
@@ -11,8 +12,9 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId, plug};
-use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::Files;
+use wit_bindgen_core::wit_parser::Resolve;
+use wit_component::ComponentEncoder;
 
 /// What the interfaces are called in C.
 const NAMES: [(&str, &str); 2] = [
@@ -24,10 +26,19 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["compose", protocol, app, output] => compose(protocol, app, output),
         ["bind-c", wit, world, folder] => bind_c(wit, world, folder),
-        _ => bail!("compose PROTOCOL APP OUTPUT, or bind-c WIT WORLD FOLDER"),
+        ["componentize", module, output] => componentize(module, output),
+        ["compose", protocol, app, output] => compose(protocol, app, output),
+        _ => bail!(
+            "bind-c WIT WORLD FOLDER, componentize MODULE OUTPUT, or compose PROTOCOL APP OUTPUT"
+        ),
     }
+}
+
+fn componentize(module: &str, output: &str) -> Result<()> {
+    let bytes = fs::read(module).context(module.to_owned())?;
+    let component = ComponentEncoder::default().module(&bytes)?.encode()?;
+    fs::write(output, component).context(output.to_owned())
 }
 
 fn compose(protocol: &str, app: &str, output: &str) -> Result<()> {
