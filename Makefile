@@ -11,6 +11,8 @@ BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
 APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
+# The components that do without.
+BARE := client echo portable-chat portable-echo protocol
 
 .DEFAULT_GOAL := help
 
@@ -36,8 +38,13 @@ test: setup lint ## run every check and test; installs what they need
 # One at a time: apps with and without `std` cannot share a build of the crate `wasocket`.
 .PHONY: component
 component: target ## build the components: target/wasm32-wasip2/release/*.wasm
-	$(CARGO) build --release --target $(WASM_TARGET) -p client -p echo
+	$(CARGO) build --release --target $(WASM_TARGET) $(BARE:%=-p %)
 	$(CARGO) build --release --target $(WASM_TARGET) $(APPS:%=-p %)
+
+.PHONY: languages
+languages: target ## build the apps in other languages: target/languages/*.wasm; installs what they need
+	tests/setup.sh
+	languages/build.sh
 
 .PHONY: conformance
 conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or all)
@@ -61,7 +68,9 @@ fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
 lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) -p client -p echo -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo --features composed -- -D warnings
+	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
 	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p faults -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null

@@ -106,7 +106,7 @@ impl<A: ?Sized> Once<A> {
     /// The app; `make` makes it, the first time.
     pub fn get(&self, make: impl FnOnce() -> Box<A>) -> &A {
         let app = self.0.call_once(|| OnlyThread(make()));
-        &*app.0
+        &app.0
     }
 }
 

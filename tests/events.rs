@@ -106,21 +106,21 @@ fn messages_of_one_read_come_together_and_state_goes_round() {
     let id = open(&mut host, &script.app());
     host.client(id, |client| {
         client.send_text("one").expect("open");
-        client.ping(b"not for the app").expect("open");
         client.send_binary(&[2]).expect("open");
+        client.ping(b"not for the app").expect("open");
+        client.send_text("three").expect("open");
     });
-    host.client(id, |client| {
-        client
-            .close(CloseCode::new(4000).expect("a code"), "bye")
-            .expect("open");
-    });
-    let calls = script.take();
+    let code = CloseCode::new(4000).expect("a code");
+    host.client(id, |client| client.close(code, "bye").expect("open"));
     let two = Event::Message(Message::from(&[2][..]));
-    assert_eq!(calls[0], (b"0".into(), vec![message("one"), two]));
-    assert_eq!(calls[1], (b"1".into(), vec![closed(4000, "bye")]));
-    assert_eq!(calls.len(), 2);
+    let one_and_two = (b"0".to_vec(), vec![message("one"), two]);
+    let three = (b"1".to_vec(), vec![message("three")]);
+    let end = (b"1".to_vec(), vec![closed(4000, "bye")]);
+    assert_eq!(script.take(), [one_and_two, three, end]);
     let sent = host.received(id);
-    assert!(matches!(&sent[1], wasocket::Event::Message(Message::Text(text)) if text == "a"));
+    assert_eq!(sent[0], wasocket::Event::Message("a".into()));
+    assert_eq!(sent[1], wasocket::Event::Message("b".into()));
+    assert!(matches!(&sent[2], wasocket::Event::Pong(_)));
     assert_eq!(sent.len(), 4, "{sent:?}");
 }
 

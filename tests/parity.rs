@@ -210,7 +210,8 @@ fn build() {
 
 fn serve(language: &str, app: &str) -> Server {
     let component = root().join(format!("target/languages/{language}-{app}.wasm"));
-    Server::of(&component, &[])
+    // JavaScript's engine takes some 100 ns for each character of a text.
+    Server::of(&component, &["--call-timeout", "1000"])
 }
 
 #[test]

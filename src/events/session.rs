@@ -65,12 +65,17 @@ impl<A: EventApp> EventSession<A> {
 
     /// Gives the app what there is, and does what it says.
     fn effects(&mut self) -> Effects {
+        let mut output = self.connection.take_output();
         loop {
-            let messages = self.next_messages();
-            if messages.is_empty() {
+            let (messages, is_last) = self.next_messages();
+            // The answer to a ping goes out behind those to the messages before it.
+            let pong = self.connection.take_output();
+            self.call(messages);
+            append(&mut output, self.connection.take_output());
+            append(&mut output, pong);
+            if is_last {
                 break;
             }
-            self.call(messages);
         }
         // Only now, so that answers to messages go out before what follows from their end.
         while let Some(event) = self.connection.next_event() {
@@ -78,17 +83,20 @@ impl<A: EventApp> EventSession<A> {
                 self.end(Event::Closed(closed.into()));
             }
         }
+        append(&mut output, self.connection.take_output());
         if let Some(calling) = self.subscriber.calling() {
             calling.end();
         }
         Effects {
-            output: self.connection.take_output(),
+            output,
             wake_at: self.connection.deadline(),
             next: self.connection.disposition(),
         }
     }
 
-    fn next_messages(&mut self) -> Vec<Event> {
+    /// As many messages as there are, up to a ping and up to what is given at once; and whether nothing
+    /// is behind them.
+    fn next_messages(&mut self) -> (Vec<Event>, bool) {
         let mut messages = Vec::new();
         let mut size: usize = 0;
         while messages.len() < MAX_BATCH && size < MAX_BATCH_SIZE {
@@ -97,17 +105,17 @@ impl<A: EventApp> EventSession<A> {
                     size = size.saturating_add(message.as_bytes().len());
                     messages.push(Event::Message(message));
                 }
-                // Pings have been answered.
-                Some(_) => {}
-                None => break,
+                // A ping has been answered; a pong is of no interest.
+                Some(_) => break,
+                None => return (messages, true),
             }
         }
-        messages
+        (messages, false)
     }
 
     /// Has the app say what is to be done, and does it.
     fn call(&mut self, events: Vec<Event>) {
-        if self.has_ended {
+        if self.has_ended || events.is_empty() {
             return;
         }
         let answer = self.shared.app.handle(&self.id, &self.state, events);
@@ -183,6 +191,15 @@ impl<A: EventApp> EventSession<A> {
         let answer = self.shared.app.handle(&self.id, &self.state, vec![closed]);
         self.carry_out(answer);
         self.shared.channels.leave(&self.subscriber);
+    }
+}
+
+/// Without a copy, where there is nothing to add to.
+fn append(output: &mut Vec<u8>, more: Vec<u8>) {
+    if output.is_empty() {
+        *output = more;
+    } else {
+        output.extend_from_slice(&more);
     }
 }
 
