@@ -71,7 +71,7 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo --features composed -- -D warnings
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
-	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p faults -p breaches -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null
 

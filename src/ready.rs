@@ -42,7 +42,7 @@ pub(crate) struct Calling {
 }
 
 impl Calling {
-    fn new(id: ConnectionId, list: ReadyList) -> Self {
+    pub(crate) fn new(id: ConnectionId, list: ReadyList) -> Self {
         Self {
             id,
             list,

@@ -11,7 +11,9 @@ use wasocket::events::{
     Accept, Action, Closed, Context, Event, EventApp, EventHandler, MAX_ACTIONS, MAX_ANSWER,
     MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE, Settings, events,
 };
-use wasocket::{Answer, App, CloseCode, Json, Message, Origins, Request, Response, ShutdownReason};
+use wasocket::{
+    Answer, App, CloseCode, Json, Message, Origins, Request, Response, ShutdownReason, Verdict,
+};
 
 /// An app that answers with what it is told to, and notes what it was called with.
 #[derive(Clone, Default)]
@@ -82,15 +84,19 @@ fn closed(code: u16, reason: &str) -> Event {
 }
 
 fn open(host: &mut Host, app: &impl App) -> usize {
-    host.open_answer(|request| app.handle(request.clone()))
+    host.open_answer(|request| answer(app, request.clone()))
+}
+
+fn answer(app: &impl App, request: Request) -> Answer {
+    match app.handle(request) {
+        Verdict::Answer(answer) => answer,
+        Verdict::Later(_) => panic!("there is nothing to wait for"),
+    }
 }
 
 /// What a request without an upgrade is answered with.
 fn respond(answers: Vec<Action>) -> Response {
-    match Script::answering([answers])
-        .app()
-        .handle(Request::default())
-    {
+    match answer(&Script::answering([answers]).app(), Request::default()) {
         Answer::Respond(response) => response,
         Answer::Takeover(_) => panic!("taken over"),
     }
@@ -176,13 +182,13 @@ fn the_settings_of_an_accept_are_those_of_the_handshake() {
     host.open_answer(|request| {
         let mut foreign = request.clone();
         foreign.fields.append("Origin", "https://c.test");
-        match app.handle(foreign) {
+        match answer(&app, foreign) {
             Answer::Respond(response) => assert_eq!(response.head.status, 403),
             Answer::Takeover(_) => panic!("accepted"),
         }
         let mut listed = request.clone();
         listed.fields.append("Origin", "https://a.b.test");
-        app.handle(listed)
+        answer(&app, listed)
     });
     host.say(0, "12345");
     assert_eq!(host.close_frame(0).0, 1009);

@@ -10,7 +10,7 @@ use super::channels::Channels;
 use super::fault::{Fault, check_size};
 use super::session::EventSession;
 use super::{Accept, Action, Event, EventApp};
-use crate::{Answer, App, Request, Response};
+use crate::{Answer, App, Request, Response, Verdict};
 
 /// An [`App`] of one in the event form. Its connections share the channels.
 ///
@@ -49,7 +49,7 @@ pub(super) struct Shared<A> {
 }
 
 impl<A: EventApp + 'static> App for Served<A> {
-    fn handle(&self, request: Request) -> Answer {
+    fn handle(&self, request: Request) -> Verdict {
         let id = self.0.next_id();
         let wants_websocket = request.wants_websocket();
         let answer = if wants_websocket {
@@ -57,10 +57,11 @@ impl<A: EventApp + 'static> App for Served<A> {
         } else {
             self.0.respond(&id, request)
         };
-        answer.unwrap_or_else(|fault| {
+        let answer: Answer = answer.unwrap_or_else(|fault| {
             self.0.tell(&id, &fault);
             Response::text(500, "Internal Server Error\n").into()
-        })
+        });
+        answer.into()
     }
 }
 
