@@ -31,7 +31,8 @@
 //! There are three layers, each made of the one below:
 //!
 //! - An [`App`] answers requests: [`websocket`] and [`Upgrade::serve`] make one of a function, `Router`
-//!   one of several, and a function from a [`Request`] to an [`Answer`] or a [`Response`] is one.
+//!   one of several, [`decide`] one of a function that awaits something before it answers, and a function
+//!   from a [`Request`] to an [`Answer`] or a [`Response`] is one.
 //! - [`Upgrade`] answers one request with the opening handshake: origins, subprotocols, compression,
 //!   limits; and then has a function converse, or a [`Handler`] called for each event.
 //! - [`Answer::takeover`] hands the raw socket to a [`RawHandler`].
