@@ -33,7 +33,8 @@ pub struct Limits {
     ///
     /// Frames count, as they are sent: headers, compressed payload, pings, pongs. A message is taken as long
     /// as less than this is on its way, so that the queue is bounded by this and one message; and a message
-    /// of any length is taken when nothing is. Control frames never wait.
+    /// of any length is taken when nothing is. Control frames never wait. Nor do a [`Handler`](crate::Handler)
+    /// and a [`Connection`](crate::Connection), whose output is for the host to send.
     pub max_buffered_amount: usize,
     /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (A server's
     /// time for a client's request is its host's to limit.)

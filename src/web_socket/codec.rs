@@ -108,7 +108,8 @@ impl<T: serde::de::DeserializeOwned> FromMessage for Json<T> {
 
 /// A message that is sent as it is, whatever was agreed on compression: for secrets, whose length after
 /// compression would tell of them (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for what is
-/// compressed already. RFC 7692 §6.1 lets an endpoint choose for each message.
+/// compressed already. RFC 7692 §6.1 lets an endpoint choose for each message. (A message that
+/// [`try_send`](super::Sender::try_send) gives back is not marked: it is to be wrapped again.)
 ///
 /// ```
 /// use wasocket::{Error, Uncompressed, WebSocket};
