@@ -138,9 +138,9 @@ fn backends_that_fail() {
     }
 
     client.send(&text(&format!("impatient {}", backend.url("/"))));
-    let exchange = backend.accept();
+    let mut exchange = backend.accept();
     assert_says(&mut client, "TimedOut");
-    assert!(exchange.is_given_up());
+    assert!(exchange.is_closed());
 
     let free = TcpListener::bind("127.0.0.1:0").expect("a port");
     let closed = free.local_addr().expect("an address");
@@ -164,39 +164,39 @@ fn a_request_ends_with_what_it_is_for() {
 
     let mut client = server.websocket("/");
     client.send(&text(&format!("give-up {url}")));
-    let exchange = backend.accept();
+    let mut exchange = backend.accept();
     assert_says(&mut client, "given up");
-    assert!(exchange.is_given_up());
+    assert!(exchange.is_closed());
 
     client.send(&text(&format!("get {url}")));
     let mut exchange = backend.accept();
     exchange.begin_chunks();
     assert_says(&mut client, "status 200");
     drop(client);
-    assert!(exchange.is_given_up());
+    assert!(exchange.is_closed());
 
     // A Close frame is answered, though the app does not listen.
     let mut client = server.websocket("/");
     client.send(&text(&format!("get {url}")));
-    let exchange = backend.accept();
+    let mut exchange = backend.accept();
     client.send(&[0x88, 0x80, 0, 0, 0, 0]);
     assert_eq!(client.read_exactly(2), [0x88, 0]);
-    assert!(exchange.is_given_up());
+    assert!(exchange.is_closed());
 
     let mut client = server.websocket("/");
     let mut bystander = server.websocket("/");
     bystander.send(&text(&format!("get {url}")));
-    let pending = backend.accept();
+    let mut pending = backend.accept();
     client.send(&text(&format!("trap {url}")));
     backend.accept().answer(200);
     assert_eq!(client.read_to_end(), [0x88, 2, 0x03, 0xf3]);
-    assert!(pending.is_given_up());
+    assert!(pending.is_closed());
 
     let mut client = server.websocket("/");
     client.send(&text(&format!("get {url}")));
-    let exchange = backend.accept();
+    let mut exchange = backend.accept();
     server.signal("TERM");
-    assert!(exchange.is_given_up());
+    assert!(exchange.is_closed());
     assert_eq!(server.wait(), Some(0));
 }
 
@@ -249,9 +249,9 @@ fn no_more_than_so_many_at_once() {
         exchange.begin_chunks();
         exchange
     };
-    let held = [answered(), answered()];
+    let mut held = [answered(), answered()];
     assert_says(&mut client, "TooMany");
-    assert!(held.into_iter().all(Exchange::is_given_up));
+    assert!(held.iter_mut().all(Exchange::is_closed));
 }
 
 #[test]
@@ -337,9 +337,9 @@ fn a_decision_may_wait() {
         (401, "No.\n".to_owned())
     );
 
-    let (mut client, exchange) = ask();
+    let (mut client, mut exchange) = ask();
     assert_eq!(client.read_head().status, 504);
-    assert!(exchange.is_given_up());
+    assert!(exchange.is_closed());
     server.wait_for_log("--decision-timeout");
 
     let (mut client, exchange) = ask();

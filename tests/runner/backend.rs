@@ -122,7 +122,7 @@ impl Exchange {
     }
 
     /// Whether the runner closes the socket, or has.
-    pub fn is_given_up(mut self) -> bool {
+    pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {
             Ok(_) => true,
