@@ -53,7 +53,7 @@ build_c() {
   environment c
   "$tools" bind-c "$root/wit" application "$out/c"
   for app in echo chat; do
-    "$out/environments/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -O2 \
+    "$out/environments/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -O2 -g \
       -Wall -Wextra -Werror -Wno-unused-parameter -I"$out/c" -o "$out/c/$app.core.wasm" \
       c/$app.c c/actions.c "$out/c/app.c" "$out/c/app_component_type.o"
     "$tools" componentize "$out/c/$app.core.wasm" "$out/c/$app.wasm"

@@ -161,6 +161,8 @@ mod documentation {
     struct Security;
     #[doc = include_str!("../docs/writing-an-app.md")]
     struct WritingAnApp;
+    #[doc = include_str!("../docs/languages/rust.md")]
+    struct Rust;
 }
 
 /// Exports an [`App`] as the component's `websocket-handler`: a function, a `Router`, or any expression

@@ -226,7 +226,7 @@ fn rust_composed() {
 
 #[test]
 fn c() {
-    check("c", &["exports_websocket_handle", "ImportedApp"]);
+    check("c", &["languages/c/chat.c", "ImportedApp"]);
 }
 
 #[test]
