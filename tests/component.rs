@@ -210,6 +210,7 @@ fn the_component_imports_and_exports_what_its_world_lists() {
     sources.push_str("app.wit", include_str!("../wit/app.wit"));
     sources.push_str("types.wit", include_str!("../wit/types.wit"));
     sources.push_str("world.wit", include_str!("../wit/world.wit"));
+    sources.push_str("app.wit", include_str!("../wit/app.wit"));
     let handler = include_str!("../wit/websocket-handler.wit");
     sources.push_str("websocket-handler.wit", handler);
     let client = include_str!("../wit/websocket-client.wit");

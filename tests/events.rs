@@ -204,7 +204,7 @@ fn faults_close_with_1011_and_only_the_app_is_told_why() {
     };
     for (fault, why) in [
         (vec![send(""); MAX_ACTIONS + 1], "1025 actions"),
-        (vec![send(&"x".repeat(MAX_ANSWER + 1))], "4194305 bytes"),
+        (vec![send(&"x".repeat(MAX_ANSWER + 1))], "8388609 bytes"),
         (vec![accept()], "accept"),
         (vec![Action::Respond(Response::text(200, ""))], "respond"),
         (vec![Action::SetState(vec![0; MAX_STATE + 1])], "2049 bytes"),

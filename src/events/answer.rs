@@ -51,8 +51,7 @@ pub(super) struct Shared<A> {
 impl<A: EventApp + 'static> App for Served<A> {
     fn handle(&self, request: Request) -> Verdict {
         let id = self.0.next_id();
-        let wants_websocket = request.wants_websocket();
-        let answer = if wants_websocket {
+        let answer = if request.wants_websocket() {
             self.open(&id, request)
         } else {
             self.0.respond(&id, request)
@@ -69,22 +68,15 @@ impl<A: EventApp + 'static> Served<A> {
     fn open(&self, id: &str, request: Request) -> Result<Answer, Fault> {
         let event = Event::Open(request.clone());
         let (reply, actions) = split(self.0.app.handle(id, &[], vec![event]))?;
-        Ok(match reply {
-            Some(Reply::Accept(accept)) => {
+        match reply {
+            Reply::Accept(accept) => {
                 let session = |connection| {
                     EventSession::new(Rc::clone(&self.0), id.into(), connection, actions)
                 };
-                accept.into_upgrade().accept_session(&request, session)
+                Ok(accept.into_upgrade().accept_session(&request, session))
             }
-            Some(Reply::Respond(response)) => {
-                self.0.publish_all(actions)?;
-                response.into()
-            }
-            None => {
-                self.0.publish_all(actions)?;
-                nothing_here().into()
-            }
-        })
+            Reply::Respond(response) => self.0.refuse(response, actions),
+        }
     }
 }
 
@@ -97,11 +89,13 @@ impl<A: EventApp> Shared<A> {
 
     fn respond(&self, id: &str, request: Request) -> Result<Answer, Fault> {
         let (reply, actions) = split(self.app.handle(id, &[], vec![Event::Request(request)]))?;
-        let response = match reply {
-            Some(Reply::Respond(response)) => response,
-            Some(Reply::Accept(_)) => return Err(Fault::AcceptMisplaced),
-            None => nothing_here(),
-        };
+        match reply {
+            Reply::Accept(_) => Err(Fault::AcceptMisplaced),
+            Reply::Respond(response) => self.refuse(response, actions),
+        }
+    }
+
+    fn refuse(&self, response: Response, actions: Vec<Action>) -> Result<Answer, Fault> {
         self.publish_all(actions)?;
         Ok(response.into())
     }
@@ -128,8 +122,8 @@ enum Reply {
     Accept(Accept),
 }
 
-/// The one action that answers the request, and all others.
-fn split(answer: Vec<Action>) -> Result<(Option<Reply>, Vec<Action>), Fault> {
+/// The one action that answers the request, 404 if there is none; and all others.
+fn split(answer: Vec<Action>) -> Result<(Reply, Vec<Action>), Fault> {
     check_size(&answer)?;
     let mut reply = None;
     let mut others = Vec::new();
@@ -146,9 +140,6 @@ fn split(answer: Vec<Action>) -> Result<(Option<Reply>, Vec<Action>), Fault> {
             return Err(Fault::AnsweredTwice);
         }
     }
-    Ok((reply, others))
-}
-
-fn nothing_here() -> Response {
-    Response::text(404, "Not Found\n")
+    let not_found = || Reply::Respond(Response::text(404, "Not Found\n"));
+    Ok((reply.unwrap_or_else(not_found), others))
 }

@@ -46,8 +46,8 @@ use crate::{Fields, Limits, Message, Origins, Request, Response, Upgrade};
 
 /// The most actions of one answer.
 pub const MAX_ACTIONS: usize = 1024;
-/// The most bytes of one answer: messages, bodies, state, names.
-pub const MAX_ANSWER: usize = 4 << 20;
+/// The most bytes of one answer: messages, bodies, state, names. Room for what an app is given at once.
+pub const MAX_ANSWER: usize = 8 << 20;
 /// The longest state, in bytes: what a hibernating server or a field of an HTTP message holds.
 pub const MAX_STATE: usize = 2048;
 /// The longest name of a channel, in bytes.

@@ -24,7 +24,7 @@ use crate::{
 /// How many messages an app is given at once, at most.
 const MAX_BATCH: usize = 256;
 
-/// How many bytes of them, at most, unless it is one message.
+/// With how many bytes of them it is enough.
 const MAX_BATCH_SIZE: usize = 256 << 10;
 
 pub(super) struct EventSession<A: EventApp> {
