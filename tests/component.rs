@@ -207,7 +207,6 @@ fn request(vector: &HandshakeVector) -> Request {
 #[test]
 fn the_component_imports_and_exports_what_its_world_lists() {
     let mut sources = wit_parser::SourceMap::default();
-    sources.push_str("app.wit", include_str!("../wit/app.wit"));
     sources.push_str("types.wit", include_str!("../wit/types.wit"));
     sources.push_str("world.wit", include_str!("../wit/world.wit"));
     sources.push_str("app.wit", include_str!("../wit/app.wit"));

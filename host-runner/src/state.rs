@@ -19,8 +19,8 @@ pub(crate) struct State {
     /// Made when a guest first asks for something of WASI; most never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
-    outgoing: Outgoing,
-    table: ResourceTable,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) table: ResourceTable,
 }
 
 impl State {

@@ -19,6 +19,7 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, async_trait};
 
 use crate::component::Grants;
+use crate::outgoing;
 use crate::state::State;
 
 /// The interfaces that [`link`] provides, up to the version.
@@ -50,7 +51,7 @@ pub(crate) fn is_http(import: &str) -> bool {
 /// [`GuestFault`](crate::guest::GuestFault).
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    outgoing::link(linker)
 }
 
 /// The WASI context of one guest.

@@ -14,16 +14,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use tokio::select;
 use tokio::time::timeout;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::io::TokioIo;
-use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::p2::HttpResult;
+use wasmtime_wasi_http::p2::bindings::LinkOptions;
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttp, WasiHttpHooks, WasiHttpView as _,
+};
 
+use crate::state::State;
 use crate::transport::{Route, TransportError};
 use crate::url::Url;
 
@@ -68,6 +76,8 @@ impl Policy {
 pub(crate) struct Outgoing {
     policy: Arc<Policy>,
     under_way: Arc<AtomicUsize>,
+    /// On its way from `handle` to `send_request`.
+    admitted: Option<Admitted>,
 }
 
 impl Outgoing {
@@ -75,11 +85,12 @@ impl Outgoing {
         Self {
             policy,
             under_way: Arc::default(),
+            admitted: None,
         }
     }
 
-    fn admit(&self, request: &Request<WasiBody>) -> Result<Admitted, Error> {
-        let url = url(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+    fn admit(&self, request: &HostOutgoingRequest) -> Result<Admitted, ErrorCode> {
+        let url = url(request).ok_or(ErrorCode::HttpRequestUriInvalid)?;
         let mut allowed = self.policy.allowed.iter();
         let Some(allowed) = allowed.find(|allowed| allowed.matches(&url)) else {
             tracing::warn!(
@@ -87,7 +98,7 @@ impl Outgoing {
                 url.authority,
                 url.authority
             );
-            return Err(Error::HttpRequestDenied);
+            return Err(ErrorCode::HttpRequestDenied);
         };
         Ok(Admitted {
             place: Place::take(&self.under_way, self.policy.max_under_way)?,
@@ -98,6 +109,7 @@ impl Outgoing {
 }
 
 /// A request that may be sent.
+#[derive(Debug)]
 struct Admitted {
     url: Url,
     /// Whether the backend may be a host that is not to be reached from everywhere.
@@ -105,22 +117,55 @@ struct Admitted {
     place: Place,
 }
 
-fn url(uri: &Uri) -> Option<Url> {
-    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let authority = uri.authority()?;
-    format!("{}://{authority}{target}", uri.scheme_str()?)
-        .parse()
-        .ok()
+fn url(request: &HostOutgoingRequest) -> Option<Url> {
+    let scheme = match request.scheme {
+        Some(Scheme::Http) => "http",
+        Some(Scheme::Https) | None => "https",
+        Some(Scheme::Other(_)) => return None,
+    };
+    let target = request.path_with_query.as_deref().unwrap_or("/");
+    let authority = request.authority.as_deref()?;
+    format!("{scheme}://{authority}{target}").parse().ok()
+}
+
+/// Links `wasi:http`. Its `handle` is our own, so that whoever is not let through learns it at once, and
+/// not some time later.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let options = LinkOptions::default();
+    types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
+    let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
+    handler.func_wrap(
+        "handle",
+        |mut store: StoreContextMut<'_, State>, (request, options)| match handle(
+            store.data_mut(),
+            request,
+            options,
+        ) {
+            Ok(response) => Ok((Ok(response),)),
+            Err(error) => Ok((Err(error.downcast()?),)),
+        },
+    )
+}
+
+fn handle(
+    state: &mut State,
+    request: Resource<HostOutgoingRequest>,
+    options: Option<Resource<RequestOptions>>,
+) -> HttpResult<Resource<HostFutureIncomingResponse>> {
+    let admitted = state.outgoing.admit(state.table.get(&request)?)?;
+    state.outgoing.admitted = Some(admitted);
+    state.http().handle(request, options)
 }
 
 /// One of the requests that an instance may have under way; given back when dropped.
+#[derive(Debug)]
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(under_way: &Arc<AtomicUsize>, max: usize) -> Result<Self, Error> {
-        // One thread: nobody counts in between.
+    fn take(under_way: &Arc<AtomicUsize>, max: usize) -> Result<Self, ErrorCode> {
+        // Only the guest's own calls add to it.
         if under_way.load(Ordering::Relaxed) >= max {
-            return Err(Error::ConnectionLimitReached);
+            return Err(ErrorCode::ConnectionLimitReached);
         }
         under_way.fetch_add(1, Ordering::Relaxed);
         Ok(Self(Arc::clone(under_way)))
@@ -144,7 +189,7 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _failed: Box<Driving>,
     ) -> Box<Sending> {
-        let admitted = self.admit(&request);
+        let admitted = self.admitted.take().ok_or(Error::HttpRequestDenied);
         let timeouts = Timeouts::of(&self.policy, options.unwrap_or_default());
         Box::new(async move { send(admitted?, timeouts, request).await })
     }
