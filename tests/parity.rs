@@ -245,6 +245,21 @@ fn python() {
     );
 }
 
+/// `types` has no functions.
+#[test]
+fn the_protocol_imports_nothing_but_the_app() {
+    build();
+    let engine = wasocket_host::engine::engine().expect("an engine");
+    let file = root().join("target/languages/protocol.wasm");
+    let component = wasmtime::component::Component::from_file(&engine, file).expect("a component");
+    let component = component.component_type();
+    let imports: Vec<&str> = component.imports(&engine).map(|(name, _)| name).collect();
+    let exports: Vec<&str> = component.exports(&engine).map(|(name, _)| name).collect();
+    let app = "wasocket:websocket/app@0.1.0";
+    assert_eq!(imports, ["wasocket:websocket/types@0.1.0", app]);
+    assert_eq!(exports, [wasocket_host::bindings::HANDLER]);
+}
+
 // Opcodes of RFC 6455 §5.2.
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use wasocket::events::{Accept, Context, EventHandler, events};
 use wasocket::extension::DeflateOptions;
 use wasocket::{
     Closed, Disposition, Effects, Error, Event, Fields, HttpVersion, Instant, Limits, Message,
@@ -179,6 +180,40 @@ fn raw_takeovers_and_residual_bytes() {
         "the app breaks the contract: its answer to POST /raw is bad: a request with a body cannot be \
          taken over"
     );
+}
+
+#[test]
+fn an_app_of_the_event_form() {
+    struct Room;
+    impl EventHandler for Room {
+        type State = String;
+
+        fn request(&self, _: &Request, cx: &mut Context<'_, String>) -> Response {
+            cx.publish("room", "news");
+            Response::text(202, "told\n")
+        }
+
+        fn open(&self, _: &Request, cx: &mut Context<'_, String>) -> Result<Accept, Response> {
+            cx.subscribe("room");
+            Ok(Accept::default())
+        }
+
+        fn message(&self, message: Message, cx: &mut Context<'_, String>) {
+            cx.state += &String::from_utf8_lossy(message.as_bytes());
+            cx.publish("room", cx.state.clone());
+        }
+    }
+    let kit = Kit::native(events(Room));
+    let (ann, bob) = (kit.connect(websocket("/")), kit.connect(websocket("/")));
+    ann.send("a");
+    ann.send("b");
+    bob.send("c");
+    for text in ["a", "ab", "c"] {
+        ann.assert_text(text);
+        bob.assert_text(text);
+    }
+    kit.get("/").assert_status(202);
+    ann.assert_text("news");
 }
 
 #[test]
