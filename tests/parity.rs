@@ -164,6 +164,20 @@ const CHAT: &[Behaviour] = &[
         ann.assert_hears("ann (1): still here");
     }),
     (
+        "a room with a bad name costs nobody else anything",
+        |server| {
+            let mut ann = server.join("good", "ann");
+            let too_long = "x".repeat(200);
+            for room in [&*too_long, ""] {
+                let (mut client, _) = server.open(&format!("/rooms/{room}?bob"), "");
+                client.try_send(&frame(CLOSE, b""));
+                client.read_to_end();
+            }
+            ann.say("still here");
+            ann.assert_hears("ann (1): still here");
+        },
+    ),
+    (
         "an exception closes all of the instance with 1011",
         |server| {
             let mut ann = server.join("crash", "ann");

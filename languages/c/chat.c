@@ -73,7 +73,9 @@ static void on(event_t *event, member_t *member, actions_t *actions) {
       hear(&event->val.message, member, actions);
       break;
     case EXPORTS_WEBSOCKET_EVENT_CLOSED:
-      act_publish(actions, member->room, "%s left (%u)", member->name, event->val.closed.code);
+      // Nobody, if they were never let in.
+      if (member->name[0] != '\0')
+        act_publish(actions, member->room, "%s left (%u)", member->name, event->val.closed.code);
       break;
   }
 }

@@ -27,7 +27,8 @@ function on({ tag, val }, member) {
     case 'message':
       return val.tag === 'text' ? hear(val.val, member) : [close(1003, 'text only')];
     case 'closed':
-      return [say(member.room, `${member.name} left (${val.code})`)];
+      // Nobody, if they were never let in.
+      return member.room ? [say(member.room, `${member.name} left (${val.code})`)] : [];
   }
 }
 

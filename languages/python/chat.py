@@ -63,7 +63,8 @@ class App(exports.App):
                 yield say(member["room"], f"{member['name']} ({member['said']}): {line}")
             case Event_Message(Message_Binary()):
                 yield Action_Close(CloseReason(1003, "text only"))
-            case Event_Closed(reason):
+            # Nobody, if they were never let in.
+            case Event_Closed(reason) if member:
                 yield say(member["room"], f"{member['name']} left ({reason.code})")
 
     def open(self, request, member):
