@@ -1,4 +1,4 @@
-//! A chat in the event form. The same app as `examples/{c,javascript,python}/chat.*`.
+//! A chat in the event form. The same app as `languages/{c,javascript,python}/chat.*`.
 //!
 //! A member connects to `/rooms/ROOM?NAME`. Who they are and how much they have said is the state of their
 //! connection; the room is a channel. `/bye`, `/crash` and `/flood` show how an app ends a connection, and how
