@@ -49,8 +49,9 @@ impl From<Undecided> for Verdict {
 /// wasocket::export!(decide(enter));
 /// ```
 ///
-/// The host bounds how long a decision may take (the runner: `--decision-timeout`, 30 s), and then
-/// answers 504. A client that is gone drops the function's future.
+/// The host bounds how long a decision may take (the runner: `--decision-timeout`, 30 s); then it answers
+/// 504 and drops the function's future. It may do so earlier where it sees that the client is gone, which
+/// the runner does not look for.
 pub fn decide<D, F>(decide: D) -> impl App
 where
     D: Fn(Request) -> F + 'static,
