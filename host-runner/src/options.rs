@@ -18,6 +18,7 @@ const EXAMPLES: &str = "Examples:
   wasocket serve                           the embedded echo app, on http://127.0.0.1:1234/
   wasocket serve chat.wasm                 a component of the world wasocket:websocket/handler
   wasocket serve chat.wasm --listen [::]:80
+  wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
 
 Logs go to stderr; RUST_LOG overrides --quiet and --verbose (RUST_LOG=guest=info shows what
 components print, and nothing else).";
@@ -114,20 +115,20 @@ pub struct Serve {
     /// The time a call into an instance may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub call_timeout: u64,
-    /// A variable of the app's environment, which is empty otherwise; may be repeated
+    /// A variable of the app's environment, which is empty otherwise. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
-    /// An HTTP server that the app may ask; may be repeated. `*` is any public host, `*.NAME` any
-    /// public one a label below; without a port, 80 and 443
+    /// An HTTP server that the app may ask, at ports 80 and 443 if none is named; `*` and `*.NAME` stand
+    /// for public hosts. May be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_http: Vec<Allowed>,
-    /// A TCP server that the app may connect to; may be repeated. Port 0 is any port
-    #[arg(long, value_name = "IP:PORT")]
+    /// A TCP server that the app may connect to; port 0 is any. May be repeated
+    #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
     pub allow_tcp: Vec<SocketAddr>,
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
-    /// The time an app may take to answer a request: it may have to ask somebody first
+    /// The time the app may take to answer a request, if it has to ask somebody first
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub decision_timeout: u64,
     /// The time open connections have to end when the runner is stopped
@@ -262,6 +263,12 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Names are not looked up: what they lead to may change.
+fn tcp_server(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected an IP address and a port, such as 127.0.0.1:22 or [::1]:22";
+    text.parse().map_err(|_| expected.to_owned())
+}
+
 fn seconds() -> RangedU64ValueParser<u64> {
     RangedU64ValueParser::new().range(1..=86_400)
 }
@@ -353,6 +360,36 @@ mod tests {
         for bad in ["", "echo", "/a b", "/a#b", "ws://a/b", "/\u{e9}"] {
             assert!(path(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn nothing_is_granted_but_what_is_named() -> Result<(), clap::Error> {
+        let none = parse(&[])?.grants();
+        assert!(none.http.is_none() && none.tcp.is_empty() && none.environment.is_empty());
+        let options = [
+            "--allow-http",
+            "a.test",
+            "--allow-tcp",
+            "[::1]:22",
+            "--env",
+            "A=b=c",
+        ];
+        let grants = parse(&options)?.grants();
+        assert_eq!(grants.http.map(|policy| policy.allowed.len()), Some(1));
+        assert_eq!(
+            grants.tcp,
+            [SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 22))]
+        );
+        assert_eq!(grants.environment, [("A".to_owned(), "b=c".to_owned())]);
+        for (option, value) in [
+            ("--allow-http", "http://a.test"),
+            ("--allow-tcp", "localhost:22"),
+            ("--env", "A"),
+            ("--env", "=b"),
+        ] {
+            assert!(parse(&[option, value]).is_err(), "{option} {value}");
+        }
+        Ok(())
     }
 
     #[test]
