@@ -25,6 +25,7 @@ const LIMITS: Limits = Limits {
     close_timeout: core::time::Duration::from_secs(5),
     idle_timeout: None,
     max_lifetime: None,
+    max_buffered_amount: 64 << 10,
 };
 
 fuzz_target!(|input: Input| {
