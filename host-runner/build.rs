@@ -1,6 +1,7 @@
 //! Builds the components that the runner embeds, and leaves them in `OUT_DIR`: `examples/echo`,
-//! the app that is served when no other is named (`src/default_app.rs`), and `components/client`, which
-//! speaks for `wasocket connect` (`src/client.rs`).
+//! the app that is served when no other is named (`src/default_app.rs`), `components/client`, which
+//! speaks for `wasocket connect` (`src/client.rs`), and `components/protocol`, for apps that have none
+//! (`src/compose.rs`).
 //!
 //! The components are for another target than this crate, which Cargo's own dependencies cannot
 //! express yet (artifact dependencies are unstable); so a second Cargo is run.
@@ -12,13 +13,14 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The packages of the components.
-const PACKAGES: [&str; 2] = ["echo", "client"];
+const PACKAGES: [&str; 3] = ["echo", "client", "protocol"];
 
 /// What their build depends on, seen from the workspace.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "src",
     "wit",
     "components/client",
+    "components/protocol",
     "examples/echo",
     "Cargo.toml",
     "Cargo.lock",

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Builds the example apps of every language, composed with the protocol: target/languages/*.wasm, of which
-# LANGUAGE-echo and LANGUAGE-chat are to be served. Installs its tools beside them, in the versions that are
+# Builds the example apps of every language: target/languages/LANGUAGE-echo.wasm and LANGUAGE-chat.wasm, to be
+# served. Installs its tools beside them, in the versions that are
 # pinned here; needs node and npm, and a Python with `venv` (tests/setup.sh sees to both).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 root=$(cd .. && pwd)
 out=$root/target/languages
 tools=$out/tools/debug/language-tools
-mkdir -p "$out"/{c,javascript,python}
+mkdir -p "$out"
 
 build_guests() { # FEATURES PACKAGE...
   local features=$1
@@ -19,14 +19,10 @@ build_guests() { # FEATURES PACKAGE...
 
 guest() { echo "$root/target/guests/wasm32-wasip2/release/$1.wasm"; }
 
-compose() { # LANGUAGE APP COMPONENT
-  "$tools" compose "$out/protocol.wasm" "$3" "$out/$1-$2.wasm"
-}
-
 # Whether the component of an app is newer than all it is made of.
 is_built() { # LANGUAGE APP
   local component=$out/$1-$2.wasm
-  [ -e "$component" ] && [ -z "$(find "$1" "$root/wit" build.sh "$out/protocol.wasm" "$tools" \
+  [ -e "$component" ] && [ -z "$(find "$1" "$root/wit" build.sh "$tools" \
     -newer "$component" -not -path '*/node_modules/*' -type f)" ]
 }
 
@@ -46,18 +42,21 @@ build_rust() {
   build_guests "" portable-echo portable-chat
   for app in echo chat; do cp "$(guest portable_$app)" "$out/fused-$app.wasm"; done
   build_guests composed portable-echo portable-chat
-  for app in echo chat; do compose rust $app "$(guest portable_$app)"; done
+  for app in echo chat; do cp "$(guest portable_$app)" "$out/rust-$app.wasm"; done
 }
 
 build_c() {
   environment c
-  "$tools" bind-c "$root/wit" application "$out/c"
+  "$tools" bind-c "$root/wit" application "$out/bindings"
+  if ! diff -r --exclude='actions.*' "$out/bindings" c/bindings; then
+    echo "languages/c/bindings is not what wit/ says now: copy $out/bindings/* there" >&2
+    exit 1
+  fi
   for app in echo chat; do
     "$out/environments/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -O2 -g \
-      -Wall -Wextra -Werror -Wno-unused-parameter -I"$out/c" -o "$out/c/$app.core.wasm" \
-      c/$app.c c/actions.c "$out/c/app.c" "$out/c/app_component_type.o"
-    "$tools" componentize "$out/c/$app.core.wasm" "$out/c/$app.wasm"
-    compose c $app "$out/c/$app.wasm"
+      -Wall -Wextra -Werror -Wno-unused-parameter -Ic/bindings -o "$out/c-$app.core.wasm" \
+      c/$app.c c/bindings/*.c c/bindings/*.o
+    "$tools" componentize "$out/c-$app.core.wasm" "$out/c-$app.wasm"
   done
 }
 
@@ -68,8 +67,7 @@ build_javascript() {
   [ $installed -nt javascript/package-lock.json ] ||
     (cd javascript && npm install --no-save --no-audit --no-fund --silent)
   for app in echo chat; do
-    (cd javascript && node build.js $app.js "$out/javascript/$app.wasm")
-    compose javascript $app "$out/javascript/$app.wasm"
+    (cd javascript && node build.js $app.js "$out/javascript-$app.wasm")
   done
 }
 
@@ -77,8 +75,7 @@ build_python() {
   environment python
   for app in echo chat; do
     (cd python && "$out/environments/python/bin/componentize-py" --quiet \
-      --wit-path "$root/wit" --world application componentize $app -o "$out/python/$app.wasm")
-    compose python $app "$out/python/$app.wasm"
+      --wit-path "$root/wit" --world application componentize $app -o "$out/python-$app.wasm")
   done
   rm -rf python/__pycache__
 }
@@ -92,3 +89,5 @@ for language in c javascript python; do
     "build_$language"
   fi
 done
+# By hand what `wasocket serve` does with an app by itself.
+"$tools" compose "$out/protocol.wasm" "$out/rust-echo.wasm" "$out/composed-echo.wasm"

@@ -1,5 +1,5 @@
-//! One table of behaviours for the apps in every language (`languages/`, `examples/portable-*`), composed
-//! with the protocol, and for the same in Rust, fused with it: in the running binary.
+//! One table of behaviours for the apps in every language (`languages/`, `examples/portable-*`), which the
+//! running binary joins with the protocol, and for the same in Rust, fused with it.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -236,6 +236,12 @@ fn rust_fused() {
 #[test]
 fn rust_composed() {
     check("rust", &["portable_chat::Chat", "ImportedApp"]);
+}
+
+#[test]
+fn composed_by_hand() {
+    build();
+    run("composed", ECHO, &serve("composed", "echo"));
 }
 
 #[test]

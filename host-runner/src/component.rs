@@ -11,6 +11,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, InstancePre, Linker};
 
 use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
+use crate::compose::{ComposeError, with_protocol};
 use crate::outgoing::Policy;
 use crate::state::State;
 use crate::wasi;
@@ -45,7 +46,8 @@ impl Component {
         Self::load(World::Handler, engine, &bytes, grants)
     }
 
-    /// Compiles a component and checks that it fits the world `handler`. Nothing is granted to it.
+    /// Compiles a component and checks that it fits the world `handler`, or `application`: then it is
+    /// joined with the protocol. Nothing is granted to it.
     ///
     /// # Errors
     ///
@@ -70,8 +72,9 @@ impl Component {
         grants: &Grants,
     ) -> Result<Self, LoadError> {
         check_preamble(bytes)?;
+        let bytes = with_protocol(bytes).map_err(LoadError::Compose)?;
         let component =
-            component::Component::from_binary(engine, bytes).map_err(LoadError::Invalid)?;
+            component::Component::from_binary(engine, &bytes).map_err(LoadError::Invalid)?;
         check_exports(world, engine, &component)?;
         let imports = imports(engine, &component);
         if let Some(import) = imports.iter().find(|import| !wasi::provides(import)) {
@@ -195,6 +198,8 @@ pub enum LoadError {
     CoreModule,
     /// The component is damaged, or needs what this engine does not know.
     Invalid(wasmtime::Error),
+    /// The component is an app that cannot be joined with the protocol.
+    Compose(ComposeError),
     /// The component does not export the interface of the world; these are the names that it does export.
     OtherWorld(World, Vec<String>),
     /// The component imports something that the runner does not grant.
@@ -222,6 +227,9 @@ impl fmt::Display for LoadError {
                  `wasm-tools component new`"
             ),
             Self::Invalid(error) => write!(f, "it is not a valid component: {error:#}"),
+            Self::Compose(error) => {
+                write!(f, "it is an app that does not fit the protocol: {error}")
+            }
             Self::OtherWorld(world, exports) if exports.is_empty() => {
                 let interface = world.interface();
                 write!(f, "it exports nothing, where {interface} is needed")

@@ -15,8 +15,8 @@
 //! `gate` reads the heads of requests (`request` parses them, `limits` bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads, `guest` has the calls and `instance` bounds
-//! each, `pool` puts connections on instances and buries the dead, `shutdown` hears the signals, `serve`
-//! puts all together.
+//! each (`compose` joins an app that has no protocol with it), `pool` puts connections on instances and buries
+//! the dead, `shutdown` hears the signals, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
@@ -29,6 +29,7 @@ pub mod check;
 pub mod client;
 pub mod clock;
 pub mod component;
+pub mod compose;
 pub mod connect;
 pub mod default_app;
 pub mod engine;

@@ -18,12 +18,12 @@ typedef struct {
   unsigned said;
 } member_t;
 
-static bool is(const app_string_t *text, const char *expected) {
+static bool is(const wasocket_string_t *text, const char *expected) {
   return text->len == strlen(expected) && memcmp(text->ptr, expected, text->len) == 0;
 }
 
 // Splits /rooms/ROOM?NAME. False where the path is another, or a part is too long.
-static bool parse_target(const app_string_t *target, member_t *member) {
+static bool parse_target(const wasocket_string_t *target, member_t *member) {
   char text[2 * MAX_NAME + 16];
   if (target->len >= sizeof text) return false;
   memcpy(text, target->ptr, target->len);
@@ -44,7 +44,7 @@ static void open(const http_request_t *request, member_t *member, actions_t *act
 }
 
 static void hear(const message_t *message, member_t *member, actions_t *actions) {
-  const app_string_t *text = &message->val.text;
+  const wasocket_string_t *text = &message->val.text;
   if (message->tag != EXPORTS_WEBSOCKET_MESSAGE_TEXT) {
     act_close(actions, 1003, "text only");
   } else if (is(text, "/bye")) {
@@ -81,7 +81,7 @@ static void on(event_t *event, member_t *member, actions_t *actions) {
 }
 
 // The state as bytes: a line each for room, name and number.
-static void read_state(const app_list_u8_t *state, member_t *member) {
+static void read_state(const wasocket_list_u8_t *state, member_t *member) {
   char text[2 * MAX_NAME + 16];
   if (state->len == 0 || state->len >= sizeof text) return;
   memcpy(text, state->ptr, state->len);
@@ -96,14 +96,14 @@ static void write_state(const member_t *member, actions_t *actions) {
 }
 
 // The parameters are ours to free.
-void exports_websocket_handle(app_string_t *connection, app_list_u8_t *state, events_t *events,
+void exports_websocket_handle(wasocket_string_t *connection, wasocket_list_u8_t *state, events_t *events,
                               actions_t *actions) {
   *actions = (actions_t){0};
   member_t member = {0};
   read_state(state, &member);
   for (size_t i = 0; i < events->len; i++) on(&events->ptr[i], &member, actions);
   if (actions->len > 0 && member.name[0] != '\0') write_state(&member, actions);
-  app_string_free(connection);
-  app_list_u8_free(state);
+  wasocket_string_free(connection);
+  wasocket_list_u8_free(state);
   exports_websocket_list_event_free(events);
 }

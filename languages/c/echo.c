@@ -14,11 +14,11 @@ static void answer(event_t *event, actions_t *actions) {
 }
 
 // The parameters are ours to free.
-void exports_websocket_handle(app_string_t *connection, app_list_u8_t *state, events_t *events,
+void exports_websocket_handle(wasocket_string_t *connection, wasocket_list_u8_t *state, events_t *events,
                               actions_t *actions) {
   *actions = (actions_t){0};
   for (size_t i = 0; i < events->len; i++) answer(&events->ptr[i], actions);
-  app_string_free(connection);
-  app_list_u8_free(state);
+  wasocket_string_free(connection);
+  wasocket_list_u8_free(state);
   exports_websocket_list_event_free(events);
 }

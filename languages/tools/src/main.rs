@@ -61,7 +61,7 @@ fn bind_c(wit: &str, world: &str, folder: &str) -> Result<()> {
     let world = resolve.select_world(&[package], Some(world))?;
     let options = wit_bindgen_c::Opts {
         rename: NAMES.map(|(from, to)| (from.into(), to.into())).into(),
-        rename_world: Some("app".into()),
+        rename_world: Some("wasocket".into()),
         ..Default::default()
     };
     let mut files = Files::default();

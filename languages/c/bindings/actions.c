@@ -5,6 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Memory for something that the generated code frees. Out of memory is a trap: the host closes the connections
+// with 1011.
+static void *allocate(size_t size) {
+  void *memory = malloc(size);
+  if (memory == NULL && size > 0) abort();
+  return memory;
+}
+
 // Adds an action. Out of memory is a trap: the host closes the connections with 1011.
 static action_t *add(actions_t *actions, uint8_t tag) {
   // Doubled whenever the length is a power of two.
@@ -21,14 +29,13 @@ static action_t *add(actions_t *actions, uint8_t tag) {
 
 static void set_text(message_t *message, const char *text) {
   message->tag = EXPORTS_WEBSOCKET_MESSAGE_TEXT;
-  app_string_dup(&message->val.text, text);
+  wasocket_string_dup(&message->val.text, text);
 }
 
-static void set_bytes(app_list_u8_t *bytes, const char *text) {
-  app_string_t copy;
-  app_string_dup(&copy, text);
-  bytes->ptr = copy.ptr;
-  bytes->len = copy.len;
+static void set_bytes(wasocket_list_u8_t *bytes, const void *content, size_t size) {
+  bytes->ptr = allocate(size);
+  bytes->len = size;
+  memcpy(bytes->ptr, content, size);
 }
 
 void act_accept(actions_t *actions, const char *subprotocol) {
@@ -36,14 +43,23 @@ void act_accept(actions_t *actions, const char *subprotocol) {
       &add(actions, EXPORTS_WEBSOCKET_ACTION_ACCEPT)->val.accept;
   if (subprotocol != NULL) {
     accept->subprotocol.is_some = true;
-    app_string_dup(&accept->subprotocol.val, subprotocol);
+    wasocket_string_dup(&accept->subprotocol.val, subprotocol);
   }
 }
 
 void act_respond(actions_t *actions, uint16_t status, const char *body) {
   http_response_t *response = &add(actions, EXPORTS_WEBSOCKET_ACTION_RESPOND)->val.respond;
   response->head.status = status;
-  set_bytes(&response->body, body);
+  set_bytes(&response->body, body, strlen(body));
+}
+
+void act_respond_html(actions_t *actions, uint16_t status, const char *body) {
+  act_respond(actions, status, body);
+  http_field_t *type = allocate(sizeof *type);
+  wasocket_string_dup(&type->f0, "Content-Type");
+  static const char HTML[] = "text/html; charset=utf-8";
+  set_bytes(&type->f1, HTML, sizeof HTML - 1);
+  actions->ptr[actions->len - 1].val.respond.head.fields = (http_list_field_t){type, 1};
 }
 
 void act_send(actions_t *actions, message_t *message) {
@@ -59,30 +75,34 @@ void act_close(actions_t *actions, uint16_t code, const char *reason) {
   exports_websocket_close_reason_t *close =
       &add(actions, EXPORTS_WEBSOCKET_ACTION_CLOSE)->val.close;
   close->code = code;
-  app_string_dup(&close->reason, reason);
+  wasocket_string_dup(&close->reason, reason);
 }
 
 void act_set_state(actions_t *actions, const char *state) {
-  set_bytes(&add(actions, EXPORTS_WEBSOCKET_ACTION_SET_STATE)->val.set_state, state);
+  act_set_state_bytes(actions, state, strlen(state));
+}
+
+void act_set_state_bytes(actions_t *actions, const void *state, size_t size) {
+  set_bytes(&add(actions, EXPORTS_WEBSOCKET_ACTION_SET_STATE)->val.set_state, state, size);
 }
 
 void act_subscribe(actions_t *actions, const char *channel) {
-  app_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE)->val.subscribe, channel);
+  wasocket_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE)->val.subscribe, channel);
 }
 
 void act_publish(actions_t *actions, const char *channel, const char *format, ...) {
   exports_websocket_publication_t *publication =
       &add(actions, EXPORTS_WEBSOCKET_ACTION_PUBLISH)->val.publish;
-  app_string_dup(&publication->channel, channel);
+  wasocket_string_dup(&publication->channel, channel);
   va_list values;
   va_start(values, format);
   int len = vsnprintf(NULL, 0, format, values);
   va_end(values);
-  char *text = malloc((size_t)len + 1);
-  if (len < 0 || text == NULL) abort();
+  if (len < 0) abort();
+  char *text = allocate((size_t)len + 1);
   va_start(values, format);
   vsnprintf(text, (size_t)len + 1, format, values);
   va_end(values);
   publication->message.tag = EXPORTS_WEBSOCKET_MESSAGE_TEXT;
-  publication->message.val.text = (app_string_t){(uint8_t *)text, (size_t)len};
+  publication->message.val.text = (wasocket_string_t){(uint8_t *)text, (size_t)len};
 }
