@@ -21,7 +21,7 @@
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
 //!
-//! `check` plays both the host and the peer, without sockets.
+//! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
 pub mod bell;
 pub mod bindings;
@@ -51,6 +51,7 @@ pub mod session;
 pub mod shutdown;
 pub mod socket;
 mod stall;
+pub mod start;
 mod state;
 pub mod takeover;
 pub mod transport;

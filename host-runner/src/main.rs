@@ -1,5 +1,5 @@
 //! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 could not run, 2 wrong usage;
-//! those of `connect` and `check` are in their help.
+//! those of the other commands are in their help.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -11,12 +11,21 @@ use wasocket_host::check::check;
 use wasocket_host::connect::connect;
 use wasocket_host::options::{Command, Options};
 use wasocket_host::serve::serve;
+use wasocket_host::start::{build, new};
 
 fn main() -> ExitCode {
     let options = Options::parse();
     start_logging(&options);
     match &options.command {
         Command::Serve(command) => match serve(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+        Command::New(command) => match new(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+        Command::Build(command) => match build(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },

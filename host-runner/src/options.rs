@@ -12,11 +12,13 @@ use crate::bindings::Field;
 use crate::component::Grants;
 use crate::guest::Limits;
 use crate::outgoing::{Allowed, Policy};
+use crate::start::{self, Language};
 use crate::url::Url;
 
 const EXAMPLES: &str = "Examples:
   wasocket serve                           the embedded echo app, on http://127.0.0.1:1234/
-  wasocket serve chat.wasm                 a component of the world wasocket:websocket/handler
+  wasocket serve chat.wasm                 a component of the world wasocket:websocket/handler, or
+                                           .../application: that is joined with the protocol
   wasocket serve chat.wasm --listen [::]:80
   wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
 
@@ -46,6 +48,33 @@ Exit codes:
   2    wrong usage
   3    closed abnormally, or by the server with another code: stderr says which
   130  interrupted";
+
+const NEW_HELP: &str = "\
+The project is an app that answers a page at /, and the WebSocket that it talks to. What its tools have to be
+told is in its README.
+
+Examples:
+  wasocket new hello
+  wasocket new hello --lang python
+
+Exit codes:
+  0    it is there
+  1    it could not be made
+  2    wrong usage";
+
+const BUILD_HELP: &str = "\
+Runs the tools of the project's language, each of which is printed, and leaves the component in the project's
+folder, as app.wasm. A tool that is not there is named, with the command that installs it. What comes by npm or
+pip goes into the project's folder.
+
+Examples:
+  wasocket build
+  wasocket build hello
+
+Exit codes:
+  0    it is built
+  1    it is not, and why has been said
+  2    wrong usage";
 
 const CHECK_HELP: &str = "\
 Runs the vectors of tests/vectors, the frames also cut at every byte, and checks that the component
@@ -85,6 +114,12 @@ pub struct Options {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a small project: an app, its page, and what builds it
+    #[command(after_help = NEW_HELP)]
+    New(New),
+    /// Build the project in a folder to the component app.wasm
+    #[command(after_help = BUILD_HELP)]
+    Build(Build),
     /// Serve a component over HTTP until Ctrl-C or SIGTERM
     #[command(after_help = EXAMPLES)]
     Serve(Serve),
@@ -94,6 +129,29 @@ pub enum Command {
     /// Check a component against RFC 6455 and the contract, without sockets
     #[command(after_help = CHECK_HELP)]
     Check(Check),
+}
+
+/// The options of `wasocket new`.
+#[derive(Clone, Debug, Args)]
+pub struct New {
+    /// The name, which is that of the folder, too; in front of it there may be a path
+    #[arg(value_name = "NAME", value_parser = project)]
+    pub folder: String,
+    /// The language
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    pub lang: Language,
+    /// A checkout of Wasocket's repository, where the crates for Rust are [default: the one that this
+    /// program was built from]
+    #[arg(long, value_name = "FOLDER")]
+    pub wasocket: Option<PathBuf>,
+}
+
+/// The options of `wasocket build`.
+#[derive(Clone, Debug, Args)]
+pub struct Build {
+    /// The folder of the project
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
 }
 
 /// The options of `wasocket serve`.
@@ -256,6 +314,11 @@ fn path(value: &str) -> Result<String, String> {
     }
 }
 
+/// A folder, whose last part is a name for a project.
+fn project(folder: &str) -> Result<String, String> {
+    start::name(folder).map(|_| folder.to_owned())
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -312,9 +375,7 @@ mod tests {
         let options = Options::try_parse_from(program.iter().chain(arguments))?;
         match options.command {
             Command::Serve(serve) => Ok(serve),
-            Command::Connect(_) | Command::Check(_) => {
-                Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand))
-            }
+            _ => Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
         }
     }
 

@@ -1,0 +1,49 @@
+"""An app: at / a page, and the WebSocket that it talks to. wit/app.wit says what there is to it."""
+
+import json
+from pathlib import Path
+
+from wit_world import exports
+from wit_world.exports.app import (
+    Accept,
+    Action_Accept,
+    Action_Respond,
+    Action_Send,
+    Action_SetState,
+    Event_Message,
+    Event_Open,
+    Event_Request,
+    Message_Text,
+)
+from wit_world.imports.types import Response, ResponseHead
+
+# Read when the component is built: it has no files then.
+PAGE = Path(__file__).with_name("page.html").read_bytes()
+
+
+class App(exports.App):
+    # Called when something has happened on a connection. What is to be known of it the next time is its state,
+    # up to 2,048 bytes.
+    def handle(self, connection, state, events):
+        member = json.loads(state) if state else {"count": 0}
+        return [action for event in events for action in self.on(event, member)]
+
+    def on(self, event, member):
+        match event:
+            case Event_Request(request) if request.target == "/":
+                yield html(PAGE)
+            case Event_Open():
+                yield Action_Accept(Accept(None, fields=[], settings=None))
+            case Event_Message(message):
+                member["count"] += 1
+                yield Action_Send(answer(message, member["count"]))
+                yield Action_SetState(json.dumps(member).encode())
+
+
+def answer(message, count):
+    return Message_Text(f"{count} messages") if message == Message_Text("count") else message
+
+
+def html(body):
+    fields = [("Content-Type", b"text/html; charset=utf-8")]
+    return Action_Respond(Response(ResponseHead(200, fields), body))
