@@ -17,6 +17,7 @@ use crate::state::State;
 use crate::wasi;
 
 /// A component, from which [`Guest`](crate::guest::Guest)s or [`Client`](crate::client::Client)s are made.
+#[derive(Clone)]
 pub struct Component {
     pub(crate) instance_pre: InstancePre<State>,
     /// Whether it imports WASI, so that calls have to be made on a fiber.

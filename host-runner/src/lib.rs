@@ -16,7 +16,7 @@
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads, `guest` has the calls and `instance` bounds
 //! each (`compose` joins an app that has no protocol with it), `pool` puts connections on instances and buries
-//! the dead, `shutdown` hears the signals, `serve` puts all together.
+//! the dead, `shutdown` hears the signals, `watch` looks for a new component, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
@@ -57,4 +57,5 @@ pub mod takeover;
 pub mod transport;
 pub mod url;
 mod wasi;
+pub mod watch;
 pub mod worker;

@@ -19,6 +19,7 @@ const EXAMPLES: &str = "Examples:
   wasocket serve                           the embedded echo app, on http://127.0.0.1:1234/
   wasocket serve chat.wasm                 a component of the world wasocket:websocket/handler, or
                                            .../application: that is joined with the protocol
+  wasocket serve chat.wasm --watch         the same; and what it becomes, as soon as it is built anew
   wasocket serve chat.wasm --listen [::]:80
   wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
 
@@ -159,6 +160,10 @@ pub struct Build {
 pub struct Serve {
     /// The component [default: an echo app with a page to try it]
     pub component: Option<PathBuf>,
+    /// Serve what the file becomes when it changes: new connections get the new component, those that are
+    /// there are closed with 1012
+    #[arg(long, requires = "component")]
+    pub watch: bool,
     /// Where to listen; port 0 is any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1234", value_parser = address)]
     pub listen: String,

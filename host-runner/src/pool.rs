@@ -24,7 +24,7 @@ use crate::guest::{Guest, GuestFault, Limits};
 /// The instances of a component, each serving up to so many connections.
 #[derive(Debug)]
 pub struct Pool {
-    component: Component,
+    component: RefCell<Component>,
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
@@ -34,7 +34,7 @@ impl Pool {
     /// A pool without instances: they are made when they are needed.
     pub fn new(component: Component, limits: Limits, connections_per_instance: usize) -> Self {
         Self {
-            component,
+            component: RefCell::new(component),
             limits,
             connections_per_instance,
             instances: RefCell::default(),
@@ -52,11 +52,21 @@ impl Pool {
         if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
             return Ok(Place::on(instance));
         }
-        let guest = Guest::new(&self.component, self.limits).map_err(|fault| log(&fault, 0))?;
+        let guest =
+            Guest::new(&self.component.borrow(), self.limits).map_err(|fault| log(&fault, 0))?;
         let instance = Rc::new(Instance::new(guest));
         instances.push(Rc::clone(&instance));
         tracing::debug!(instances = instances.len(), "new instance");
         Ok(Place::on(&instance))
+    }
+
+    /// From now on, instances are made of this component; those that are there retire. Returns how many
+    /// connections and requests are on those.
+    pub fn replace(&self, component: Component) -> usize {
+        self.component.replace(component);
+        let retired = self.instances.take();
+        retired.iter().for_each(|instance| instance.retired.ring());
+        retired.iter().map(|instance| instance.places.get()).sum()
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -84,6 +94,8 @@ struct Instance {
     members: RefCell<HashMap<ConnectionId, Arc<Woken>>>,
     last_id: Cell<ConnectionId>,
     died: Bell,
+    /// Rings when its connections are to end, since there is a new component.
+    retired: Bell,
 }
 
 impl Instance {
@@ -94,6 +106,7 @@ impl Instance {
             members: RefCell::default(),
             last_id: Cell::new(0),
             died: Bell::new(),
+            retired: Bell::new(),
         }
     }
 
@@ -290,6 +303,11 @@ impl Undecided {
 pub struct Connection(Member);
 
 impl Connection {
+    /// Resolves when another component takes the place of this one.
+    pub fn retired(&self) -> impl Future<Output = ()> + use<> {
+        self.0.place.0.retired.rung()
+    }
+
     /// Resolves when the instance ends, whichever connection's fault it is.
     pub fn died(&self) -> impl Future<Output = ()> + use<> {
         self.0.died()

@@ -1,6 +1,7 @@
 //! The command `serve`: puts the parts together, and takes them down again.
 
 use std::fmt;
+use std::future::pending;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use wasmtime::Engine;
 
 use crate::component::{Component, Grants, LoadError};
 use crate::default_app::DEFAULT_APP;
@@ -20,6 +22,7 @@ use crate::listener::{self, ListenError};
 use crate::options::Serve;
 use crate::pool::Pool;
 use crate::shutdown::Signals;
+use crate::watch::Watched;
 use crate::worker::Worker;
 
 /// Serves until a signal stops it. A second signal ends the process at once.
@@ -28,18 +31,23 @@ use crate::worker::Worker;
 ///
 /// When it cannot begin: see [`ServeError`].
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
-    let component = load(options.component.as_deref(), &options.grants())?;
+    let engine = engine::engine().map_err(ServeError::Engine)?;
+    let file = options.component.as_deref();
+    let watched = file.filter(|_| options.watch).map(Watched::new);
+    let component = load(&engine, file, &options.grants())?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    runtime.block_on(run(options, component))
+    let outcome = runtime.block_on(run(options, &engine, component, watched));
+    // A component that is being compiled is not waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
-fn load(file: Option<&Path>, grants: &Grants) -> Result<Component, ServeError> {
-    let engine = engine::engine().map_err(ServeError::Engine)?;
+fn load(engine: &Engine, file: Option<&Path>, grants: &Grants) -> Result<Component, ServeError> {
     let component = match file {
-        Some(file) => Component::from_file(&engine, file, grants),
-        None => Component::from_bytes(&engine, DEFAULT_APP),
+        Some(file) => Component::from_file(engine, file, grants),
+        None => Component::from_bytes(engine, DEFAULT_APP),
     };
     component.map_err(|error| ServeError::Load(name(file), error))
 }
@@ -51,7 +59,12 @@ fn name(file: Option<&Path>) -> String {
     }
 }
 
-async fn run(options: &Serve, component: Component) -> Result<(), ServeError> {
+async fn run(
+    options: &Serve,
+    engine: &Engine,
+    component: Component,
+    watched: Option<Watched>,
+) -> Result<(), ServeError> {
     let listener = listener::bind(&options.listen)?;
     let mut signals = Signals::catch()?;
     let limits = options.limits();
@@ -65,10 +78,12 @@ async fn run(options: &Serve, component: Component) -> Result<(), ServeError> {
     ));
     announce(options.component.as_deref(), listener.local_addr()?);
 
+    let grants = options.grants();
     let mut connections = JoinSet::new();
     let signal = select! {
         signal = signals.next() => signal,
         () = listener::accept(&listener, &worker, &mut connections) => return Ok(()),
+        () = follow(watched, engine, &grants, &worker.pool) => return Ok(()),
     };
     tracing::info!(connections = connections.len(), "{signal}: stopping");
     drop(listener);
@@ -81,6 +96,14 @@ async fn run(options: &Serve, component: Component) -> Result<(), ServeError> {
         again = signals.next() => process::exit(again.exit_code().into()),
     }
     Ok(())
+}
+
+/// Has the pool serve what the file becomes, if it is watched. For ever.
+async fn follow(watched: Option<Watched>, engine: &Engine, grants: &Grants, pool: &Pool) {
+    match watched {
+        Some(watched) => watched.follow(engine, grants, pool).await,
+        None => pending().await,
+    }
 }
 
 /// Says in one line what to open. Tests read the port from it.

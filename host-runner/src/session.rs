@@ -41,7 +41,7 @@ enum Event {
     Wake,
     /// Another connection wants it.
     Woken,
-    Stop,
+    Stop(ShutdownReason),
     Died,
 }
 
@@ -104,6 +104,7 @@ impl Session {
         let mut died = pin!(self.connection.died());
         let mut woken = pin!(self.connection.woken());
         let mut stop = pin!(self.worker.stopping.rung());
+        let mut retired = pin!(self.connection.retired());
         let mut stopped = false;
         let mut timer = pin!(sleep(std::time::Duration::ZERO));
         let mut timer_at = None;
@@ -124,7 +125,8 @@ impl Session {
             // In no order: what is always ready must not keep the others waiting.
             let event = select! {
                 () = &mut died => Event::Died,
-                () = &mut stop, if !stopped => Event::Stop,
+                () = &mut stop, if !stopped => Event::Stop(ShutdownReason::GoingAway),
+                () = &mut retired, if !stopped => Event::Stop(ShutdownReason::ServiceRestart),
                 () = &mut timer, if wake_at.is_some() => Event::Wake,
                 // The timer is good to a millisecond only. Other connections go first.
                 () = yield_now(), if at_once => Event::Wake,
@@ -134,7 +136,7 @@ impl Session {
                 }) => event?,
             };
             match event {
-                Event::Stop => stopped = true,
+                Event::Stop(_) => stopped = true,
                 // Used up; should the guest ask for the same instant again, it has to be set again.
                 Event::Wake => timer_at = None,
                 Event::Woken => woken.set(self.connection.woken()),
@@ -162,7 +164,7 @@ impl Session {
                     .receive(now, buffer.get(..length).unwrap_or_default())
             }
             Event::Wake | Event::Woken => self.connection.wake(now, self.socket.unsent()),
-            Event::Stop => self.connection.shutdown(now, ShutdownReason::GoingAway),
+            Event::Stop(reason) => self.connection.shutdown(now, reason),
             Event::Died => Err(Dead),
         }
     }
