@@ -11,7 +11,8 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, InstancePre, Linker};
 
 use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
-use crate::compose::{ComposeError, with_protocol};
+use crate::cache::Cache;
+use crate::compose::{ComposeError, PROTOCOL, with_protocol};
 use crate::outgoing::Policy;
 use crate::state::State;
 use crate::wasi;
@@ -43,8 +44,11 @@ impl Component {
     ///
     /// See [`LoadError`].
     pub fn from_file(engine: &Engine, path: &Path, grants: &Grants) -> Result<Self, LoadError> {
-        let bytes = std::fs::read(path).map_err(LoadError::Read)?;
-        Self::load(World::Handler, engine, &bytes, grants)
+        let loader = Loader {
+            grants: grants.clone(),
+            ..Loader::new(engine)
+        };
+        loader.file(path)
     }
 
     /// Compiles a component and checks that it fits the world `handler`, or `application`: then it is
@@ -63,19 +67,54 @@ impl Component {
     ///
     /// See [`LoadError`].
     pub fn of_world(world: World, engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
-        Self::load(world, engine, bytes, &Grants::default())
+        Loader::new(engine).load(world, bytes)
+    }
+}
+
+/// How components are loaded.
+#[derive(Clone)]
+pub struct Loader {
+    /// Compiles them.
+    pub engine: Engine,
+    /// What is granted to them.
+    pub grants: Grants,
+    /// Where they are kept when they are compiled.
+    pub cache: Option<Cache>,
+}
+
+impl Loader {
+    /// Without grants, and without a cache.
+    pub fn new(engine: &Engine) -> Self {
+        Self {
+            engine: engine.clone(),
+            grants: Grants::default(),
+            cache: None,
+        }
     }
 
-    fn load(
-        world: World,
-        engine: &Engine,
-        bytes: &[u8],
-        grants: &Grants,
-    ) -> Result<Self, LoadError> {
+    /// The component in a file, of the world `handler`: see [`Component::from_file`].
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn file(&self, path: &Path) -> Result<Component, LoadError> {
+        let bytes = std::fs::read(path).map_err(LoadError::Read)?;
+        self.load(World::Handler, &bytes)
+    }
+
+    /// A component of a world.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn load(&self, world: World, bytes: &[u8]) -> Result<Component, LoadError> {
+        let Self { engine, grants, .. } = self;
         check_preamble(bytes)?;
-        let bytes = with_protocol(bytes).map_err(LoadError::Compose)?;
-        let component =
-            component::Component::from_binary(engine, &bytes).map_err(LoadError::Invalid)?;
+        let compile = || compile(engine, bytes);
+        let component = match &self.cache {
+            Some(cache) => cache.take_or(engine, &[bytes, PROTOCOL], compile)?,
+            None => compile()?,
+        };
         check_exports(world, engine, &component)?;
         let imports = imports(engine, &component);
         if let Some(import) = imports.iter().find(|import| !wasi::provides(import)) {
@@ -85,12 +124,21 @@ impl Component {
             return Err(LoadError::Http);
         }
         let imports_wasi = !imports.is_empty();
-        Ok(Self {
+        Ok(Component {
             instance_pre: link(world, &component, imports_wasi)
                 .map_err(|error| LoadError::Type(world, error))?,
             imports_wasi,
             grants: Arc::new(grants.clone()),
         })
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("grants", &self.grants)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,6 +185,11 @@ fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
         _ => Err(LoadError::NotWasm),
     }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<component::Component, LoadError> {
+    let bytes = with_protocol(bytes).map_err(LoadError::Compose)?;
+    component::Component::from_binary(engine, &bytes).map_err(LoadError::Invalid)
 }
 
 fn check_exports(

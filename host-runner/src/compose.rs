@@ -10,7 +10,7 @@ use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 
 /// The protocol alone: `components/protocol`, as `build.rs` built it.
-const PROTOCOL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protocol.wasm"));
+pub(crate) const PROTOCOL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protocol.wasm"));
 
 /// The interface that an app exports.
 const APP: &str = "wasocket:websocket/app@0.1.0";

@@ -164,6 +164,10 @@ pub struct Serve {
     /// there are closed with 1012
     #[arg(long, requires = "component")]
     pub watch: bool,
+    /// Compile the component anew, and do not keep what is compiled (in `$XDG_CACHE_HOME/wasocket`, or
+    /// `~/.cache/wasocket`)
+    #[arg(long)]
+    pub no_cache: bool,
     /// Where to listen; port 0 is any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1234", value_parser = address)]
     pub listen: String,
@@ -289,6 +293,10 @@ pub struct Check {
     /// Print one JSON object, with all cases
     #[arg(long)]
     pub json: bool,
+    /// Compile the component anew, and do not keep what is compiled (in `$XDG_CACHE_HOME/wasocket`, or
+    /// `~/.cache/wasocket`)
+    #[arg(long)]
+    pub no_cache: bool,
     /// The memory an instance may take, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
     pub memory: usize,

@@ -7,15 +7,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use wasmtime::Engine;
 
-use crate::component::{Component, Grants, LoadError};
+use crate::cache::Cache;
+use crate::component::{Component, LoadError, Loader, World};
 use crate::default_app::DEFAULT_APP;
 use crate::engine;
 use crate::listener::{self, ListenError};
@@ -34,22 +34,30 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let file = options.component.as_deref();
     let watched = file.filter(|_| options.watch).map(Watched::new);
-    let component = load(&engine, file, &options.grants())?;
+    let loader = Loader {
+        engine,
+        grants: options.grants(),
+        cache: Cache::of_user().filter(|_| !options.no_cache),
+    };
+    let component = load(&loader, file)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let outcome = runtime.block_on(run(options, &engine, component, watched));
+    let outcome = runtime.block_on(run(options, &loader, component, watched));
     // A component that is being compiled is not waited for.
     runtime.shutdown_background();
     outcome
 }
 
-fn load(engine: &Engine, file: Option<&Path>, grants: &Grants) -> Result<Component, ServeError> {
+fn load(loader: &Loader, file: Option<&Path>) -> Result<Component, ServeError> {
+    let start = Instant::now();
     let component = match file {
-        Some(file) => Component::from_file(engine, file, grants),
-        None => Component::from_bytes(engine, DEFAULT_APP),
+        Some(file) => loader.file(file),
+        None => loader.load(World::Handler, DEFAULT_APP),
     };
-    component.map_err(|error| ServeError::Load(name(file), error))
+    let component = component.map_err(|error| ServeError::Load(name(file), error))?;
+    tracing::debug!("{} loaded in {:.1?}", name(file), start.elapsed());
+    Ok(component)
 }
 
 fn name(file: Option<&Path>) -> String {
@@ -61,7 +69,7 @@ fn name(file: Option<&Path>) -> String {
 
 async fn run(
     options: &Serve,
-    engine: &Engine,
+    loader: &Loader,
     component: Component,
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
@@ -78,12 +86,11 @@ async fn run(
     ));
     announce(options.component.as_deref(), listener.local_addr()?);
 
-    let grants = options.grants();
     let mut connections = JoinSet::new();
     let signal = select! {
         signal = signals.next() => signal,
         () = listener::accept(&listener, &worker, &mut connections) => return Ok(()),
-        () = follow(watched, engine, &grants, &worker.pool) => return Ok(()),
+        () = follow(watched, loader, &worker.pool) => return Ok(()),
     };
     tracing::info!(connections = connections.len(), "{signal}: stopping");
     drop(listener);
@@ -99,9 +106,9 @@ async fn run(
 }
 
 /// Has the pool serve what the file becomes, if it is watched. For ever.
-async fn follow(watched: Option<Watched>, engine: &Engine, grants: &Grants, pool: &Pool) {
+async fn follow(watched: Option<Watched>, loader: &Loader, pool: &Pool) {
     match watched {
-        Some(watched) => watched.follow(engine, grants, pool).await,
+        Some(watched) => watched.follow(loader, pool).await,
         None => pending().await,
     }
 }

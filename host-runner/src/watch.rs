@@ -9,9 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use wasmtime::Engine;
 
-use crate::component::{Component, Grants};
+use crate::component::{Component, Loader};
 use crate::pool::Pool;
 
 /// How often the file is looked at.
@@ -38,11 +37,11 @@ impl Watched {
 
     /// Has the pool serve what the file becomes, for ever. What cannot be served is reported; what has been
     /// served stays.
-    pub async fn follow(mut self, engine: &Engine, grants: &Grants, pool: &Pool) {
+    pub async fn follow(mut self, loader: &Loader, pool: &Pool) {
         loop {
             self.changed().await;
             let file = self.file.display();
-            match load(engine, &self.file, grants).await {
+            match load(loader, &self.file).await {
                 Ok(component) => {
                     let connections = pool.replace(component);
                     tracing::info!(connections, "{file} has changed: serving it anew");
@@ -75,9 +74,9 @@ fn stamp(file: &Path) -> Stamp {
 }
 
 /// Compiles on a thread of its own: it may take seconds, and connections go on meanwhile.
-async fn load(engine: &Engine, file: &Path, grants: &Grants) -> Result<Component, String> {
-    let (engine, file, grants) = (engine.clone(), file.to_owned(), grants.clone());
-    match spawn_blocking(move || Component::from_file(&engine, &file, &grants)).await {
+async fn load(loader: &Loader, file: &Path) -> Result<Component, String> {
+    let (loader, file) = (loader.clone(), file.to_owned());
+    match spawn_blocking(move || loader.file(&file)).await {
         Ok(loaded) => loaded.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     }

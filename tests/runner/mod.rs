@@ -50,6 +50,7 @@ pub fn wasocket(arguments: &[&str]) -> Command {
     command
         .args(arguments)
         .env_remove("RUST_LOG")
+        .env("XDG_CACHE_HOME", root().join("target/cache"))
         .env("NO_COLOR", "1");
     command
 }

@@ -20,10 +20,10 @@ mod trial;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::component::{Component, Grants, LoadError};
+use crate::cache::Cache;
+use crate::component::{Component, Grants, LoadError, Loader};
 use crate::engine;
 use crate::options::Check;
 use report::{Case, Group, Outcome, Progress, Report};
@@ -36,7 +36,7 @@ use traits::{NoWebSocket, Traits};
 ///
 /// When there is nothing to check: see [`CheckError`].
 pub fn check(options: &Check) -> Result<bool, CheckError> {
-    let component = load(&options.component)?;
+    let component = load(options)?;
     let mut subject = Subject::new(component, options.limits(), &options.path);
     let cases = run(&mut subject, &options.path)?;
     let report = Report {
@@ -53,15 +53,21 @@ pub fn check(options: &Check) -> Result<bool, CheckError> {
     Ok(report.has_passed())
 }
 
-fn load(file: &Path) -> Result<Component, CheckError> {
+fn load(options: &Check) -> Result<Component, CheckError> {
     let engine = engine::engine().map_err(CheckError::Engine)?;
     // What it asks of others is not what is checked: it may ask, and is denied.
     let grants = Grants {
         http: Some(Arc::default()),
         ..Grants::default()
     };
-    Component::from_file(&engine, file, &grants)
-        .map_err(|error| CheckError::Load(file.display().to_string(), error))
+    let loader = Loader {
+        engine,
+        grants,
+        cache: Cache::of_user().filter(|_| !options.no_cache),
+    };
+    let file = &options.component;
+    let component = loader.file(file);
+    component.map_err(|error| CheckError::Load(file.display().to_string(), error))
 }
 
 fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
