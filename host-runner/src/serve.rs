@@ -37,7 +37,7 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
     let loader = Loader {
         engine,
         grants: options.grants(),
-        cache: Cache::of_user().filter(|_| !options.no_cache),
+        cache: (!options.no_cache).then(Cache::of_user).flatten(),
     };
     let component = load(&loader, file)?;
     let runtime = Builder::new_current_thread()

@@ -63,7 +63,7 @@ fn load(options: &Check) -> Result<Component, CheckError> {
     let loader = Loader {
         engine,
         grants,
-        cache: Cache::of_user().filter(|_| !options.no_cache),
+        cache: (!options.no_cache).then(Cache::of_user).flatten(),
     };
     let file = &options.component;
     let component = loader.file(file);
