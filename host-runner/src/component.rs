@@ -12,7 +12,7 @@ use wasmtime::component::{self, InstancePre, Linker};
 
 use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
 use crate::cache::Cache;
-use crate::compose::{ComposeError, PROTOCOL, with_protocol};
+use crate::compose::{APP, ComposeError, PROTOCOL, with_protocol};
 use crate::outgoing::Policy;
 use crate::state::State;
 use crate::wasi;
@@ -284,13 +284,16 @@ impl fmt::Display for LoadError {
             Self::Compose(error) => {
                 write!(f, "it is an app that does not fit the protocol: {error}")
             }
-            Self::OtherWorld(world, exports) if exports.is_empty() => {
-                let interface = world.interface();
-                write!(f, "it exports nothing, where {interface} is needed")
-            }
             Self::OtherWorld(world, exports) => {
-                let interface = world.interface();
-                write!(f, "it exports {}, not {interface}", exports.join(", "))
+                let needed = match world {
+                    World::Handler => format!("{HANDLER}, or {APP},"),
+                    World::Client => CLIENT.to_owned(),
+                };
+                let exported = match exports.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => exports.join(", "),
+                };
+                write!(f, "it exports {exported}, where {needed} is needed")
             }
             Self::Import(import) => write!(
                 f,

@@ -13,7 +13,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, plug};
 pub(crate) const PROTOCOL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protocol.wasm"));
 
 /// The interface that an app exports.
-const APP: &str = "wasocket:websocket/app@0.1.0";
+pub(crate) const APP: &str = "wasocket:websocket/app@0.1.0";
 
 /// The component as it is; or, if it is an app alone, joined with the protocol.
 ///

@@ -7,7 +7,7 @@ const { component } = await componentize({
   sourcePath: 'app.js',
   witPath: 'wit',
   worldName: 'application',
-  // `http` has to be disabled: `wasocket serve` grants none. What is left is for console.error.
+  // `http` has to be disabled: `fetch` would wait inside of a call. What is left is for console.error.
   disableFeatures: ['random', 'clocks', 'http', 'fetch-event'],
 });
 await writeFile('app.wasm', component);
