@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
 APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
 # The components that do without.
-BARE := client echo portable-chat portable-echo protocol
+BARE := client echo portable-chat portable-echo portable-json protocol
 
 .DEFAULT_GOAL := help
 
@@ -69,7 +69,7 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo --features composed -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo -p portable-json --features composed -- -D warnings
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
 	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet

@@ -39,10 +39,10 @@ environment() { # FOLDER
 
 # One source, both ways.
 build_rust() {
-  build_guests "" portable-echo portable-chat
-  for app in echo chat; do cp "$(guest portable_$app)" "$out/fused-$app.wasm"; done
-  build_guests composed portable-echo portable-chat
-  for app in echo chat; do cp "$(guest portable_$app)" "$out/rust-$app.wasm"; done
+  build_guests "" portable-echo portable-chat portable-json
+  for app in echo chat json; do cp "$(guest portable_$app)" "$out/fused-$app.wasm"; done
+  build_guests composed portable-echo portable-chat portable-json
+  for app in echo chat json; do cp "$(guest portable_$app)" "$out/rust-$app.wasm"; done
 }
 
 build_c() {

@@ -15,7 +15,7 @@
 //! `gate` reads the heads of requests (`request` parses them, `limits` bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
-//! it, `cache` keeps what is compiled), `guest` has the calls and `instance` bounds each, `pool` puts
+//! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and `instance` bounds each, `pool` puts
 //! connections on instances and buries the dead, `shutdown` hears the signals, `watch` looks for a new
 //! component, `serve` puts all together.
 //!

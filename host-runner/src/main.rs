@@ -11,7 +11,7 @@ use wasocket_host::check::check;
 use wasocket_host::connect::connect;
 use wasocket_host::options::{Command, Options};
 use wasocket_host::serve::serve;
-use wasocket_host::start::{build, new};
+use wasocket_host::start::{build, compose, new};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -26,6 +26,10 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, 1),
         },
         Command::Build(command) => match build(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+        Command::Compose(command) => match compose(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bindings::Field;
 use crate::component::Grants;
+use crate::compose::Target;
 use crate::guest::Limits;
 use crate::outgoing::{Allowed, Policy};
 use crate::start::{self, Language};
@@ -77,6 +78,19 @@ Exit codes:
   1    it is not, and why has been said
   2    wrong usage";
 
+const COMPOSE_HELP: &str = "\
+An app that exports wasocket:websocket/app is joined with the protocol. `wasocket serve` does that by itself; what
+is made here is for other hosts, and for other tools.
+
+Examples:
+  wasocket compose app.wasm                         app-handler.wasm
+  wasocket compose app.wasm --output whole.wasm
+
+Exit codes:
+  0    it is made
+  1    it is not, and why has been said
+  2    wrong usage";
+
 const CHECK_HELP: &str = "\
 Runs the vectors of tests/vectors, the frames also cut at every byte, and checks that the component
 keeps the contract in wit/websocket-handler.wit. The path should echo each message; what the component
@@ -121,6 +135,9 @@ pub enum Command {
     /// Build the project in a folder to the component app.wasm
     #[command(after_help = BUILD_HELP)]
     Build(Build),
+    /// Join a component with what a target needs
+    #[command(after_help = COMPOSE_HELP)]
+    Compose(Compose),
     /// Serve a component over HTTP until Ctrl-C or SIGTERM
     #[command(after_help = EXAMPLES)]
     Serve(Serve),
@@ -153,6 +170,22 @@ pub struct Build {
     /// The folder of the project
     #[arg(value_name = "FOLDER", default_value = ".")]
     pub folder: PathBuf,
+    /// Where it is to run: beside app.wasm there is what that target needs, too
+    #[arg(long, value_enum)]
+    pub target: Option<Target>,
+}
+
+/// The options of `wasocket compose`.
+#[derive(Clone, Debug, Args)]
+pub struct Compose {
+    /// The component: an app, or a handler, in any language
+    pub component: PathBuf,
+    /// Where it is to run
+    #[arg(long, value_enum, default_value_t)]
+    pub target: Target,
+    /// What is made [default: beside the component, with the name of the target: app-handler.wasm]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// The options of `wasocket serve`.

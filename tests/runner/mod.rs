@@ -7,6 +7,7 @@ pub mod connect;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,11 +56,25 @@ pub fn wasocket(arguments: &[&str]) -> Command {
     command
 }
 
-/// A running `wasocket serve` on a free port. Killed when dropped.
+/// Where something is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    pub address: SocketAddr,
+}
+
+/// A running server on a free port. Killed when dropped.
 pub struct Server {
     child: Child,
-    pub address: SocketAddr,
+    site: Site,
     log: Arc<Mutex<String>>,
+}
+
+impl Deref for Server {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
 }
 
 impl Server {
@@ -77,17 +92,21 @@ impl Server {
     }
 
     fn with(arguments: &[&str]) -> Self {
-        let mut child = wasocket(&["serve", "--listen", "127.0.0.1:0"])
-            .args(arguments)
+        Self::run(wasocket(&["serve", "--listen", "127.0.0.1:0"]).args(arguments))
+    }
+
+    /// Starts a program that prints `http://ADDRESS/` in its first line, when it listens.
+    pub fn run(program: &mut Command) -> Self {
+        let mut child = program
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the runner starts");
+            .expect("the server starts");
         let log = collect(child.stderr.take().expect("piped"));
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
-            .expect("the runner prints where it listens");
+            .expect("the server prints where it listens");
         let address = line
             .split_once("http://")
             .and_then(|(_, rest)| rest.split_once('/'))
@@ -95,7 +114,7 @@ impl Server {
             .unwrap_or_else(|| panic!("no address in {line:?}"));
         Self {
             child,
-            address,
+            site: Site { address },
             log,
         }
     }
@@ -131,7 +150,9 @@ impl Server {
         let status = wait(&mut self.child).expect("the runner ends");
         status.code()
     }
+}
 
+impl Site {
     /// A new connection.
     pub fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).expect("the runner accepts");

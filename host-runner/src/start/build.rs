@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::componentize::componentize;
+use super::compose::{ComposeFileError, beside, compose_file};
 use super::language::Language;
 use super::tool::{self, Compiler, Missing};
+use super::{say, say_size};
+use crate::compose::Target;
 use crate::options::Build;
 
 /// What is built, in the folder of the project.
@@ -31,24 +34,18 @@ pub fn build(options: &Build) -> Result<(), BuildError> {
     let language = Language::of(folder).ok_or_else(|| BuildError::NoProject(folder.clone()))?;
     let project = Project::in_folder(folder)?;
     match language {
-        Language::Rust => project.rust()?,
+        Language::Rust => project.rust(options.target)?,
         Language::JavaScript => project.javascript()?,
         Language::Python => project.python()?,
         Language::C => project.c()?,
     }
     let component = folder.join(COMPONENT);
     let size = fs::metadata(&component).map_err(BuildError::System)?.len();
-    say(&format!(
-        "{}: {} kB",
-        component.display(),
-        size.div_ceil(1000)
-    ));
-    Ok(())
-}
-
-fn say(line: &str) {
-    // Nobody may be reading; that is no reason not to build.
-    let _ = writeln!(io::stdout(), "{line}");
+    say_size(&component, usize::try_from(size).unwrap_or(usize::MAX));
+    let Some(target) = options.target else {
+        return Ok(());
+    };
+    compose_file(&component, target, &beside(&component, target)).map_err(BuildError::Compose)
 }
 
 struct Project {
@@ -69,9 +66,12 @@ impl Project {
         Ok(Self { prompt, folder })
     }
 
-    fn rust(&self) -> Result<(), BuildError> {
+    fn rust(&self, target: Option<Target>) -> Result<(), BuildError> {
         tool::cargo(&self.folder)?;
-        let arguments = ["build", "--release", "--target", "wasm32-wasip2"];
+        let mut arguments = vec!["build", "--release", "--target", "wasm32-wasip2"];
+        if target.is_some_and(Target::takes_an_app) {
+            arguments.extend(["--features", "wasocket/composed"]);
+        }
         self.print("cargo", &arguments);
         let mut cargo = self.command("cargo", &arguments);
         cargo.arg("--message-format=json-render-diagnostics");
@@ -224,6 +224,8 @@ pub enum BuildError {
     NoComponent,
     /// The module cannot be made a component.
     Encode(String),
+    /// The component is not what the target needs.
+    Compose(ComposeFileError),
     /// The system refused something else.
     System(io::Error),
 }
@@ -244,6 +246,7 @@ impl fmt::Display for BuildError {
                 "Cargo has built no component: does the Cargo.toml say crate-type = [\"cdylib\"]?"
             ),
             Self::Encode(error) => write!(f, "{MODULE} cannot be made a component: {error}"),
+            Self::Compose(error) => error.fmt(f),
             Self::System(error) => write!(f, "cannot build: {error}"),
         }
     }
@@ -253,6 +256,7 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Start(_, error) | Self::System(error) => Some(error),
+            Self::Compose(error) => Some(error),
             _ => None,
         }
     }

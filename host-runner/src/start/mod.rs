@@ -1,4 +1,4 @@
-//! A start: the commands `new` and `build`.
+//! A start: the commands `new`, `build` and `compose`.
 //!
 //! ```text
 //!   new ──▶ template ──▶ a folder ──▶ build ──▶ the language's own tools ──▶ app.wasm ──▶ wasocket serve
@@ -7,12 +7,28 @@
 
 mod build;
 mod componentize;
+mod compose;
 mod language;
 mod new;
 mod template;
 mod tool;
 
 pub use build::{BuildError, build};
+pub use compose::{ComposeFileError, compose};
 pub use language::Language;
 pub use new::{NewError, name, new};
 pub use tool::Missing;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Says what is being done, on stdout.
+fn say(line: &str) {
+    // Nobody may be reading; that is no reason not to do it.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Says what has been made, and how many bytes it has.
+fn say_size(file: &Path, bytes: usize) {
+    say(&format!("{}: {} kB", file.display(), bytes.div_ceil(1000)));
+}

@@ -1,0 +1,50 @@
+//! What a component exports, as its binary says.
+
+/// Whether a component exports this name, as far as the outermost sections say (component model,
+/// `Binary.md`): quick, where reading all of a large component is not.
+pub(super) fn exports(component: &[u8], name: &str) -> bool {
+    const EXPORTS: u8 = 11;
+    let mut rest = component.get(8..).unwrap_or_default();
+    while let Some((id, contents, behind)) = section(rest) {
+        if id == EXPORTS
+            && contents
+                .windows(name.len())
+                .any(|part| part == name.as_bytes())
+        {
+            return true;
+        }
+        rest = behind;
+    }
+    false
+}
+
+/// The first section: its number, what it holds, and what is behind it.
+fn section(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&id, rest) = bytes.split_first()?;
+    let (size, rest) = leb128(rest)?;
+    let (contents, behind) = rest.split_at_checked(size)?;
+    Some((id, contents, behind))
+}
+
+/// A number of up to 32 bits, 7 of them in each byte, the least significant first.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let len = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)? + 1;
+    let (number, rest) = bytes.split_at_checked(len)?;
+    let number = number
+        .iter()
+        .rev()
+        .fold(0, |high, byte| high << 7 | u64::from(byte & 0x7f));
+    Some((usize::try_from(number).ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_sections() {
+        assert_eq!(leb128(&[0xe5, 0x8e, 0x26, 7]), Some((624_485, &[7][..])));
+        assert_eq!(leb128(&[0x80]), None);
+        assert_eq!(leb128(&[0x80; 9]), None);
+    }
+}

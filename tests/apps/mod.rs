@@ -1,0 +1,377 @@
+//! What the example apps do, whatever language they are written in (`tests/parity.rs`) and wherever they run
+//! (`tests/targets.rs`): tables of behaviours, each of which is found out by a client on a socket.
+#![allow(dead_code, reason = "each test that includes this module uses a part")]
+
+use std::process::Command;
+use std::sync::Once;
+
+use super::runner::{Client, Head, Site, opening_handshake, root};
+
+/// A row: what is to be the case, and how it is found out.
+pub type Behaviour = (&'static str, fn(&Site));
+
+/// Runs the rows of a table, but those that are listed: with why they cannot be.
+pub fn run(where_to: &str, table: &[Behaviour], site: &Site, cannot: &[(&str, &str)]) {
+    for (name, behaviour) in table {
+        match cannot.iter().find(|(row, _)| row == name) {
+            Some((_, reason)) => println!("{where_to}: {name}: cannot, {reason}"),
+            None => {
+                println!("{where_to}: {name}");
+                behaviour(site);
+            }
+        }
+    }
+}
+
+/// Builds the apps: `target/languages/LANGUAGE-APP.wasm`. Does nothing where all is built.
+pub fn build() {
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| {
+        let script = root().join("languages/build.sh");
+        let status = Command::new(script).status().expect("the script runs");
+        assert!(status.success(), "the apps do not build; `make setup`?");
+    });
+}
+
+/// The component of an app.
+pub fn component(language: &str, app: &str) -> std::path::PathBuf {
+    root().join(format!("target/languages/{language}-{app}.wasm"))
+}
+
+pub const ECHO: &[Behaviour] = &[
+    ("the subprotocol is selected if it is offered", |site| {
+        let (_, head) = site.open("/", "Sec-WebSocket-Protocol: superchat, echo\r\n");
+        assert_eq!(
+            head.field("Sec-WebSocket-Protocol").as_deref(),
+            Some("echo")
+        );
+        let (_, head) = site.open("/", "Sec-WebSocket-Protocol: superchat\r\n");
+        assert_eq!(
+            (head.status, head.field("Sec-WebSocket-Protocol")),
+            (101, None)
+        );
+    }),
+    ("pages of another origin may not connect", |site| {
+        let (_, head) = site.open("/", "Origin: https://b.test\r\n");
+        assert_eq!(head.status, 403);
+        let (_, head) = site.open("/", "Origin: http://a.test\r\n");
+        assert_eq!(head.status, 101);
+    }),
+    (
+        "a request that is not answered is answered with 404",
+        |site| {
+            let (head, _) = site.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            assert_eq!(head.status, 404);
+        },
+    ),
+    ("messages come back as they are", |site| {
+        let mut client = site.websocket("/");
+        let long = "x".repeat(1 << 20);
+        let bytes: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
+        for text in ["hello", "", "κόσμε \u{10ffff} \0", &long] {
+            client.send_frame(TEXT, text.as_bytes());
+            client.assert_frame(TEXT, text.as_bytes());
+        }
+        for bytes in [&b"\xff\0"[..], b"", &bytes] {
+            client.send_frame(BINARY, bytes);
+            client.assert_frame(BINARY, bytes);
+        }
+    }),
+    ("many messages at once come back in order", |site| {
+        let mut client = site.websocket("/");
+        let numbers: Vec<String> = (0..1000).map(|number: u32| number.to_string()).collect();
+        let frames: Vec<u8> = numbers
+            .iter()
+            .flat_map(|number| frame(TEXT, number.as_bytes()))
+            .collect();
+        client.send(&frames);
+        for number in &numbers {
+            client.assert_frame(TEXT, number.as_bytes());
+        }
+    }),
+    ("a message that is too long closes with 1009", |site| {
+        let mut client = site.websocket("/");
+        client.send_frame(BINARY, &[0; (1 << 20) + 1]);
+        assert_eq!(client.read_close().0, 1009);
+    }),
+    ("the client's close is answered", |site| {
+        for payload in [&b"\x0f\xa1bye"[..], b""] {
+            let mut client = site.websocket("/");
+            client.send_frame(CLOSE, payload);
+            client.assert_frame(CLOSE, &payload[..payload.len().min(2)]);
+            assert_eq!(client.read_to_end(), b"");
+        }
+    }),
+];
+
+pub const CHAT: &[Behaviour] = &[
+    ("plain requests are answered", |site| {
+        let (head, body) = site.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(
+            (head.status, &*body),
+            (200, "Connect to /rooms/ROOM?NAME\n")
+        );
+        let (head, _) = site.request("GET /other HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(head.status, 404);
+    }),
+    ("a WebSocket is refused with status and body", |site| {
+        let (mut client, head) = site.open("/rooms/blue", "");
+        assert_eq!(head.status, 400);
+        let body = client.read_body(&head);
+        assert_eq!(body, "Who are you? /rooms/ROOM?NAME\n");
+        let (_, head) = site.open("/other", "");
+        assert_eq!(head.status, 404);
+    }),
+    ("state is kept, and lost with the connection", |site| {
+        let mut ann = site.join("kept", "ann");
+        ann.say("a");
+        ann.assert_hears("ann (1): a");
+        ann.say("b");
+        ann.assert_hears("ann (2): b");
+        drop(ann);
+        let mut ann = site.join("kept", "ann");
+        ann.say("c");
+        ann.assert_hears("ann (1): c");
+    }),
+    (
+        "what is published reaches the channel, and no other",
+        |site| {
+            let mut ann = site.join("blue", "ann");
+            let mut eve = site.join("red", "eve");
+            let mut bob = site.join("blue", "bob");
+            ann.assert_hears("bob joined");
+            bob.say("hi");
+            ann.assert_hears("bob (1): hi");
+            bob.assert_hears("bob (1): hi");
+            eve.say("red");
+            eve.assert_hears("eve (1): red");
+        },
+    ),
+    ("the app closes with a code and a reason", |site| {
+        let mut ann = site.join("bye", "ann");
+        let mut bob = site.join("bye", "bob");
+        ann.assert_hears("bob joined");
+        bob.say("/bye");
+        assert_eq!(bob.read_close(), (1000, "bye".into()));
+        bob.send_frame(CLOSE, b"\x03\xe8");
+        ann.assert_hears("bob left (1000)");
+        ann.send_frame(BINARY, b"");
+        assert_eq!(ann.read_close(), (1003, "text only".into()));
+    }),
+    ("the app is told how a connection ended", |site| {
+        let mut ann = site.join("ends", "ann");
+        for (payload, line) in [
+            (Some(&b"\x0f\xa2"[..]), "bob left (4002)"),
+            (Some(b""), "bob left (1005)"),
+            (None, "bob left (1006)"),
+        ] {
+            let mut bob = site.join("ends", "bob");
+            ann.assert_hears("bob joined");
+            if let Some(payload) = payload {
+                bob.send_frame(CLOSE, payload);
+            }
+            drop(bob);
+            ann.assert_hears(line);
+        }
+    }),
+    ("an answer that is too much closes with 1011", |site| {
+        let mut ann = site.join("flood", "ann");
+        let mut bob = site.join("flood", "bob");
+        ann.assert_hears("bob joined");
+        bob.say("/flood");
+        assert_eq!(bob.read_close(), (1011, String::new()));
+        ann.assert_hears("bob left (1011)");
+        ann.say("still here");
+        ann.assert_hears("ann (1): still here");
+    }),
+    (
+        "a room with a bad name costs nobody else anything",
+        |site| {
+            let mut ann = site.join("good", "ann");
+            let too_long = "x".repeat(200);
+            for room in [&*too_long, ""] {
+                let (mut client, _) = site.open(&format!("/rooms/{room}?bob"), "");
+                client.try_send(&frame(CLOSE, b""));
+                client.read_to_end();
+            }
+            ann.say("still here");
+            ann.assert_hears("ann (1): still here");
+        },
+    ),
+    (
+        "an exception closes all of the instance with 1011",
+        |site| {
+            let mut ann = site.join("crash", "ann");
+            let mut bob = site.join("crash", "bob");
+            ann.assert_hears("bob joined");
+            bob.say("/crash");
+            assert_eq!(bob.read_close(), (1011, String::new()));
+            assert_eq!(ann.read_close(), (1011, String::new()));
+            let mut ann = site.join("crash", "ann");
+            ann.say("again");
+            ann.assert_hears("ann (1): again");
+        },
+    ),
+];
+
+pub const JSON: &[Behaviour] = &[
+    ("a page is answered with JSON", |site| {
+        let (head, body) = site.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let kind = head.field("Content-Type");
+        assert_eq!(
+            (head.status, kind.as_deref()),
+            (200, Some("application/json"))
+        );
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!(body["methods"], serde_json::json!(["add", "total"]));
+    }),
+    ("calls are answered, and the total is kept", |site| {
+        let mut client = site.websocket("/");
+        for (call, answer) in [
+            (
+                r#"{"jsonrpc":"2.0","method":"add","params":[1,2.5],"id":1}"#,
+                r#"{"jsonrpc":"2.0","result":3.5,"id":1}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"add","params":[4],"id":"b"}"#,
+                r#"{"jsonrpc":"2.0","result":4.0,"id":"b"}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"total","id":2}"#,
+                r#"{"jsonrpc":"2.0","result":7.5,"id":2}"#,
+            ),
+        ] {
+            client.say(call);
+            client.assert_hears_json(answer);
+        }
+    }),
+    ("notifications are not answered", |site| {
+        let mut client = site.websocket("/");
+        client.say(r#"{"jsonrpc":"2.0","method":"add","params":[1]}"#);
+        client.say(r#"{"jsonrpc":"2.0","method":"total","id":1}"#);
+        client.assert_hears_json(r#"{"jsonrpc":"2.0","result":1.0,"id":1}"#);
+    }),
+    ("what is wrong is answered with an error", |site| {
+        let mut client = site.websocket("/");
+        for (call, code) in [
+            ("{", -32700),
+            (r#"{"jsonrpc":"2.0","method":"fly","id":1}"#, -32601),
+            (
+                r#"{"jsonrpc":"2.0","method":"add","params":"x","id":1}"#,
+                -32602,
+            ),
+        ] {
+            client.say(call);
+            let (_, payload) = client.read_frame();
+            let answer: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+            assert_eq!(answer["error"]["code"], code, "{answer}");
+        }
+    }),
+];
+
+// Opcodes of RFC 6455 §5.2.
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+pub const CLOSE: u8 = 8;
+
+/// A masked frame; the masking key is zero.
+pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode];
+    match payload.len() {
+        len @ 0..126 => frame.push(0x80 | len as u8),
+        len @ 126..0x1_0000 => {
+            frame.push(0x80 | 126);
+            frame.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            frame.push(0x80 | 127);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+impl Site {
+    /// An opening handshake with further fields, however it is answered.
+    pub fn open(&self, path: &str, fields: &str) -> (Client, Head) {
+        let mut handshake = opening_handshake(path);
+        handshake.truncate(handshake.len() - 2);
+        handshake.extend(fields.as_bytes());
+        handshake.extend(b"\r\n");
+        let mut client = self.connect();
+        client.send(&handshake);
+        let head = client.read_head();
+        (client, head)
+    }
+
+    /// A member of a room, who has heard that they are.
+    pub fn join(&self, room: &str, name: &str) -> Client {
+        let mut client = self.websocket(&format!("/rooms/{room}?{name}"));
+        client.assert_hears(&format!("{name} joined"));
+        client
+    }
+}
+
+impl Client {
+    pub fn send_frame(&mut self, opcode: u8, payload: &[u8]) {
+        self.try_send(&frame(opcode, payload));
+    }
+
+    pub fn say(&mut self, text: &str) {
+        self.send_frame(TEXT, text.as_bytes());
+    }
+
+    pub fn read_frame(&mut self) -> (u8, Vec<u8>) {
+        let head = self.read_exactly(2);
+        assert_eq!(head[0] & 0xf0, 0x80, "one unfragmented frame");
+        let len = match head[1] {
+            126 => self.read_number(2),
+            127 => self.read_number(8),
+            len => len.into(),
+        };
+        (head[0] & 0x0f, self.read_exactly(len))
+    }
+
+    pub fn read_number(&mut self, size: usize) -> usize {
+        let bytes = self.read_exactly(size);
+        bytes
+            .iter()
+            .fold(0, |high, byte| high << 8 | usize::from(*byte))
+    }
+
+    #[track_caller]
+    pub fn assert_frame(&mut self, opcode: u8, payload: &[u8]) {
+        let (own, received) = self.read_frame();
+        let shown = String::from_utf8_lossy(&received[..received.len().min(80)]).into_owned();
+        assert!(
+            (own, &received[..]) == (opcode, payload),
+            "{own}: {shown:?}"
+        );
+    }
+
+    #[track_caller]
+    pub fn assert_hears(&mut self, text: &str) {
+        let (opcode, payload) = self.read_frame();
+        assert_eq!((opcode, &*String::from_utf8_lossy(&payload)), (TEXT, text));
+    }
+
+    #[track_caller]
+    pub fn assert_hears_json(&mut self, json: &str) {
+        let (opcode, payload) = self.read_frame();
+        let heard: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+        let expected: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        assert_eq!((opcode, heard), (TEXT, expected));
+    }
+
+    /// The code and the reason of the Close frame that comes next.
+    #[track_caller]
+    pub fn read_close(&mut self) -> (u16, String) {
+        let (opcode, payload) = self.read_frame();
+        assert_eq!(opcode, CLOSE, "{:?}", String::from_utf8_lossy(&payload));
+        let (code, reason) = payload.split_at(2);
+        let code = u16::from_be_bytes([code[0], code[1]]);
+        (code, String::from_utf8_lossy(reason).into_owned())
+    }
+}
