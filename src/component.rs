@@ -18,8 +18,8 @@ use spin::LazyLock;
 use crate::extension::DeflateOptions;
 use crate::{
     Answer, App, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
-    HttpVersion, Instant, Limits, Message, ReadyList, Request, Response, ResponseHead, Session,
-    ShutdownReason, Undecided, UsageError, Verdict,
+    HttpVersion, Initiator, Instant, Limits, Message, ReadyList, Report, Request, Response,
+    ResponseHead, Session, ShutdownReason, Undecided, UsageError, Verdict,
 };
 use bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
 use bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
@@ -229,6 +229,30 @@ impl wit::GuestConnection for Connection {
     fn lost(&self, now: u64) -> Vec<u64> {
         self.0.borrow_mut().lost(Instant::from_nanos(now));
         READY.take()
+    }
+
+    fn report(&self) -> wit::Report {
+        self.0.borrow().report().into()
+    }
+}
+
+impl From<Report> for wit::Report {
+    fn from(report: Report) -> Self {
+        Self {
+            messages_received: report.messages_received,
+            messages_sent: report.messages_sent,
+            closing: report.closing.map(|closing| wit::Closing {
+                initiator: match closing.initiator {
+                    Initiator::Peer => wit::Initiator::Peer,
+                    Initiator::App => wit::Initiator::App,
+                    Initiator::Protocol => wit::Initiator::Protocol,
+                    Initiator::Host => wit::Initiator::Host,
+                },
+                code: closing.code,
+                reason: closing.reason,
+            }),
+            fault: report.fault,
+        }
     }
 }
 

@@ -1,11 +1,12 @@
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Instant, RawHandler,
-    RawSocket, ReadyList, UsageError,
+    CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Initiator, Instant, RawHandler,
+    RawSocket, ReadyList, Report, UsageError,
 };
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
@@ -29,8 +30,12 @@ pub trait Session {
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects;
     /// The host wants the connection to end.
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
-    /// The socket has failed, or was given up. The last call.
+    /// The socket has failed, or was given up. No call follows but [`report`](Self::report).
     fn lost(&mut self, now: Instant);
+    /// What became of the connection: the last call. Unless implemented otherwise, nothing is known.
+    fn report(&self) -> Report {
+        Report::default()
+    }
 }
 
 /// Why a host wants connections to end.
@@ -42,12 +47,15 @@ pub enum ShutdownReason {
     ServiceRestart,
 }
 
-/// RFC 6455 §7.4.1 has 1001 for a server that goes down, the IANA registry 1012 for one that restarts.
-pub(crate) fn close_code(reason: ShutdownReason) -> CloseCode {
-    match reason {
+/// The host wants a WebSocket to end. RFC 6455 §7.4.1 has 1001 for a server that goes down, the IANA registry
+/// 1012 for one that restarts.
+pub(crate) fn shut_down(connection: &mut Connection, reason: ShutdownReason) {
+    let code = match reason {
         ShutdownReason::GoingAway => CloseCode::GOING_AWAY,
         ShutdownReason::ServiceRestart => CloseCode::SERVICE_RESTART,
-    }
+    };
+    // Not open: the closing handshake is under way already.
+    let _ = connection.close_by(Initiator::Host, code, "");
 }
 
 /// What the host does after a call.
@@ -65,6 +73,8 @@ pub struct Effects {
 pub(crate) struct WebSocketSession<H> {
     connection: Connection,
     handler: H,
+    /// The handler's mistake.
+    fault: Option<UsageError>,
 }
 
 impl<H> WebSocketSession<H> {
@@ -75,6 +85,7 @@ impl<H> WebSocketSession<H> {
         Self {
             connection,
             handler,
+            fault: None,
         }
     }
 }
@@ -115,7 +126,10 @@ impl<H: Handler> WebSocketSession<H> {
 
     /// A mistake of the handler's ends its connection, not the instance.
     fn check(&mut self, result: Result<(), UsageError>) {
-        if result.is_err_and(|error| error != UsageError::NotOpen) {
+        if let Err(error) = result
+            && error != UsageError::NotOpen
+        {
+            self.fault.get_or_insert(error);
             let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
         }
     }
@@ -147,14 +161,18 @@ impl<H: Handler> Session for WebSocketSession<H> {
 
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
         self.connection.advance(now);
-        // Not open: the closing handshake is under way already.
-        let _ = self.connection.close(close_code(reason), "");
+        shut_down(&mut self.connection, reason);
         self.effects()
     }
 
     fn lost(&mut self, now: Instant) {
         self.connection.receive_eof(now);
         let _ = self.effects();
+    }
+
+    fn report(&self) -> Report {
+        let fault = self.fault.map(|error| error.to_string());
+        self.connection.report().with_fault(fault)
     }
 }
 

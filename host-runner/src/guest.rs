@@ -9,7 +9,7 @@ use wasmtime::component::{ResourceAny, TypedFunc};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::bindings::{
-    ConnectionId, Decision, Deliberation, Effects, Instant, Request, ShutdownReason,
+    ConnectionId, Decision, Deliberation, Effects, Instant, Report, Request, ShutdownReason,
 };
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
@@ -173,6 +173,16 @@ impl Guest {
         self.instance.call(self.functions.lost, (connection, now))
     }
 
+    /// `connection.report`: what became of the connection. What it says is as long as the guest wants it,
+    /// within its memory.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn report(&mut self, connection: ResourceAny) -> Result<Report, GuestFault> {
+        self.instance.call(self.functions.report, (connection,))
+    }
+
     /// Drops a connection, or a request that waits for its answer. After this call its handle must not
     /// be used.
     ///
@@ -216,6 +226,7 @@ struct Functions {
     wake: TypedFunc<(ResourceAny, Instant, u64), (Effects,)>,
     shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
     lost: TypedFunc<(ResourceAny, Instant), (Vec<ConnectionId>,)>,
+    report: TypedFunc<(ResourceAny,), (Report,)>,
 }
 
 impl Functions {
@@ -229,6 +240,7 @@ impl Functions {
             wake: exports.function(World::Handler, "[method]connection.wake")?,
             shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,
             lost: exports.function(World::Handler, "[method]connection.lost")?,
+            report: exports.function(World::Handler, "[method]connection.report")?,
         })
     }
 }

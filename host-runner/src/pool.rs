@@ -16,7 +16,7 @@ use wasmtime::component::ResourceAny;
 
 use crate::bell::Bell;
 use crate::bindings::{
-    ConnectionId, Deliberation, Effects, Instant, Request, ShutdownReason, Verdict,
+    ConnectionId, Deliberation, Effects, Instant, Report, Request, ShutdownReason, Verdict,
 };
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
@@ -369,6 +369,15 @@ impl Connection {
         if let Ok(others) = self.0.call(|guest, handle| guest.lost(handle, now)) {
             self.0.wake(&others);
         }
+    }
+
+    /// See [`Guest::report`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn report(&self) -> Result<Report, Dead> {
+        self.0.call(|guest, handle| guest.report(handle))
     }
 
     fn call(

@@ -208,6 +208,7 @@ fn take(
         connection,
         head: head::takeover(&takeover, &request.fields)?,
         farewell: takeover.farewell,
+        target: request.target.clone(),
     })
 }
 

@@ -14,6 +14,7 @@ use tokio::select;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
+use crate::access::Access;
 use crate::bindings::{Effects, Instant, Next, ShutdownReason};
 use crate::pool::{Connection, Dead};
 use crate::socket::Socket;
@@ -31,6 +32,7 @@ pub struct Session {
     called_at: Instant,
     /// The guest wants nothing more to be read.
     paused: bool,
+    access: Access,
 }
 
 /// What a session waits for.
@@ -62,6 +64,7 @@ impl Session {
         stream: TcpStream,
         connection: Connection,
         farewell: Vec<u8>,
+        access: Access,
     ) -> Self {
         let socket = Socket::new(stream, worker.max_backlog).with_send_timeout(worker.send_timeout);
         Self {
@@ -72,6 +75,7 @@ impl Session {
             farewell,
             wake_at: None,
             paused: false,
+            access,
         }
     }
 
@@ -84,13 +88,12 @@ impl Session {
     pub async fn run(mut self, mut head: Vec<u8>, mut opened: Effects) -> io::Result<()> {
         head.append(&mut opened.output);
         opened.output = head;
-        match self.serve(opened).await {
-            Ok(ending) => self.end(ending).await,
-            Err(error) => {
-                self.connection.lost(self.worker.now());
-                Err(error)
-            }
+        let outcome = self.serve(opened).await;
+        if outcome.is_err() {
+            self.connection.lost(self.worker.now());
         }
+        self.access.log(self.connection.report());
+        self.end(outcome?).await
     }
 
     async fn serve(&mut self, opened: Effects) -> io::Result<Ending> {
@@ -159,6 +162,7 @@ impl Session {
         match event {
             Event::Received(0) => self.connection.receive_eof(now),
             Event::Received(length) => {
+                self.access.received(length);
                 let buffer = self.worker.read_buffer.borrow();
                 self.connection
                     .receive(now, buffer.get(..length).unwrap_or_default())
@@ -172,6 +176,7 @@ impl Session {
     fn carry_out(&mut self, effects: Effects) -> io::Result<Option<Ending>> {
         self.wake_at = effects.wake_at;
         self.paused = effects.next == Next::Pause;
+        self.access.sent(effects.output.len());
         self.socket.send(&effects.output)?;
         Ok(match effects.next {
             Next::Open | Next::Pause => None,

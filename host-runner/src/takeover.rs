@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::select;
 
+use crate::access::Access;
 use crate::gate::Gate;
 use crate::pool::{Connection, Dead};
 use crate::service::{FAILED, Http};
@@ -28,6 +29,8 @@ pub(crate) struct Taken {
     pub(crate) connection: Connection,
     pub(crate) head: Vec<u8>,
     pub(crate) farewell: Vec<u8>,
+    /// The target of the request.
+    pub(crate) target: String,
 }
 
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's.
@@ -47,7 +50,9 @@ async fn serve_socket(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr)
     tracing::debug!(%remote, residual = residual.len(), "taken over");
     match taken.connection.open(worker.now(), &residual) {
         Ok(opened) => {
-            Session::new(worker, stream, taken.connection, taken.farewell)
+            let mut access = Access::new(remote, &taken.target);
+            access.received(residual.len());
+            Session::new(worker, stream, taken.connection, taken.farewell, access)
                 .run(taken.head, opened)
                 .await
         }

@@ -15,7 +15,10 @@ use bytes::{Bytes, BytesMut};
 use crate::extension::Extensions;
 use crate::frame::Opcode;
 use crate::message::PartialMessage;
-use crate::{CloseReason, Instant, Limits, MaskingKeys, Message, Piece, ProtocolError};
+use crate::{
+    CloseReason, Closing, Initiator, Instant, Limits, MaskingKeys, Message, Piece, ProtocolError,
+    Report,
+};
 use age::Age;
 use fragments::Outgoing;
 use keepalive::{Keepalive, Verdict};
@@ -65,10 +68,14 @@ pub struct Connection {
     pongs: usize,
     /// The payload of the last ping that has not been answered, there being too many.
     late_pong: Option<Bytes>,
-    /// What ends the connection, received and not acted on: the payload of a Close frame, or a violation.
-    ending: Option<Result<Bytes, ProtocolError>>,
+    /// What ends the connection, received and not acted on: what a Close frame says, or a violation.
+    ending: Option<Result<Option<CloseReason>, ProtocolError>>,
+    /// What began the end.
+    closing: Option<Closing>,
     /// How the connection closed, until the event is taken.
     closed: Option<Closed>,
+    messages_received: u64,
+    messages_sent: u64,
     output: Vec<u8>,
 }
 
@@ -109,6 +116,16 @@ pub enum Event {
     Pong(Bytes),
     /// The connection is closed. The last event, and exactly once.
     Closed(Closed),
+}
+
+impl Event {
+    fn ends_message(&self) -> bool {
+        match self {
+            Self::Message(_) => true,
+            Self::Piece(piece) => piece.last,
+            _ => false,
+        }
+    }
 }
 
 /// How a connection came to its end.
@@ -166,6 +183,15 @@ impl Closed {
             Self::Handshake(None) => Self::NO_STATUS_RECEIVED,
             Self::Failed(error) => error.close_code().as_u16(),
             Self::EndOfStream | Self::TimedOut | Self::Aborted => Self::ABNORMAL_CLOSURE,
+        }
+    }
+
+    /// Whose doing the end was, if no Close frame was first.
+    fn initiator(&self) -> Initiator {
+        match self {
+            Self::Handshake(_) | Self::EndOfStream => Initiator::Peer,
+            Self::Failed(_) | Self::TimedOut => Initiator::Protocol,
+            Self::Aborted => Initiator::App,
         }
     }
 
@@ -235,7 +261,10 @@ impl Connection {
             pongs: 0,
             late_pong: None,
             ending: None,
+            closing: None,
             closed: None,
+            messages_received: 0,
+            messages_sent: 0,
             output: Vec::new(),
         }
     }
@@ -335,7 +364,7 @@ impl Connection {
             && let Some(over) = self.age.look(self.now, unsent)
         {
             let (code, reason) = over.reason();
-            let _ = self.close(code, reason);
+            let _ = self.close_by(Initiator::Protocol, code, reason);
         }
     }
 
@@ -375,6 +404,17 @@ impl Connection {
         matches!(self.state, State::Open)
     }
 
+    /// What became of the connection so far. It knows of no fault.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report {
+            messages_received: self.messages_received,
+            messages_sent: self.messages_sent,
+            closing: self.closing.clone(),
+            fault: None,
+        }
+    }
+
     /// How many bytes [`take_output`](Self::take_output) would return.
     #[must_use]
     pub fn buffered_output(&self) -> usize {
@@ -396,7 +436,7 @@ impl Connection {
     /// [`next_event_before_end`](Self::next_event_before_end).
     pub(crate) fn end_event(&mut self) -> Option<Event> {
         match self.ending.take() {
-            Some(Ok(payload)) => self.answer_close(&payload),
+            Some(Ok(reason)) => self.answer_close(reason),
             Some(Err(error)) => self.fail(error),
             None => {}
         }
@@ -412,9 +452,12 @@ impl Connection {
                 return None;
             }
             match self.step() {
-                Ok(Step::Event(event)) => return Some(event),
+                Ok(Step::Event(event)) => {
+                    self.messages_received += u64::from(event.ends_message());
+                    return Some(event);
+                }
                 Ok(Step::Progress) => {}
-                Ok(Step::Close(payload)) => self.ending = Some(Ok(payload)),
+                Ok(Step::Close(payload)) => self.ending = Some(self.receive_close(&payload)),
                 Ok(Step::NeedMore) => {
                     self.end_of_input();
                     return None;
@@ -429,27 +472,32 @@ impl Connection {
     /// Behind [`next_event_before_end`](Self::next_event_before_end).
     pub(crate) fn unanswered_close(&self) -> Option<Option<CloseReason>> {
         match &self.ending {
-            Some(Ok(payload)) if self.is_open() => CloseReason::decode(payload).ok(),
+            Some(Ok(reason)) if self.is_open() => Some(reason.clone()),
             _ => None,
         }
     }
 
-    fn answer_close(&mut self, payload: &Bytes) {
-        match CloseReason::decode(payload) {
-            Ok(reason) => {
-                // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically
-                // echos the status code it received." After our own Close this sends nothing.
-                let code = payload.get(..2).unwrap_or_default();
-                let _ = self.send_frame(Opcode::Close, code);
-                self.handshake_done(reason);
-            }
-            Err(error) => self.fail(error),
-        }
+    /// Notes what the peer's Close frame says, which begins the end unless ours has.
+    fn receive_close(&mut self, payload: &[u8]) -> Result<Option<CloseReason>, ProtocolError> {
+        let reason = CloseReason::decode(payload)?;
+        let closed = Closed::Handshake(reason.clone());
+        let text = reason.as_ref().map(|reason| reason.reason.as_str());
+        self.begin_end(Initiator::Peer, closed.code(), text.unwrap_or_default());
+        Ok(reason)
+    }
+
+    fn answer_close(&mut self, reason: Option<CloseReason>) {
+        // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
+        // status code it received." After our own Close this sends nothing.
+        let code = reason.as_ref().map(|reason| reason.code.as_u16().to_be_bytes());
+        let payload = code.as_ref().map_or(&[][..], |code| code);
+        let _ = self.send_frame(Opcode::Close, payload);
+        self.handshake_done(reason);
     }
 
     /// Fails the connection (RFC 6455 §7.1.7): a Close frame with the code, and no more reading.
     fn fail(&mut self, error: ProtocolError) {
-        let _ = self.close(error.close_code(), &error.to_string());
+        let _ = self.close_by(Initiator::Protocol, error.close_code(), &error.to_string());
         self.end(Closed::Failed(error), Disposition::Close);
     }
 
@@ -464,11 +512,23 @@ impl Connection {
         }
     }
 
+    /// Notes what begins the end; what follows changes nothing.
+    fn begin_end(&mut self, initiator: Initiator, code: u16, reason: &str) {
+        self.closing.get_or_insert_with(|| Closing {
+            initiator,
+            code,
+            reason: reason.into(),
+        });
+    }
+
     fn end(&mut self, closed: Closed, disposition: Disposition) {
         match self.state {
             State::Closed(_) => return,
             State::Draining { .. } => {}
-            State::Open | State::Closing { .. } => self.closed = Some(closed),
+            State::Open | State::Closing { .. } => {
+                self.begin_end(closed.initiator(), closed.code(), &closed.to_string());
+                self.closed = Some(closed);
+            }
         }
         self.state = State::Closed(disposition);
         self.frame = None;

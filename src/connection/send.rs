@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use super::{Connection, Role, State};
 use crate::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode, apply_mask};
-use crate::{CloseCode, Message, Prepared, UsageError};
+use crate::{CloseCode, Initiator, Message, Prepared, UsageError};
 
 impl Connection {
     /// Sends a message.
@@ -69,6 +69,7 @@ impl Connection {
             };
         };
         self.age.active(self.now);
+        self.messages_sent += 1;
         self.output.extend_from_slice(&frame);
         Ok(())
     }
@@ -106,6 +107,16 @@ impl Connection {
     ///
     /// [`UsageError::ReasonTooLong`] above 123 bytes, or as [`send`](Self::send).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), UsageError> {
+        self.close_by(Initiator::App, code, reason)
+    }
+
+    /// The same where it is another's doing than the app's.
+    pub(crate) fn close_by(
+        &mut self,
+        initiator: Initiator,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), UsageError> {
         if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
             return Err(UsageError::ReasonTooLong);
         }
@@ -113,6 +124,7 @@ impl Connection {
         payload.extend_from_slice(&code.as_u16().to_be_bytes());
         payload.extend_from_slice(reason.as_bytes());
         self.send_frame(Opcode::Close, &payload)?;
+        self.begin_end(initiator, code.as_u16(), reason);
         let deadline = self.now.after(self.limits.close_timeout);
         self.state = State::Closing { deadline };
         Ok(())
@@ -149,6 +161,7 @@ impl Connection {
     ) {
         if !opcode.is_control() {
             self.age.active(self.now);
+            self.messages_sent += u64::from(fin);
         }
         let masking_key = match &mut self.role {
             Role::Server => None,

@@ -15,10 +15,10 @@ use super::channels::Subscriber;
 use super::fault::{Fault, check_size, unless_closing};
 use super::{Action, Closed, Event, EventApp, MAX_STATE};
 use crate::ready::Calling;
-use crate::session::close_code;
+use crate::session::shut_down;
 use crate::{
-    CloseCode, Connection, ConnectionId, Effects, Instant, ReadyList, Session, ShutdownReason,
-    connection,
+    CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, ReadyList, Report, Session,
+    ShutdownReason, connection,
 };
 
 /// How many messages an app is given at once, at most.
@@ -37,6 +37,8 @@ pub(super) struct EventSession<A: EventApp> {
     opening: Vec<Action>,
     /// Whether the app has been told of the end. It is told nothing after that.
     has_ended: bool,
+    /// The first rule that an answer broke.
+    fault: Option<Fault>,
 }
 
 impl<A: EventApp> EventSession<A> {
@@ -54,6 +56,7 @@ impl<A: EventApp> EventSession<A> {
             subscriber: Rc::default(),
             opening,
             has_ended: false,
+            fault: None,
         }
     }
 
@@ -126,7 +129,7 @@ impl<A: EventApp> EventSession<A> {
         let result = check_size(&answer)
             .and_then(|()| answer.into_iter().try_for_each(|action| self.act(action)));
         if let Err(fault) = result {
-            self.fail(&fault);
+            self.fail(fault);
         }
     }
 
@@ -170,14 +173,16 @@ impl<A: EventApp> EventSession<A> {
             let _ = self.connection.send_prepared(&message);
         }
         if self.subscriber.is_late() {
+            let code = CloseCode::TRY_AGAIN_LATER;
             let _ = self
                 .connection
-                .close(CloseCode::TRY_AGAIN_LATER, "too slow");
+                .close_by(Initiator::Protocol, code, "too slow");
         }
     }
 
     /// The app's answer broke a rule.
-    fn fail(&mut self, fault: &Fault) {
+    fn fail(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
         // Not open: the closing handshake is under way already.
         let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
         self.end(fault.as_event());
@@ -245,8 +250,7 @@ impl<A: EventApp> Session for EventSession<A> {
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
         self.begin();
         self.connection.advance(now);
-        // Not open: the closing handshake is under way already.
-        let _ = self.connection.close(close_code(reason), "");
+        shut_down(&mut self.connection, reason);
         self.effects()
     }
 
@@ -254,6 +258,11 @@ impl<A: EventApp> Session for EventSession<A> {
         self.begin();
         self.connection.receive_eof(now);
         let _ = self.effects();
+    }
+
+    fn report(&self) -> Report {
+        let fault = self.fault.map(|fault| fault.to_string());
+        self.connection.report().with_fault(fault)
     }
 }
 

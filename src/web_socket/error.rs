@@ -61,10 +61,17 @@ impl From<crate::http::Error> for Error {
 pub trait Outcome {
     /// The content of the Close frame.
     fn close_reason(self) -> CloseReason;
+
+    /// What the operator is told, if the app has failed ([`Report::fault`](crate::Report::fault)). Nothing
+    /// unless implemented otherwise.
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
 
-/// A failure of an app's function, as the peer is told of it.
-pub trait Failure {
+/// A failure of an app's function, as the peer is told of it. Where that is code 1011, the operator is told
+/// what is displayed; other codes are for what an app does on purpose, or because of what the peer has sent.
+pub trait Failure: fmt::Display {
     /// The close code. 1011, the server's failure, unless implemented otherwise.
     fn close_code(&self) -> CloseCode {
         CloseCode::INTERNAL_ERROR
@@ -95,6 +102,11 @@ impl<E: Failure> Outcome for Result<(), E> {
                 reason: error.reason(),
             },
         }
+    }
+
+    fn fault(&self) -> Option<String> {
+        let error = self.as_ref().err()?;
+        (error.close_code() == CloseCode::INTERNAL_ERROR).then(|| error.to_string())
     }
 }
 

@@ -502,6 +502,10 @@ where
     connection.stream_messages(limits.max_streamed_size.is_some());
     let shared = Shared::new(connection, request, accepted.subprotocol, compress);
     let future = converse(WebSocket(Sender(Rc::clone(&shared))));
-    let future = Box::pin(async { future.await.close_reason() });
+    let future = Box::pin(async {
+        let outcome = future.await;
+        let fault = outcome.fault();
+        (outcome.close_reason(), fault)
+    });
     Box::new(Task::new(shared, future))
 }

@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::shared::Shared;
 use crate::ready::{ConnectionId, ReadyList};
-use crate::session::close_code;
+use crate::session::shut_down;
 use crate::task::Task;
-use crate::{Effects, Instant, Session, ShutdownReason};
+use crate::{Effects, Instant, Report, Session, ShutdownReason};
 
 impl Session for Task<Shared> {
     fn open(
@@ -52,10 +52,8 @@ impl Session for Task<Shared> {
 
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
         begin(self, now, None);
-        // Not open: the closing handshake is under way already.
-        let _ = self
-            .machine
-            .with_connection(|connection| connection.close(close_code(reason), ""));
+        self.machine
+            .with_connection(|connection| shut_down(connection, reason));
         self.run()
     }
 
@@ -64,6 +62,10 @@ impl Session for Task<Shared> {
         self.machine
             .with_connection(|connection| connection.receive_eof(now));
         let _ = self.run();
+    }
+
+    fn report(&self) -> Report {
+        self.machine.report()
     }
 }
 

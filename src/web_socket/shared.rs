@@ -13,7 +13,7 @@ use crate::ready::Calling;
 use crate::task::{Machine, Timers, register};
 use crate::{
     CloseCode, CloseReason, Closed, Connection, Disposition, Effects, Event, Instant, Piece,
-    Request, UsageError,
+    Report, Request, UsageError,
 };
 
 /// A connection as all handles to it share it, and its future.
@@ -50,6 +50,8 @@ struct State {
     pings: Vec<Ping>,
     last_ping: u64,
     timers: Timers,
+    /// What the app has done wrong.
+    fault: Option<String>,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Shared {
             pings: Vec::new(),
             last_ping: 0,
             timers: Timers::default(),
+            fault: None,
         };
         Rc::new(Self {
             request,
@@ -158,6 +161,11 @@ impl Shared {
             self.answer_close();
             self.with_connection(Connection::end_event)
         })
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let state = self.state.borrow();
+        state.connection.report().with_fault(state.fault.clone())
     }
 
     // What the app does.
@@ -300,6 +308,7 @@ impl Shared {
         if self.is_sending_message() {
             let _ = self.act(|connection| connection.close(CloseCode::INTERNAL_ERROR, ""));
             let mut state = self.state.borrow_mut();
+            state.fault = Some("a message that was begun has been given up".into());
             state.queueing.drain(..).for_each(Waker::wake);
         }
     }
@@ -401,7 +410,8 @@ impl Shared {
 }
 
 impl Machine for Shared {
-    type Output = CloseReason;
+    /// What the peer is told, and the operator, of a failure.
+    type Output = (CloseReason, Option<String>);
 
     fn called_by(&self, calling: Arc<Calling>) {
         *self.calling.borrow_mut() = Some(calling);
@@ -425,12 +435,14 @@ impl Machine for Shared {
         self.on_close.clear();
     }
 
-    fn finish(&self, reason: CloseReason) {
+    fn finish(&self, (reason, fault): Self::Output) {
         let mut state = self.state.borrow_mut();
         state.discard();
-        let _ = state
-            .connection
-            .close(reason.code, shortened(&reason.reason));
+        let text = shortened(&reason.reason);
+        // Where the connection is closing already, an error that comes of that is no failure.
+        if state.connection.close(reason.code, text).is_ok() {
+            state.fault = fault;
+        }
     }
 
     fn effects(&self, is_woken: bool) -> Effects {

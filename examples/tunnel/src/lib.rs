@@ -9,6 +9,7 @@
 //! Binary messages carry the bytes; where they begin and end means nothing.
 
 use std::env;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -48,6 +49,12 @@ struct Broken;
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Self {
         Self
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the server cannot be reached, or has broken off")
     }
 }
 
