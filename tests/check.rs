@@ -48,7 +48,7 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 494 passed, 0 failed\n"),
+        report.ends_with("/echo: 495 passed, 0 failed\n"),
         "{report}"
     );
     assert!(!report.contains("skipped"), "{report}");
@@ -150,6 +150,11 @@ fn breaches_are_found() {
             "/trap-when-lost",
             "contract",
             "a socket may be lost at any moment",
+        ),
+        (
+            "/report",
+            "contract",
+            "a report says who ended the connection, and how",
         ),
         (
             "/trap-at-the-end",

@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, ClientSession, CloseCode, Connection, Disposition, Instant, Message, ReadyList, Session,
-    Upgrade,
+    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message, ReadyList,
+    Session, Upgrade,
 };
 use wasocket_host::bindings::{self, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -100,8 +100,7 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
         let (mut at_eof, mut stopped) = (false, false);
         while events.next().is_some_and(|event| pair.step(event, &mut at_eof, &mut stopped)) {}
     }
-    let others = guest.lost(takeover.connection, u64::MAX).expect("no fault");
-    assert!(others.is_empty());
+    pair.end();
     guest.drop_resource(takeover.connection).expect("no fault");
 }
 
@@ -114,6 +113,21 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
+    /// The socket is lost, and both say what became of the connection.
+    fn end(&mut self) {
+        let others = self.guest.lost(self.connection, u64::MAX).expect("no fault");
+        assert!(others.is_empty());
+        self.native.lost(Instant::from_nanos(u64::MAX));
+        let report = self.guest.report(self.connection).expect("no fault");
+        let expected = self.native.report();
+        assert_eq!(report.messages_received, expected.messages_received);
+        assert_eq!(report.messages_sent, expected.messages_sent);
+        assert_eq!(report.fault, expected.fault);
+        let (closing, expected) = (report.closing.expect("an end"), expected.closing.expect("an end"));
+        assert_eq!(initiator(closing.initiator), expected.initiator);
+        assert_eq!((closing.code, closing.reason), (expected.code, expected.reason));
+    }
+
     fn open(&mut self, residual: &[u8]) -> bool {
         let effects = self.guest.open(self.connection, self.now, 1, residual);
         let now = Instant::from_nanos(self.now);
@@ -156,6 +170,15 @@ impl Pair<'_> {
             _ => return true,
         };
         same(effects.expect("no fault"), expected)
+    }
+}
+
+fn initiator(initiator: bindings::Initiator) -> Initiator {
+    match initiator {
+        bindings::Initiator::Peer => Initiator::Peer,
+        bindings::Initiator::App => Initiator::App,
+        bindings::Initiator::Protocol => Initiator::Protocol,
+        bindings::Initiator::Host => Initiator::Host,
     }
 }
 

@@ -78,7 +78,8 @@ impl Access {
     }
 }
 
-fn name(initiator: Initiator) -> &'static str {
+/// For a log, and for who checks a component.
+pub(crate) fn name(initiator: Initiator) -> &'static str {
     match initiator {
         Initiator::Peer => "peer",
         Initiator::App => "app",

@@ -15,15 +15,16 @@
 //! `gate` reads the heads of requests (`request` parses them, `limits` bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
-//! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and `instance` bounds each, `pool` puts
-//! connections on instances and buries the dead, `shutdown` hears the signals, `watch` looks for a new
-//! component, `serve` puts all together.
+//! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
+//! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
+//! ends, `shutdown` hears the signals, `watch` looks for a new component, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
 //!
 //! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
+mod access;
 pub mod bell;
 pub mod bindings;
 pub mod cache;

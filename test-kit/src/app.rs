@@ -1,4 +1,4 @@
-use wasocket::{ConnectionId, Request, ShutdownReason};
+use wasocket::{ConnectionId, Report, Request, ShutdownReason};
 
 use crate::Fault;
 use crate::bindings::{Decision, Deliberation, Effects, Handle};
@@ -20,6 +20,9 @@ pub(crate) trait App {
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;
 
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
+
+    /// What became of a connection: the last call.
+    fn report(&mut self, handle: Handle) -> Result<Report, Fault>;
 
     /// Drops a connection, after the last call.
     fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault>;

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::ResourceAny;
-use wasocket::{ConnectionId, HttpVersion, Request, ShutdownReason};
+use wasocket::{
+    Closing, ConnectionId, HttpVersion, Initiator, Report, Request, ShutdownReason,
+};
 use wasocket_host::bindings as wit;
 use wasocket_host::component::{Component, Grants};
 use wasocket_host::engine::engine;
@@ -188,6 +190,11 @@ impl App for Instances {
         self.guard(|guest| guest.lost(it, now))
     }
 
+    fn report(&mut self, handle: Handle) -> Result<Report, Fault> {
+        let it = self.resource(handle);
+        self.guard(|guest| guest.report(it)).map(from_wit)
+    }
+
     fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {
         let it = self.resource(handle);
         self.resources.remove(&handle);
@@ -209,6 +216,24 @@ fn to_wit(request: &Request) -> wit::Request {
         fields: request.fields.clone().into(),
         secure: request.secure,
         remote: request.remote.clone(),
+    }
+}
+
+fn from_wit(report: wit::Report) -> Report {
+    Report {
+        messages_received: report.messages_received,
+        messages_sent: report.messages_sent,
+        closing: report.closing.map(|closing| Closing {
+            initiator: match closing.initiator {
+                wit::Initiator::Peer => Initiator::Peer,
+                wit::Initiator::App => Initiator::App,
+                wit::Initiator::Protocol => Initiator::Protocol,
+                wit::Initiator::Host => Initiator::Host,
+            },
+            code: closing.code,
+            reason: closing.reason,
+        }),
+        fault: report.fault,
     }
 }
 

@@ -314,7 +314,7 @@ impl Host {
             Disposition::Abort => peer.finish(now),
         }
         if let Some(handle) = peer.handle.take() {
-            self.drop_connection(handle);
+            self.end(id, handle);
         }
         Ok(())
     }
@@ -349,7 +349,7 @@ impl Host {
             match self.app.lost(handle, self.now) {
                 Ok(others) => {
                     self.mark(&others);
-                    self.drop_connection(handle);
+                    self.end(id, handle);
                 }
                 Err(fault) => self.bury(fault),
             }
@@ -370,6 +370,17 @@ impl Host {
             peer.is_called = true;
         }
         self.settle()
+    }
+
+    /// Asks what became of a connection, and drops it.
+    fn end(&mut self, id: usize, handle: Handle) {
+        match self.app.report(handle) {
+            Ok(report) => {
+                self.peers[id].report = Some(report);
+                self.drop_connection(handle);
+            }
+            Err(fault) => self.bury(fault),
+        }
     }
 
     fn drop_connection(&mut self, handle: Handle) {

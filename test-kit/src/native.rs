@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasocket::{ConnectionId, Instant, ReadyList, Request, Session, Undecided};
+use wasocket::{ConnectionId, Instant, ReadyList, Report, Request, Session, Undecided};
 
 use crate::Fault;
 use crate::app::{App, Call};
@@ -139,6 +139,11 @@ impl App for Native {
             }
         })?;
         Ok(self.ready.take())
+    }
+
+    fn report(&mut self, handle: Handle) -> Result<Report, Fault> {
+        let report = self.guard(|app| Some(app.sessions.get(&handle)?.report()))?;
+        Ok(report.unwrap_or_else(|| panic!("the kit asks for a connection that is gone")))
     }
 
     fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 use std::mem;
 
-use wasocket::{Disposition, Instant};
+use wasocket::{Disposition, Instant, Report};
 
 use crate::bindings::{Handle, Next, Takeover};
 use crate::client::Client;
@@ -12,6 +12,8 @@ const MAX_PIECE: usize = 65_536;
 pub(crate) struct Peer {
     /// The app's connection; none once it has had its last call.
     pub(crate) handle: Option<Handle>,
+    /// What the app says became of it, once it has had that call.
+    pub(crate) report: Option<Report>,
     farewell: Vec<u8>,
     /// In nanoseconds.
     pub(crate) wake_at: Option<u64>,
@@ -56,6 +58,7 @@ impl Peer {
     pub(crate) fn new(takeover: Takeover, client: Option<Client>) -> Self {
         Self {
             handle: Some(takeover.connection),
+            report: None,
             farewell: takeover.farewell,
             wake_at: None,
             next: Next::Open,

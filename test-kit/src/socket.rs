@@ -1,7 +1,7 @@
 use std::fmt;
 use std::mem;
 
-use wasocket::{Disposition, Instant, ShutdownReason};
+use wasocket::{Disposition, Instant, Report, ShutdownReason};
 
 use crate::Kit;
 use crate::peer::Peer;
@@ -120,6 +120,29 @@ impl Socket {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.look(|peer| peer.is_closed)
+    }
+
+    /// What the app reports of the connection, for the log of the host: how many messages there were, who
+    /// ended it, and what the app did wrong. None while it has not ended, and where its instance has died.
+    ///
+    /// ```
+    /// # use wasocket::{Error, Initiator, WebSocket, websocket};
+    /// # use wasocket_test::Kit;
+    /// let kit = Kit::native(websocket(async |ws: WebSocket| {
+    ///     let _ = ws.receive::<String>().await;
+    ///     Err::<(), Box<dyn std::error::Error>>("no such room".into())
+    /// }));
+    /// let client = kit.connect(wasocket_test::websocket("/"));
+    /// client.send("hello");
+    /// client.assert_closed(1011);
+    /// let report = client.report().expect("the end");
+    /// assert_eq!(report.fault.as_deref(), Some("no such room"));
+    /// assert_eq!(report.messages_received, 1);
+    /// assert_eq!(report.closing.expect("a WebSocket").initiator, Initiator::App);
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        self.look(|peer| peer.report.clone())
     }
 
     /// Asserts what the peer has been sent since the last call of this or [`output`](Self::output).

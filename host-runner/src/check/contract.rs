@@ -2,7 +2,8 @@
 
 use wasocket_vectors::Frame;
 
-use crate::bindings::{Answer, Next, Request, ShutdownReason, Takeover};
+use crate::access::name;
+use crate::bindings::{Answer, Initiator, Next, Request, ShutdownReason, Takeover};
 use crate::head::{self, BadAnswer};
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
@@ -19,7 +20,7 @@ const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
 
 /// Each with what rules.
-const CHECKS: [(&str, &str, Check); 17] = [
+const CHECKS: [(&str, &str, Check); 18] = [
     (
         "the farewell is a Close frame with code 1011",
         "websocket-handler.wit, takeover.farewell",
@@ -79,6 +80,11 @@ const CHECKS: [(&str, &str, Check); 17] = [
         "a socket may be lost at any moment",
         "websocket-handler.wit, connection.lost",
         lost,
+    ),
+    (
+        "a report says who ended the connection, and how",
+        "websocket-handler.wit, connection.report",
+        report,
     ),
     (
         "a connection may be dropped at any moment",
@@ -353,6 +359,46 @@ fn at_any_moment(
 
 fn lost(trial: &mut Trial<'_>) -> Result<(), Failure> {
     at_any_moment(trial, |trial, line| trial.lose(line))
+}
+
+fn report(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (mut line, _) = trial.open(b"")?;
+    trial.receive(&mut line, CLOSE)?;
+    reports(trial, line, Initiator::Peer, 1000)?;
+
+    trial.begin();
+    let (mut line, _) = trial.open(b"")?;
+    // A frame without a masking key (RFC 6455 §5.1).
+    trial.receive(&mut line, b"\x81\0")?;
+    reports(trial, line, Initiator::Protocol, 1002)?;
+
+    trial.begin();
+    let (line, _) = trial.open(b"")?;
+    trial.lost(&line)?;
+    reports(trial, line, Initiator::Peer, 1006)?;
+
+    trial.begin();
+    let (mut line, _) = trial.open(b"")?;
+    trial.shutdown(&mut line, ShutdownReason::GoingAway)?;
+    if line.is_open() {
+        trial.receive(&mut line, CLOSE)?;
+    }
+    reports(trial, line, Initiator::Host, 1001)
+}
+
+fn reports(
+    trial: &mut Trial<'_>,
+    line: Line,
+    initiator: Initiator,
+    code: u16,
+) -> Result<(), Failure> {
+    let closing = trial.report(line)?.closing;
+    let told = closing.map(|closing| (closing.initiator, closing.code));
+    let expected = format!("an end by the {} with code {code}", name(initiator));
+    trial.expect(told == Some((initiator, code)), &expected, || match told {
+        Some((initiator, code)) => format!("one by the {} with code {code}", name(initiator)),
+        None => "none".to_owned(),
+    })
 }
 
 fn dropped(trial: &mut Trial<'_>) -> Result<(), Failure> {

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{Answer, Effects, Instant, Next, Request, ShutdownReason, Takeover};
+use crate::bindings::{
+    Answer, Effects, Instant, Next, Report, Request, ShutdownReason, Takeover,
+};
 use crate::guest::{Guest, GuestFault};
 use crate::head;
 
@@ -187,11 +189,26 @@ impl<'a> Trial<'a> {
 
     /// The socket is lost; the connection is dropped.
     pub(crate) fn lose(&mut self, line: Line) -> Result<(), Failure> {
+        self.lost(&line)?;
+        self.report(line).map(drop)
+    }
+
+    /// The socket is lost.
+    pub(crate) fn lost(&mut self, line: &Line) -> Result<(), Failure> {
         self.tell("lost");
         let (connection, now) = (line.connection, self.now);
         let lost = self.subject.call(|guest| guest.lost(connection, now));
-        lost.map_err(|fault| self.fault(&fault))?;
-        self.close(line)
+        lost.map(drop).map_err(|fault| self.fault(&fault))
+    }
+
+    /// What became of a connection that has ended; it is dropped.
+    pub(crate) fn report(&mut self, line: Line) -> Result<Report, Failure> {
+        self.tell("report");
+        let connection = line.connection;
+        let report = self.subject.call(|guest| guest.report(connection));
+        let report = report.map_err(|fault| self.fault(&fault))?;
+        self.close(line)?;
+        Ok(report)
     }
 
     /// Drops the connection.

@@ -272,6 +272,9 @@ typedef struct exports_websocket_action_t {
 } exports_websocket_action_t;
 
 // Answers `request`, or refuses `open`: the status is 200 to 599. A fault elsewhere, and a second time.
+// 
+// There is no WebSocket then: of all other actions only `publish` may stand beside it, before or
+// behind. Each of the rest is a fault. The same holds where 404 is answered for want of a `respond`.
 #define EXPORTS_WEBSOCKET_ACTION_RESPOND 0
 // Completes the opening handshake. A fault elsewhere than in the answer to `open`, and a second time.
 #define EXPORTS_WEBSOCKET_ACTION_ACCEPT 1

@@ -1,7 +1,7 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
 use wasocket::{
-    Answer, Connection, Disposition, Effects, Instant, Message, ReadyList, Request, Response,
+    Answer, Connection, Disposition, Effects, Instant, Message, ReadyList, Report, Request, Response,
     Session, ShutdownReason, Takeover, Upgrade,
 };
 
@@ -122,5 +122,12 @@ impl Session for Breaching {
             panic!("a panic for the test");
         }
         self.inner.lost(now);
+    }
+
+    fn report(&self) -> Report {
+        match self.path.as_str() {
+            "/report" => Report::default(),
+            _ => self.inner.report(),
+        }
     }
 }
