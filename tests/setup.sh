@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev chromium)
 node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
-if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then
+if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
   packages+=(nodejs npm)
 fi
 # Debian's Python is without `ensurepip`, which makes an environment with pip in it.

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use runner::{Server, build_guest, text, wasocket};
+use runner::{Server, build_guest, root, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// An empty folder, of one test.
@@ -67,8 +67,33 @@ fn start(language: &str, source: &str, steps: &[&str]) -> PathBuf {
         &["check", "hello/app.wasm", "--path", "/", "--quiet"],
     );
     assert!(report.contains(" 0 failed"), "{report}");
-    talk(&folder.join("hello/app.wasm"));
-    folder.join("hello")
+    let project = folder.join("hello");
+    talk(&project.join("app.wasm"));
+    edit(&project.join(source));
+    succeed(&folder, &["build", "hello"]);
+    browse(&project.join("app.wasm"));
+    project
+}
+
+/// Changes what the app answers to `count`, and what its own test expects.
+fn edit(source: &Path) {
+    let app = fs::read_to_string(source).expect("the app");
+    let mut edited = app.clone();
+    for before in ["} messages", "%u messages", "2 messages"] {
+        edited = edited.replace(before, &before.replace("messages", "so far"));
+    }
+    assert_ne!(edited, app);
+    fs::write(source, edited).expect("written");
+}
+
+/// Opens the project's page in a browser, which runs the script `tests/peers/browser/new-page.mjs`.
+fn browse(component: &Path) {
+    let server = Server::of(component, &["--call-timeout", "1000"]);
+    let output = Command::new(root().join("tests/peers/run"))
+        .args(["new-page", &format!("ws://{}", server.address)])
+        .output()
+        .expect("tests/peers/run runs");
+    assert!(output.status.success(), "{output:?}{}", server.log());
 }
 
 fn talk(component: &Path) {

@@ -8,32 +8,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { chromium } from 'playwright-core';
+import { page, pageErrors, run, server } from './chromium.mjs';
 
-const TIME_LIMIT_MS = 50_000; // the whole run
-const STEP_LIMIT_MS = 15_000; // what a person would wait for
-
-const server = process.argv[2]?.replace(/\/$/, '');
-if (!server) {
-  console.error('usage: default-page.mjs ws://HOST:PORT');
-  process.exit(2);
-}
-
-let running = 'Chromium starts';
-setTimeout(() => fail(running, `not over ${TIME_LIMIT_MS} ms after the start`), TIME_LIMIT_MS).unref();
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  // No sandbox: Chromium refuses to run as root with one. The rest: no traffic of its own.
-  chromiumSandbox: false,
-  args: ['--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
-const page = await browser.newPage();
-page.setDefaultTimeout(STEP_LIMIT_MS);
-const pageErrors = [];
-page.on('pageerror', (error) => pageErrors.push(error.message));
-
-const checks = {
+await run({
   'the page opens, not connected': async () => {
     await page.goto(server.replace(/^ws/, 'http') + '/');
     await expectDisconnected();
@@ -87,24 +64,7 @@ const checks = {
     assert.match(await refusal, /Unexpected response code: 403/);
     foreign.close();
   },
-};
-
-for (const [name, check] of Object.entries(checks)) {
-  running = name;
-  try {
-    await check();
-  } catch (error) {
-    fail(name, error.message);
-  }
-  console.log('ok', name);
-}
-await browser.close();
-
-/** Playwright ends its browser when this process exits. */
-function fail(name, message) {
-  console.error(`FAILED ${name}: ${message}`);
-  process.exit(1);
-}
+});
 
 async function connect(endpoint) {
   await page.selectOption('#endpoint', endpoint);

@@ -1,0 +1,50 @@
+// Headless Chromium with one page, and checks that are run one behind the other.
+
+import { chromium } from 'playwright-core';
+
+const TIME_LIMIT_MS = 50_000; // the whole run
+const STEP_LIMIT_MS = 15_000; // what a person would wait for
+
+/** The URL of the server, without the slash, from the command line: `node SCRIPT ws://HOST:PORT`. */
+export const server = process.argv[2]?.replace(/\/$/, '');
+if (!server) {
+  console.error('usage: node SCRIPT ws://HOST:PORT');
+  process.exit(2);
+}
+
+let running = 'Chromium starts';
+setTimeout(() => fail(running, `not over ${TIME_LIMIT_MS} ms after the start`), TIME_LIMIT_MS).unref();
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  // No sandbox: Chromium refuses to run as root with one. The rest: no traffic of its own.
+  chromiumSandbox: false,
+  args: ['--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
+
+export const page = await browser.newPage();
+page.setDefaultTimeout(STEP_LIMIT_MS);
+
+/** What the page's scripts have thrown. */
+export const pageErrors = [];
+page.on('pageerror', (error) => pageErrors.push(error.message));
+
+/** Runs checks by their names, and prints one line for each. Ends the process at the first that fails. */
+export async function run(checks) {
+  for (const [name, check] of Object.entries(checks)) {
+    running = name;
+    try {
+      await check();
+    } catch (error) {
+      fail(name, error.message);
+    }
+    console.log('ok', name);
+  }
+  await browser.close();
+}
+
+/** Playwright ends its browser when this process exits. */
+function fail(name, message) {
+  console.error(`FAILED ${name}: ${message}`);
+  process.exit(1);
+}
