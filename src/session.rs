@@ -5,8 +5,8 @@ use core::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Initiator, Instant, RawHandler,
-    RawSocket, ReadyList, Report, UsageError,
+    CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Initiator, Instant,
+    RawHandler, RawSocket, ReadyList, Report, UsageError,
 };
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose

@@ -77,7 +77,9 @@ fn whole_messages_are_counted_and_nothing_else() {
         let received = report(&host, id).messages_received;
         assert_eq!(received, if i == 2 { 2 } else { 1 });
     }
-    host.client(id, |client| client.close(CloseCode::NORMAL, "").expect("open"));
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open")
+    });
     let report = report(&host, id);
     assert_eq!((report.messages_received, report.messages_sent), (2, 3));
     assert_eq!(report.fault, None);
@@ -152,7 +154,13 @@ fn a_rule_or_a_limit_ends_it() {
     };
     let id = host.open_with(idle, echo);
     host.pass_by_seconds(5);
-    assert_closing(&host, id, Initiator::Protocol, 1001, "no message for too long");
+    assert_closing(
+        &host,
+        id,
+        Initiator::Protocol,
+        1001,
+        "no message for too long",
+    );
 
     let id = host.open(echo);
     host.pass(Duration::from_secs(60));
@@ -209,7 +217,9 @@ fn an_error_that_comes_of_the_end_is_none() {
         sent
     });
     host.say(id, "go");
-    host.client(id, |client| client.close(CloseCode::NORMAL, "").expect("open"));
+    host.client(id, |client| {
+        client.close(CloseCode::NORMAL, "").expect("open")
+    });
     assert_eq!(report(&host, id).fault, None);
     let id = host.open(|ws| async move { ws.receive::<Message>().await.map(drop) });
     let now = host.time();
@@ -233,7 +243,9 @@ fn half_a_message_is_a_fault() {
 fn a_handlers_mistake_is_a_fault() {
     let mut host = Host::default();
     let id = host.open_answer(|request| {
-        Upgrade::new().accept(request, |ws: &mut Connection, _: Message| ws.ping(&[0; 126]))
+        Upgrade::new().accept(request, |ws: &mut Connection, _: Message| {
+            ws.ping(&[0; 126])
+        })
     });
     host.say(id, "go wrong");
     assert_closing(&host, id, Initiator::App, 1011, "");

@@ -489,7 +489,9 @@ impl Connection {
     fn answer_close(&mut self, reason: Option<CloseReason>) {
         // RFC 6455 §5.5.1: "When sending a Close frame in response, the endpoint typically echos the
         // status code it received." After our own Close this sends nothing.
-        let code = reason.as_ref().map(|reason| reason.code.as_u16().to_be_bytes());
+        let code = reason
+            .as_ref()
+            .map(|reason| reason.code.as_u16().to_be_bytes());
         let payload = code.as_ref().map_or(&[][..], |code| code);
         let _ = self.send_frame(Opcode::Close, payload);
         self.handshake_done(reason);

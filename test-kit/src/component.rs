@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::ResourceAny;
-use wasocket::{
-    Closing, ConnectionId, HttpVersion, Initiator, Report, Request, ShutdownReason,
-};
+use wasocket::{Closing, ConnectionId, HttpVersion, Initiator, Report, Request, ShutdownReason};
 use wasocket_host::bindings as wit;
 use wasocket_host::component::{Component, Grants};
 use wasocket_host::engine::engine;

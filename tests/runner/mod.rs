@@ -41,7 +41,10 @@ pub fn build_guest(package: &str, features: &str) -> PathBuf {
     let file = package.replace('-', "_");
     let built = folder.join(format!("wasm32-wasip2/release/{file}.wasm"));
     let kept = folder.join(format!("{package}+{features}.wasm"));
-    std::fs::copy(&built, &kept).expect("the component is copied");
+    // At once: another test may be reading the one that is there.
+    let copy = kept.with_extension("new");
+    std::fs::copy(&built, &copy).expect("the component is copied");
+    std::fs::rename(&copy, &kept).expect("the copy is put in its place");
     kept
 }
 

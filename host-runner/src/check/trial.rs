@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{
-    Answer, Effects, Instant, Next, Report, Request, ShutdownReason, Takeover,
-};
+use crate::bindings::{Answer, Effects, Instant, Next, Report, Request, ShutdownReason, Takeover};
 use crate::guest::{Guest, GuestFault};
 use crate::head;
 

@@ -1,8 +1,8 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
 use wasocket::{
-    Answer, Connection, Disposition, Effects, Instant, Message, ReadyList, Report, Request, Response,
-    Session, ShutdownReason, Takeover, Upgrade,
+    Answer, Connection, Disposition, Effects, Instant, Message, ReadyList, Report, Request,
+    Response, Session, ShutdownReason, Takeover, Upgrade,
 };
 
 wasocket::export!(handle);
