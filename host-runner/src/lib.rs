@@ -17,7 +17,8 @@
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
-//! ends, `shutdown` hears the signals, `watch` looks for a new component, `serve` puts all together.
+//! ends, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
+//! looks for a new component, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
@@ -52,11 +53,13 @@ pub mod serve;
 mod service;
 pub mod session;
 pub mod shutdown;
+pub mod signals;
 pub mod socket;
 mod stall;
 pub mod start;
 mod state;
 pub mod takeover;
+mod timer;
 pub mod transport;
 pub mod url;
 mod wasi;

@@ -6,20 +6,19 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
 use wasmtime::component::ResourceAny;
 
-use crate::bell::Bell;
 use crate::bindings::{
     ConnectionId, Deliberation, Effects, Instant, Report, Request, ShutdownReason, Verdict,
 };
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
+use crate::signals::{Signal, Signals};
 
 /// The instances of a component, each serving up to so many connections.
 #[derive(Debug)]
@@ -28,6 +27,7 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
+    stopping: Cell<bool>,
 }
 
 impl Pool {
@@ -38,6 +38,7 @@ impl Pool {
             limits,
             connections_per_instance,
             instances: RefCell::default(),
+            stopping: Cell::new(false),
         }
     }
 
@@ -55,6 +56,9 @@ impl Pool {
         let guest =
             Guest::new(&self.component.borrow(), self.limits).map_err(|fault| log(&fault, 0))?;
         let instance = Rc::new(Instance::new(guest));
+        if self.stopping.get() {
+            instance.stop(ShutdownReason::GoingAway);
+        }
         instances.push(Rc::clone(&instance));
         tracing::debug!(instances = instances.len(), "new instance");
         Ok(Place::on(&instance))
@@ -65,8 +69,18 @@ impl Pool {
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
         let retired = self.instances.take();
-        retired.iter().for_each(|instance| instance.retired.ring());
+        for instance in &retired {
+            instance.stop(ShutdownReason::ServiceRestart);
+        }
         retired.iter().map(|instance| instance.places.get()).sum()
+    }
+
+    /// Asks all connections to end, those that come later too.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        for instance in self.instances.borrow().iter() {
+            instance.stop(ShutdownReason::GoingAway);
+        }
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -79,7 +93,7 @@ impl Pool {
         instances.retain(|instance| {
             let is_idle = instance.places.get() == 0;
             idle += usize::from(is_idle);
-            !instance.died.has_rung() && (!is_idle || idle == 1)
+            instance.is_alive() && (!is_idle || idle == 1)
         });
     }
 }
@@ -90,12 +104,11 @@ struct Instance {
     /// Gone after a fault.
     guest: RefCell<Option<Guest>>,
     places: Cell<usize>,
-    /// Who can be woken by others.
-    members: RefCell<HashMap<ConnectionId, Arc<Woken>>>,
+    /// Who is told what happens to others, and to the instance.
+    members: RefCell<HashMap<ConnectionId, Arc<Signals>>>,
     last_id: Cell<ConnectionId>,
-    died: Bell,
-    /// Rings when its connections are to end, since there is a new component.
-    retired: Bell,
+    /// Why its connections are to end, if they are.
+    stopped: Cell<Option<ShutdownReason>>,
 }
 
 impl Instance {
@@ -105,9 +118,12 @@ impl Instance {
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
-            died: Bell::new(),
-            retired: Bell::new(),
+            stopped: Cell::new(None),
         }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.guest.borrow().is_some()
     }
 
     /// Calls the guest. A fault ends the instance, and everybody on it learns of it.
@@ -116,20 +132,23 @@ impl Instance {
         let outcome = call(guest.as_mut().ok_or(Dead)?);
         outcome.map_err(|fault| {
             *guest = None;
-            self.died.ring();
+            self.raise(Signal::Died);
             log(&fault, self.places.get())
         })
     }
 }
 
 impl Instance {
-    /// A number for a member, and what tells it that it has been woken.
-    fn admit(&self) -> (ConnectionId, Arc<Woken>) {
+    /// A number for a member, and its signals.
+    fn admit(&self) -> (ConnectionId, Arc<Signals>) {
         let id = self.last_id.get().wrapping_add(1);
         self.last_id.set(id);
-        let woken = Arc::new(Woken::default());
-        self.members.borrow_mut().insert(id, Arc::clone(&woken));
-        (id, woken)
+        let signals = Arc::new(Signals::default());
+        if let Some(reason) = self.stopped.get() {
+            signals.raise(Signal::Stop(reason));
+        }
+        self.members.borrow_mut().insert(id, Arc::clone(&signals));
+        (id, signals)
     }
 
     fn wake(&self, ids: &[ConnectionId]) {
@@ -139,17 +158,21 @@ impl Instance {
         let members = self.members.borrow();
         ids.iter()
             .filter_map(|id| members.get(id))
-            .for_each(|woken| woken.0.notify_one());
+            .for_each(|signals| signals.raise(Signal::Woken));
     }
-}
 
-/// Says that a member is to be called: another one wants it, or something outside is ready.
-#[derive(Debug, Default)]
-struct Woken(Notify);
+    /// Asks all members to end, those that come later too. The first reason counts.
+    fn stop(&self, reason: ShutdownReason) {
+        if self.stopped.get().is_none() {
+            self.stopped.set(Some(reason));
+            self.raise(Signal::Stop(reason));
+        }
+    }
 
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
+    fn raise(&self, signal: Signal) {
+        for signals in self.members.borrow().values() {
+            signals.raise(signal);
+        }
     }
 }
 
@@ -216,19 +239,19 @@ struct Member {
     place: Place,
     handle: ResourceAny,
     id: ConnectionId,
-    woken: Arc<Woken>,
+    signals: Arc<Signals>,
     waker: Waker,
 }
 
 impl Member {
     fn new(place: Place, handle: ResourceAny) -> Self {
-        let (id, woken) = place.0.admit();
+        let (id, signals) = place.0.admit();
         Self {
             place,
             handle,
             id,
-            waker: Waker::from(Arc::clone(&woken)),
-            woken,
+            waker: Waker::from(Arc::clone(&signals)),
+            signals,
         }
     }
 
@@ -244,15 +267,6 @@ impl Member {
 
     fn wake(&self, ids: &[ConnectionId]) {
         self.place.0.wake(ids);
-    }
-
-    fn died(&self) -> impl Future<Output = ()> + use<> {
-        self.place.0.died.rung()
-    }
-
-    fn woken(&self) -> impl Future<Output = ()> + use<> {
-        let woken = Arc::clone(&self.woken);
-        async move { woken.0.notified().await }
     }
 }
 
@@ -282,14 +296,20 @@ impl Undecided {
         Ok(progress)
     }
 
-    /// Resolves when the instance ends.
-    pub fn died(&self) -> impl Future<Output = ()> + use<> {
-        self.0.died()
-    }
-
-    /// Resolves when there is a reason to ask again.
-    pub fn woken(&self) -> impl Future<Output = ()> + use<> {
-        self.0.woken()
+    /// Waits for a reason to ask again.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended.
+    pub async fn woken(&self) -> Result<(), Dead> {
+        loop {
+            match poll_fn(|context| self.0.signals.poll(context)).await {
+                Signal::Died => return Err(Dead),
+                Signal::Woken => return Ok(()),
+                // The runner answers what it has begun to.
+                Signal::Stop(_) => {}
+            }
+        }
     }
 
     /// It is decided: its place is free for what has come of it.
@@ -303,20 +323,9 @@ impl Undecided {
 pub struct Connection(Member);
 
 impl Connection {
-    /// Resolves when another component takes the place of this one.
-    pub fn retired(&self) -> impl Future<Output = ()> + use<> {
-        self.0.place.0.retired.rung()
-    }
-
-    /// Resolves when the instance ends, whichever connection's fault it is.
-    pub fn died(&self) -> impl Future<Output = ()> + use<> {
-        self.0.died()
-    }
-
-    /// Resolves when another connection of the instance wants this one to be woken, or when something
-    /// outside is ready that it has asked about.
-    pub fn woken(&self) -> impl Future<Output = ()> + use<> {
-        self.0.woken()
+    /// What has happened elsewhere, each once.
+    pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
+        self.0.signals.poll(context)
     }
 
     /// See [`Guest::open`].

@@ -183,8 +183,7 @@ async fn decide(worker: &Worker, undecided: &Undecided) -> Result<bindings::Answ
         }
         let wake_at = deliberation.wake_at.and_then(|instant| worker.at(instant));
         select! {
-            () = undecided.died() => return Err(Dead),
-            () = undecided.woken() => {}
+            woken = undecided.woken() => woken?,
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
     }

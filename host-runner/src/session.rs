@@ -5,19 +5,17 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
-use tokio::select;
-use tokio::task::yield_now;
-use tokio::time::sleep;
 
 use crate::access::Access;
-use crate::bindings::{Effects, Instant, Next, ShutdownReason};
+use crate::bindings::{Effects, Instant, Next};
 use crate::pool::{Connection, Dead};
+use crate::signals::Signal;
 use crate::socket::Socket;
+use crate::timer::Timer;
 use crate::worker::Worker;
 
 /// A socket in the hands of a guest.
@@ -28,10 +26,15 @@ pub struct Session {
     connection: Connection,
     farewell: Vec<u8>,
     wake_at: Option<Instant>,
+    timer: Timer,
     /// When the last call was made.
     called_at: Instant,
     /// The guest wants nothing more to be read.
     paused: bool,
+    /// The guest has been told that the connection is to end.
+    stopped: bool,
+    /// Who was asked first, the last time.
+    socket_first: bool,
     access: Access,
 }
 
@@ -41,10 +44,7 @@ enum Event {
     Received(usize),
     /// The time has come, or all output is sent that was not.
     Wake,
-    /// Another connection wants it.
-    Woken,
-    Stop(ShutdownReason),
-    Died,
+    Signal(Signal),
 }
 
 /// How a session ends.
@@ -58,25 +58,29 @@ enum Ending {
 }
 
 impl Session {
-    /// A session whose connection is to be opened yet.
+    /// A session whose connection has been opened. On the heap: moved about between futures, it would be room
+    /// in each of them, for as long as the connection lives.
     pub fn new(
         worker: Rc<Worker>,
         stream: TcpStream,
         connection: Connection,
         farewell: Vec<u8>,
         access: Access,
-    ) -> Self {
+    ) -> Box<Self> {
         let socket = Socket::new(stream, worker.max_backlog).with_send_timeout(worker.send_timeout);
-        Self {
+        Box::new(Self {
             called_at: worker.now(),
             worker,
             socket,
             connection,
             farewell,
             wake_at: None,
+            timer: Timer::default(),
             paused: false,
+            stopped: false,
+            socket_first: false,
             access,
-        }
+        })
     }
 
     /// Serves the socket to its end. `head` and what the guest answered to `open` go out first,
@@ -85,7 +89,11 @@ impl Session {
     /// # Errors
     ///
     /// When the socket failed.
-    pub async fn run(mut self, mut head: Vec<u8>, mut opened: Effects) -> io::Result<()> {
+    pub async fn run(
+        mut self: Box<Self>,
+        mut head: Vec<u8>,
+        mut opened: Effects,
+    ) -> io::Result<()> {
         head.append(&mut opened.output);
         opened.output = head;
         let outcome = self.serve(opened).await;
@@ -104,47 +112,9 @@ impl Session {
     }
 
     async fn converse(&mut self) -> io::Result<Ending> {
-        let mut died = pin!(self.connection.died());
-        let mut woken = pin!(self.connection.woken());
-        let mut stop = pin!(self.worker.stopping.rung());
-        let mut retired = pin!(self.connection.retired());
-        let mut stopped = false;
-        let mut timer = pin!(sleep(std::time::Duration::ZERO));
-        let mut timer_at = None;
         loop {
-            let at_once = self
-                .wake_at
-                .is_some_and(|instant| instant <= self.called_at);
-            let wake_at = match at_once {
-                true => None,
-                false => self.wake_at.and_then(|instant| self.worker.at(instant)),
-            };
-            if let Some(instant) = wake_at
-                && wake_at != timer_at
-            {
-                timer.as_mut().reset(instant);
-                timer_at = wake_at;
-            }
-            // In no order: what is always ready must not keep the others waiting.
-            let event = select! {
-                () = &mut died => Event::Died,
-                () = &mut stop, if !stopped => Event::Stop(ShutdownReason::GoingAway),
-                () = &mut retired, if !stopped => Event::Stop(ShutdownReason::ServiceRestart),
-                () = &mut timer, if wake_at.is_some() => Event::Wake,
-                // The timer is good to a millisecond only. Other connections go first.
-                () = yield_now(), if at_once => Event::Wake,
-                () = &mut woken => Event::Woken,
-                event = poll_fn(|context| {
-                    poll_socket(&mut self.socket, &self.worker, self.paused, context)
-                }) => event?,
-            };
-            match event {
-                Event::Stop(_) => stopped = true,
-                // Used up; should the guest ask for the same instant again, it has to be set again.
-                Event::Wake => timer_at = None,
-                Event::Woken => woken.set(self.connection.woken()),
-                Event::Received(_) | Event::Died => {}
-            }
+            self.timer.set(self.wake_at, self.called_at, &self.worker);
+            let event = poll_fn(|context| self.poll_event(context)).await?;
             let Ok(effects) = self.call(event) else {
                 return Ok(Ending::Died);
             };
@@ -152,6 +122,45 @@ impl Session {
                 return Ok(ending);
             }
         }
+    }
+
+    /// Waits for what comes first. The socket and the rest take turns at being asked first: what is always
+    /// ready, as an app that never rests, must not keep the other waiting.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Event>> {
+        self.socket_first = !self.socket_first;
+        if self.socket_first
+            && let Poll::Ready(event) = self.poll_socket(context)
+        {
+            return Poll::Ready(event);
+        }
+        while let Poll::Ready(signal) = self.connection.poll_signal(context) {
+            match signal {
+                Signal::Stop(_) if self.stopped => continue,
+                Signal::Stop(_) => self.stopped = true,
+                _ => {}
+            }
+            return Poll::Ready(Ok(Event::Signal(signal)));
+        }
+        if self.timer.poll(context).is_ready() {
+            return Poll::Ready(Ok(Event::Wake));
+        }
+        if self.socket_first {
+            return Poll::Pending;
+        }
+        self.poll_socket(context)
+    }
+
+    /// Sends what is unsent, and then says so; or receives, if the guest wants more.
+    fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Event>> {
+        if self.socket.unsent() > 0 {
+            return self.socket.poll_flush(context).map_ok(|()| Event::Wake);
+        }
+        if self.paused {
+            return Poll::Pending;
+        }
+        let mut buffer = self.worker.read_buffer.borrow_mut();
+        let received = self.socket.poll_receive(context, &mut buffer);
+        received.map_ok(Event::Received)
     }
 
     /// Calls the guest. Between the reading and this no other task has run: the read buffer still
@@ -167,9 +176,11 @@ impl Session {
                 self.connection
                     .receive(now, buffer.get(..length).unwrap_or_default())
             }
-            Event::Wake | Event::Woken => self.connection.wake(now, self.socket.unsent()),
-            Event::Stop(reason) => self.connection.shutdown(now, reason),
-            Event::Died => Err(Dead),
+            Event::Wake | Event::Signal(Signal::Woken) => {
+                self.connection.wake(now, self.socket.unsent())
+            }
+            Event::Signal(Signal::Stop(reason)) => self.connection.shutdown(now, reason),
+            Event::Signal(Signal::Died) => Err(Dead),
         }
     }
 
@@ -185,7 +196,7 @@ impl Session {
         })
     }
 
-    async fn end(mut self, ending: Ending) -> io::Result<()> {
+    async fn end(mut self: Box<Self>, ending: Ending) -> io::Result<()> {
         match ending {
             Ending::Abort => return Ok(()),
             Ending::Close => {}
@@ -195,23 +206,4 @@ impl Session {
         drop(self.connection);
         self.socket.close().await
     }
-}
-
-/// Sends what is unsent, and then says so; or receives, if the guest wants more.
-fn poll_socket(
-    socket: &mut Socket,
-    worker: &Worker,
-    paused: bool,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<Event>> {
-    if socket.unsent() > 0 {
-        return socket.poll_flush(context).map_ok(|()| Event::Wake);
-    }
-    if paused {
-        return Poll::Pending;
-    }
-    let mut buffer = worker.read_buffer.borrow_mut();
-    socket
-        .poll_receive(context, &mut buffer)
-        .map_ok(Event::Received)
 }

@@ -1,7 +1,7 @@
 //! A socket with what is still to be sent on it, and the way it is closed.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -196,10 +196,13 @@ impl<S: Stream> Socket<S> {
     /// # Errors
     ///
     /// When the socket failed, or the peer takes nothing of the output for 5 seconds.
-    pub async fn close(mut self) -> io::Result<()> {
-        self.stall = Stall::new(FLUSH_TIMEOUT);
-        poll_fn(|context| self.poll_flush(context)).await?;
-        close(self.stream).await
+    pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
+        // On the heap: it is needed at the end only, and would be room in every connection's task.
+        Box::pin(async move {
+            self.stall = Stall::new(FLUSH_TIMEOUT);
+            poll_fn(|context| self.poll_flush(context)).await?;
+            linger(self.stream).await
+        })
     }
 }
 
@@ -211,7 +214,12 @@ impl<S: Stream> Socket<S> {
 /// # Errors
 ///
 /// When the socket failed. Only the peer's delay is no error.
-pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
+pub fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> impl Future<Output = io::Result<()>> {
+    // As above.
+    Box::pin(linger(stream))
+}
+
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
     stream.shutdown().await?;
     let mut input = stream.take(LINGER_BYTES);
     let discard = async { tokio::io::copy(&mut input, &mut tokio::io::sink()).await };

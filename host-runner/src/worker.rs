@@ -26,7 +26,7 @@ pub struct Worker {
     pub(crate) send_timeout: Duration,
     /// How long the guest may take to answer a request.
     pub(crate) decision_timeout: Duration,
-    /// Rings when the runner is to stop.
+    /// Rings when the runner is to stop, for those that speak HTTP.
     pub(crate) stopping: Bell,
     clock: Clock,
 }
@@ -54,6 +54,7 @@ impl Worker {
     /// Asks all connections to end, and to end well.
     pub fn stop(&self) {
         self.stopping.ring();
+        self.pool.stop();
     }
 
     /// The time as guests are told it: since the start of the worker.
