@@ -28,14 +28,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use crate::bindings::{HttpVersion, Request};
-use crate::limits::HEAD_TIMEOUT;
-use crate::request::{BodyLength, Head, Outcome, Refusal, list};
+use wasocket_http1::limits::HEAD_TIMEOUT;
+use wasocket_http1::{BodyLength, Framing, Head, Refusal, Request, Version};
+
 use crate::stall::Stall;
 use crate::worker::Worker;
 
+/// What comes of a head.
+pub(crate) type Outcome = Result<(Request, Framing), Refusal>;
+
 /// The request whose stand-in hyper has, until the service takes it.
-pub(crate) type Arrived = Cell<Option<Result<Request, Refusal>>>;
+pub(crate) type Arrived = Cell<Option<Outcome>>;
 
 /// A socket whose requests are read by the gate.
 pub(crate) struct Gate {
@@ -113,17 +116,17 @@ impl Gate {
         deadline.as_mut().poll(context).is_ready()
     }
 
-    fn pass(&mut self, request: Request, body: BodyLength) {
+    fn pass(&mut self, request: Request, framing: Framing) {
         self.deadline = None;
         self.stand_in
-            .extend_from_slice(stand_in(&request, body).as_bytes());
-        self.behind = match body {
+            .extend_from_slice(stand_in(&request, framing).as_bytes());
+        self.behind = match framing.body {
             BodyLength::Known(0) => Behind::Head(Head::default()),
             BodyLength::Known(length) => Behind::Body(length),
             // Where the chunks end only hyper sees: no head is read behind them.
             BodyLength::Chunked => Behind::Body(u64::MAX),
         };
-        self.arrived.set(Some(Ok(request)));
+        self.arrived.set(Some(Ok((request, framing))));
     }
 
     fn refuse(&mut self, head: &Head, refusal: Refusal) {
@@ -165,18 +168,16 @@ impl Gate {
 }
 
 /// The head that hyper gets: what it needs to frame the messages, and nothing that it could refuse.
-fn stand_in(request: &Request, body: BodyLength) -> String {
+fn stand_in(request: &Request, framing: Framing) -> String {
     let method = &request.method;
-    let minor = u8::from(request.version != HttpVersion::Http10);
-    let length = match body {
+    let minor = u8::from(request.version != Version::Http10);
+    let length = match framing.body {
         BodyLength::Known(0) => String::new(),
         BodyLength::Known(length) => format!("Content-Length: {length}\r\n"),
         BodyLength::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
     };
-    // The only option that is hyper's business. HTTP/1.0 may ask for keep-alive, which RFC 9112 §9.3
-    // leaves to the server; hyper would write it beside a `close` of the guest's.
-    let mut options = list(&request.fields, "connection");
-    let close = match options.any(|option| option.eq_ignore_ascii_case(b"close")) {
+    // The only option that is hyper's business.
+    let close = match framing.is_last {
         true => "Connection: close\r\n",
         false => "",
     };
@@ -213,7 +214,7 @@ impl Read for Gate {
                 Behind::Head(head) => {
                     let mut head = mem::take(head);
                     match gate.poll_head(context, &mut head)? {
-                        Poll::Ready(Some(Ok((request, body)))) => gate.pass(request, body),
+                        Poll::Ready(Some(Ok((request, framing)))) => gate.pass(request, framing),
                         Poll::Ready(Some(Err(refusal))) => gate.refuse(&head, refusal),
                         Poll::Ready(None) => {}
                         Poll::Pending => {

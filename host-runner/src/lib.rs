@@ -12,7 +12,7 @@
 //!                             101, output, farewell ◀── socket ─┘
 //! ```
 //!
-//! `gate` reads the heads of requests (`request` parses them, `limits` bounds them) and has hyper frame
+//! `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
@@ -42,13 +42,11 @@ pub mod guest;
 pub mod head;
 mod input;
 mod instance;
-mod limits;
 pub mod listener;
 pub mod options;
 pub mod outgoing;
 pub mod pool;
 pub mod proxy;
-mod request;
 pub mod serve;
 mod service;
 pub mod session;

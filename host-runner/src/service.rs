@@ -10,18 +10,19 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use wasocket_http1::limits::DISCARD_TIMEOUT;
+use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
+
 use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
 use crate::gate::Arrived;
-use crate::head::{self, BadAnswer};
-use crate::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
+use crate::head;
 use crate::pool::{Dead, Place, Undecided};
-use crate::request::{Refusal, has};
 use crate::takeover::Taken;
 use crate::worker::Worker;
 
@@ -45,10 +46,10 @@ impl Service<http::Request<Incoming>> for Http {
     fn call(&self, stand_in: http::Request<Incoming>) -> Answering {
         let body = stand_in.into_body();
         match self.arrived.take() {
-            Some(Ok(request)) => Box::pin(self.serve(request, body)),
+            Some(Ok((request, framing))) => Box::pin(self.serve(request, framing, body)),
             Some(Err(refusal)) => Box::pin(ready(Ok(refuse(refusal)))),
             // The gate puts a request there for every head it passes.
-            None => Box::pin(ready(Ok(failure(&Failure::Died)))),
+            None => Box::pin(ready(Ok(refuse(Refusal::FAILED)))),
         }
     }
 }
@@ -67,7 +68,11 @@ impl std::error::Error for TakenOver {}
 
 /// A guest's answer to a request, checked.
 enum Answer {
-    Response(HttpResponse),
+    /// The connection ends with it, if it says so.
+    Response {
+        response: HttpResponse,
+        closes: bool,
+    },
     Taken(Taken),
 }
 
@@ -79,9 +84,17 @@ enum Failure {
     BadAnswer(BadAnswer),
     /// It did not answer in time.
     Undecided,
-    /// A takeover in HTTP/1.0, which has no 101 (RFC 9110 §7.8: a server that receives it
-    /// there "MUST ignore that Upgrade field").
-    HttpVersion,
+}
+
+impl Failure {
+    /// What the client gets. Why is in the log, and only there.
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Died => Refusal::FAILED,
+            Self::BadAnswer(bad) => bad.refusal(),
+            Self::Undecided => Refusal::UNDECIDED,
+        }
+    }
 }
 
 impl From<Dead> for Failure {
@@ -118,41 +131,65 @@ impl Http {
 
     fn serve(
         &self,
-        mut request: Request,
+        request: http1::Request,
+        framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
-        request.remote = Some(self.remote.clone());
+        let request = with_remote(request, self.remote.clone());
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
         async move {
-            match answer(&worker, &request, !body.is_end_stream()).await {
-                Ok(Answer::Response(response)) => Ok(respond(response, &request, body).await),
+            match answer(&worker, &request, framing).await {
+                Ok(Answer::Response { response, closes }) => {
+                    // One that ends the connection anyway goes out at once.
+                    let is_as_it_is = closes || keeps(framing, body).await;
+                    Ok(if is_as_it_is {
+                        response
+                    } else {
+                        closing(response)
+                    })
+                }
                 Ok(Answer::Taken(takeover)) => {
                     taken.set(Some(takeover));
                     Err(TakenOver)
                 }
                 Err(cause) => {
                     log(&cause, &request);
-                    Ok(failure(&cause))
+                    Ok(refuse(cause.refusal()))
                 }
             }
         }
     }
 }
 
+fn with_remote(request: http1::Request, remote: String) -> Request {
+    Request {
+        method: request.method,
+        target: request.target,
+        version: match request.version {
+            Version::Http10 => HttpVersion::Http10,
+            Version::Http11 => HttpVersion::Http11,
+        },
+        authority: None,
+        fields: request.fields,
+        secure: false,
+        remote: Some(remote),
+    }
+}
+
 fn log(cause: &Failure, request: &Request) {
     let (method, target) = (&request.method, &request.target);
     match cause {
+        Failure::Died | Failure::BadAnswer(BadAnswer::HttpVersion) => {}
         Failure::BadAnswer(bad) => {
             tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
         }
         Failure::Undecided => tracing::warn!(
             "the guest has not answered {method} {target} in time (--decision-timeout)"
         ),
-        Failure::Died | Failure::HttpVersion => {}
     }
 }
 
-async fn answer(worker: &Worker, request: &Request, has_body: bool) -> Result<Answer, Failure> {
+async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<Answer, Failure> {
     let place = worker.pool.place()?;
     let (place, answer) = match place.handle(request)? {
         Verdict::Answer(answer) => (place, answer),
@@ -165,11 +202,12 @@ async fn answer(worker: &Worker, request: &Request, has_body: bool) -> Result<An
     };
     match answer {
         bindings::Answer::Respond(response) => {
-            let response = head::response(response)?;
-            Ok(Answer::Response(response.map(Full::from)))
+            let closes = http1::closes(&response.head.fields);
+            let response = head::response(response)?.map(Full::from);
+            Ok(Answer::Response { response, closes })
         }
         bindings::Answer::Takeover(takeover) => {
-            take(place, takeover, request, has_body).map(Answer::Taken)
+            take(place, takeover, request, framing).map(Answer::Taken)
         }
     }
 }
@@ -194,15 +232,10 @@ fn take(
     place: Place,
     takeover: Takeover,
     request: &Request,
-    has_body: bool,
+    framing: Framing,
 ) -> Result<Taken, Failure> {
     let connection = place.keep_for(takeover.connection);
-    if request.version != HttpVersion::Http11 {
-        return Err(Failure::HttpVersion);
-    }
-    if has_body {
-        return Err(BadAnswer::RequestBody.into());
-    }
+    framing.check_takeover()?;
     Ok(Taken {
         connection,
         head: head::takeover(&takeover, &request.fields)?,
@@ -211,35 +244,12 @@ fn take(
     })
 }
 
-/// Sends a response once the body of the request is out of the way; if that takes too much or too
-/// long, the response ends the connection. One that ends it anyway goes out at once.
-async fn respond(mut response: HttpResponse, request: &Request, body: Incoming) -> HttpResponse {
-    if !closes(&response) && (is_last(request) || !discard(request, body).await) {
-        close_after(&mut response);
-    }
-    response
-}
-
-/// Whether no request can be read behind this one, whatever the guest answers.
-fn is_last(request: &Request) -> bool {
-    // A client that asked for another protocol, and does not wait for the answer, speaks it from
-    // here on. What it sends must never be read as a request.
-    has(&request.fields, "upgrade")
-        // The gate does not know where the chunks end.
-        || has(&request.fields, "transfer-encoding")
-}
-
-/// Whether all of the body could be discarded.
-async fn discard(request: &Request, body: Incoming) -> bool {
-    if body.is_end_stream() {
-        return true;
-    }
-    // RFC 9110 §10.1.1: a client that expects 100 has not sent the body yet; reading it would ask
-    // for it.
-    if has(&request.fields, "expect") {
+/// Whether another request can follow: the body of this one is out of the way, which has not taken too much
+/// nor too long.
+async fn keeps(framing: Framing, mut body: Incoming) -> bool {
+    if framing.is_last || framing.discardable().is_none() {
         return false;
     }
-    let mut body = Limited::new(body, MAX_DISCARDED);
     let discard = async {
         while let Some(frame) = body.frame().await {
             if frame.is_err() {
@@ -251,20 +261,7 @@ async fn discard(request: &Request, body: Incoming) -> bool {
     timeout(DISCARD_TIMEOUT, discard).await.unwrap_or(false)
 }
 
-pub(crate) const FAILED: &str = "The application failed.\n";
-const TOO_LATE: &str = "The application took too long.\n";
-const NEEDS_HTTP_11: &str = "This needs HTTP/1.1.\n";
-
-/// The answer to a request that the guest failed on. Why is in the log, and only there.
-fn failure(cause: &Failure) -> HttpResponse {
-    match cause {
-        Failure::HttpVersion => plain(StatusCode::NOT_IMPLEMENTED, NEEDS_HTTP_11),
-        Failure::Undecided => plain(StatusCode::GATEWAY_TIMEOUT, TOO_LATE),
-        Failure::Died | Failure::BadAnswer(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, FAILED),
-    }
-}
-
-/// The answer to a request that no guest sees.
+/// The answer to a request that no guest sees, or that the guest failed on.
 fn refuse(refusal: Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     plain(status, format!("{}\n", refusal.reason))
@@ -275,19 +272,12 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> HttpResponse {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    close_after(&mut response);
-    response
+    closing(response)
 }
 
-/// Whether the connection ends with this response (RFC 9112 §9.6).
-fn closes(response: &HttpResponse) -> bool {
-    let options = response.headers().get_all(CONNECTION).into_iter();
-    options
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-}
-
-fn close_after(response: &mut HttpResponse) {
+/// The response, as one that ends the connection (RFC 9112 §9.6).
+fn closing(mut response: HttpResponse) -> HttpResponse {
     let headers = response.headers_mut();
     headers.append(CONNECTION, HeaderValue::from_static("close"));
+    response
 }

@@ -11,15 +11,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use wasocket_http1::limits::{FLUSH_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
 
 use crate::stall::Stall;
-
-/// How long the peer may take nothing of the last bytes.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the peer may take to close after us.
-const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much it may send meanwhile.
-const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// What a socket is made of: TCP, or TLS on it.
 pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
@@ -221,7 +215,7 @@ pub fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> impl Future<Output
 
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
     stream.shutdown().await?;
-    let mut input = stream.take(LINGER_BYTES);
+    let mut input = stream.take(MAX_LINGERED);
     let discard = async { tokio::io::copy(&mut input, &mut tokio::io::sink()).await };
     match timeout(LINGER_TIMEOUT, discard).await {
         Ok(discarded) => discarded.map(drop),

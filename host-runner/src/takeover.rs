@@ -15,11 +15,12 @@ use std::rc::Rc;
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::select;
+use wasocket_http1::{Refusal, Response};
 
 use crate::access::Access;
 use crate::gate::Gate;
 use crate::pool::{Connection, Dead};
-use crate::service::{FAILED, Http};
+use crate::service::Http;
 use crate::session::Session;
 use crate::socket::{self, Socket};
 use crate::worker::Worker;
@@ -63,11 +64,9 @@ async fn serve_socket(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr)
 
 /// Answers a takeover whose `open` failed. Not a byte has been sent yet, so HTTP still can.
 async fn fail(stream: TcpStream) -> io::Result<()> {
-    const HEAD: &str = "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\
-                        Content-Type: text/plain\r\nContent-Length: ";
-    let response = format!("{HEAD}{}\r\n\r\n{FAILED}", FAILED.len());
+    let response = Response::from(Refusal::FAILED).to_bytes(None, false);
     let mut socket = Socket::new(stream, response.len());
-    socket.send(response.as_bytes())?;
+    socket.send(&response)?;
     socket.close().await
 }
 
