@@ -1,0 +1,56 @@
+//! What is served: the import `websocket-handler`. The sole home of wit-bindgen.
+
+#[allow(
+    unsafe_code,
+    missing_docs,
+    clippy::all,
+    reason = "generated: the canonical ABI reads and writes linear memory"
+)]
+mod bindings {
+    wit_bindgen::generate!({
+        inline: "package wasocket:server; world imports { import wasocket:websocket/websocket-handler@0.1.0; }",
+        path: "../../wit",
+        generate_all,
+    });
+}
+
+use alloc::string::String;
+
+use bindings::wasocket::websocket::types;
+use wasocket_http1 as http1;
+
+pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant, Next};
+pub(crate) use bindings::wasocket::websocket::websocket_handler::{
+    Answer, Connection, Takeover, Undecided, Verdict, handle,
+};
+
+/// A request of a client at this address, as the handler is told it.
+pub(crate) fn request(request: http1::Request, remote: String) -> types::Request {
+    types::Request {
+        method: request.method,
+        target: request.target,
+        version: match request.version {
+            http1::Version::Http10 => types::HttpVersion::Http10,
+            http1::Version::Http11 => types::HttpVersion::Http11,
+        },
+        authority: None,
+        fields: request.fields,
+        secure: false,
+        remote: Some(remote),
+    }
+}
+
+/// A response of the handler's, checked.
+///
+/// # Errors
+///
+/// When it cannot be sent.
+pub(crate) fn response(response: types::Response) -> Result<http1::Response, http1::BadAnswer> {
+    let head = response.head;
+    http1::check_response(head.status, &head.fields)?;
+    Ok(http1::Response {
+        status: head.status,
+        fields: head.fields,
+        body: response.body,
+    })
+}
