@@ -37,7 +37,7 @@ pub fn compose(component: &[u8], target: Target) -> Result<Cow<'_, [u8]>, Compos
         Form::Handler => with_protocol(component)?,
         Form::App => component.into(),
     };
-    check(&joined, target)?;
+    check(&joined, target, exports(component, APP))?;
     match target.adapter() {
         Some(adapter) => join(&joined, adapter).map(Cow::Owned),
         None => Ok(joined),
@@ -57,7 +57,7 @@ pub fn with_protocol(component: &[u8]) -> Result<Cow<'_, [u8]>, ComposeError> {
 }
 
 /// Whether a component has what a target needs, and nothing that it cannot give.
-fn check(component: &[u8], target: Target) -> Result<(), ComposeError> {
+fn check(component: &[u8], target: Target, is_app: bool) -> Result<(), ComposeError> {
     let is_there = |name| exports(component, name);
     match target.takes() {
         Form::Handler if !is_there(HANDLER) => return Err(ComposeError::NeitherForm),
@@ -67,7 +67,7 @@ fn check(component: &[u8], target: Target) -> Result<(), ComposeError> {
     }
     let refused = imports(component)?
         .into_iter()
-        .find(|import| target.refuses(import));
+        .find(|import| target.refuses(import) || !is_app && target.refuses_of_handlers(import));
     match refused {
         Some(import) => Err(ComposeError::Import(target, import)),
         None => Ok(()),

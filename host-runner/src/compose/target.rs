@@ -6,7 +6,12 @@ pub enum Target {
     /// A component for `wasocket serve`
     #[default]
     Handler,
+    /// A whole server, for any runtime of WASI 0.2 with sockets: `wasmtime run`, `jco run`
+    Server,
 }
+
+/// The server as a component: `components/server`, as `build.rs` built it.
+const SERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/server.wasm"));
 
 /// What a target is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,7 @@ impl Target {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Handler => "handler",
+            Self::Server => "server",
         }
     }
 
@@ -32,7 +38,7 @@ impl Target {
 
     pub(super) fn takes(self) -> Form {
         match self {
-            Self::Handler => Form::Handler,
+            Self::Handler | Self::Server => Form::Handler,
         }
     }
 
@@ -40,13 +46,25 @@ impl Target {
     pub(super) fn adapter(self) -> Option<&'static [u8]> {
         match self {
             Self::Handler => None,
+            Self::Server => Some(SERVER),
         }
     }
 
     /// Whether the target has no use for a component that imports this.
-    pub(super) fn refuses(self, _import: &str) -> bool {
+    pub(super) fn refuses(self, import: &str) -> bool {
         match self {
             Self::Handler => false,
+            // Nobody would wake the connection that awaits an answer.
+            Self::Server => import.starts_with("wasi:http/outgoing-handler@"),
+        }
+    }
+
+    /// Whether the target has no use for a component that imports this, and is no app: that one cannot
+    /// await anything, whatever its language imports.
+    pub(super) fn refuses_of_handlers(self, import: &str) -> bool {
+        match self {
+            Self::Handler => false,
+            Self::Server => import.starts_with("wasi:sockets/tcp-create-socket@"),
         }
     }
 }
