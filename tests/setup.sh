@@ -1,6 +1,6 @@
 #!/bin/bash
-# Installs what tests/peers needs: Go with gorilla/websocket and golang.org/x/net, and Chromium, as
-# Debian packages; npm's ws and playwright-core beside the tests; Python's websockets under target/.
+# Installs what tests/peers and tests/targets need: Go with gorilla/websocket and golang.org/x/net, and Chromium, as
+# Debian packages; npm's ws, playwright-core and jco beside the tests; Python's websockets under target/.
 # Says what it installs; says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -34,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-for peer in peers/ws peers/browser; do
+for peer in peers/ws peers/browser peers/jco; do
   # npm writes the hidden lock file last, so it tells a finished installation of this very lock file.
   if [ ! $peer/node_modules/.package-lock.json -nt $peer/package-lock.json ]; then
     echo "tests/setup.sh: npm ci in tests/$peer"

@@ -8,10 +8,13 @@
 )]
 
 mod apps;
+mod hosts;
 mod runner;
 
 #[path = "targets/handler.rs"]
 mod handler;
+#[path = "targets/server.rs"]
+mod server;
 
 use std::fs;
 use std::ops::Deref;

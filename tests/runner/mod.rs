@@ -273,6 +273,14 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("connected");
     }
 
+    /// Whether nothing has arrived, and the stream has not ended.
+    pub fn has_nothing_to_read(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("connected");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("connected");
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Reads the head of a response.
     pub fn read_head(&mut self) -> Head {
         let end = loop {
