@@ -4,6 +4,7 @@
 //! short, and no peer fills memory with answers that it does not read.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
@@ -151,7 +152,7 @@ impl Client {
 
     fn stalls_at(&self, send_timeout: Duration) -> Option<Instant> {
         match self.phase {
-            Phase::Stuck => None,
+            Phase::Stuck | Phase::Ended => None,
             Phase::Closing => self.socket.stalls_at(FLUSH_TIMEOUT),
             _ => self.socket.stalls_at(send_timeout),
         }
@@ -218,13 +219,7 @@ impl Client {
                 let effects = taken.connection.receive(context.now(), bytes);
                 self.carry_out(effects, context)?;
             }
-            Phase::Lingering { left, .. } => {
-                *left = left.saturating_sub(bytes.len() as u64);
-                if *left == 0 {
-                    self.end();
-                }
-            }
-            _ => {}
+            _ => self.linger_on(bytes),
         }
         Ok(())
     }
@@ -459,12 +454,7 @@ impl Client {
     }
 
     /// Hands the connection over. The head goes out together with the first output.
-    fn take(
-        &mut self,
-        mut head: alloc::vec::Vec<u8>,
-        takeover: Takeover,
-        context: &mut Context,
-    ) -> Outcome {
+    fn take(&mut self, mut head: Vec<u8>, takeover: Takeover, context: &mut Context) -> Outcome {
         let id = context.next_id();
         let connection = takeover.connection;
         let residual = mem::take(&mut self.buffer);
@@ -501,7 +491,10 @@ impl Client {
     }
 
     fn lose(&mut self, context: &mut Context, reason: &str) {
-        context.log.debug(format_args!("{}: {reason}", self.remote));
+        if !matches!(self.phase, Phase::Stuck) {
+            let remote = &self.remote;
+            context.log.debug(format_args!("{remote}: {reason}"));
+        }
         if let Phase::Taken(taken) = &self.phase {
             let rung = taken.connection.lost(context.now());
             context.ring(rung);
@@ -520,12 +513,28 @@ impl Client {
 
     /// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the server's
     /// last response" at the client before it is read.
+    ///
+    /// So what has arrived is read before, too: in a runtime where our direction does not end alone.
     fn linger(&mut self, context: &mut Context) {
-        self.socket.finish_sending();
         self.phase = Phase::Lingering {
             left: MAX_LINGERED,
             until: after(context.now(), LINGER_TIMEOUT),
         };
+        while let (Phase::Lingering { .. }, Ok(Received::Bytes(bytes))) =
+            (&self.phase, self.socket.receive())
+        {
+            self.linger_on(&bytes);
+        }
+        self.socket.finish_sending();
+    }
+
+    fn linger_on(&mut self, bytes: &[u8]) {
+        if let Phase::Lingering { left, .. } = &mut self.phase {
+            *left = left.saturating_sub(bytes.len() as u64);
+            if *left == 0 {
+                self.end();
+            }
+        }
     }
 
     fn end(&mut self) {
@@ -538,7 +547,7 @@ impl Client {
 
 /// Checks a takeover, and has the head that it begins with. One that is not made drops the handler's
 /// connection.
-fn takeover_head(takeover: &Takeover, framing: Framing) -> Result<alloc::vec::Vec<u8>, BadAnswer> {
+fn takeover_head(takeover: &Takeover, framing: Framing) -> Result<Vec<u8>, BadAnswer> {
     framing.check_takeover()?;
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));

@@ -168,8 +168,9 @@ impl Socket {
             if piece.is_empty() {
                 break;
             }
+            // No flush: there is nothing between here and the system that would wait for one. In jco it
+            // would even block, until the client takes what it is sent.
             self.output.write(piece)?;
-            self.output.flush()?;
             self.under_way = piece.len();
             self.permit = 0;
             rest = behind;
@@ -216,7 +217,7 @@ impl Socket {
         }
     }
 
-    /// Ends our direction.
+    /// Ends our direction. (In jco 1.35, both.)
     pub(crate) fn finish_sending(&self) {
         // A connection that is broken needs no end.
         let _ = self.socket.shutdown(ShutdownType::Send);
