@@ -131,3 +131,9 @@ fn a_peer_that_takes_nothing_is_given_up() {
     let component = build_guest("faults", "bare");
     hosts::a_peer_that_takes_nothing_is_given_up(|options| Server::of(&component, options));
 }
+
+#[test]
+fn decisions_take_their_time() {
+    let component = build_guest("hesitates", "");
+    hosts::decisions_take_their_time(|options| Server::of(&component, options));
+}

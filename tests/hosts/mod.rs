@@ -380,6 +380,20 @@ fn a_peer_that_does_not_answer_pings_is_given_up(site: &Site) {
     assert_eq!(client.read_to_end(), PING);
 }
 
+/// With the guest `hesitates`.
+pub fn decisions_take_their_time(serve: impl Fn(&[&str]) -> Server) {
+    let server = serve(&["--decision-timeout", "1"]);
+    let mut never = server.connect();
+    never.send(&opening_handshake("/never"));
+    // Meanwhile, and as often as it wants to be called at once.
+    assert_echoes(&mut server.websocket("/"), "thought over");
+    let head = never.read_head();
+    assert_eq!(head.status, 504);
+    assert!(never.read_body(&head).contains("too long"));
+    assert_eq!(never.read_to_end(), b"");
+    server.wait_for_log("--decision-timeout");
+}
+
 /// Whatever it is that a component has to say, or HTTP.
 pub fn a_peer_that_takes_nothing_is_given_up(serve: impl Fn(&[&str]) -> Server) {
     let options = ["--send-timeout", "1", "--verbose"];

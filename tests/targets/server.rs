@@ -105,6 +105,14 @@ fn a_peer_that_takes_nothing_is_given_up() {
     }
 }
 
+#[test]
+fn decisions_take_their_time() {
+    for runtime in [wasmtime, jco] {
+        let component = compose(&build_guest("hesitates", ""), "server");
+        hosts::decisions_take_their_time(|options| serve(runtime, &component, options));
+    }
+}
+
 /// Clients that nobody here wrote.
 #[test]
 fn peers() {
