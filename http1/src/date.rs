@@ -24,7 +24,9 @@ pub fn imf_fixdate(seconds: u64) -> Option<String> {
 
 /// The year, the month from 0, and the day from 1, of a day since the beginning of 1970.
 fn civil(mut days: u64) -> Option<(u64, usize, u64)> {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let mut year = 1970;
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));
