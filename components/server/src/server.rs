@@ -152,6 +152,8 @@ impl Server {
             }
         }
         let due_at = if at_once { Some(0) } else { self.due_at() };
+        // WASI lets nobody wait for nothing: not even where there is no room, and all who are there pause.
+        let due_at = due_at.or_else(|| pollables.is_empty().then_some(Instant::MAX));
         let timer = due_at.map(monotonic_clock::subscribe_instant);
         if let Some(timer) = &timer {
             waiting.push(Waiting::Timer);
