@@ -193,13 +193,3 @@ impl Handshake {
         }
     }
 }
-
-/// The elements of the list that the lines with this name make together (RFC 9110 §5.6.1).
-pub(crate) fn list<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = fields
-        .iter()
-        .filter(move |(own, _)| own.eq_ignore_ascii_case(name));
-    lines
-        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-}

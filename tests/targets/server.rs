@@ -145,6 +145,15 @@ fn beyond_the_most_connections_others_wait() {
     }
 }
 
+#[test]
+fn what_an_app_does_wrong_is_logged() {
+    apps::build();
+    let chat = compose(&apps::component("rust", "chat"), "server");
+    let server = serve(wasmtime, &chat, &[]);
+    server.websocket("/rooms/a?ann").send(&text("/flood"));
+    server.wait_for_log("the app is at fault");
+}
+
 /// Documented: one instance has one life.
 #[test]
 fn a_trap_ends_the_server() {

@@ -481,13 +481,29 @@ impl Client {
             }
             // The handler has had its last call: its connection is dropped here.
             (Next::Close, _) => {
+                self.report(context);
                 self.phase = Phase::Closing;
                 self.socket.send(&effects.output, context.now())?;
                 self.close(context);
             }
-            _ => self.end(),
+            _ => {
+                self.report(context);
+                self.end();
+            }
         }
         Ok(())
+    }
+
+    /// What the app's author is to be told, if the app has done something wrong.
+    fn report(&self, context: &Context) {
+        if let Phase::Taken(taken) = &self.phase
+            && let Some(fault) = taken.connection.report().fault
+        {
+            let remote = &self.remote;
+            // Any text may be in it: shown so that it begins no line of its own.
+            let log = &context.log;
+            log.error(format_args!("{remote}: the app is at fault: {fault:?}"));
+        }
     }
 
     fn lose(&mut self, context: &mut Context, reason: &str) {
@@ -499,6 +515,7 @@ impl Client {
             let rung = taken.connection.lost(context.now());
             context.ring(rung);
         }
+        self.report(context);
         self.end();
     }
 
