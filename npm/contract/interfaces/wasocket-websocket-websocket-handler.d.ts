@@ -1,0 +1,69 @@
+/** @module Interface wasocket:websocket/websocket-handler@0.1.0 **/
+export function handle(request: Request): Decision;
+export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
+export type Effects = import('./wasocket-websocket-types.js').Effects;
+export type Instant = import('./wasocket-websocket-types.js').Instant;
+export type Request = import('./wasocket-websocket-types.js').Request;
+export type Response = import('./wasocket-websocket-types.js').Response;
+export type ResponseHead = import('./wasocket-websocket-types.js').ResponseHead;
+export interface Takeover {
+  response?: ResponseHead,
+  connection: Connection,
+  farewell: Uint8Array,
+}
+export type Answer = AnswerRespond | AnswerTakeover;
+export interface AnswerRespond {
+  tag: 'respond',
+  val: Response,
+}
+export interface AnswerTakeover {
+  tag: 'takeover',
+  val: Takeover,
+}
+export type Verdict = VerdictAnswer | VerdictLater;
+export interface VerdictAnswer {
+  tag: 'answer',
+  val: Answer,
+}
+export interface VerdictLater {
+  tag: 'later',
+  val: Undecided,
+}
+export interface Decision {
+  verdict: Verdict,
+  wakeOthers: BigUint64Array,
+}
+export interface Deliberation {
+  answer?: Answer,
+  wakeAt?: Instant,
+  wakeOthers: BigUint64Array,
+}
+/**
+ * # Variants
+ * 
+ * ## `"going-away"`
+ * 
+ * ## `"service-restart"`
+ */
+export type ShutdownReason = 'going-away' | 'service-restart';
+
+export class Connection {
+  /**
+   * This type does not have a public constructor.
+   */
+  private constructor();
+  open(now: Instant, id: ConnectionId, residual: Uint8Array): Effects;
+  receive(now: Instant, bytes: Uint8Array): Effects;
+  receiveEof(now: Instant): Effects;
+  wake(now: Instant, unsent: bigint): Effects;
+  shutdown(now: Instant, reason: ShutdownReason): Effects;
+  lost(now: Instant): BigUint64Array;
+}
+
+export class Undecided {
+  /**
+   * This type does not have a public constructor.
+   */
+  private constructor();
+  decide(now: Instant, id: ConnectionId): Deliberation;
+}

@@ -1,0 +1,301 @@
+// Apps behind Node's HTTP server.
+
+import { readFileSync } from 'node:fs';
+import { BadAnswer, fieldsOf, lastResponse, plain, takeoverHead, toRequest } from './node/http.js';
+import { limitsOf } from './node/options.js';
+import { Dead, Pool } from './node/pool.js';
+import { Session, now } from './node/session.js';
+
+/**
+ * @typedef {import('node:http').Server | import('node:https').Server} Server
+ * @typedef {import('node:http').ServerResponse} ServerResponse
+ * @typedef {import('node:net').Socket} Socket
+ * @typedef {import('./node/http.js').IncomingMessage} IncomingMessage
+ * @typedef {import('./node/http.js').Request} Request
+ * @typedef {import('./node/http.js').Response} Response
+ * @typedef {import('./node/pool.js').Component} Component
+ * @typedef {import('./node/pool.js').Instance} Instance
+ * @typedef {import('./node/options.js').Options} Options
+ * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Answer} Answer
+ * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Takeover} Takeover
+ * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Undecided} Undecided
+ */
+
+/** What a client is told of a fault. The log has the rest. */
+const FAILED = plain(500, 'The application failed.');
+const TOO_LATE = plain(504, 'The application took too long.');
+const NEEDS_HTTP_11 = plain(501, 'This needs HTTP/1.1.');
+const NEEDS_UPGRADE = plain(501, 'This needs a request with Connection: Upgrade.');
+const CLOSING = plain(503, 'The server is stopping.');
+
+/**
+ * Compiles the modules of a component, once for all instances.
+ *
+ * @param {URL} folder where they are
+ * @param {string[]} names
+ * @returns {Component['modules']}
+ */
+export function compile(folder, names) {
+  const module = (/** @type {string} */ name) => new WebAssembly.Module(readFileSync(new URL(name, folder)));
+  return Object.fromEntries(names.map((name) => [name, module(name)]));
+}
+
+/**
+ * An app, to be put behind one or more servers of `node:http` or `node:https`.
+ *
+ * ```js
+ * const app = new App(component);
+ * const server = createServer(app.listener);
+ * app.attach(server);
+ * server.listen(1234);
+ * ```
+ */
+export class App {
+  /** Answers plain HTTP: for `createServer`, or as the handler of an Express app. */
+  listener;
+  #pool;
+  #limits;
+  #log;
+  /** @type {Set<Session>} */
+  #sessions = new Set();
+  #isClosing = false;
+  /** Called when the last session has ended. @type {(() => void) | undefined} */
+  #onIdle;
+
+  /**
+   * @param {Component} component what `component.js` of a folder made by `wasocket-transpile` exports
+   * @param {Options} [options]
+   * @throws {TypeError | RangeError} on an option that there is none of, or a value that is no limit
+   */
+  constructor(component, options = {}) {
+    this.#limits = limitsOf(options);
+    this.#log = options.log ?? console.error;
+    this.#pool = new Pool(component, this.#limits, this.#log);
+    this.listener = (/** @type {IncomingMessage} */ request, /** @type {ServerResponse} */ response) => {
+      this.#answer(request, response);
+    };
+  }
+
+  /**
+   * Takes the requests of a server that ask for another protocol: WebSocket, or what the app knows.
+   *
+   * @param {Server} server
+   * @param {(request: IncomingMessage) => boolean} [isOwn] which of them are the app's. Default: all. Those that
+   *   are nobody's stay without an answer
+   * @returns {this}
+   */
+  attach(server, isOwn = () => true) {
+    server.on('upgrade', (request, socket, head) => {
+      if (isOwn(request)) {
+        this.#upgrade(request, /** @type {Socket} */ (socket), head);
+      }
+    });
+    return this;
+  }
+
+  /**
+   * Ends all connections, and ends them well: a WebSocket with close code 1001. Those that have not ended when
+   * `shutdownTimeout` is over are cut off. From now on, requests for a WebSocket get 503.
+   */
+  async close() {
+    this.#isClosing = true;
+    const idle = new Promise((resolve) => {
+      this.#onIdle = () => resolve(undefined);
+    });
+    for (const session of this.#sessions) {
+      session.shutdown('going-away');
+    }
+    this.#checkIdle();
+    const timer = setTimeout(() => this.#abort(), this.#limits.shutdownTimeout * 1000);
+    await idle;
+    clearTimeout(timer);
+  }
+
+  #abort() {
+    this.#sessions.forEach((session) => session.abort());
+  }
+
+  #checkIdle() {
+    if (this.#sessions.size === 0) {
+      this.#onIdle?.();
+    }
+  }
+
+  /**
+   * @param {IncomingMessage} incoming
+   * @param {ServerResponse} outgoing
+   */
+  async #answer(incoming, outgoing) {
+    const request = toRequest(incoming);
+    const respond = (/** @type {Response} */ response) => {
+      outgoing.writeHead(response.head.status, fieldsOf(response));
+      outgoing.end(response.body);
+    };
+    const { answer, instance } = await this.#decide(request, incoming.socket);
+    if (answer.tag === 'takeover') {
+      // Node's parser has the socket.
+      instance?.drop(answer.val.connection);
+      respond(NEEDS_UPGRADE);
+    } else {
+      this.#unlessBad(request, respond, answer.val);
+    }
+  }
+
+  /**
+   * @param {IncomingMessage} incoming
+   * @param {Socket} socket
+   * @param {Buffer} residual
+   */
+  async #upgrade(incoming, socket, residual) {
+    // The socket is nobody else's from here on. What has failed is closed, which is what counts.
+    socket.on('error', () => {});
+    const request = toRequest(incoming);
+    const respond = (/** @type {Response} */ response) => {
+      const bytes = lastResponse(response);
+      socket.end(request.method === 'HEAD' ? bytes.subarray(0, bytes.length - response.body.length) : bytes);
+    };
+    if (this.#isClosing) {
+      respond(CLOSING);
+      return;
+    }
+    const { answer, instance } = await this.#decide(request, socket);
+    if (answer.tag === 'takeover' && instance) {
+      this.#unlessBad(request, respond, () => this.#take(instance, answer.val, request, socket, residual));
+    } else if (answer.tag === 'respond') {
+      this.#unlessBad(request, respond, answer.val);
+    }
+  }
+
+  /**
+   * Sends a response, or does without one; 500 where the component says what cannot be sent.
+   *
+   * @param {Request} request
+   * @param {(response: Response) => void} respond
+   * @param {Response | (() => Response | undefined)} answer
+   */
+  #unlessBad(request, respond, answer) {
+    try {
+      const response = typeof answer === 'function' ? answer() : answer;
+      if (response) {
+        respond(response);
+      }
+    } catch (error) {
+      if (error instanceof BadAnswer) {
+        const { method, target } = request;
+        this.#log(`the app's answer to ${method} ${JSON.stringify(target)} is refused: ${error.message}`);
+      } else if (!(error instanceof Dead)) {
+        throw error;
+      }
+      respond(FAILED);
+    }
+  }
+
+  /**
+   * Hands the socket over; or says why not.
+   *
+   * @param {Instance} instance
+   * @param {Takeover} takeover
+   * @param {Request} request
+   * @param {Socket} socket
+   * @param {Buffer} residual
+   * @returns {Response | undefined}
+   * @throws {BadAnswer | Dead}
+   */
+  #take(instance, takeover, request, socket, residual) {
+    const session = new Session(socket, instance, takeover, this.#limits, () => {
+      this.#sessions.delete(session);
+      this.#checkIdle();
+    });
+    try {
+      // RFC 9110 §7.8: a server that receives Upgrade in HTTP/1.0 "MUST ignore that Upgrade field".
+      if (request.version !== 'http11') {
+        session.cancel();
+        return NEEDS_HTTP_11;
+      }
+      const head = takeoverHead(takeover.response, request);
+      const opened = session.open(residual);
+      this.#sessions.add(session);
+      session.serve(head, opened);
+      return undefined;
+    } catch (error) {
+      session.cancel();
+      throw error;
+    }
+  }
+
+  /**
+   * What the component says to a request, at once or later; and the instance that a takeover is of.
+   *
+   * @param {Request} request
+   * @param {Socket} socket
+   * @returns {Promise<{ answer: Answer, instance?: Instance }>}
+   */
+  async #decide(request, socket) {
+    try {
+      const instance = this.#pool.instance();
+      const { verdict, wakeOthers } = instance.call((handler) => handler.handle(request));
+      instance.wake(wakeOthers);
+      const answer = verdict.tag === 'answer' ? verdict.val : await this.#deliberate(instance, verdict.val, socket);
+      return { answer, instance };
+    } catch (error) {
+      if (error instanceof Dead) {
+        return { answer: { tag: 'respond', val: FAILED } };
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the component for its answer, whenever there is a reason to, until there is one; it is too late; or the
+   * client is gone.
+   *
+   * @param {Instance} instance
+   * @param {Undecided} undecided
+   * @param {Socket} socket
+   * @returns {Promise<Answer>}
+   */
+  #deliberate(instance, undecided, socket) {
+    return new Promise((resolve, reject) => {
+      /** @type {NodeJS.Timeout | undefined} */
+      let timer;
+      const settle = (/** @type {Answer} */ answer) => {
+        finish();
+        resolve(answer);
+      };
+      const giveUp = () => settle({ tag: 'respond', val: TOO_LATE });
+      const finish = () => {
+        clearTimeout(timer);
+        clearTimeout(deadline);
+        socket.off('close', giveUp);
+        instance.places -= 1;
+        instance.leave(id, undecided);
+      };
+      const ask = () => {
+        try {
+          const { answer, wakeAt, wakeOthers } = instance.call(() => undecided.decide(now(), id));
+          instance.wake(wakeOthers);
+          clearTimeout(timer);
+          if (answer) {
+            settle(answer);
+          } else if (wakeAt !== undefined) {
+            const delay = Number((wakeAt - now()) / 1_000_000n) + 1;
+            timer = setTimeout(ask, Math.max(0, Math.min(delay, this.#limits.decisionTimeout * 1000)));
+          }
+        } catch (error) {
+          if (!(error instanceof Dead)) {
+            reject(error);
+          }
+        }
+      };
+      const died = () => {
+        finish();
+        reject(new Dead());
+      };
+      const id = instance.admit({ woken: ask, died });
+      instance.places += 1;
+      const deadline = setTimeout(giveUp, this.#limits.decisionTimeout * 1000);
+      socket.once('close', giveUp);
+      ask();
+    });
+  }
+}

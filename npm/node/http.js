@@ -1,0 +1,162 @@
+// Between what Node says of HTTP and what the contract does (`wit/types.wit`).
+
+import { STATUS_CODES } from 'node:http';
+
+/**
+ * @typedef {import('node:http').IncomingMessage & { originalUrl?: string }} IncomingMessage
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Request} Request
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Response} Response
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').ResponseHead} ResponseHead
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Field} Field
+ */
+
+/** A head that a component must not send. It costs the request a 500, and the instance nothing. */
+export class BadAnswer extends Error {}
+
+/** @type {Record<string, Request['version']>} */
+const VERSIONS = { '1.0': 'http10', '2.0': 'http2' };
+
+/**
+ * The request as a component is given it.
+ *
+ * @param {IncomingMessage} request
+ * @returns {Request}
+ */
+export function toRequest(request) {
+  const { rawHeaders, socket } = request;
+  const fields = rawHeaders.flatMap((name, i) =>
+    i % 2 === 0 ? [/** @type {Field} */ ([name, bytesOf(rawHeaders[i + 1] ?? '')])] : [],
+  );
+  return {
+    method: request.method ?? '',
+    // Express takes the path off at which a handler is mounted.
+    target: request.originalUrl ?? request.url ?? '',
+    version: VERSIONS[request.httpVersion] ?? 'http11',
+    authority: undefined,
+    fields,
+    secure: 'encrypted' in socket,
+    remote: remoteOf(socket),
+  };
+}
+
+/** @param {import('node:net').Socket} socket */
+function remoteOf({ remoteAddress: address, remoteFamily: family, remotePort: port }) {
+  if (address === undefined) {
+    return undefined;
+  }
+  return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** The elements of the comma-separated list that all lines of this name make, in lower case. */
+export function listOf(/** @type {Field[]} */ fields, /** @type {string} */ name) {
+  const lines = fields.filter(([own]) => own.toLowerCase() === name);
+  return lines.flatMap(([, value]) => textOf(value).toLowerCase().split(',')).map((element) => element.trim());
+}
+
+/**
+ * The names and values of a final response, alternating: what the component says, and how long the body is.
+ *
+ * @param {Response} response
+ * @returns {string[]}
+ * @throws {BadAnswer}
+ */
+export function fieldsOf({ head, body }) {
+  if (head.status < 200 || head.status > 599) {
+    throw new BadAnswer(`status ${head.status} is not possible here`);
+  }
+  const fields = checked(head.fields);
+  // RFC 9110 §8.6: no Content-Length in a 204; in a 304 it would be that of another response.
+  return head.status === 204 || head.status === 304 ? fields : [...fields, 'Content-Length', `${body.length}`];
+}
+
+/**
+ * A whole response on a socket that no HTTP server writes to any more. It is the last: what a client sends in the
+ * belief that it was upgraded must not be read as a request.
+ *
+ * @param {Response} response
+ * @returns {Buffer}
+ * @throws {BadAnswer}
+ */
+export function lastResponse(response) {
+  const { head, body } = response;
+  const fields = fieldsOf(response);
+  if (!listOf(head.fields, 'connection').includes('close')) {
+    fields.push('Connection', 'close');
+  }
+  return Buffer.concat([statusAndFields(head.status, fields), body]);
+}
+
+/**
+ * What a takeover begins with: nothing, for a raw one.
+ *
+ * @param {ResponseHead | undefined} head
+ * @param {Request} request
+ * @returns {Buffer}
+ * @throws {BadAnswer}
+ */
+export function takeoverHead(head, request) {
+  if (head === undefined) {
+    return Buffer.alloc(0);
+  }
+  if (head.status !== 101) {
+    throw new BadAnswer(`status ${head.status} is not possible here`);
+  }
+  const switching = statusAndFields(101, checked(head.fields));
+  // RFC 9110 §7.8: a server that is to send 101 and is expected to send 100 "MUST send" the 100 before.
+  const expectsContinue = listOf(request.fields, 'expect').includes('100-continue');
+  return expectsContinue ? Buffer.concat([bytesOf('HTTP/1.1 100 Continue\r\n\r\n'), switching]) : switching;
+}
+
+/**
+ * RFC 9110 §5.1: a field's name is a token; §5.5: its value has no control bytes. How long a message is, the host
+ * says: a second opinion is how requests are smuggled.
+ *
+ * @param {Field[]} fields
+ * @returns {string[]}
+ */
+function checked(fields) {
+  return fields.flatMap(([name, bytes]) => {
+    const value = textOf(bytes);
+    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) {
+      throw new BadAnswer(`the field ${JSON.stringify(name)} has a bad name or value`);
+    }
+    if (/^(content-length|transfer-encoding)$/i.test(name)) {
+      throw new BadAnswer(`the field ${JSON.stringify(name)} is for the host to set`);
+    }
+    return [name, value];
+  });
+}
+
+/**
+ * @param {number} status
+ * @param {string[]} fields
+ */
+function statusAndFields(status, fields) {
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
+  fields.forEach((part, i) => {
+    text += i % 2 === 0 ? `${part}: ` : `${part}\r\n`;
+  });
+  return bytesOf(`${text}\r\n`);
+}
+
+/**
+ * @param {number} status
+ * @param {string} text
+ * @returns {Response}
+ */
+export function plain(status, text) {
+  return {
+    head: { status, fields: [['Content-Type', bytesOf('text/plain')]] },
+    body: bytesOf(`${text}\n`),
+  };
+}
+
+/** Node has fields as text in which each character is a byte. */
+function bytesOf(/** @type {string} */ text) {
+  return Buffer.from(text, 'latin1');
+}
+
+/** @param {Uint8Array} bytes */
+function textOf(bytes) {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}

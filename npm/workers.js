@@ -1,0 +1,525 @@
+// Apps as Cloudflare Durable Objects, which sleep while nothing happens: the object is forgotten then, its
+// WebSockets stay. What is to be known of each is in its attachment, and of the app nothing is lost, as it keeps
+// nothing (`wit/app.wit`).
+
+import { DurableObject } from 'cloudflare:workers';
+import { wasi } from './wasi.js';
+import {
+  Fault,
+  checkChannel,
+  checkClose,
+  checkRoom,
+  checkSize,
+  checkState,
+  messageSize,
+  plain,
+  split,
+} from './workers/answer.js';
+import { refusal, subprotocol, wantsWebSocket } from './workers/handshake.js';
+
+/**
+ * @typedef {import('./contract/interfaces/wasocket-websocket-app.js')} App
+ * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Accept} Accept
+ * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Action} Action
+ * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Event} AppEvent
+ * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Message} Message
+ * @typedef {import('./contract/interfaces/wasocket-websocket-types.js').Request} AppRequest
+ * @typedef {import('./contract/interfaces/wasocket-websocket-types.js').Response} AppResponse
+ */
+
+/**
+ * A component as `wasocket-transpile` writes it.
+ *
+ * @typedef {object} Component
+ * @property {(module: (name: string) => WebAssembly.Module, imports: any) => any} instantiate
+ * @property {Record<string, WebAssembly.Module>} modules
+ */
+
+/**
+ * What is kept of a connection, as the attachment of its WebSocket.
+ *
+ * @typedef {object} Connection
+ * @property {string} id
+ * @property {Uint8Array} state
+ * @property {string[]} channels
+ * @property {number} maxMessageSize
+ * @property {boolean} hasEnded the app has been told of the end, and is told nothing after that
+ */
+
+const APP = 'wasocket:websocket/app@0.1.0';
+/** Unless the app says otherwise, and at most: the longest message to receive, in bytes. */
+const MESSAGE_SIZE = 2 ** 20;
+const MAX_MESSAGE_SIZE = 4 * 2 ** 20;
+/** The most bytes that wait for a peer which does not keep up with what is published. */
+const MAX_WAITING = 2 ** 20;
+
+// Close codes (RFC 6455 §7.4.1, and 1013 of the IANA registry).
+const ABNORMAL = 1006;
+const TOO_BIG = 1009;
+const INTERNAL_ERROR = 1011;
+const TRY_AGAIN_LATER = 1013;
+
+const FAILED = plain(500, 'Internal Server Error');
+
+/** The app has trapped; why is in the log. */
+class Trapped extends Error {}
+
+/**
+ * The class of an object that serves an app: plain HTTP and WebSockets.
+ *
+ * @param {Component} component what `component.js` of a folder made by `wasocket-transpile` exports
+ */
+export function durableObject(component) {
+  return class extends DurableObject {
+    #site = new Site(this.ctx, component);
+
+    /** @param {Request} request */
+    fetch(request) {
+      return this.#site.fetch(request);
+    }
+
+    /**
+     * @param {WebSocket} socket
+     * @param {string | ArrayBuffer} message
+     */
+    webSocketMessage(socket, message) {
+      this.#site.message(socket, message);
+    }
+
+    /**
+     * @param {WebSocket} socket
+     * @param {number} code
+     * @param {string} reason
+     */
+    webSocketClose(socket, code, reason) {
+      this.#site.closed(socket, code, reason);
+    }
+
+    /** @param {WebSocket} socket */
+    webSocketError(socket) {
+      this.#site.closed(socket, ABNORMAL, '');
+    }
+  };
+}
+
+/** An app and the WebSockets of one object. */
+class Site {
+  #context;
+  #component;
+  /** Made when something happens; gone when it has trapped, or the object has slept. @type {App | undefined} */
+  #app;
+
+  /**
+   * @param {DurableObjectState} context
+   * @param {Component} component
+   */
+  constructor(context, component) {
+    this.#context = context;
+    this.#component = component;
+  }
+
+  /**
+   * @param {Request} request
+   * @returns {Response}
+   */
+  fetch(request) {
+    const id = crypto.randomUUID();
+    try {
+      return wantsWebSocket(request) ? this.#open(id, request) : this.#request(id, request);
+    } catch (error) {
+      if (error instanceof Fault) {
+        this.#tell(id, error);
+      } else if (error instanceof TypeError) {
+        console.error(`the app's answer to ${request.method} ${request.url} is refused: ${error.message}`);
+      } else if (!(error instanceof Trapped)) {
+        throw error;
+      }
+      return respond(FAILED);
+    }
+  }
+
+  /**
+   * @param {string} id
+   * @param {Request} request
+   */
+  #request(id, request) {
+    const event = /** @type {AppEvent} */ ({ tag: 'request', val: toAppRequest(request) });
+    const { accept, respond: response, others } = split(this.#call(id, new Uint8Array(), event));
+    if (accept) {
+      throw new Fault('accept answers open only');
+    }
+    this.#publishAll(others);
+    return respond(response);
+  }
+
+  /**
+   * @param {string} id
+   * @param {Request} request
+   */
+  #open(id, request) {
+    const event = /** @type {AppEvent} */ ({ tag: 'open', val: toAppRequest(request) });
+    const { accept, respond: response, others } = split(this.#call(id, new Uint8Array(), event));
+    if (!accept) {
+      this.#publishAll(others);
+      return respond(response);
+    }
+    const refused = refusal(request, accept);
+    return refused ? respond(refused) : this.#accept(id, request, accept, others);
+  }
+
+  /**
+   * @param {string} id
+   * @param {Request} request
+   * @param {Accept} accept
+   * @param {Action[]} actions
+   */
+  #accept(id, request, accept, actions) {
+    const headers = toHeaders(accept.fields);
+    const selected = subprotocol(request, accept.subprotocol);
+    if (selected !== undefined) {
+      headers.set('Sec-WebSocket-Protocol', selected);
+    }
+    const { 0: client, 1: server } = new WebSocketPair();
+    const response = new Response(null, { status: 101, webSocket: client, headers });
+    this.#context.acceptWebSocket(server);
+    const size = accept.settings?.maxMessageSize ?? MESSAGE_SIZE;
+    /** @type {Connection} */
+    const connection = {
+      id,
+      state: new Uint8Array(),
+      channels: [],
+      maxMessageSize: Math.min(size, MAX_MESSAGE_SIZE),
+      hasEnded: false,
+    };
+    server.serializeAttachment(connection);
+    this.#carryOut(server, connection, actions);
+    return response;
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {string | ArrayBuffer} data
+   */
+  message(socket, data) {
+    const message = /** @type {Message} */ (
+      typeof data === 'string' ? { tag: 'text', val: data } : { tag: 'binary', val: new Uint8Array(data) }
+    );
+    const connection = connectionOf(socket);
+    if (!connection.hasEnded && messageSize(message) > connection.maxMessageSize) {
+      close(socket, TOO_BIG, '');
+      this.#end(socket, connection, TOO_BIG, 'the message is too long');
+      return;
+    }
+    this.#give(socket, connection, { tag: 'message', val: message });
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {number} code
+   * @param {string} reason
+   */
+  closed(socket, code, reason) {
+    this.#end(socket, connectionOf(socket), code, reason);
+  }
+
+  /**
+   * Gives the app an event, and does what it says.
+   *
+   * @param {WebSocket} socket
+   * @param {Connection} connection
+   * @param {AppEvent} event
+   */
+  #give(socket, connection, event) {
+    if (connection.hasEnded) {
+      return;
+    }
+    let actions;
+    try {
+      actions = this.#call(connection.id, connection.state, event);
+    } catch (error) {
+      if (error instanceof Trapped) {
+        return; // All connections have been closed.
+      }
+      throw error;
+    }
+    this.#carryOut(socket, connection, actions);
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {Connection} connection
+   * @param {Action[]} actions
+   */
+  #carryOut(socket, connection, actions) {
+    try {
+      checkSize(actions);
+      for (const action of actions) {
+        this.#act(socket, connection, action);
+      }
+    } catch (error) {
+      if (!(error instanceof Fault)) {
+        throw error;
+      }
+      close(socket, INTERNAL_ERROR, '');
+      this.#end(socket, connection, INTERNAL_ERROR, error.message);
+    }
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {Connection} connection
+   * @param {Action} action
+   */
+  #act(socket, connection, { tag, val }) {
+    switch (tag) {
+      case 'respond':
+        throw new Fault('respond answers a request only, or open');
+      case 'accept':
+        throw new Fault('accept answers open only');
+      case 'send':
+        return send(socket, val);
+      case 'close':
+        checkClose(val);
+        return close(socket, val.code, val.reason);
+      case 'set-state':
+        checkState(val);
+        connection.state = val;
+        return socket.serializeAttachment(connection);
+      case 'subscribe':
+        return subscribe(socket, connection, val);
+      case 'unsubscribe':
+        connection.channels = connection.channels.filter((channel) => channel !== val);
+        return socket.serializeAttachment(connection);
+      case 'publish':
+        return this.#publish(val.channel, val.message);
+    }
+  }
+
+  /**
+   * Carries out what is allowed without a WebSocket.
+   *
+   * @param {Action[]} actions
+   */
+  #publishAll(actions) {
+    for (const { tag, val } of actions) {
+      if (tag !== 'publish') {
+        throw new Fault('there is no WebSocket to do this to');
+      }
+      this.#publish(val.channel, val.message);
+    }
+  }
+
+  /**
+   * @param {string} channel
+   * @param {Message} message
+   */
+  #publish(channel, message) {
+    checkChannel(channel);
+    for (const socket of this.#context.getWebSockets()) {
+      const { channels, hasEnded } = connectionOf(socket);
+      if (!hasEnded && channels.includes(channel)) {
+        sendPublished(socket, message);
+      }
+    }
+  }
+
+  /**
+   * The connection has ended, as far as the app is concerned.
+   *
+   * @param {WebSocket} socket
+   * @param {Connection} connection
+   * @param {number} code
+   * @param {string} reason
+   */
+  #end(socket, connection, code, reason) {
+    if (connection.hasEnded) {
+      return;
+    }
+    const event = /** @type {AppEvent} */ ({ tag: 'closed', val: { code, reason } });
+    // First, so that a fault in the answer is not the beginning of another end; a copy, so that the app is told.
+    end(socket, connection);
+    this.#give(socket, { ...connection, hasEnded: false }, event);
+    end(socket, connection);
+  }
+
+  /**
+   * Tells the app what it has done wrong, before there is a WebSocket.
+   *
+   * @param {string} id
+   * @param {Fault} fault
+   */
+  #tell(id, fault) {
+    try {
+      const val = { code: INTERNAL_ERROR, reason: fault.message };
+      const actions = this.#call(id, new Uint8Array(), { tag: 'closed', val });
+      checkSize(actions);
+      this.#publishAll(actions);
+    } catch (error) {
+      // It has been told once. If it does wrong again, nobody is there to be told.
+      if (!(error instanceof Fault) && !(error instanceof Trapped)) {
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Has the app say what is to be done. A trap ends the instance, and with it all connections.
+   *
+   * @param {string} id
+   * @param {Uint8Array} state
+   * @param {AppEvent} event
+   * @returns {Action[]}
+   * @throws {Trapped}
+   */
+  #call(id, state, event) {
+    try {
+      this.#app ??= instantiate(this.#component);
+      return this.#app.handle(id, state, [event]);
+    } catch (error) {
+      this.#app = undefined;
+      const sockets = this.#context.getWebSockets();
+      console.error(`the app ends, and with it ${sockets.length} connections: ${describe(error)}`);
+      for (const socket of sockets) {
+        end(socket, connectionOf(socket));
+        close(socket, INTERNAL_ERROR, '');
+      }
+      throw new Trapped();
+    }
+  }
+}
+
+/**
+ * @param {Component} component
+ * @returns {App}
+ */
+function instantiate(component) {
+  const module = (/** @type {string} */ name) => {
+    const found = component.modules[name];
+    if (!found) {
+      throw new Error(`the module ${name} is missing: run wasocket-transpile again`);
+    }
+    return found;
+  };
+  return component.instantiate(module, wasi(console.log))[APP];
+}
+
+/** @param {WebSocket} socket */
+function connectionOf(socket) {
+  return /** @type {Connection} */ (socket.deserializeAttachment());
+}
+
+/**
+ * @param {WebSocket} socket
+ * @param {Connection} connection
+ */
+function end(socket, connection) {
+  socket.serializeAttachment({ ...connection, channels: [], hasEnded: true });
+}
+
+/**
+ * @param {WebSocket} socket
+ * @param {Connection} connection
+ * @param {string} channel
+ */
+function subscribe(socket, connection, channel) {
+  checkChannel(channel);
+  if (connection.channels.includes(channel)) {
+    return;
+  }
+  checkRoom(connection.channels);
+  connection.channels.push(channel);
+  socket.serializeAttachment(connection);
+}
+
+/**
+ * Without effect where the connection is closing or closed.
+ *
+ * @param {WebSocket} socket
+ * @param {Message} message
+ */
+function send(socket, message) {
+  if (socket.readyState === WebSocket.READY_STATE_OPEN) {
+    socket.send(message.val);
+  }
+}
+
+/**
+ * Nobody is waited for: who does not keep up is closed.
+ *
+ * @param {WebSocket} socket
+ * @param {Message} message
+ */
+function sendPublished(socket, message) {
+  const waiting = /** @type {{ bufferedAmount?: number }} */ (socket).bufferedAmount ?? 0;
+  if (waiting > 0 && waiting + messageSize(message) > MAX_WAITING) {
+    close(socket, TRY_AGAIN_LATER, 'too slow');
+  } else {
+    send(socket, message);
+  }
+}
+
+/**
+ * @param {WebSocket} socket
+ * @param {number} code
+ * @param {string} reason
+ */
+function close(socket, code, reason) {
+  if (socket.readyState === WebSocket.READY_STATE_OPEN) {
+    socket.close(code, reason);
+  }
+}
+
+/**
+ * The request as an app is given it. The platform has parsed it: the target is normalised, lines of one name are
+ * joined, values are text.
+ *
+ * @param {Request} request
+ * @returns {AppRequest}
+ */
+function toAppRequest(request) {
+  const { pathname, search, protocol } = new URL(request.url);
+  return {
+    method: request.method,
+    target: pathname + search,
+    version: 'http11',
+    authority: undefined,
+    fields: [...request.headers].map(([name, value]) => [name, new TextEncoder().encode(value)]),
+    secure: protocol === 'https:',
+    remote: undefined,
+  };
+}
+
+/**
+ * @param {AppResponse} response
+ * @throws {TypeError} when it cannot be sent
+ */
+function respond({ head, body }) {
+  if (head.status < 200 || head.status > 599) {
+    throw new TypeError(`status ${head.status} is not possible here`);
+  }
+  const isEmpty = [204, 205, 304].includes(head.status);
+  return new Response(isEmpty ? null : body, { status: head.status, headers: toHeaders(head.fields) });
+}
+
+/**
+ * How long a message is, the platform says.
+ *
+ * @param {AppResponse['head']['fields']} fields
+ * @throws {TypeError} when one of them cannot be sent
+ */
+function toHeaders(fields) {
+  const headers = new Headers();
+  for (const [name, value] of fields) {
+    if (/^(content-length|transfer-encoding)$/i.test(name)) {
+      throw new TypeError(`the field ${JSON.stringify(name)} is for the host to set`);
+    }
+    headers.append(name, new TextDecoder().decode(value));
+  }
+  return headers;
+}
+
+/** @param {unknown} error */
+function describe(error) {
+  const text = error instanceof Error ? error.stack : undefined;
+  return (text ?? String(error)).slice(0, 2000);
+}

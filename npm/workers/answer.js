@@ -1,0 +1,139 @@
+// The rules that an app's answer has to keep (`wit/app.wit`): the same as `src/events` has for the protocol.
+
+/**
+ * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Action} Action
+ * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Accept} Accept
+ * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Message} Message
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Response} AppResponse
+ */
+
+const MAX_ACTIONS = 1024;
+const MAX_ANSWER = 8 * 2 ** 20;
+const MAX_STATE = 2048;
+const MAX_CHANNEL_NAME = 128;
+const MAX_CHANNELS = 16;
+const MAX_REASON = 123;
+
+/** A rule that an answer breaks. The app is told which. */
+export class Fault extends Error {}
+
+/** In UTF-8, as on the wire. @param {string} text */
+function sizeOf(text) {
+  return new TextEncoder().encode(text).length;
+}
+
+/** @param {Message} message */
+export function messageSize({ val }) {
+  return typeof val === 'string' ? sizeOf(val) : val.length;
+}
+
+/** @param {Action} action */
+function actionSize({ tag, val }) {
+  switch (tag) {
+    case 'respond':
+      return val.body.length;
+    case 'accept':
+      return 0;
+    case 'send':
+      return messageSize(val);
+    case 'close':
+      return sizeOf(val.reason);
+    case 'set-state':
+      return val.length;
+    case 'subscribe':
+    case 'unsubscribe':
+      return sizeOf(val);
+    case 'publish':
+      return sizeOf(val.channel) + messageSize(val.message);
+  }
+}
+
+/**
+ * Whether an answer is too much to be carried out at all.
+ *
+ * @param {Action[]} actions
+ * @throws {Fault}
+ */
+export function checkSize(actions) {
+  if (actions.length > MAX_ACTIONS) {
+    throw new Fault(`the answer has ${actions.length} actions, ${MAX_ACTIONS} at most`);
+  }
+  const size = actions.reduce((sum, action) => sum + actionSize(action), 0);
+  if (size > MAX_ANSWER) {
+    throw new Fault(`the answer has ${size} bytes, ${MAX_ANSWER} at most`);
+  }
+}
+
+/**
+ * The one action that answers a request, 404 if there is none; and all others.
+ *
+ * @param {Action[]} actions
+ * @returns {{ accept?: Accept, respond: AppResponse, others: Action[] }}
+ * @throws {Fault}
+ */
+export function split(actions) {
+  checkSize(actions);
+  const replies = actions.filter(({ tag }) => tag === 'respond' || tag === 'accept');
+  const others = actions.filter((action) => !replies.includes(action));
+  if (replies.length > 1) {
+    throw new Fault('the request is answered twice');
+  }
+  const [reply] = replies;
+  return {
+    accept: reply?.tag === 'accept' ? reply.val : undefined,
+    respond: reply?.tag === 'respond' ? reply.val : plain(404, 'Not Found'),
+    others,
+  };
+}
+
+/**
+ * @param {number} status
+ * @param {string} text
+ * @param {[string, string][]} [fields]
+ * @returns {AppResponse}
+ */
+export function plain(status, text, fields = []) {
+  const bytes = (/** @type {string} */ value) => new TextEncoder().encode(value);
+  const all = [['Content-Type', 'text/plain; charset=utf-8'], ...fields];
+  return {
+    head: { status, fields: all.map(([name = '', value = '']) => [name, bytes(value)]) },
+    body: bytes(`${text}\n`),
+  };
+}
+
+/** @param {Uint8Array} state */
+export function checkState(state) {
+  if (state.length > MAX_STATE) {
+    throw new Fault(`the state has ${state.length} bytes, ${MAX_STATE} at most`);
+  }
+}
+
+/** @param {string} name */
+export function checkChannel(name) {
+  const size = sizeOf(name);
+  if (size === 0 || size > MAX_CHANNEL_NAME) {
+    throw new Fault(`a channel's name has 1 to ${MAX_CHANNEL_NAME} bytes`);
+  }
+}
+
+/** Whether there may be one more. @param {string[]} channels */
+export function checkRoom(channels) {
+  if (channels.length >= MAX_CHANNELS) {
+    throw new Fault(`a connection has at most ${MAX_CHANNELS} channels`);
+  }
+}
+
+/**
+ * RFC 6455 §7.4: which codes may be sent; §5.5: a control frame has 125 bytes at most, two of which are the code.
+ *
+ * @param {{ code: number, reason: string }} close
+ */
+export function checkClose({ code, reason }) {
+  const isDefined = (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
+  if (!isDefined && !(code >= 3000 && code <= 4999)) {
+    throw new Fault(`the close code ${code} may not be sent`);
+  }
+  if (sizeOf(reason) > MAX_REASON) {
+    throw new Fault(`the close reason has ${sizeOf(reason)} bytes, ${MAX_REASON} at most`);
+  }
+}
