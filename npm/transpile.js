@@ -18,6 +18,8 @@ Makes a folder to be deployed [default: COMPONENT's name and the target, beside 
   workers  takes an app, which exports wasocket:websocket/app`;
 
 const HANDLER = 'wasocket:websocket/websocket-handler@0.1.0';
+/** How a component begins (component model, `Binary.md`): a module is of another layer. */
+const COMPONENT = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 const APP = 'wasocket:websocket/app@0.1.0';
 
 /**
@@ -56,7 +58,9 @@ async function transpile(file, target, output) {
     wasiShim: false,
     emitTypescriptDeclarations: false,
   });
-  await rm(join(output, 'component'), { recursive: true, force: true });
+  for (const name of ['component', 'wasocket']) {
+    await rm(join(output, name), { recursive: true, force: true });
+  }
   for (const [name, bytes] of Object.entries(files)) {
     await write(join(output, name), bytes);
   }
@@ -89,12 +93,12 @@ async function write(path, contents) {
  * @returns {Promise<World>}
  */
 async function worldOf(file, component) {
-  let wit;
-  try {
-    wit = await componentWit(component);
-  } catch {
+  if (!COMPONENT.every((byte, i) => component[i] === byte)) {
     throw new Refusal(`${file} is no component. "wasocket build" makes one`);
   }
+  const wit = await componentWit(component).catch((error) => {
+    throw new Refusal(`${file} is damaged: ${error.message}`);
+  });
   const world = wit.slice(wit.indexOf('world root'));
   const names = (/** @type {string} */ kind) =>
     [...world.matchAll(new RegExp(`^  ${kind} (\\S+:\\S+);$`, 'gm'))].map(([, name = '']) => name);
@@ -178,7 +182,7 @@ async function workerdConfig(modules) {
     ...scripts.map((name) => `    (name = "${name}", esModule = embed "${name}"),`),
     ...modules.map((name) => `    (name = "component/${name}", wasm = embed "component/${name}"),`),
   ];
-  const template = await readFile(join(here, 'workers/workerd.capnp'), 'utf8');
+  const template = await readFile(join(here, 'templates/workerd.capnp'), 'utf8');
   return template.replace('    # MODULES', lines.join('\n'));
 }
 

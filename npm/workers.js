@@ -54,6 +54,7 @@ const MAX_MESSAGE_SIZE = 4 * 2 ** 20;
 const MAX_WAITING = 2 ** 20;
 
 // Close codes (RFC 6455 §7.4.1, and 1013 of the IANA registry).
+const NO_STATUS = 1005;
 const ABNORMAL = 1006;
 const TOO_BIG = 1009;
 const INTERNAL_ERROR = 1011;
@@ -192,7 +193,7 @@ class Site {
       hasEnded: false,
     };
     server.serializeAttachment(connection);
-    this.#carryOut(server, connection, actions);
+    this.#unlessFault(server, connection, () => this.#carryOut(server, connection, actions));
     return response;
   }
 
@@ -220,6 +221,7 @@ class Site {
    */
   closed(socket, code, reason) {
     this.#end(socket, connectionOf(socket), code, reason);
+    answerClose(socket, code);
   }
 
   /**
@@ -230,18 +232,34 @@ class Site {
    * @param {AppEvent} event
    */
   #give(socket, connection, event) {
-    if (connection.hasEnded) {
-      return;
+    if (!connection.hasEnded) {
+      this.#unlessFault(socket, connection, () => this.#ask(socket, connection, event));
     }
-    let actions;
-    try {
-      actions = this.#call(connection.id, connection.state, event);
-    } catch (error) {
-      if (error instanceof Trapped) {
-        return; // All connections have been closed.
-      }
-      throw error;
+  }
+
+  /**
+   * Has actions carried out. A fault among them is the end of the connection.
+   *
+   * @param {WebSocket} socket
+   * @param {Connection} connection
+   * @param {() => void} carryOut
+   */
+  #unlessFault(socket, connection, carryOut) {
+    const fault = faultOf(carryOut);
+    if (fault) {
+      close(socket, INTERNAL_ERROR, '');
+      this.#end(socket, connection, INTERNAL_ERROR, fault.message);
     }
+  }
+
+  /**
+   * @param {WebSocket} socket
+   * @param {Connection} connection
+   * @param {AppEvent} event
+   * @throws {Fault | Trapped}
+   */
+  #ask(socket, connection, event) {
+    const actions = this.#call(connection.id, connection.state, event);
     this.#carryOut(socket, connection, actions);
   }
 
@@ -249,19 +267,12 @@ class Site {
    * @param {WebSocket} socket
    * @param {Connection} connection
    * @param {Action[]} actions
+   * @throws {Fault}
    */
   #carryOut(socket, connection, actions) {
-    try {
-      checkSize(actions);
-      for (const action of actions) {
-        this.#act(socket, connection, action);
-      }
-    } catch (error) {
-      if (!(error instanceof Fault)) {
-        throw error;
-      }
-      close(socket, INTERNAL_ERROR, '');
-      this.#end(socket, connection, INTERNAL_ERROR, error.message);
+    checkSize(actions);
+    for (const action of actions) {
+      this.#act(socket, connection, action);
     }
   }
 
@@ -335,11 +346,12 @@ class Site {
     if (connection.hasEnded) {
       return;
     }
-    const event = /** @type {AppEvent} */ ({ tag: 'closed', val: { code, reason } });
-    // First, so that a fault in the answer is not the beginning of another end; a copy, so that the app is told.
-    end(socket, connection);
-    this.#give(socket, { ...connection, hasEnded: false }, event);
-    end(socket, connection);
+    connection.hasEnded = true;
+    socket.serializeAttachment(connection);
+    // It is the last event: a fault in the answer is passed over.
+    faultOf(() => this.#ask(socket, connection, { tag: 'closed', val: { code, reason } }));
+    connection.channels = [];
+    socket.serializeAttachment(connection);
   }
 
   /**
@@ -349,17 +361,13 @@ class Site {
    * @param {Fault} fault
    */
   #tell(id, fault) {
-    try {
-      const val = { code: INTERNAL_ERROR, reason: fault.message };
+    const val = { code: INTERNAL_ERROR, reason: fault.message };
+    // It has been told once. If it does wrong again, nobody is there to be told.
+    faultOf(() => {
       const actions = this.#call(id, new Uint8Array(), { tag: 'closed', val });
       checkSize(actions);
       this.#publishAll(actions);
-    } catch (error) {
-      // It has been told once. If it does wrong again, nobody is there to be told.
-      if (!(error instanceof Fault) && !(error instanceof Trapped)) {
-        throw error;
-      }
-    }
+    });
   }
 
   /**
@@ -401,6 +409,26 @@ function instantiate(component) {
     return found;
   };
   return component.instantiate(module, wasi(console.log))[APP];
+}
+
+/**
+ * The rule that was broken, if one was. A trap has been seen to.
+ *
+ * @param {() => void} carryOut
+ * @returns {Fault | undefined}
+ */
+function faultOf(carryOut) {
+  try {
+    carryOut();
+  } catch (error) {
+    if (error instanceof Fault) {
+      return error;
+    }
+    if (!(error instanceof Trapped)) {
+      throw error;
+    }
+  }
+  return undefined;
 }
 
 /** @param {WebSocket} socket */
@@ -466,6 +494,24 @@ function sendPublished(socket, message) {
 function close(socket, code, reason) {
   if (socket.readyState === WebSocket.READY_STATE_OPEN) {
     socket.close(code, reason);
+  }
+}
+
+/**
+ * RFC 6455 §5.5.1: who receives a Close frame, and has sent none, sends one, which "typically echos the status
+ * code"; without a code where there was none.
+ *
+ * @param {WebSocket} socket
+ * @param {number} code
+ */
+function answerClose(socket, code) {
+  if (socket.readyState !== WebSocket.READY_STATE_CLOSING || code === ABNORMAL) {
+    return;
+  }
+  if (code === NO_STATUS) {
+    socket.close();
+  } else {
+    socket.close(code);
   }
 }
 

@@ -15,6 +15,10 @@ mod runner;
 mod handler;
 #[path = "targets/server.rs"]
 mod server;
+#[path = "targets/node.rs"]
+mod node;
+#[path = "targets/workers.rs"]
+mod workers;
 
 use std::fs;
 use std::ops::Deref;

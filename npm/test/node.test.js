@@ -1,0 +1,223 @@
+// The edges of `wasocket/node`: what the tables of tests/apps do not reach.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { test } from 'node:test';
+import express from 'express';
+import WebSocket from 'ws';
+import { App } from '../node.js';
+import { Client, component, frame, handshake, languages, serve, transpile } from './support.js';
+
+const TEXT = 1;
+const BINARY = 2;
+const CLOSE = 8;
+const PING = 9;
+const PONG = 10;
+
+const echo = await component('echo');
+const chat = await component('chat');
+
+/** An app whose log is kept. */
+function appOf(component, options = {}) {
+  const log = [];
+  return Object.assign(new App(component, { log: (line) => log.push(line), ...options }), { log });
+}
+
+async function opened(port, path) {
+  const client = new Client(port);
+  client.send(handshake(path));
+  assert.match(await client.head(), /^HTTP\/1.1 101 /);
+  return client;
+}
+
+async function hears(client, text) {
+  const { payload } = await client.frame();
+  assert.equal(payload.toString(), text);
+}
+
+async function joined(port, room, name) {
+  const client = await opened(port, `/rooms/${room}?${name}`);
+  await hears(client, `${name} joined`);
+  return client;
+}
+
+test('behind Express, beside its own routes and another upgrade', async (t) => {
+  const app = appOf(chat);
+  const web = express();
+  web.get('/own', (_, response) => response.send('own'));
+  web.use('/', app.listener);
+  const server = createServer(web);
+  app.attach(server, ({ url }) => url.startsWith('/rooms/'));
+  server.on('upgrade', ({ url }, socket) => url === '/other' && socket.end('HTTP/1.1 418 other\r\n\r\n'));
+  server.listen(0);
+  await once(server, 'listening');
+  const { port } = server.address();
+  t.after(() => server.close());
+  assert.equal(await (await fetch(`http://127.0.0.1:${port}/own`)).text(), 'own');
+  assert.equal(await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'Connect to /rooms/ROOM?NAME\n');
+  const other = new Client(port);
+  other.send(handshake('/other'));
+  assert.match(await other.head(), /418/);
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/rooms/blue?ann`);
+  assert.equal(String((await once(socket, 'message'))[0]), 'ann joined');
+  socket.close(4001);
+  assert.equal((await once(socket, 'close'))[0], 4001);
+  await app.close();
+});
+
+test('bytes behind the request are the first that are received', async (t) => {
+  const client = new Client(await serve(t, appOf(echo)));
+  client.send(handshake(), frame(TEXT, 'early'), frame(PING, 'p'));
+  assert.match(await client.head(), /^HTTP\/1.1 101 /);
+  assert.deepEqual(await client.frame(), { opcode: TEXT, payload: Buffer.from('early') });
+  assert.deepEqual(await client.frame(), { opcode: PONG, payload: Buffer.from('p') });
+});
+
+test('the 101 is what the component says, and 100 comes before it', async (t) => {
+  const client = new Client(await serve(t, appOf(echo)));
+  client.send(handshake('/', 'Expect: 100-continue\r\n'));
+  assert.equal(await client.head(), 'HTTP/1.1 100 Continue\r\n\r\n');
+  const head = await client.head();
+  assert.doesNotMatch(head, /date|content-length/i);
+  assert.match(head, /Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/);
+});
+
+test('a refused upgrade is the last request', async (t) => {
+  const client = new Client(await serve(t, appOf(echo)));
+  client.send(handshake('/', 'Origin: https://b.test\r\n'), 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+  const all = (await client.rest()).toString();
+  assert.match(all, /^HTTP\/1.1 403 /);
+  assert.match(all, /Connection: close\r\n/);
+  assert.equal(all.split('HTTP/1.1').length, 2);
+});
+
+test('the strict handshake is the component\'s', async (t) => {
+  const port = await serve(t, appOf(echo));
+  for (const [fields, status] of [
+    ['Content-Length: 3\r\n', 400],
+    ['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n', 400],
+    ['Sec-WebSocket-Version: 13\r\n', 400],
+    ['Origin: http://a.test\r\nOrigin: http://a.test\r\n', 400],
+    ['Host: a.test\r\n', 400],
+  ]) {
+    const client = new Client(port);
+    client.send(handshake('/', fields));
+    assert.match(await client.head(), new RegExp(`^HTTP/1.1 ${status} `), fields);
+  }
+});
+
+test('who does not take the output is not listened to, and loses nothing', async (t) => {
+  const client = await opened(await serve(t, appOf(echo, { callTimeout: 0 })), '/');
+  const payload = Buffer.alloc(2 ** 20, 'x');
+  const count = 32;
+  client.socket.pause();
+  for (let i = 0; i < count; i += 1) {
+    client.send(frame(BINARY, payload));
+  }
+  // The server has stopped reading: the client cannot get rid of it all.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(client.socket.writableLength > 0);
+  for (let i = 0; i < count; i += 1) {
+    const message = await client.frame();
+    assert.ok(message.opcode === BINARY && message.payload.equals(payload), `message ${i}`);
+  }
+});
+
+test('who takes nothing for too long is given up', async (t) => {
+  const app = appOf(echo, { sendTimeout: 1 });
+  const client = await opened(await serve(t, app), '/');
+  client.socket.pause();
+  const closed = new Promise((resolve) => client.socket.on('close', resolve));
+  for (let i = 0; i < 48; i += 1) {
+    client.send(frame(BINARY, Buffer.alloc(2 ** 20)));
+  }
+  await closed;
+});
+
+test('a trap closes the connections of its instance with 1011, and no others', async (t) => {
+  const app = appOf(chat, { connectionsPerInstance: 2 });
+  const port = await serve(t, app);
+  const ann = await joined(port, 'a', 'ann');
+  const bob = await joined(port, 'a', 'bob');
+  const eve = await joined(port, 'a', 'eve');
+  ann.send(frame(TEXT, '/crash'));
+  await hears(ann, 'bob joined');
+  for (const client of [ann, bob]) {
+    const { opcode, payload } = await client.frame();
+    assert.deepEqual([opcode, payload.readUInt16BE()], [CLOSE, 1011]);
+    assert.equal((await client.rest()).length, 0);
+  }
+  eve.send(frame(TEXT, 'here'));
+  await hears(eve, 'eve (1): here');
+  const again = await joined(port, 'b', 'ann');
+  again.send(frame(TEXT, 'hi'));
+  await hears(again, 'ann (1): hi');
+  assert.match(app.log.join('\n'), /an instance ends, and with it 2 connections/);
+});
+
+test('an instance that takes more memory than it may ends', async (t) => {
+  const app = appOf(echo, { memory: 2 });
+  const client = await opened(await serve(t, app), '/');
+  client.send(frame(BINARY, Buffer.alloc(2 ** 20)));
+  const { opcode, payload } = await client.frame();
+  assert.deepEqual([opcode, payload.readUInt16BE()], [CLOSE, 1011]);
+  assert.match(app.log.join('\n'), /memory, more than 2 MiB/);
+});
+
+test('a call that takes too long ends the instance', async (t) => {
+  const spin = () => {
+    for (;;);
+  };
+  const spinning = { modules: {}, instantiate: () => ({ [HANDLER]: { handle: spin } }) };
+  const app = appOf(spinning, { callTimeout: 50 });
+  const port = await serve(t, app);
+  assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 500);
+  assert.match(app.log.join('\n'), /timed out after 50ms/);
+});
+
+test('close() ends connections with 1001, waits for the answers, and lets nobody in', async (t) => {
+  const app = appOf(echo);
+  const port = await serve(t, app);
+  const client = await opened(port, '/');
+  const closed = app.close();
+  const { opcode, payload } = await client.frame();
+  assert.deepEqual([opcode, payload.readUInt16BE()], [CLOSE, 1001]);
+  const late = new Client(port);
+  late.send(handshake());
+  assert.match(await late.head(), /^HTTP\/1.1 503 /);
+  client.send(frame(CLOSE, Buffer.from([3, 0xe9])));
+  await closed;
+});
+
+test('close() cuts off who does not answer', async (t) => {
+  const app = appOf(echo, { shutdownTimeout: 1 });
+  const client = await opened(await serve(t, app), '/');
+  await app.close();
+  await client.frame();
+});
+
+test('a peer that half-closes is still answered', async (t) => {
+  const client = await opened(await serve(t, appOf(echo)), '/');
+  client.socket.end(frame(TEXT, 'last words'));
+  await hears(client, 'last words');
+});
+
+test('options are checked', () => {
+  assert.throws(() => new App(echo, { calltimeout: 1 }), /there is no option calltimeout, but .*callTimeout/);
+  for (const memory of [0, -1, 1.5, NaN, '64', undefined]) {
+    assert.throws(() => new App(echo, { memory }), /memory is a whole number from 1/);
+  }
+});
+
+test('each target says what it needs', () => {
+  const run = (file, target) => transpile(`${languages}${file}.wasm`, target, `${languages}none`);
+  assert.match(run('rust-echo', 'node').stderr, /wasocket compose COMPONENT --target handler/);
+  assert.match(run('fused-echo', 'workers').stderr, /event form/);
+  assert.match(run('c-echo.core', 'node').stderr, /is no component/);
+  for (const { status } of [run('rust-echo', 'node'), run('fused-echo', 'workers'), run('nothing', 'node')]) {
+    assert.equal(status, 1);
+  }
+});
+
+const HANDLER = 'wasocket:websocket/websocket-handler@0.1.0';
