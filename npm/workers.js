@@ -117,6 +117,10 @@ class Site {
   constructor(context, component) {
     this.#context = context;
     this.#component = component;
+    const { length } = context.getWebSockets();
+    if (length > 0) {
+      console.error(`the object is awake again, with ${length} connections`);
+    }
   }
 
   /**
@@ -408,7 +412,7 @@ function instantiate(component) {
     }
     return found;
   };
-  return component.instantiate(module, wasi(console.log))[APP];
+  return component.instantiate(module, wasi(console.error))[APP];
 }
 
 /**
