@@ -34,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-for peer in peers/ws peers/browser peers/jco; do
+for peer in peers/ws peers/browser peers/jco ../npm; do
   # npm writes the hidden lock file last, so it tells a finished installation of this very lock file.
   if [ ! $peer/node_modules/.package-lock.json -nt $peer/package-lock.json ]; then
     echo "tests/setup.sh: npm ci in tests/$peer"

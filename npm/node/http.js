@@ -13,8 +13,8 @@ import { STATUS_CODES } from 'node:http';
 /** A head that a component must not send. It costs the request a 500, and the instance nothing. */
 export class BadAnswer extends Error {}
 
-/** @type {Record<string, Request['version']>} */
-const VERSIONS = { '1.0': 'http10', '2.0': 'http2' };
+/** Node takes 0.9, too, and what has no version for it. @type {Record<string, Request['version']>} */
+const VERSIONS = { '1.1': 'http11', '2.0': 'http2' };
 
 /**
  * The request as a component is given it.
@@ -31,7 +31,7 @@ export function toRequest(request) {
     method: request.method ?? '',
     // Express takes the path off at which a handler is mounted.
     target: request.originalUrl ?? request.url ?? '',
-    version: VERSIONS[request.httpVersion] ?? 'http11',
+    version: VERSIONS[request.httpVersion] ?? 'http10',
     authority: undefined,
     fields,
     secure: 'encrypted' in socket,

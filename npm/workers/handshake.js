@@ -1,5 +1,5 @@
-// What of an opening handshake (RFC 6455 §4.2.1) the platform leaves to the app: which pages may connect, and in
-// which subprotocol. Key, version and framing are checked by the platform.
+// What of an opening handshake (RFC 6455 §4.2.1) the platform leaves to the app: which pages may connect, in which
+// subprotocol, and what it does not look at closely.
 
 import { plain } from './answer.js';
 
@@ -33,6 +33,16 @@ export function refusal(request, accept) {
   if (request.method !== 'GET') {
     return plain(405, 'a WebSocket is opened with GET', [['Allow', 'GET']]);
   }
+  if (request.headers.get('Upgrade')?.toLowerCase() !== 'websocket') {
+    return plain(400, 'Upgrade has to be websocket alone here');
+  }
+  if (!isWithoutBody(request)) {
+    return plain(400, 'a request for a WebSocket has no body');
+  }
+  // RFC 6455 §4.2.1, item 5: the base64 of 16 bytes. A second key makes it another text.
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(request.headers.get('Sec-WebSocket-Key') ?? '')) {
+    return plain(400, 'Sec-WebSocket-Key is not the base64 of 16 bytes');
+  }
   const host = parseAuthority(request.headers.get('Host') ?? new URL(request.url).host);
   if (host === undefined) {
     return plain(400, 'Host is missing, repeated or malformed');
@@ -46,6 +56,11 @@ export function refusal(request, accept) {
     return plain(400, `Sec-WebSocket-Protocol is not a list of unique tokens, ${MAX_OFFERS} at most`);
   }
   return undefined;
+}
+
+/** Bytes that one party counts as body and the other as frames are how requests are smuggled. @param {Request} request */
+function isWithoutBody({ headers }) {
+  return (headers.get('Content-Length') ?? '0') === '0' && !headers.has('Transfer-Encoding');
 }
 
 /**
