@@ -69,6 +69,7 @@ class Trapped extends Error {}
  * The class of an object that serves an app: plain HTTP and WebSockets.
  *
  * @param {Component} component what `component.js` of a folder made by `wasocket-transpile` exports
+ * @returns {new (context: DurableObjectState, env: any) => DurableObject}
  */
 export function durableObject(component) {
   return class extends DurableObject {
