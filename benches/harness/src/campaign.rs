@@ -1,0 +1,176 @@
+//! Many measurements of many servers, interleaved, so that what the machine does meanwhile meets all alike.
+
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::measure::{Effort, Measurement};
+use crate::options::Run;
+use crate::process::{allow_files, cores, machine};
+use crate::report::{Report, ServerInfo, Table};
+use crate::servers::{Cores, Kind, Places, Server};
+
+/// Enough for twenty thousand connections.
+const FILES: u64 = 65_536;
+
+/// The time to start a server, about.
+const START: Duration = Duration::from_millis(300);
+
+/// The servers, and how they are measured.
+pub struct Campaign<'a> {
+    kinds: Vec<&'static Kind>,
+    places: &'a Places,
+    cores: Cores,
+    rounds: usize,
+    effort: Effort,
+}
+
+impl<'a> Campaign<'a> {
+    /// Those of the servers that can be started; why others cannot is said on stderr.
+    ///
+    /// # Errors
+    ///
+    /// When there are not two cores, or no server can be started.
+    pub fn new(run: &Run, places: &'a Places) -> Result<Self> {
+        let &[server, load, ..] = cores()?.as_slice() else {
+            return Err(
+                "two cores are needed: one for the server, one for the load generator".into(),
+            );
+        };
+        allow_files(FILES);
+        let mut campaign = Self {
+            kinds: run.kinds(),
+            places,
+            cores: Cores { server, load },
+            rounds: run.rounds(),
+            effort: run.effort(),
+        };
+        campaign.leave_out_missing();
+        match campaign.kinds.is_empty() {
+            true => Err("no server can be started".into()),
+            false => Ok(campaign),
+        }
+    }
+
+    /// The same with another kind of server instead of the one of the same name.
+    pub fn replace(&mut self, kind: &'static Kind) {
+        for own in &mut self.kinds {
+            if own.name == kind.name {
+                *own = kind;
+            }
+        }
+        self.leave_out_missing();
+    }
+
+    fn leave_out_missing(&mut self) {
+        let (places, cores) = (self.places, self.cores);
+        self.kinds.retain(|kind| match kind.start(places, cores) {
+            Ok(_) => true,
+            Err(error) => {
+                eprintln!("{} is left out: {error}", kind.name);
+                false
+            }
+        });
+    }
+
+    /// Where things are, and on which cores they run.
+    pub fn surroundings(&self) -> (&Places, Cores, usize) {
+        (self.places, self.cores, self.rounds)
+    }
+
+    /// Measures everything in every round, with servers that are started anew for each. A server that fails
+    /// a measurement is left out of that table, and why is said on stderr.
+    ///
+    /// # Errors
+    ///
+    /// When a server cannot be started any more.
+    pub fn measure(&self, measurements: &[Measurement]) -> Result<Vec<Table>> {
+        let table = |measurement: &Measurement| {
+            Table::new(
+                measurement.to_string(),
+                measurement.title(),
+                measurement.metrics(),
+            )
+        };
+        let mut tables: Vec<_> = measurements.iter().map(table).collect();
+        let minutes = self.estimate(measurements).as_secs_f64() / 60.0;
+        eprintln!(
+            "{} servers, {} measurements, {} rounds: about {minutes:.1} minutes",
+            self.kinds.len(),
+            measurements.len(),
+            self.rounds
+        );
+        let start = Instant::now();
+        for round in 0..self.rounds {
+            let servers = self.start(round)?;
+            for (measurement, table) in measurements.iter().zip(&mut tables) {
+                let time = start.elapsed().as_secs();
+                eprintln!(
+                    "{:3}:{:02}  round {}/{}  {measurement}",
+                    time / 60,
+                    time % 60,
+                    round + 1,
+                    self.rounds
+                );
+                self.measure_all(measurement, &servers, table)?;
+            }
+        }
+        for table in &mut tables {
+            let place = |name: &str| self.kinds.iter().position(|kind| kind.name == name);
+            table.rows.sort_by_key(|row| place(&row.name));
+        }
+        Ok(tables)
+    }
+
+    /// Starts the servers, each round another one first.
+    fn start(&self, round: usize) -> Result<Vec<(&'static Kind, Server)>> {
+        let mut kinds = self.kinds.clone();
+        kinds.rotate_left(round % self.kinds.len());
+        let start = |kind: &'static Kind| Ok((kind, kind.start(self.places, self.cores)?));
+        kinds.into_iter().map(start).collect()
+    }
+
+    fn measure_all(
+        &self,
+        measurement: &Measurement,
+        servers: &[(&'static Kind, Server)],
+        table: &mut Table,
+    ) -> Result<()> {
+        for (kind, server) in servers.iter().filter(|(kind, _)| measurement.suits(kind)) {
+            let outcome = match measurement.needs_new_server() {
+                true => measurement.measure(&kind.start(self.places, self.cores)?, self.effort),
+                false => measurement.measure(server, self.effort),
+            };
+            match outcome {
+                Ok(figures) => table.add(kind.name, figures),
+                Err(error) => eprintln!("{} fails {measurement}: {error}", kind.name),
+            }
+        }
+        Ok(())
+    }
+
+    fn estimate(&self, measurements: &[Measurement]) -> Duration {
+        let of = |measurement: &Measurement| {
+            let kinds = self.kinds.iter().filter(|kind| measurement.suits(kind));
+            measurement.estimate(self.effort) * kinds.count() as u32
+        };
+        let round: Duration = measurements.iter().map(of).sum();
+        (round + START * self.kinds.len() as u32) * self.rounds as u32
+    }
+
+    /// What was measured, and where and how.
+    pub fn report(&self, command: &str, tables: Vec<Table>) -> Report {
+        let server = |kind: &&Kind| ServerInfo {
+            name: kind.name.to_owned(),
+            what: kind.what.to_owned(),
+            version: kind.version(self.places),
+        };
+        Report {
+            machine: machine(),
+            command: command.to_owned(),
+            rounds: self.rounds,
+            seconds: self.effort.duration.as_secs_f64(),
+            servers: self.kinds.iter().map(server).collect(),
+            tables,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One WebSocket of the load generator's.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::set_socket_linger;
+
+use crate::Result;
+use crate::echoes::Echoes;
+use crate::messages::Messages;
+
+/// How long a server may take to answer anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The key of RFC 6455 §1.3, and what it is answered with. Nothing here has to be unpredictable.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+
+/// A connection, on which messages are sent and come back.
+pub struct Connection {
+    stream: TcpStream,
+    echoes: Echoes,
+    /// The message to send next.
+    next: usize,
+    /// Where in the messages' frames what is unsent begins, and how much of it there is.
+    at: usize,
+    unsent: usize,
+    /// When the messages that have not come back were to be sent, if that matters.
+    pub due: VecDeque<Instant>,
+    /// Whether it is to be told when more can be written.
+    pub waits_to_write: bool,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Connection {
+    /// Connects, and opens a WebSocket; with compression or without.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached, or does not agree.
+    pub fn open(server: SocketAddr, deflate: bool) -> Result<Self> {
+        let mut stream = TcpStream::connect(server).map_err(|error| match error.kind() {
+            ErrorKind::AddrNotAvailable => {
+                "no more local ports: fewer connections, please".to_owned()
+            }
+            _ => format!("cannot connect: {error}"),
+        })?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        // It is reset when it is dropped: no port waits for stray packets then, of which there are not
+        // enough for some seconds of handshakes.
+        set_socket_linger(&stream, Some(Duration::ZERO))?;
+        stream.write_all(request(server, deflate).as_bytes())?;
+        check_response(&read_head(&mut stream)?, deflate)?;
+        stream.set_nonblocking(true)?;
+        Ok(Self {
+            stream,
+            echoes: Echoes::default(),
+            next: 0,
+            at: 0,
+            unsent: 0,
+            due: VecDeque::new(),
+            waits_to_write: false,
+        })
+    }
+
+    /// Sends so many further messages, as far as the socket takes them.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed.
+    pub fn send(&mut self, count: usize, messages: &Messages) -> Result<()> {
+        for _ in 0..count {
+            self.unsent += messages.frame_length(self.next);
+            self.next = (self.next + 1) % messages.count();
+        }
+        self.flush(messages)
+    }
+
+    /// Sends what is unsent, as far as the socket takes it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed.
+    pub fn flush(&mut self, messages: &Messages) -> Result<()> {
+        while self.unsent > 0 {
+            match self.stream.write(messages.frames(self.at, self.unsent)) {
+                Ok(sent) => {
+                    self.unsent -= sent;
+                    self.at = messages.advance(self.at, sent);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is unsent.
+    pub fn has_unsent(&self) -> bool {
+        self.unsent > 0
+    }
+
+    /// Reads once, and says how many messages have come back.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed, or what came back is not what was sent.
+    pub fn receive(&mut self, buffer: &mut [u8], messages: &Messages) -> Result<usize> {
+        match self.stream.read(buffer) {
+            Ok(0) => Err("the server has closed the connection".into()),
+            Ok(length) => self.echoes.receive(&buffer[..length], messages),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn request(server: SocketAddr, deflate: bool) -> String {
+    let offer = if deflate { OFFER } else { "" };
+    format!(
+        "GET /echo HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+    )
+}
+
+fn read_head(stream: &mut TcpStream) -> Result<String> {
+    let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+    while !head.ends_with(b"\r\n\r\n") {
+        let length = stream
+            .read(&mut buffer)
+            .map_err(|error| format!("no answer to the handshake: {error}"))?;
+        if length == 0 || head.len() > 8192 {
+            return Err(format!("no handshake: {}", String::from_utf8_lossy(&head)).into());
+        }
+        head.extend_from_slice(&buffer[..length]);
+    }
+    Ok(String::from_utf8(head)?)
+}
+
+fn check_response(head: &str, deflate: bool) -> Result<()> {
+    if !head.starts_with("HTTP/1.1 101 ") || !head.contains(ACCEPT) {
+        return Err(format!("no handshake: {head}").into());
+    }
+    if head.contains("permessage-deflate") != deflate {
+        return Err("the server does not compress".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses() {
+        let plain =
+            format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
+        assert!(check_response(&plain, false).is_ok());
+        assert!(check_response(&plain, true).is_err());
+        let compressed = plain.replace(
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        );
+        assert!(check_response(&compressed, true).is_ok());
+        assert!(check_response(&compressed, false).is_err());
+        assert!(check_response(&plain.replace("101", "200"), false).is_err());
+        assert!(check_response(&plain.replace(ACCEPT, KEY), false).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! How the cost grows: with the number of connections, with the size of messages, and the time of a start
+//! with the size of the component.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::Result;
+use crate::campaign::Campaign;
+use crate::cell::{Cell, Content};
+use crate::measure::Measurement;
+use crate::options::Run;
+use crate::report::{Metric, Report, Table};
+use crate::servers::{BIG, Places, start_component};
+
+const CONNECTIONS: [usize; 7] = [10, 100, 1000, 2000, 5000, 10_000, 20_000];
+/// The size of messages on those.
+const SMALL: usize = 125;
+
+const SIZES: [usize; 11] = [
+    16,
+    64,
+    256,
+    1 << 10,
+    4 << 10,
+    16 << 10,
+    64 << 10,
+    256 << 10,
+    1 << 20,
+    4 << 20,
+    16 << 20,
+];
+/// How many connections have messages of those.
+const FEW: usize = 4;
+
+/// What is started, below `target`: apps of each language, and one that brings its own protocol.
+const COMPONENTS: [&str; 5] = [
+    "languages/rust-echo.wasm",
+    "wasm32-wasip2/release/hello.wasm",
+    "languages/c-echo.wasm",
+    "languages/javascript-echo.wasm",
+    "languages/python-echo.wasm",
+];
+
+/// What the table of starts is called.
+pub const START: &str = "start";
+
+/// Measures all of it, or the cells that are named.
+///
+/// # Errors
+///
+/// When servers cannot be started.
+pub fn grow(run: &Run, places: &Places) -> Result<Report> {
+    let mut campaign = Campaign::new(run, places)?;
+    let mut tables = Vec::new();
+    if run.cells.is_empty() {
+        tables.extend(campaign.measure(&connections())?);
+        campaign.replace(&BIG);
+        tables.extend(campaign.measure(&sizes())?);
+        tables.push(starts(&campaign)?);
+    } else {
+        campaign.replace(&BIG);
+        tables.extend(campaign.measure(&run.cells)?);
+    }
+    Ok(campaign.report("make bench-grow", tables))
+}
+
+/// The cells of more and more connections.
+pub fn connections() -> Vec<Measurement> {
+    let cell = |connections| Cell::new(connections, SMALL, Content::Binary);
+    CONNECTIONS.map(cell).map(Measurement::Throughput).into()
+}
+
+/// The cells of bigger and bigger messages.
+pub fn sizes() -> Vec<Measurement> {
+    let cell = |size| Cell::new(FEW, size, Content::Binary);
+    SIZES.map(cell).map(Measurement::Throughput).into()
+}
+
+/// How long `wasocket serve` takes until it listens, by component.
+fn starts(campaign: &Campaign<'_>) -> Result<Table> {
+    let (places, cores, rounds) = campaign.surroundings();
+    let metrics = [
+        ("compiled anew, ms", 0),
+        ("from the cache, ms", 0),
+        ("component, KiB", 0),
+    ];
+    let metrics = metrics
+        .map(|(name, digits)| Metric::new(name, digits))
+        .into();
+    let mut table = Table::new(
+        START.to_owned(),
+        "Start of `wasocket serve`".to_owned(),
+        metrics,
+    );
+    let cache = places.built.join("cache-of-starts");
+    for component in components(places) {
+        eprintln!("start  {}", component.display());
+        let name = component.file_name().unwrap_or_default().to_string_lossy();
+        for _ in 0..rounds {
+            let _ = fs::remove_dir_all(&cache);
+            let start = || {
+                let start = Instant::now();
+                let server = start_component(places, cores, &component, &cache)?;
+                let time = start.elapsed().as_secs_f64() * 1e3;
+                drop(server);
+                Ok(time)
+            };
+            let times: Result<Vec<f64>> = [start(), start()].into_iter().collect();
+            let kibibytes = fs::metadata(&component)?.len() as f64 / 1024.0;
+            table.add(&name, [times?, vec![kibibytes]].concat());
+        }
+    }
+    let _ = fs::remove_dir_all(&cache);
+    Ok(table)
+}
+
+/// Those of the components that have been built; the others are named.
+fn components(places: &Places) -> Vec<PathBuf> {
+    let mut components = Vec::new();
+    for component in COMPONENTS {
+        let file = places.root.join("target").join(component);
+        match file.is_file() {
+            true => components.push(file),
+            false => eprintln!("{component} is left out: `make component languages` builds it"),
+        }
+    }
+    components
+}

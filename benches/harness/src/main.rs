@@ -1,0 +1,82 @@
+//! Runs Wasocket beside other servers, one thread each, and measures what messages cost them.
+//! `docs/performance.md` says how to read what comes of it.
+
+mod campaign;
+mod cell;
+mod connection;
+mod document;
+mod echoes;
+mod grow;
+mod load;
+mod measure;
+mod messages;
+mod options;
+mod plot;
+mod process;
+mod report;
+mod servers;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use campaign::Campaign;
+use options::{Command, Options, Run};
+use report::Report;
+use servers::Places;
+
+/// Errors are for the person who started the program.
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let places = options.places();
+    match &options.command {
+        Command::Run(run) => {
+            let report = messages(run, &places)?;
+            println!("{}", document::run(&report));
+            finish(&report, "run", run.write, &places)
+        }
+        Command::Grow(run) => {
+            let report = grow::grow(run, &places)?;
+            println!("{}", document::grow(&report));
+            finish(&report, "grow", run.write, &places)
+        }
+        Command::Write => document::write(&places),
+    }
+}
+
+fn messages(run: &Run, places: &Places) -> Result<Report> {
+    let campaign = Campaign::new(run, places)?;
+    let tables = campaign.measure(&run.measurements())?;
+    Ok(campaign.report("make bench", tables))
+}
+
+/// Keeps the report, and has it in the documentation if that is asked for.
+fn finish(report: &Report, name: &str, write: bool, places: &Places) -> Result<()> {
+    let file = places.report(name);
+    std::fs::write(&file, serde_json::to_string_pretty(report)?)?;
+    eprintln!("All figures: {}", relative(&file, &places.root));
+    match write {
+        true => document::write(places),
+        false => Ok(()),
+    }
+}
+
+fn relative(file: &Path, root: &Path) -> String {
+    file.strip_prefix(root)
+        .unwrap_or(file)
+        .display()
+        .to_string()
+}

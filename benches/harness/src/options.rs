@@ -1,0 +1,108 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::measure::{Effort, Measurement, standard};
+use crate::servers::{KINDS, Kind, Places};
+
+/// Compares Wasocket with other WebSocket servers: `make bench` builds what it needs.
+#[derive(Debug, Parser)]
+pub struct Options {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The program `wasocket` [default: target/release/wasocket]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub wasocket: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure messages, latency, handshakes and memory
+    Run(Run),
+    /// Measure how the cost grows: with connections, with the size of messages, and the start with that of
+    /// components
+    Grow(Run),
+    /// Write the tables and plots of the last `run` and the last `grow` into docs/performance.md
+    Write,
+}
+
+/// What to measure, and how long.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// What to measure, such as 64x1K,64x16x16,4x1M,64x1K-deflate,latency,handshakes,memory: connections,
+    /// size, messages in flight [default: all of docs/performance.md]
+    #[arg(long, value_name = "CELL", value_delimiter = ',')]
+    pub cells: Vec<Measurement>,
+    /// The servers [default: all]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>())]
+    pub servers: Vec<String>,
+    /// How many times to measure everything
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// How long each measurement takes
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// One short round, to see that everything works: its figures mean nothing
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    pub quick: bool,
+    /// Write the tables and plots into docs/performance.md
+    #[arg(long)]
+    pub write: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number from 0.01 to 600".to_owned()),
+    }
+}
+
+impl Options {
+    /// Where things are: this program is part of the repository.
+    pub fn places(&self) -> Places {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = root.canonicalize().unwrap_or(root);
+        let wasocket = self.wasocket.clone();
+        Places {
+            wasocket: wasocket.unwrap_or_else(|| root.join("target/release/wasocket")),
+            built: root.join("target/bench"),
+            root,
+        }
+    }
+}
+
+impl Run {
+    /// What to measure.
+    pub fn measurements(&self) -> Vec<Measurement> {
+        match self.cells.is_empty() {
+            true => standard(),
+            false => self.cells.clone(),
+        }
+    }
+
+    /// The servers to measure.
+    pub fn kinds(&self) -> Vec<&'static Kind> {
+        let is_wanted = |name: &str| {
+            self.servers.is_empty() || self.servers.iter().any(|wanted| wanted == name)
+        };
+        KINDS.iter().filter(|kind| is_wanted(kind.name)).collect()
+    }
+
+    /// How many rounds there are.
+    pub fn rounds(&self) -> usize {
+        if self.quick { 1 } else { self.rounds as usize }
+    }
+
+    /// How long each measurement takes.
+    pub fn effort(&self) -> Effort {
+        Effort {
+            duration: Duration::from_secs_f64(if self.quick { 0.1 } else { self.seconds }),
+            quick: self.quick,
+        }
+    }
+}

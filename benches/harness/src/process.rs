@@ -1,0 +1,109 @@
+//! What the system says about a process, and what it can be told: cores, files, time, memory.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::Result;
+
+/// Runs this thread, and the programs that it starts, on one core.
+///
+/// # Errors
+///
+/// When there is no such core for this process.
+pub fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores)
+        .map_err(|error| format!("cannot run on core {core}: {error}"))?;
+    Ok(())
+}
+
+/// The cores that this process may use.
+///
+/// # Errors
+///
+/// When the system does not say.
+pub fn cores() -> Result<Vec<usize>> {
+    let cores = sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|core| cores.is_set(*core))
+        .collect())
+}
+
+/// Allows this process, and those that it starts, as many open files as can be, but at most `wanted`.
+pub fn allow_files(wanted: u64) {
+    let limit = |maximum| Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // More than the hard limit is for root alone.
+    if setrlimit(Resource::Nofile, limit(Some(wanted))).is_err() {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        let _ = setrlimit(Resource::Nofile, limit(hard));
+    }
+}
+
+/// The time that this thread has run.
+pub fn own_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// The time that all threads of a process have run, in the kernel and outside it.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let mut time = Duration::ZERO;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        let nanoseconds = line.split_whitespace().next().unwrap_or_default();
+        time += Duration::from_nanos(nanoseconds.parse()?);
+    }
+    Ok(time)
+}
+
+/// The bytes of memory of a process: its own pages, and its share of those it has in common with others.
+/// Without the kernel's, such as sockets and their buffers.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn memory(pid: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kibibytes = line.ok_or("no Pss in smaps_rollup")?.trim_end_matches("kB");
+    Ok(kibibytes.trim().parse::<u64>()? << 10)
+}
+
+/// The kind of processor, and how many cores there are.
+pub fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split_once(": "))
+        .map_or("unknown", |(_, model)| model);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel: String = kernel.chars().take_while(|c| !"-+".contains(*c)).collect();
+    let cores = info
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
+    format!("{model}, {cores} cores, Linux {}", kernel.trim())
+}
+
+/// A program in the PATH.
+pub fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
+    candidates.find(|candidate| candidate.is_file())
+}

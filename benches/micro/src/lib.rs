@@ -1,0 +1,1 @@
+//! What the parts of the protocol take: see `benches/protocol.rs`.
