@@ -29,6 +29,7 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 test: setup lint ## run every check and test; installs what they need
 	$(CARGO) test --workspace
 	$(CARGO) test --manifest-path tests/views/Cargo.toml --target-dir target/views
+	$(CARGO) test --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench
 	tests/conformance.sh --if-available fast
 	tests/conformance.sh --if-available --client fast
 	AB_COUNT=20 tests/conformance.sh --if-available deflate
@@ -64,6 +65,31 @@ fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
+# In a workspace and a folder of its own, so that nothing of the rest is built otherwise for it.
+BENCH := target/bench
+BUILD_BENCH := $(CARGO) build --release --manifest-path benches/Cargo.toml --target-dir $(BENCH)
+
+# Everything that is served has to be optimised, the runner, too: the first time it takes long.
+.PHONY: bench-build
+bench-build: target
+	tests/setup.sh
+	$(CARGO) build --release --workspace --bin wasocket
+	$(CARGO) build --release --target $(WASM_TARGET) --target-dir $(BENCH) -p portable-echo --features composed
+	$(BUILD_BENCH) --target $(WASM_TARGET) -p wasocket-bench-echo
+	$(BUILD_BENCH) -p wasocket-bench -p wasocket-bench-peers
+
+.PHONY: bench
+bench: bench-build ## measure beside other servers, for 20 minutes (BENCH_OPTIONS=--quick, or --write for docs/performance.md)
+	$(BENCH)/release/wasocket-bench run $(BENCH_OPTIONS)
+
+.PHONY: bench-grow
+bench-grow: bench-build ## measure how the cost grows with connections, messages and components
+	$(BENCH)/release/wasocket-bench grow $(BENCH_OPTIONS)
+
+.PHONY: bench-micro
+bench-micro: ## measure the parts of the protocol: masking, headers, UTF-8, handshake, compression
+	$(CARGO) bench --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench-micro
+
 .PHONY: lint
 lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
 	$(CARGO) fmt --all --check
@@ -71,6 +97,8 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo -p portable-json --features composed -- -D warnings
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
+	$(CARGO) fmt --manifest-path benches/Cargo.toml --all --check
+	$(CARGO) clippy --manifest-path benches/Cargo.toml --target-dir target/bench --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null

@@ -12,16 +12,21 @@ use crate::servers::{Cores, Kind, Places, Server};
 /// Enough for twenty thousand connections.
 const FILES: u64 = 65_536;
 
+/// Those that are not connections.
+const OTHER_FILES: usize = 100;
+
 /// The time to start a server, about.
 const START: Duration = Duration::from_millis(300);
 
 /// The servers, and how they are measured.
+#[derive(Clone)]
 pub struct Campaign<'a> {
     kinds: Vec<&'static Kind>,
     places: &'a Places,
     cores: Cores,
     rounds: usize,
     effort: Effort,
+    max_connections: usize,
 }
 
 impl<'a> Campaign<'a> {
@@ -36,13 +41,14 @@ impl<'a> Campaign<'a> {
                 "two cores are needed: one for the server, one for the load generator".into(),
             );
         };
-        allow_files(FILES);
+        let files = allow_files(FILES);
         let mut campaign = Self {
             kinds: run.kinds(),
             places,
             cores: Cores { server, load },
             rounds: run.rounds(),
             effort: run.effort(),
+            max_connections: usize::try_from(files)?.saturating_sub(OTHER_FILES),
         };
         campaign.leave_out_missing();
         match campaign.kinds.is_empty() {
@@ -52,13 +58,20 @@ impl<'a> Campaign<'a> {
     }
 
     /// The same with another kind of server instead of the one of the same name.
-    pub fn replace(&mut self, kind: &'static Kind) {
-        for own in &mut self.kinds {
+    pub fn with(&self, kind: &'static Kind) -> Self {
+        let mut campaign = self.clone();
+        for own in &mut campaign.kinds {
             if own.name == kind.name {
                 *own = kind;
             }
         }
-        self.leave_out_missing();
+        campaign.leave_out_missing();
+        campaign
+    }
+
+    /// How many connections a server can have.
+    pub fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     fn leave_out_missing(&mut self) {

@@ -1,7 +1,7 @@
 //! One WebSocket of the load generator's.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -15,11 +15,20 @@ use crate::messages::Messages;
 /// How long a server may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many handshakes are under way at a time: enough to keep a server busy, and fewer than any keeps waiting.
+pub const AT_ONCE: usize = 16;
+
 /// The key of RFC 6455 §1.3, and what it is answered with. Nothing here has to be unpredictable.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+
+/// A connection whose opening handshake is under way.
+pub struct Opening {
+    stream: TcpStream,
+    deflate: bool,
+}
 
 /// A connection, on which messages are sent and come back.
 pub struct Connection {
@@ -42,13 +51,13 @@ impl AsFd for Connection {
     }
 }
 
-impl Connection {
-    /// Connects, and opens a WebSocket; with compression or without.
+impl Opening {
+    /// Connects, and asks for a WebSocket; with compression or without.
     ///
     /// # Errors
     ///
-    /// When the server cannot be reached, or does not agree.
-    pub fn open(server: SocketAddr, deflate: bool) -> Result<Self> {
+    /// When the server cannot be reached.
+    pub fn begin(server: SocketAddr, deflate: bool) -> Result<Self> {
         let mut stream = TcpStream::connect(server).map_err(|error| match error.kind() {
             ErrorKind::AddrNotAvailable => {
                 "no more local ports: fewer connections, please".to_owned()
@@ -61,10 +70,19 @@ impl Connection {
         // enough for some seconds of handshakes.
         set_socket_linger(&stream, Some(Duration::ZERO))?;
         stream.write_all(request(server, deflate).as_bytes())?;
-        check_response(&read_head(&mut stream)?, deflate)?;
-        stream.set_nonblocking(true)?;
-        Ok(Self {
-            stream,
+        Ok(Self { stream, deflate })
+    }
+
+    /// Waits for the server's answer.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the server does not agree.
+    pub fn finish(mut self) -> Result<Connection> {
+        check_response(&read_head(&mut self.stream)?, self.deflate)?;
+        self.stream.set_nonblocking(true)?;
+        Ok(Connection {
+            stream: self.stream,
             echoes: Echoes::default(),
             next: 0,
             at: 0,
@@ -72,6 +90,29 @@ impl Connection {
             due: VecDeque::new(),
             waits_to_write: false,
         })
+    }
+}
+
+impl Connection {
+    /// Opens so many connections, some at a time.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is not opened.
+    pub fn open_many(server: SocketAddr, deflate: bool, count: usize) -> Result<Vec<Self>> {
+        let mut connections = Vec::with_capacity(count);
+        while connections.len() < count {
+            let some = AT_ONCE.min(count - connections.len());
+            let openings: Result<Vec<_>> =
+                (0..some).map(|_| Opening::begin(server, deflate)).collect();
+            for opening in openings? {
+                let number = connections.len() + 1;
+                let connection = opening.finish();
+                connections
+                    .push(connection.map_err(|error| format!("connection {number}: {error}"))?);
+            }
+        }
+        Ok(connections)
     }
 
     /// Sends so many further messages, as far as the socket takes them.
@@ -137,15 +178,20 @@ fn request(server: SocketAddr, deflate: bool) -> String {
 fn read_head(stream: &mut TcpStream) -> Result<String> {
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     while !head.ends_with(b"\r\n\r\n") {
-        let length = stream
-            .read(&mut buffer)
-            .map_err(|error| format!("no answer to the handshake: {error}"))?;
+        let length = stream.read(&mut buffer).map_err(no_answer)?;
         if length == 0 || head.len() > 8192 {
             return Err(format!("no handshake: {}", String::from_utf8_lossy(&head)).into());
         }
         head.extend_from_slice(&buffer[..length]);
     }
     Ok(String::from_utf8(head)?)
+}
+
+fn no_answer(error: io::Error) -> String {
+    match error.kind() {
+        ErrorKind::WouldBlock => format!("no answer to the handshake in {PATIENCE:?}"),
+        _ => format!("no answer to the handshake: {error}"),
+    }
 }
 
 fn check_response(head: &str, deflate: bool) -> Result<()> {

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use crate::Result;
 use crate::cell::{Cell, bytes};
-use crate::grow::{START, connections, sizes};
+use crate::grow::{START, is_of_connections, is_of_sizes};
 use crate::measure::Measurement;
 use crate::plot::{Line, bars, lines};
-use crate::report::{Report, Table};
+use crate::report::{Report, Row, ServerInfo, Table};
 use crate::servers::{Places, REFERENCE};
 
-/// What `bench run` measured.
+/// What `bench run` measured: first what matters most.
 pub fn run(report: &Report) -> String {
     let (throughput, rest): (Vec<_>, Vec<_>) = report
         .tables
@@ -22,10 +22,14 @@ pub fn run(report: &Report) -> String {
         text += "\nCPU time of the server for each message, in µs; in brackets how often Wasocket's goes into it:\n\n";
         text += &report.overview(&throughput, REFERENCE);
     }
-    for table in rest.iter().chain(&throughput) {
-        text += &format!("\n**{}**\n\n{}", table.title, table.markdown(REFERENCE));
-    }
-    text
+    text += &details(&rest);
+    text += "
+<details><summary>All figures of each row</summary>
+";
+    text += &details(&throughput);
+    text + "
+</details>
+"
 }
 
 /// What `bench grow` measured.
@@ -37,10 +41,13 @@ pub fn grow(report: &Report) -> String {
         text += "\nCPU time of the server for each message, in µs:\n\n";
         text += &report.overview(&cells, REFERENCE);
     }
-    for table in starts {
-        text += &format!("\n**{}**\n\n{}", table.title, table.markdown(REFERENCE));
-    }
-    text
+    text + &details(&starts)
+}
+
+/// Tables with all their metrics.
+fn details(tables: &[&Table]) -> String {
+    let table = |table: &&Table| format!("\n**{}**\n\n{}", table.title, table.markdown(REFERENCE));
+    tables.iter().map(table).collect()
 }
 
 fn conditions(report: &Report) -> String {
@@ -55,7 +62,7 @@ fn conditions(report: &Report) -> String {
 }
 
 fn legend(report: &Report) -> String {
-    let line = |server: &crate::report::ServerInfo| {
+    let line = |server: &ServerInfo| {
         let version = server
             .version
             .as_ref()
@@ -127,7 +134,7 @@ fn messages_plot(report: &Report) -> String {
         .iter()
         .filter(|table| cell(table).is_some())
         .map(|table| {
-            let bar = |row: &crate::report::Row| Some((row.name.clone(), row.spread(0)?.median));
+            let bar = |row: &Row| Some((row.name.clone(), row.spread(0)?.median));
             (
                 table.title.clone(),
                 table.rows.iter().filter_map(bar).collect(),
@@ -142,43 +149,39 @@ fn messages_plot(report: &Report) -> String {
 }
 
 fn write_growth_plots(report: &Report, folder: &Path) -> Result<()> {
-    let by_connections = growth(report, &connections(), |cell| cell.connections);
-    let by_size = growth(report, &sizes(), |cell| cell.size);
-    let title = "CPU time for each message, in µs";
+    let title = "CPU time of the server for each message, in µs";
+    let by_connections = growth(report, is_of_connections, |cell| cell.connections);
+    let label = |count: usize| count.to_string();
     let plot = lines(
         &format!("{title}, by connections"),
         &by_connections,
-        |count| count.to_string(),
+        label,
         REFERENCE,
     );
     fs::write(folder.join("connections.svg"), plot)?;
+    let by_size = growth(report, is_of_sizes, |cell| cell.size);
     let plot = lines(&format!("{title}, by size"), &by_size, bytes, REFERENCE);
     fs::write(folder.join("sizes.svg"), plot)?;
     Ok(())
 }
 
 /// A line for each server, over the cells of a series.
-fn growth(report: &Report, series: &[Measurement], x: fn(&Cell) -> usize) -> Vec<Line> {
-    let point = |name: &str, measurement: &Measurement| {
-        let table = report
-            .tables
-            .iter()
-            .find(|table| table.id == measurement.to_string())?;
-        let median = table.row(name)?.spread(0)?.median;
-        Some((x(&cell(table)?), median))
-    };
-    let line = |name: &String| Line {
-        name: name.clone(),
-        points: series
-            .iter()
-            .filter_map(|measurement| point(name, measurement))
-            .collect(),
-    };
-    report
-        .servers
+fn growth(report: &Report, is_in: fn(&Cell) -> bool, x: fn(&Cell) -> usize) -> Vec<Line> {
+    let series: Vec<_> = report
+        .tables
         .iter()
-        .map(|server| line(&server.name))
-        .collect()
+        .filter_map(|table| Some((cell(table).filter(is_in)?, table)))
+        .collect();
+    let line = |server: &ServerInfo| {
+        let point = |(cell, table): &(Cell, &Table)| {
+            Some((x(cell), table.row(&server.name)?.spread(0)?.median))
+        };
+        Line {
+            name: server.name.clone(),
+            points: series.iter().filter_map(point).collect(),
+        }
+    };
+    report.servers.iter().map(line).collect()
 }
 
 #[cfg(test)]

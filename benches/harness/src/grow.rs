@@ -51,28 +51,37 @@ pub const START: &str = "start";
 ///
 /// When servers cannot be started.
 pub fn grow(run: &Run, places: &Places) -> Result<Report> {
-    let mut campaign = Campaign::new(run, places)?;
+    let campaign = Campaign::new(run, places)?;
+    let big = campaign.with(&BIG);
     let mut tables = Vec::new();
     if run.cells.is_empty() {
-        tables.extend(campaign.measure(&connections())?);
-        campaign.replace(&BIG);
-        tables.extend(campaign.measure(&sizes())?);
+        tables.extend(campaign.measure(&connections(campaign.max_connections()))?);
+        tables.extend(big.measure(&sizes())?);
         tables.push(starts(&campaign)?);
     } else {
-        campaign.replace(&BIG);
-        tables.extend(campaign.measure(&run.cells)?);
+        tables.extend(big.measure(&run.cells)?);
     }
     Ok(campaign.report("make bench-grow", tables))
 }
 
-/// The cells of more and more connections.
-pub fn connections() -> Vec<Measurement> {
-    let cell = |connections| Cell::new(connections, SMALL, Content::Binary);
+/// The cells of more and more connections, as many as there can be.
+fn connections(most: usize) -> Vec<Measurement> {
+    let cell = |connections: usize| Cell::new(connections.min(most), SMALL, Content::Binary);
     CONNECTIONS.map(cell).map(Measurement::Throughput).into()
 }
 
+/// Whether a cell is one of those.
+pub fn is_of_connections(cell: &Cell) -> bool {
+    (cell.size, cell.in_flight) == (SMALL, 1)
+}
+
+/// Whether it is one of [`sizes`].
+pub fn is_of_sizes(cell: &Cell) -> bool {
+    (cell.connections, cell.in_flight) == (FEW, 1)
+}
+
 /// The cells of bigger and bigger messages.
-pub fn sizes() -> Vec<Measurement> {
+fn sizes() -> Vec<Measurement> {
     let cell = |size| Cell::new(FEW, size, Content::Binary);
     SIZES.map(cell).map(Measurement::Throughput).into()
 }

@@ -17,6 +17,9 @@ use crate::messages::Messages;
 /// How long nothing may come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many messages of each connection, on average, are measured in any case. Matters for big ones.
+const AT_LEAST: u64 = 2;
+
 /// Read at once. Large, so that big messages cost the generator few calls.
 const READ_BUFFER: usize = 256 << 10;
 
@@ -47,17 +50,10 @@ impl Load {
     pub fn open(server: SocketAddr, cell: &Cell) -> Result<Self> {
         let messages = Messages::new(cell);
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let mut connections = Vec::with_capacity(cell.connections);
-        for index in 0..cell.connections {
-            let connection = Connection::open(server, messages.deflated())
-                .map_err(|error| format!("connection {}: {error}", index + 1))?;
-            epoll::add(
-                &epoll,
-                &connection,
-                EventData::new_u64(index as u64),
-                EventFlags::IN,
-            )?;
-            connections.push(connection);
+        let connections = Connection::open_many(server, messages.deflated(), cell.connections)?;
+        for (index, connection) in connections.iter().enumerate() {
+            let data = EventData::new_u64(index as u64);
+            epoll::add(&epoll, connection, data, EventFlags::IN)?;
         }
         Ok(Self {
             messages,
@@ -80,7 +76,8 @@ impl Load {
         Ok(())
     }
 
-    /// Sends a message for each that comes back, for so long. Returns how many came back.
+    /// Sends a message for each that comes back, for so long, and until each connection has had some. Returns
+    /// how many came back.
     ///
     /// # Errors
     ///
@@ -89,7 +86,8 @@ impl Load {
     pub fn run(&mut self, duration: Duration) -> Result<u64> {
         let (start, mut messages) = (Instant::now(), 0);
         let mut heard = start;
-        while start.elapsed() < duration {
+        let at_least = AT_LEAST * self.connections.len() as u64;
+        while start.elapsed() < duration || messages < at_least {
             self.wait(Some(Duration::from_millis(100)))?;
             for position in 0..self.ready.len() {
                 let (index, received) = self.serve(position)?;
@@ -195,5 +193,77 @@ impl Load {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Content;
+    use crate::test_server::{Behaviour, start};
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn run(cell: Cell, behaviour: Behaviour) -> Result<u64> {
+        let mut load = Load::open(start(behaviour), &cell)?;
+        load.begin(cell.in_flight)?;
+        load.run(SHORT)
+    }
+
+    #[test]
+    fn messages_of_all_kinds_come_back() {
+        for cell in [
+            "1x1",
+            "3x16x16",
+            "2x125",
+            "2x64Kx4",
+            "1x1M",
+            "2x1K-text",
+            "2x1Kx4-deflate",
+        ] {
+            let cell: Cell = cell.parse().expect("a cell");
+            let messages = run(cell, Behaviour::Echo).expect("all come back");
+            assert!(
+                messages >= 2 * cell.connections as u64,
+                "{cell}: {messages}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_echo_is_found_out() {
+        for (behaviour, why) in [
+            (Behaviour::Truncate, "shorter"),
+            (Behaviour::Alter, "another content"),
+            (Behaviour::Close, "closed"),
+            (Behaviour::Refuse, "no handshake"),
+        ] {
+            let error = run(Cell::new(2, 300, Content::Binary), behaviour).expect_err(why);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn paced_messages_are_as_many_as_they_should_be() {
+        let cell = Cell::new(4, 125, Content::Binary);
+        let mut load = Load::open(start(Behaviour::Echo), &cell).expect("it opens");
+        let paced = load
+            .pace(1000.0, Duration::from_millis(50))
+            .expect("all come back");
+        assert_eq!((paced.latencies.len(), paced.delays.len()), (50, 50));
+    }
+
+    #[test]
+    fn what_comes_back_late_counts_from_when_it_was_due() {
+        const DELAY: Duration = Duration::from_millis(30);
+        let cell = Cell::new(1, 16, Content::Binary);
+        let mut load = Load::open(start(Behaviour::Delay(DELAY)), &cell).expect("it opens");
+        // Two are due at once, nearly, and the server takes one after the other.
+        let paced = load
+            .pace(1000.0, Duration::from_millis(2))
+            .expect("both come back");
+        let latest = paced.latencies.iter().max().copied();
+        assert!(paced.latencies.iter().all(|latency| *latency >= DELAY));
+        assert!(latest >= Some(2 * DELAY - SHORT), "{latest:?}");
     }
 }

@@ -15,6 +15,8 @@ mod plot;
 mod process;
 mod report;
 mod servers;
+#[cfg(test)]
+mod test_server;
 
 use std::error::Error;
 use std::path::Path;

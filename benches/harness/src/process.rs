@@ -35,17 +35,20 @@ pub fn cores() -> Result<Vec<usize>> {
         .collect())
 }
 
-/// Allows this process, and those that it starts, as many open files as can be, but at most `wanted`.
-pub fn allow_files(wanted: u64) {
+/// Allows this process, and those that it starts, as many open files as can be, but at most `wanted`. Returns
+/// how many.
+pub fn allow_files(wanted: u64) -> u64 {
     let limit = |maximum| Rlimit {
-        current: maximum,
-        maximum,
+        current: Some(maximum),
+        maximum: Some(maximum),
     };
-    // More than the hard limit is for root alone.
-    if setrlimit(Resource::Nofile, limit(Some(wanted))).is_err() {
-        let hard = getrlimit(Resource::Nofile).maximum;
+    // More than the hard limit is for root alone, if for anybody.
+    if setrlimit(Resource::Nofile, limit(wanted)).is_err()
+        && let Some(hard) = getrlimit(Resource::Nofile).maximum
+    {
         let _ = setrlimit(Resource::Nofile, limit(hard));
     }
+    getrlimit(Resource::Nofile).current.unwrap_or(wanted)
 }
 
 /// The time that this thread has run.
