@@ -75,16 +75,16 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(time)
 }
 
-/// The bytes of memory of a process: its own pages, and its share of those it has in common with others.
-/// Without the kernel's, such as sockets and their buffers.
+/// The bytes of memory that a process has in use. Without the kernel's, such as sockets and their buffers.
 ///
 /// # Errors
 ///
 /// When there is no such process.
 pub fn memory(pid: u32) -> Result<u64> {
+    // Not the proportional share: how many others run the same program says nothing about this one.
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let kibibytes = line.ok_or("no Pss in smaps_rollup")?.trim_end_matches("kB");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kibibytes = line.ok_or("no Rss in smaps_rollup")?.trim_end_matches("kB");
     Ok(kibibytes.trim().parse::<u64>()? << 10)
 }
 
