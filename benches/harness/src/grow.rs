@@ -2,7 +2,7 @@
 //! with the size of the component.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::Result;
@@ -11,7 +11,7 @@ use crate::cell::{Cell, Content};
 use crate::measure::Measurement;
 use crate::options::Run;
 use crate::report::{Metric, Report, Table};
-use crate::servers::{BIG, Places, start_component};
+use crate::servers::{BIG, Cores, Places, start_component};
 
 const CONNECTIONS: [usize; 7] = [10, 100, 1000, 2000, 5000, 10_000, 20_000];
 /// The size of messages on those.
@@ -102,26 +102,32 @@ fn starts(campaign: &Campaign<'_>) -> Result<Table> {
         "Start of `wasocket serve`".to_owned(),
         metrics,
     );
-    let cache = places.built.join("cache-of-starts");
     for component in components(places) {
-        eprintln!("start  {}", component.display());
         let name = component.file_name().unwrap_or_default().to_string_lossy();
+        eprintln!("start  {name}");
         for _ in 0..rounds {
-            let _ = fs::remove_dir_all(&cache);
-            let start = || {
-                let start = Instant::now();
-                let server = start_component(places, cores, &component, &cache)?;
-                let time = start.elapsed().as_secs_f64() * 1e3;
-                drop(server);
-                Ok(time)
-            };
-            let times: Result<Vec<f64>> = [start(), start()].into_iter().collect();
-            let kibibytes = fs::metadata(&component)?.len() as f64 / 1024.0;
-            table.add(&name, [times?, vec![kibibytes]].concat());
+            match start_twice(places, cores, &component) {
+                Ok(figures) => table.add(&name, figures),
+                Err(error) => eprintln!("{name} fails: {error}"),
+            }
         }
     }
-    let _ = fs::remove_dir_all(&cache);
     Ok(table)
+}
+
+/// How long a start takes with an empty cache, and with what that has left there; and the component's size.
+fn start_twice(places: &Places, cores: Cores, component: &Path) -> Result<Vec<f64>> {
+    let cache = places.built.join("cache-of-starts");
+    let _ = fs::remove_dir_all(&cache);
+    let mut figures = Vec::new();
+    for _ in 0..2 {
+        let start = Instant::now();
+        let server = start_component(places, cores, component, &cache)?;
+        figures.push(start.elapsed().as_secs_f64() * 1e3);
+        drop(server);
+    }
+    figures.push(fs::metadata(component)?.len() as f64 / 1024.0);
+    Ok(figures)
 }
 
 /// Those of the components that have been built; the others are named.
