@@ -16,7 +16,7 @@ const STYLE: &str = "\
 text { font: 12px system-ui, sans-serif; fill: #333 }
 .title { font-weight: 600 }
 .own { fill: #c2410c } .other { fill: #94a3b8 }
-.grid { stroke: #8884 } .line { fill: none; stroke-width: 1.5 }
+.grid { stroke: #8884 } .line { fill: none }
 @media (prefers-color-scheme: dark) { text { fill: #ccc } .own { fill: #fb923c } .other { fill: #64748b } }
 </style>
 ";
@@ -78,7 +78,7 @@ fn panel(svg: &mut String, x: f64, y: f64, bars: &[(String, f64)], own: &str) {
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 440.0;
 const LEFT: f64 = 60.0;
-const RIGHT: f64 = 120.0;
+const RIGHT: f64 = 135.0;
 const BOTTOM: f64 = 30.0;
 
 /// Lines on two logarithmic axes, with a legend in the order of their ends.
