@@ -13,10 +13,10 @@ mod runner;
 
 #[path = "targets/handler.rs"]
 mod handler;
-#[path = "targets/server.rs"]
-mod server;
 #[path = "targets/node.rs"]
 mod node;
+#[path = "targets/server.rs"]
+mod server;
 #[path = "targets/workers.rs"]
 mod workers;
 

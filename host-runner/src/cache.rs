@@ -19,6 +19,17 @@ use wasmtime::component::Component;
 /// How many components are kept: those of JavaScript and Python are 30 MB each.
 const KEPT: usize = 8;
 
+/// The user's: `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`. None where the system has neither.
+pub(crate) fn folder_of_user() -> Option<PathBuf> {
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join("wasocket"))
+}
+
 /// A folder of compiled components.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -29,14 +40,7 @@ impl Cache {
     /// The user's: `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`. None where the system has neither, or
     /// others may write there.
     pub fn of_user() -> Option<Self> {
-        let absolute = |name| {
-            env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        let caches =
-            absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-        match Self::in_folder(caches.join("wasocket")) {
+        match Self::in_folder(folder_of_user()?) {
             Ok(cache) => Some(cache),
             Err(error) => {
                 tracing::debug!("no cache of compiled components: {error}");

@@ -80,10 +80,12 @@ Exit codes:
 
 const COMPOSE_HELP: &str = "\
 An app that exports wasocket:websocket/app is joined with the protocol. `wasocket serve` does that by itself; what
-is made here is for other hosts, and for other tools.
+is made here is for other hosts, and for other tools. How to deploy it is in docs/targets.
 
 Examples:
-  wasocket compose app.wasm                         app-handler.wasm
+  wasocket compose app.wasm                         app-handler.wasm, a component
+  wasocket compose app.wasm --target server         app-server.wasm, to be run by wasmtime or jco
+  wasocket compose app.wasm --target node           app-node, a folder, to be run by node
   wasocket compose app.wasm --output whole.wasm
 
 Exit codes:
@@ -183,8 +185,9 @@ pub struct Compose {
     /// Where it is to run
     #[arg(long, value_enum, default_value_t)]
     pub target: Target,
-    /// What is made [default: beside the component, with the name of the target: app-handler.wasm]
-    #[arg(short, long, value_name = "FILE")]
+    /// What is made, a file or a folder [default: beside the component, with the name of the target, such as
+    /// app-handler.wasm]
+    #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 }
 

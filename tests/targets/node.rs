@@ -1,30 +1,12 @@
 //! Node's HTTP server, by the package in `npm/`: it can do all of it. The rest is in `npm/test`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::runner::{Server, root};
 
-/// The folder that is made of a component.
-pub fn transpile(component: &Path, target: &str) -> PathBuf {
-    let name = component.file_stem().expect("a name").to_string_lossy();
-    let folder = root().join(format!("target/targets/{name}-{target}"));
-    let output = Command::new("node")
-        .arg(root().join("npm/transpile.js"))
-        .args(["--target", target, "--output"])
-        .args([&folder, component])
-        .output()
-        .expect("node runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    folder
-}
-
 fn serve(app: &Path) -> Server {
-    let folder = transpile(&super::compose(app, "handler"), "node");
+    let folder = super::compose(app, "node");
     let server = folder.join("server.js");
     // JavaScript's engine takes some 100 ns for each character of a text.
     Server::run(

@@ -18,7 +18,7 @@ const CANNOT: &[(&str, &str)] = &[(
 const LONG: Duration = Duration::from_secs(13);
 
 fn serve(app: &Path) -> Server {
-    let folder = super::node::transpile(app, "workers");
+    let folder = super::compose(app, "workers");
     Server::run(Command::new(root().join("npm/test/workerd.sh")).arg(folder))
 }
 

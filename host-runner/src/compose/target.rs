@@ -8,6 +8,10 @@ pub enum Target {
     Handler,
     /// A whole server, for any runtime of WASI 0.2 with sockets: `wasmtime run`, `jco run`
     Server,
+    /// A folder for Node: behind an HTTP server of your own, or as one
+    Node,
+    /// A folder for Cloudflare Workers: an app as a Durable Object
+    Workers,
 }
 
 /// The server as a component: `components/server`, as `build.rs` built it.
@@ -28,6 +32,8 @@ impl Target {
         match self {
             Self::Handler => "handler",
             Self::Server => "server",
+            Self::Node => "node",
+            Self::Workers => "workers",
         }
     }
 
@@ -36,16 +42,22 @@ impl Target {
         self.takes() == Form::App
     }
 
+    /// Whether it is a folder of JavaScript, and no component.
+    pub(crate) fn is_folder(self) -> bool {
+        matches!(self, Self::Node | Self::Workers)
+    }
+
     pub(super) fn takes(self) -> Form {
         match self {
-            Self::Handler | Self::Server => Form::Handler,
+            Self::Handler | Self::Server | Self::Node => Form::Handler,
+            Self::Workers => Form::App,
         }
     }
 
     /// The component to which it is joined.
     pub(super) fn adapter(self) -> Option<&'static [u8]> {
         match self {
-            Self::Handler => None,
+            Self::Handler | Self::Node | Self::Workers => None,
             Self::Server => Some(SERVER),
         }
     }
@@ -55,7 +67,9 @@ impl Target {
         match self {
             Self::Handler => false,
             // Nobody would wake the connection that awaits an answer.
-            Self::Server => import.starts_with("wasi:http/outgoing-handler@"),
+            Self::Server | Self::Node | Self::Workers => {
+                import.starts_with("wasi:http/outgoing-handler@")
+            }
         }
     }
 
@@ -64,7 +78,9 @@ impl Target {
     pub(super) fn refuses_of_handlers(self, import: &str) -> bool {
         match self {
             Self::Handler => false,
-            Self::Server => import.starts_with("wasi:sockets/tcp-create-socket@"),
+            Self::Server | Self::Node | Self::Workers => {
+                import.starts_with("wasi:sockets/tcp-create-socket@")
+            }
         }
     }
 }

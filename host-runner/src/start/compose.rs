@@ -4,7 +4,9 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process;
 
+use super::package::{PackageError, transpile};
 use crate::compose::{self, ComposeError, Target};
 use crate::options::Compose;
 
@@ -23,11 +25,14 @@ pub fn compose(options: &Compose) -> Result<(), ComposeFileError> {
     compose_file(component, *target, &output)
 }
 
-/// `app.wasm` for the target `server` is `app-server.wasm`.
+/// `app.wasm` for the target `server` is `app-server.wasm`; for `node`, the folder `app-node`.
 pub(super) fn beside(component: &Path, target: Target) -> PathBuf {
     let stem = component.file_stem().unwrap_or_default();
     let mut name = stem.to_os_string();
-    name.push(format!("-{}.wasm", target.name()));
+    name.push(format!("-{}", target.name()));
+    if !target.is_folder() {
+        name.push(".wasm");
+    }
     component.with_file_name(name)
 }
 
@@ -40,10 +45,21 @@ pub(super) fn compose_file(
         .map_err(|error| ComposeFileError::Read(component.to_path_buf(), error))?;
     let composed = compose::compose(&bytes, target)
         .map_err(|error| ComposeFileError::Compose(component.to_path_buf(), error))?;
-    fs::write(output, &composed)
-        .map_err(|error| ComposeFileError::Write(output.to_path_buf(), error))?;
-    super::say_size(output, composed.len());
-    Ok(())
+    let write = |file: &Path| {
+        fs::write(file, &composed).map_err(|error| ComposeFileError::Write(file.into(), error))
+    };
+    if !target.is_folder() {
+        write(output)?;
+        super::say_size(output, composed.len());
+        return Ok(());
+    }
+    // Beside the folder, since the folder is not there yet; and no name that anybody else has.
+    let handed_over = output.with_extension(format!("{}.wasm", process::id()));
+    write(&handed_over)?;
+    let made = transpile(&handed_over, target.name(), output);
+    // All is said; what is left behind is a file too many.
+    let _ = fs::remove_file(&handed_over);
+    made.map_err(ComposeFileError::Transpile)
 }
 
 /// Why there is no file for a target.
@@ -56,6 +72,8 @@ pub enum ComposeFileError {
     Compose(PathBuf, ComposeError),
     /// The file cannot be written.
     Write(PathBuf, io::Error),
+    /// There is no JavaScript of it.
+    Transpile(PackageError),
 }
 
 impl fmt::Display for ComposeFileError {
@@ -66,6 +84,7 @@ impl fmt::Display for ComposeFileError {
                 write!(f, "{} cannot be composed: {error}", file.display())
             }
             Self::Write(file, error) => write!(f, "{} cannot be written: {error}", file.display()),
+            Self::Transpile(error) => error.fmt(f),
         }
     }
 }
@@ -75,6 +94,7 @@ impl std::error::Error for ComposeFileError {
         match self {
             Self::Read(_, error) | Self::Write(_, error) => Some(error),
             Self::Compose(_, error) => Some(error),
+            Self::Transpile(error) => Some(error),
         }
     }
 }
@@ -87,5 +107,7 @@ mod tests {
     fn the_output_is_beside_the_component() {
         let output = beside(Path::new("a/app.wasm"), Target::Handler);
         assert_eq!(output, Path::new("a/app-handler.wasm"));
+        let output = beside(Path::new("a/app.wasm"), Target::Node);
+        assert_eq!(output, Path::new("a/app-node"));
     }
 }

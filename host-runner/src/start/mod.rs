@@ -10,6 +10,7 @@ mod componentize;
 mod compose;
 mod language;
 mod new;
+mod package;
 mod template;
 mod tool;
 
@@ -17,6 +18,7 @@ pub use build::{BuildError, build};
 pub use compose::{ComposeFileError, compose};
 pub use language::Language;
 pub use new::{NewError, name, new};
+pub use package::PackageError;
 pub use tool::Missing;
 
 use std::io::{self, Write};
