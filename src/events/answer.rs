@@ -8,8 +8,9 @@ use core::cell::Cell;
 
 use super::channels::Channels;
 use super::fault::{Fault, check_size};
+use super::judge::{Reply, publications, split};
 use super::session::EventSession;
-use super::{Accept, Action, Event, EventApp};
+use super::{Action, Event, EventApp};
 use crate::{Answer, App, Request, Response, Verdict};
 
 /// An [`App`] of one in the event form. Its connections share the channels.
@@ -102,9 +103,8 @@ impl<A: EventApp> Shared<A> {
 
     /// Carries out what is allowed without a WebSocket.
     fn publish_all(&self, actions: Vec<Action>) -> Result<(), Fault> {
-        actions.into_iter().try_for_each(|action| match action {
-            Action::Publish { channel, message } => self.channels.publish(&channel, message),
-            _ => Err(Fault::NoWebSocket),
+        publications(actions, |channel, message| {
+            self.channels.publish(&channel, message);
         })
     }
 
@@ -114,32 +114,4 @@ impl<A: EventApp> Shared<A> {
         // It has been told once. If it does wrong again, nobody is there to be told.
         let _ = check_size(&answer).and_then(|()| self.publish_all(answer));
     }
-}
-
-/// What answers a request.
-enum Reply {
-    Respond(Response),
-    Accept(Accept),
-}
-
-/// The one action that answers the request, 404 if there is none; and all others.
-fn split(answer: Vec<Action>) -> Result<(Reply, Vec<Action>), Fault> {
-    check_size(&answer)?;
-    let mut reply = None;
-    let mut others = Vec::new();
-    for action in answer {
-        let given = match action {
-            Action::Respond(response) => Reply::Respond(response),
-            Action::Accept(accept) => Reply::Accept(accept),
-            other => {
-                others.push(other);
-                continue;
-            }
-        };
-        if reply.replace(given).is_some() {
-            return Err(Fault::AnsweredTwice);
-        }
-    }
-    let not_found = || Reply::Respond(Response::text(404, "Not Found\n"));
-    Ok((reply.unwrap_or_else(not_found), others))
 }

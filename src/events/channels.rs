@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::mem;
 
+use super::MAX_WAITING;
 use super::fault::Fault;
-use super::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_WAITING};
+use super::judge::check_count;
 use crate::ready::Calling;
 use crate::{Message, Prepared};
 
@@ -31,14 +32,11 @@ pub(super) struct Subscriber {
 
 impl Channels {
     pub(super) fn subscribe(&self, own: &Rc<Subscriber>, channel: String) -> Result<(), Fault> {
-        check_name(&channel)?;
         let mut channels = own.channels.borrow_mut();
         if channels.contains(&channel) {
             return Ok(());
         }
-        if channels.len() >= MAX_CHANNELS {
-            return Err(Fault::TooManyChannels);
-        }
+        check_count(channels.len())?;
         channels.push(channel.clone());
         let mut all = self.0.borrow_mut();
         all.entry(channel).or_default().push(Rc::clone(own));
@@ -68,25 +66,16 @@ impl Channels {
         }
     }
 
-    pub(super) fn publish(&self, channel: &str, message: Message) -> Result<(), Fault> {
-        check_name(channel)?;
+    pub(super) fn publish(&self, channel: &str, message: Message) {
         let all = self.0.borrow();
         let Some(subscribers) = all.get(channel) else {
-            return Ok(());
+            return;
         };
         let message = Prepared::new(message);
         for subscriber in subscribers {
             subscriber.push(&message);
         }
-        Ok(())
     }
-}
-
-fn check_name(channel: &str) -> Result<(), Fault> {
-    if channel.is_empty() || channel.len() > MAX_CHANNEL_NAME {
-        return Err(Fault::ChannelName);
-    }
-    Ok(())
 }
 
 impl Subscriber {

@@ -8,7 +8,7 @@ use crate::{CloseCode, Message, UsageError};
 
 /// A rule that an app's answer breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     TooManyActions(usize),
     TooLong(usize),
     AnsweredTwice,
@@ -23,7 +23,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// How the app is told.
-    pub(super) fn as_event(&self) -> Event {
+    pub(crate) fn as_event(&self) -> Event {
         Event::Closed(Closed {
             code: CloseCode::INTERNAL_ERROR.as_u16(),
             reason: self.to_string(),
@@ -59,7 +59,7 @@ impl fmt::Display for Fault {
 }
 
 /// Sending on a connection that is closing is no fault: the app cannot know.
-pub(super) fn unless_closing(result: Result<(), UsageError>) -> Result<(), Fault> {
+pub(crate) fn unless_closing(result: Result<(), UsageError>) -> Result<(), Fault> {
     match result {
         Ok(()) | Err(UsageError::NotOpen) => Ok(()),
         Err(error) => Err(Fault::Usage(error)),
@@ -67,7 +67,7 @@ pub(super) fn unless_closing(result: Result<(), UsageError>) -> Result<(), Fault
 }
 
 /// Whether an answer is too much to be carried out at all.
-pub(super) fn check_size(actions: &[Action]) -> Result<(), Fault> {
+pub(crate) fn check_size(actions: &[Action]) -> Result<(), Fault> {
     if actions.len() > MAX_ACTIONS {
         return Err(Fault::TooManyActions(actions.len()));
     }

@@ -29,8 +29,9 @@
 
 mod answer;
 mod channels;
-mod fault;
+pub(crate) mod fault;
 mod handler;
+pub(crate) mod judge;
 mod session;
 mod state;
 
@@ -58,6 +59,11 @@ pub const MAX_CHANNELS: usize = 16;
 pub const MAX_WAITING: usize = 1 << 20;
 /// The longest message that an app may ask to receive, in bytes.
 pub const MAX_MESSAGE_SIZE: usize = 4 << 20;
+
+/// How many messages an app is given at once, at most.
+pub(crate) const MAX_BATCH: usize = 256;
+/// With how many bytes of them it is enough.
+pub(crate) const MAX_BATCH_SIZE: usize = 256 << 10;
 
 /// An app in its smallest form: a function from the events of a connection to what is to be done.
 ///
@@ -155,7 +161,8 @@ impl Default for Settings {
 }
 
 impl Accept {
-    fn into_upgrade(self) -> Upgrade {
+    /// The upgrade that an app means.
+    pub(crate) fn into_upgrade(self) -> Upgrade {
         let size = self.settings.max_message_size.min(MAX_MESSAGE_SIZE);
         let mut upgrade = Upgrade::new()
             .origins(self.settings.origins)

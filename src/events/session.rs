@@ -12,20 +12,15 @@ use bytes::{Bytes, BytesMut};
 
 use super::answer::Shared;
 use super::channels::Subscriber;
-use super::fault::{Fault, check_size, unless_closing};
-use super::{Action, Closed, Event, EventApp, MAX_STATE};
+use super::fault::{Fault, unless_closing};
+use super::judge::{Target, carry_out};
+use super::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
 use crate::ready::Calling;
 use crate::session::shut_down;
 use crate::{
-    CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, ReadyList, Report, Session,
-    ShutdownReason, connection,
+    CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, Message, ReadyList, Report,
+    Session, ShutdownReason, connection,
 };
-
-/// How many messages an app is given at once, at most.
-const MAX_BATCH: usize = 256;
-
-/// With how many bytes of them it is enough.
-const MAX_BATCH_SIZE: usize = 256 << 10;
 
 pub(super) struct EventSession<A: EventApp> {
     shared: Rc<Shared<A>>,
@@ -126,44 +121,9 @@ impl<A: EventApp> EventSession<A> {
     }
 
     fn carry_out(&mut self, answer: Vec<Action>) {
-        let result = check_size(&answer)
-            .and_then(|()| answer.into_iter().try_for_each(|action| self.act(action)));
-        if let Err(fault) = result {
+        if let Err(fault) = carry_out(self, answer) {
             self.fail(fault);
         }
-    }
-
-    fn act(&mut self, action: Action) -> Result<(), Fault> {
-        let channels = &self.shared.channels;
-        match action {
-            Action::Respond(_) => Err(Fault::RespondMisplaced),
-            Action::Accept(_) => Err(Fault::AcceptMisplaced),
-            Action::Send(message) => unless_closing(self.connection.send(message)),
-            Action::Close { code, reason } => self.close(code, &reason),
-            Action::SetState(state) if state.len() > MAX_STATE => {
-                Err(Fault::StateTooLong(state.len()))
-            }
-            Action::SetState(state) => {
-                self.state = state;
-                Ok(())
-            }
-            Action::Subscribe(channel) => channels.subscribe(&self.subscriber, channel),
-            Action::Unsubscribe(channel) => {
-                channels.unsubscribe(&self.subscriber, &channel);
-                Ok(())
-            }
-            Action::Publish { channel, message } => {
-                channels.publish(&channel, message)?;
-                // This connection may be among the subscribers, and what it is sent keeps its order.
-                self.send_published();
-                Ok(())
-            }
-        }
-    }
-
-    fn close(&mut self, code: u16, reason: &str) -> Result<(), Fault> {
-        let code = CloseCode::new(code).map_err(Fault::Usage)?;
-        unless_closing(self.connection.close(code, reason))
     }
 
     /// Sends what has been published since; or gives up a peer that has let it become too much.
@@ -182,10 +142,11 @@ impl<A: EventApp> EventSession<A> {
 
     /// The app's answer broke a rule.
     fn fail(&mut self, fault: Fault) {
+        let event = fault.as_event();
         self.fault.get_or_insert(fault);
         // Not open: the closing handshake is under way already.
         let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
-        self.end(fault.as_event());
+        self.end(event);
     }
 
     /// The connection has ended, as far as the app is concerned.
@@ -196,6 +157,34 @@ impl<A: EventApp> EventSession<A> {
         let answer = self.shared.app.handle(&self.id, &self.state, vec![closed]);
         self.carry_out(answer);
         self.shared.channels.leave(&self.subscriber);
+    }
+}
+
+impl<A: EventApp> Target for EventSession<A> {
+    fn send(&mut self, message: Message) -> Result<(), Fault> {
+        unless_closing(self.connection.send(message))
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Fault> {
+        unless_closing(self.connection.close(code, reason))
+    }
+
+    fn set_state(&mut self, state: Vec<u8>) {
+        self.state = state;
+    }
+
+    fn subscribe(&mut self, channel: String) -> Result<(), Fault> {
+        self.shared.channels.subscribe(&self.subscriber, channel)
+    }
+
+    fn unsubscribe(&mut self, channel: &str) {
+        self.shared.channels.unsubscribe(&self.subscriber, channel);
+    }
+
+    fn publish(&mut self, channel: String, message: Message) {
+        self.shared.channels.publish(&channel, message);
+        // This connection may be among the subscribers, and what it is sent keeps its order.
+        self.send_published();
     }
 }
 
