@@ -98,6 +98,8 @@ pub mod events;
 pub mod extension;
 mod fields;
 pub mod frame;
+#[cfg(feature = "grip")]
+pub mod grip;
 mod handler;
 mod handshake;
 #[cfg(feature = "http")]

@@ -211,6 +211,12 @@ impl Upgrade {
         })
     }
 
+    /// As [`accept`](Self::accept), where a proxy holds the WebSocket: the fields of the response to it.
+    #[cfg(feature = "grip")]
+    pub(crate) fn accept_proxied(self, request: &Request) -> Result<crate::Fields, HandshakeError> {
+        handshake::accept_proxied(request, &self.handshake)
+    }
+
     fn answer(
         self,
         request: &Request,

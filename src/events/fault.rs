@@ -18,6 +18,9 @@ pub(crate) enum Fault {
     StateTooLong(usize),
     ChannelName,
     TooManyChannels,
+    /// More than a proxy takes in one response: how much that is.
+    #[cfg(feature = "grip")]
+    BeyondProxy(usize),
     Usage(UsageError),
 }
 
@@ -52,6 +55,10 @@ impl fmt::Display for Fault {
             }
             Self::TooManyChannels => {
                 write!(f, "a connection has at most {MAX_CHANNELS} channels")
+            }
+            #[cfg(feature = "grip")]
+            Self::BeyondProxy(most) => {
+                write!(f, "the proxy takes at most {most} bytes at once")
             }
             Self::Usage(error) => error.fmt(f),
         }

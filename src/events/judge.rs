@@ -18,7 +18,7 @@ pub(crate) trait Target {
     /// See [`check_count`].
     fn subscribe(&mut self, channel: String) -> Result<(), Fault>;
     fn unsubscribe(&mut self, channel: &str);
-    fn publish(&mut self, channel: String, message: Message);
+    fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault>;
 }
 
 /// Does what an answer says, up to the first action that breaks a rule; nothing of an answer that is too
@@ -52,8 +52,7 @@ fn act(target: &mut impl Target, action: Action) -> Result<(), Fault> {
         }
         Action::Publish { channel, message } => {
             check_name(&channel)?;
-            target.publish(channel, message);
-            Ok(())
+            target.publish(channel, message)
         }
     }
 }

@@ -181,10 +181,11 @@ impl<A: EventApp> Target for EventSession<A> {
         self.shared.channels.unsubscribe(&self.subscriber, channel);
     }
 
-    fn publish(&mut self, channel: String, message: Message) {
+    fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault> {
         self.shared.channels.publish(&channel, message);
         // This connection may be among the subscribers, and what it is sent keeps its order.
         self.send_published();
+        Ok(())
     }
 }
 

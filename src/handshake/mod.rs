@@ -60,16 +60,42 @@ pub fn accept(request: &Request, handshake: &Handshake) -> Result<Accepted, Hand
     check_websocket_version(&request.fields)?;
     let key = websocket_key(&request.fields)?;
     handshake.origins.check(request, &host)?;
-    let subprotocol = match &handshake.selected {
-        Some(name) => subprotocol::select(&request.fields, &[name])?,
-        None => subprotocol::select(&request.fields, handshake.subprotocols)?,
-    };
+    let subprotocol = handshake.select(request)?;
     let (extensions, agreed) = extensions(&request.fields, handshake.compression.as_ref())?;
     Ok(Accepted {
         response: response(key, subprotocol, agreed, &handshake.fields),
         subprotocol: subprotocol.map(Into::into),
         extensions,
     })
+}
+
+/// Answers what a proxy that speaks RFC 6455 leaves to the server behind it: which pages may connect, and
+/// which subprotocol is spoken. The fields of the response that say so, and those that the app adds.
+///
+/// # Errors
+///
+/// As [`accept`].
+#[cfg(feature = "grip")]
+pub fn accept_proxied(request: &Request, handshake: &Handshake) -> Result<Fields, HandshakeError> {
+    let host = host(request)?;
+    handshake.origins.check(request, &host)?;
+    let mut fields = Fields::new();
+    if let Some(subprotocol) = handshake.select(request)? {
+        fields.append("Sec-WebSocket-Protocol", subprotocol);
+    }
+    for (name, value) in handshake.fields.iter() {
+        fields.append(name, value);
+    }
+    Ok(fields)
+}
+
+impl Handshake {
+    fn select(&self, request: &Request) -> Result<Option<&str>, HandshakeError> {
+        match &self.selected {
+            Some(name) => subprotocol::select(&request.fields, &[name]),
+            None => subprotocol::select(&request.fields, self.subprotocols),
+        }
+    }
 }
 
 /// RFC 6455 §9.1: what the client offers, as far as the server takes it up; and what to tell the

@@ -1,0 +1,13 @@
+//! An app behind a proxy that speaks GRIP (Pushpin, Fastly Fanout), as a component of `wasi:http`: it imports
+//! the app that it serves. All decisions are `wasocket::grip`'s; here is the I/O.
+#![cfg_attr(target_family = "wasm", no_std)]
+
+#[cfg(target_family = "wasm")]
+extern crate alloc;
+
+#[cfg(target_family = "wasm")]
+mod log;
+#[cfg(target_family = "wasm")]
+mod publish;
+#[cfg(target_family = "wasm")]
+mod serve;

@@ -1,0 +1,10 @@
+use alloc::format;
+
+/// Writes a line to the standard error stream; nobody can be told if that fails.
+pub(crate) fn line(text: &str) {
+    let stderr = wasi::cli::stderr::get_stderr();
+    // `blocking-write-and-flush` takes at most 4,096 bytes.
+    for part in format!("grip: {text}\n").as_bytes().chunks(4096) {
+        let _ = stderr.blocking_write_and_flush(part);
+    }
+}

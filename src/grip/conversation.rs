@@ -1,0 +1,222 @@
+//! A connection during one request of the proxy: its events, and what is to be done about them.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::{mem, str};
+
+use serde_json::{Value, json};
+
+use super::meta::{Meta, Phase};
+use super::publish::Publication;
+use super::wire::WireEvent;
+use crate::close::CloseReason;
+use crate::events::fault::Fault;
+use crate::events::judge::{Target, carry_out, check_count};
+use crate::events::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
+use crate::{CloseCode, Message, ProtocolError, UsageError};
+
+/// The longest body of a response, in bytes: Pushpin gives a connection up whose backend sends more.
+const MAX_BODY: usize = 1_000_000;
+
+/// How much of it is kept for a Close frame, so that the client learns why it ends.
+const FOR_CLOSE: usize = 256;
+
+/// The longest reason of a Close frame, in bytes (RFC 6455 §5.5).
+const MAX_REASON: usize = 123;
+
+pub(super) struct Conversation<'a, A: EventApp + ?Sized> {
+    pub(super) app: &'a A,
+    pub(super) id: &'a str,
+    pub(super) meta: Meta,
+    /// The body of the response.
+    pub(super) output: Vec<u8>,
+    pub(super) publications: Vec<Publication>,
+    pub(super) log: Vec<String>,
+}
+
+impl<A: EventApp + ?Sized> Conversation<'_, A> {
+    /// Gives the app what there is, and does what it says.
+    pub(super) fn run(&mut self, events: &[WireEvent<'_>]) {
+        let mut messages = Vec::new();
+        let mut size: usize = 0;
+        for event in events {
+            if let Some(message) = message(event) {
+                size = size.saturating_add(message.as_bytes().len());
+                messages.push(Event::Message(message));
+                if messages.len() < MAX_BATCH && size < MAX_BATCH_SIZE {
+                    continue;
+                }
+            }
+            size = 0;
+            // What follows is answered behind the answers to the messages before it.
+            self.call(mem::take(&mut messages));
+            self.control(event);
+        }
+        self.call(messages);
+    }
+
+    /// What is no message that an app is given.
+    fn control(&mut self, event: &WireEvent<'_>) {
+        match *event {
+            WireEvent::Text(text) if str::from_utf8(text).is_err() => {
+                self.give_up(ProtocolError::InvalidUtf8);
+            }
+            WireEvent::Ping(payload) if self.meta.phase == Phase::Open => {
+                WireEvent::Pong(payload).encode(&mut self.output);
+            }
+            WireEvent::Close(payload) => self.close_with_peer(payload),
+            WireEvent::Disconnect => self.end(crate::Closed::EndOfStream.into()),
+            _ => {}
+        }
+    }
+
+    /// Has the app say what is to be done, and does it.
+    fn call(&mut self, events: Vec<Event>) {
+        if self.meta.phase == Phase::Ended || events.is_empty() {
+            return;
+        }
+        let answer = self.app.handle(self.id, &self.meta.state, events);
+        self.carry_out(answer);
+    }
+
+    pub(super) fn carry_out(&mut self, answer: Vec<Action>) {
+        if let Err(fault) = carry_out(self, answer) {
+            self.log.push(format!("an answer broke a rule: {fault}"));
+            self.send_close(CloseCode::INTERNAL_ERROR, "");
+            self.end_with(fault.as_event());
+        }
+    }
+
+    /// RFC 6455 §5.5.1: a Close frame is answered with one, which "typically echos the status code". A proxy
+    /// waits for it also where one has been sent before.
+    fn close_with_peer(&mut self, payload: &[u8]) {
+        match CloseReason::decode(payload) {
+            Ok(reason) => {
+                let code = payload.get(..2).unwrap_or_default();
+                WireEvent::Close(code).encode(&mut self.output);
+                self.end(crate::Closed::Handshake(reason).into());
+            }
+            Err(error) => self.give_up(error),
+        }
+    }
+
+    /// The peer broke the protocol (RFC 6455 §7.1.7).
+    fn give_up(&mut self, error: ProtocolError) {
+        self.send_close(error.close_code(), "");
+        self.end(crate::Closed::Failed(error).into());
+    }
+
+    fn end(&mut self, closed: Closed) {
+        self.end_with(Event::Closed(closed));
+    }
+
+    /// The connection has ended, as far as the app is concerned.
+    fn end_with(&mut self, closed: Event) {
+        if mem::replace(&mut self.meta.phase, Phase::Ended) == Phase::Ended {
+            return;
+        }
+        let answer = self.app.handle(self.id, &self.meta.state, vec![closed]);
+        self.carry_out(answer);
+    }
+
+    fn send_close(&mut self, code: CloseCode, reason: &str) {
+        if self.meta.phase == Phase::Open {
+            let payload = [&code.as_u16().to_be_bytes(), reason.as_bytes()].concat();
+            WireEvent::Close(&payload).encode(&mut self.output);
+            self.meta.phase = Phase::Closing;
+        }
+    }
+
+    /// A message for the proxy itself.
+    fn control_message(&mut self, message: &Value) -> Result<(), Fault> {
+        self.write(&WireEvent::Text(format!("c:{message}").as_bytes()))
+    }
+
+    fn write(&mut self, event: &WireEvent<'_>) -> Result<(), Fault> {
+        let before = self.output.len();
+        event.encode(&mut self.output);
+        if self.output.len() > MAX_BODY - FOR_CLOSE {
+            self.output.truncate(before);
+            return Err(Fault::BeyondProxy(MAX_BODY));
+        }
+        Ok(())
+    }
+}
+
+/// The message, if it is one that an app is given.
+fn message(event: &WireEvent<'_>) -> Option<Message> {
+    match *event {
+        WireEvent::Text(text) => Some(Message::Text(str::from_utf8(text).ok()?.to_owned().into())),
+        WireEvent::Binary(bytes) => Some(Message::Binary(bytes.to_vec().into())),
+        _ => None,
+    }
+}
+
+impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
+    fn send(&mut self, message: Message) -> Result<(), Fault> {
+        if self.meta.phase != Phase::Open {
+            return Ok(());
+        }
+        // Behind the prefix all is the client's: a message that begins with `c:` is none for the proxy.
+        let content = [b"m:", message.as_bytes()].concat();
+        self.write(&match message {
+            Message::Text(_) => WireEvent::Text(&content),
+            Message::Binary(_) => WireEvent::Binary(&content),
+        })
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Fault> {
+        if reason.len() > MAX_REASON {
+            return Err(Fault::Usage(UsageError::ReasonTooLong));
+        }
+        self.send_close(code, reason);
+        Ok(())
+    }
+
+    fn set_state(&mut self, state: Vec<u8>) {
+        self.meta.state = state;
+    }
+
+    fn subscribe(&mut self, channel: String) -> Result<(), Fault> {
+        if self.meta.channels.contains(&channel) {
+            return Ok(());
+        }
+        check_count(self.meta.channels.len())?;
+        if self.meta.channels.is_empty() {
+            self.control_message(&json!({ "type": "set-meta", "name": "user", "value": self.id }))?;
+        }
+        // `skip-self`: what this connection publishes it is sent in the response, so that it keeps its order
+        // and does not depend on which is sooner, this subscription or the publication.
+        let filters = ["skip-self"];
+        self.control_message(
+            &json!({ "type": "subscribe", "channel": channel, "filters": filters }),
+        )?;
+        self.meta.channels.push(channel);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, channel: &str) {
+        if !self.meta.channels.iter().any(|own| own == channel) {
+            return;
+        }
+        self.meta.channels.retain(|own| own != channel);
+        let message = json!({ "type": "unsubscribe", "channel": channel });
+        if let Err(fault) = self.control_message(&message) {
+            self.log.push(fault.to_string());
+        }
+    }
+
+    fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault> {
+        if self.meta.channels.contains(&channel) {
+            self.send(message.clone())?;
+        }
+        self.publications.push(Publication {
+            channel,
+            message,
+            sender: Some(self.id.to_owned()),
+        });
+        Ok(())
+    }
+}

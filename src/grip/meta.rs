@@ -1,0 +1,147 @@
+//! What is known of a connection, as the proxy keeps it between requests: in `Set-Meta-Wasocket`, and back
+//! in `Meta-Wasocket`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use crate::events::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
+
+/// In which the proxy is told.
+pub(super) const SET_FIELD: &str = "Set-Meta-Wasocket";
+/// In which it tells.
+pub(super) const FIELD: &str = "Meta-Wasocket";
+
+/// The form in which this is written. One that is read must be the same.
+const VERSION: u8 = 1;
+
+/// What is known of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) phase: Phase,
+    /// Those to which the connection is subscribed.
+    pub(super) channels: Vec<String>,
+    /// What the app knows.
+    pub(super) state: Vec<u8>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Open,
+    /// A Close frame has been sent. Messages may still arrive.
+    Closing,
+    /// The app has been told of the end. It is told nothing after that.
+    Ended,
+}
+
+impl Meta {
+    /// `version phase count (length name)* state`, in base64: at most 5.6 kB.
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = Vec::new();
+        bytes.extend([VERSION, self.phase as u8, length(self.channels.len())]);
+        for channel in &self.channels {
+            bytes.push(length(channel.len()));
+            bytes.extend_from_slice(channel.as_bytes());
+        }
+        bytes.extend_from_slice(&self.state);
+        STANDARD_NO_PAD.encode(bytes)
+    }
+
+    /// None where it is not what `encode` has written.
+    pub(super) fn decode(field: &[u8]) -> Option<Self> {
+        let bytes = STANDARD_NO_PAD.decode(field).ok()?;
+        let (&[VERSION, phase, count], mut rest) = bytes.split_first_chunk()? else {
+            return None;
+        };
+        let phase = match phase {
+            0 => Phase::Open,
+            1 => Phase::Closing,
+            2 => Phase::Ended,
+            _ => return None,
+        };
+        let mut channels = Vec::new();
+        for _ in 0..count {
+            let (&size, names) = rest.split_first()?;
+            let (name, behind) = names.split_at_checked(size.into())?;
+            channels.push(String::from_utf8(name.into()).ok()?);
+            rest = behind;
+        }
+        let meta = Self {
+            phase,
+            channels,
+            state: rest.into(),
+        };
+        meta.keeps_the_rules().then_some(meta)
+    }
+
+    fn keeps_the_rules(&self) -> bool {
+        let is_name = |name: &String| (1..=MAX_CHANNEL_NAME).contains(&name.len());
+        self.channels.len() <= MAX_CHANNELS
+            && self.channels.iter().all(is_name)
+            && self.state.len() <= MAX_STATE
+    }
+}
+
+/// No list here, and no name, has more than 128.
+fn length(len: usize) -> u8 {
+    u8::try_from(len).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_longest() {
+        let meta = Meta {
+            phase: Phase::Closing,
+            channels: vec!["x".repeat(MAX_CHANNEL_NAME); MAX_CHANNELS],
+            state: vec![0xff; MAX_STATE],
+        };
+        let field = meta.encode();
+        assert!(field.len() < 5600, "{}", field.len());
+        assert_eq!(Meta::decode(field.as_bytes()), Some(meta));
+    }
+
+    #[test]
+    fn what_is_something_else() {
+        let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
+        for (bytes, is_meta) in [
+            (&[1, 0, 0][..], true),
+            (&[1, 2, 1, 1, b'x', 9], true),
+            (&[], false),
+            (&[1, 0], false),
+            (&[2, 0, 0], false),
+            (&[1, 3, 0], false),
+            (&[1, 0, 1], false),
+            (&[1, 0, 1, 0], false),
+            (&[1, 0, 1, 2, b'x'], false),
+            (&[1, 0, 1, 1, 0xff], false),
+            (&[1, 0, 17], false),
+        ] {
+            let decoded = Meta::decode(encode(bytes).as_bytes());
+            assert_eq!(decoded.is_some(), is_meta, "{bytes:?}");
+        }
+        let too_long = [&[1, 0, 0][..], &[0; MAX_STATE + 1]].concat();
+        assert_eq!(Meta::decode(encode(&too_long).as_bytes()), None);
+        for field in ["!", "AQAA=", "AQA"] {
+            assert_eq!(Meta::decode(field.as_bytes()), None, "{field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let field = STANDARD_NO_PAD.encode([&[1, 0][..], &bytes].concat());
+            if let Some(meta) = Meta::decode(field.as_bytes()) {
+                prop_assert_eq!(meta.encode(), field);
+            }
+        }
+    }
+}

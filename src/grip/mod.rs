@@ -1,0 +1,464 @@
+//! Apps of the event form behind a proxy that holds the WebSockets: GRIP, as Pushpin and Fastly Fanout speak
+//! it, over WebSocket-over-HTTP.
+//!
+//! The proxy makes the handshake with the client, speaks RFC 6455 with it, and turns what happens into HTTP
+//! requests; each is answered by what is to be done. Nothing is kept in between: state and channels of a
+//! connection are with the proxy. Without I/O, as the rest of this crate: the component `components/grip` has
+//! the `wasi:http` around it, and decides nothing.
+//!
+//! ```text
+//! request ── admit ──┬── Plain ─── plain ──┬── Reply: a response, what to publish, lines for a log
+//!                    ├── Events ── events ─┤
+//!                    └── Refused ──────────┘
+//! ```
+
+mod config;
+mod conversation;
+mod head;
+mod meta;
+mod publish;
+mod token;
+mod wire;
+
+pub use config::{Config, ConfigError};
+pub use publish::PublishRequest;
+pub use token::{Key, KeyError, TokenError, verify};
+pub use wire::{WireError, WireEvent};
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::str;
+
+use crate::events::fault::{Fault, check_size};
+use crate::events::judge::{Reply as Decision, publications, split};
+use crate::events::{Accept, Action, Event, EventApp, Settings};
+use crate::{Fields, Message, Request, Response};
+use config::Verify;
+use conversation::Conversation;
+use meta::Meta;
+use publish::Publication;
+
+/// The longest body of a request with events, in bytes: messages of 1 MiB, and what frames them.
+pub const MAX_BODY: usize = (1 << 20) + (64 << 10);
+
+/// Between a proxy and an app.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    config: Config,
+}
+
+/// What a request is.
+#[derive(Debug)]
+pub enum Admitted {
+    /// Plain HTTP, by whomever: for [`Gateway::plain`].
+    Plain(Request),
+    /// Events, by the proxy: for [`Gateway::events`], with the body.
+    Events(Request),
+    /// Neither.
+    Refused(Reply),
+}
+
+/// What is to be done about a request: publish, in order; then respond.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What the request is answered with. The head can be sent as it is.
+    pub response: Response,
+    /// What is to be published.
+    pub publish: Vec<PublishRequest>,
+    /// Lines for a log.
+    pub log: Vec<String>,
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            publish: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+}
+
+impl Reply {
+    fn refusal(status: u16, log: impl ToString) -> Self {
+        let log = log.to_string();
+        Self {
+            response: Response::text(status, format!("{log}\n")),
+            publish: Vec::new(),
+            log: vec![log],
+        }
+    }
+
+    /// For what only a log should tell.
+    fn failure(log: String) -> Self {
+        Self {
+            response: Response::text(500, "Internal Server Error\n"),
+            publish: Vec::new(),
+            log: vec![log],
+        }
+    }
+}
+
+impl Gateway {
+    /// With this configuration.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Says what a request is, before its body is read; `now` is in seconds since 1970. What the proxy has
+    /// signed with is taken out of it: an app has no use for it, and might tell others.
+    #[must_use]
+    pub fn admit(&self, request: Request, now: u64) -> Admitted {
+        let authentic = self.authenticate(&request, now);
+        let request = trusting(request, authentic.is_ok());
+        let types = || request.fields.values("Content-Type");
+        if types().any(seems_to_be_events) {
+            return match check_events(&request) {
+                Ok(()) => authentic.map_or_else(Admitted::Refused, |()| Admitted::Events(request)),
+                Err(reply) => Admitted::Refused(reply),
+            };
+        }
+        // Hosts of wasi:http keep `Upgrade` to themselves.
+        if request.wants_websocket() || request.fields.contains("Sec-WebSocket-Key") {
+            return Admitted::Refused(Reply::refusal(
+                501,
+                "WebSockets come here through a proxy for GRIP, as WebSocket-over-HTTP",
+            ));
+        }
+        Admitted::Plain(request)
+    }
+
+    fn authenticate(&self, request: &Request, now: u64) -> Result<(), Reply> {
+        let (key, issuer) = match &self.config.verify {
+            Verify::Off => return Ok(()),
+            Verify::Signed { key, issuer } => (key, issuer.as_deref()),
+            Verify::Unconfigured => {
+                return Err(Reply::failure(
+                    "no key to know the proxy by: set GRIP_VERIFY_KEY to the one it signs with"
+                        .into(),
+                ));
+            }
+        };
+        let token = request.fields.single("Grip-Sig");
+        token
+            .map_err(|_| TokenError::Missing)
+            .and_then(|token| verify(token, key, issuer, now))
+            .map_err(|error| {
+                let mut reply = Reply::refusal(401, error);
+                // RFC 9110 §15.5.2: it "MUST send a WWW-Authenticate header field".
+                let fields = &mut reply.response.head.fields;
+                fields.append("WWW-Authenticate", "Grip-Sig");
+                reply
+            })
+    }
+
+    /// Answers plain HTTP. `name` is for the app to know the request by; no other has had it.
+    pub fn plain(
+        &self,
+        app: &(impl EventApp + ?Sized),
+        request: Request,
+        name: &str,
+        now: u64,
+    ) -> Reply {
+        let mut sent = Vec::new();
+        let result =
+            decide(app, name, Event::Request(request)).and_then(
+                |(decision, actions)| match decision {
+                    Decision::Accept(_) => Err(Fault::AcceptMisplaced),
+                    Decision::Respond(response) => refuse(response, actions, None, &mut sent),
+                },
+            );
+        let reply = result.unwrap_or_else(|fault| tell(app, name, &fault, &mut sent));
+        self.with_publications(reply, sent, now)
+    }
+
+    /// Answers a request with events, of which this is the body, or the first [`MAX_BODY`] + 1 bytes of it.
+    pub fn events(
+        &self,
+        app: &(impl EventApp + ?Sized),
+        request: Request,
+        body: &[u8],
+        now: u64,
+    ) -> Reply {
+        if body.len() > MAX_BODY {
+            return Reply::refusal(413, format!("events of more than {MAX_BODY} bytes"));
+        }
+        let Some(id) = connection_id(&request) else {
+            return Reply::refusal(400, "Connection-Id is not 1 to 64 visible characters, once");
+        };
+        let events = match WireEvent::decode_all(body) {
+            Ok(events) => events,
+            Err(error) => return Reply::refusal(400, error),
+        };
+        if !are_in_order(&events) {
+            return Reply::refusal(400, "OPEN is not first, or CLOSE or DISCONNECT is not last");
+        }
+        match events.split_first() {
+            Some((WireEvent::Open, rest)) => self.open(app, request, &id, rest, now),
+            _ => self.go_on(app, &request, &id, &events, now),
+        }
+    }
+
+    /// A client asks for a WebSocket.
+    fn open(
+        &self,
+        app: &(impl EventApp + ?Sized),
+        request: Request,
+        id: &str,
+        events: &[WireEvent<'_>],
+        now: u64,
+    ) -> Reply {
+        if !offers_grip(&request.fields) {
+            return Reply::refusal(
+                400,
+                "the proxy does not offer GRIP: Sec-WebSocket-Extensions",
+            );
+        }
+        let request = head::opening(request);
+        let mut sent = Vec::new();
+        let result = decide(app, id, Event::Open(request.clone()));
+        let (accept, actions) = match result {
+            Ok((Decision::Accept(accept), actions)) => (accept, actions),
+            Ok((Decision::Respond(response), actions)) => {
+                let reply = refuse(response, actions, Some(id), &mut sent)
+                    .unwrap_or_else(|fault| tell(app, id, &fault, &mut sent));
+                return self.with_publications(reply, sent, now);
+            }
+            Err(fault) => {
+                let reply = tell(app, id, &fault, &mut sent);
+                return self.with_publications(reply, sent, now);
+            }
+        };
+        let log = beyond_the_proxy(&accept.settings);
+        let fields = match accepted_fields(accept, &request) {
+            Ok(fields) => fields,
+            Err(reply) => return *reply,
+        };
+        let mut conversation = Conversation {
+            app,
+            id,
+            meta: Meta::default(),
+            output: Vec::new(),
+            publications: Vec::new(),
+            log: Vec::from_iter(log),
+        };
+        WireEvent::Open.encode(&mut conversation.output);
+        conversation.carry_out(actions);
+        conversation.run(events);
+        self.finish(conversation, fields, None, now)
+    }
+
+    /// Something happened on a WebSocket.
+    fn go_on(
+        &self,
+        app: &(impl EventApp + ?Sized),
+        request: &Request,
+        id: &str,
+        events: &[WireEvent<'_>],
+        now: u64,
+    ) -> Reply {
+        let field = request.fields.single(meta::FIELD);
+        let Some(meta) = field.ok().and_then(Meta::decode) else {
+            return Reply::refusal(
+                400,
+                "Meta-Wasocket is not as it was sent: no connection goes on",
+            );
+        };
+        let mut conversation = Conversation {
+            app,
+            id,
+            meta: meta.clone(),
+            output: Vec::new(),
+            publications: Vec::new(),
+            log: Vec::new(),
+        };
+        conversation.run(events);
+        self.finish(conversation, Fields::new(), Some(meta), now)
+    }
+
+    fn finish(
+        &self,
+        conversation: Conversation<'_, impl EventApp + ?Sized>,
+        further: Fields,
+        before: Option<Meta>,
+        now: u64,
+    ) -> Reply {
+        let mut response = Response::new(200, head::EVENTS, conversation.output);
+        for (name, value) in further.iter() {
+            response = response.with_field(name, value);
+        }
+        if before.as_ref() != Some(&conversation.meta) {
+            response = response.with_field(meta::SET_FIELD, conversation.meta.encode());
+        }
+        let reply = Reply {
+            response,
+            publish: Vec::new(),
+            log: conversation.log,
+        };
+        self.with_publications(reply, conversation.publications, now)
+    }
+
+    fn with_publications(&self, mut reply: Reply, sent: Vec<Publication>, now: u64) -> Reply {
+        if sent.is_empty() {
+            return reply;
+        }
+        let Some(endpoint) = &self.config.publish else {
+            let count = sent.len();
+            reply.log.push(format!(
+                "{count} messages reach nobody: set GRIP_URL to where the proxy is published to"
+            ));
+            return reply;
+        };
+        let (requests, too_long) = publish::requests(endpoint, sent, now);
+        if too_long > 0 {
+            reply
+                .log
+                .push(format!("{too_long} messages are too long to be published"));
+        }
+        reply.publish = requests;
+        reply
+    }
+}
+
+/// What is said of the request by the proxy is believed only if it is the proxy.
+fn trusting(request: Request, is_authentic: bool) -> Request {
+    let mut request = head::without(request, &["grip-"]);
+    if is_authentic {
+        request.secure |= matches!(
+            request.fields.text("X-Forwarded-Proto"),
+            Some("https" | "wss")
+        );
+    }
+    request
+}
+
+fn seems_to_be_events(value: &[u8]) -> bool {
+    value
+        .to_ascii_lowercase()
+        .windows(head::EVENTS.len())
+        .any(|part| part == head::EVENTS.as_bytes())
+}
+
+/// Whether these are events in form.
+fn check_events(request: &Request) -> Result<(), Reply> {
+    // A parameter, another case or a second line could be what the proxy lets its clients send.
+    if request.fields.single("Content-Type") != Ok(head::EVENTS.as_bytes()) {
+        return Err(Reply::refusal(
+            415,
+            format!("Content-Type of events is {}, once", head::EVENTS),
+        ));
+    }
+    if request.method != "POST" {
+        let mut reply = Reply::refusal(405, "events come by POST");
+        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".
+        reply.response.head.fields.append("Allow", "POST");
+        return Err(reply);
+    }
+    Ok(())
+}
+
+fn connection_id(request: &Request) -> Option<String> {
+    let id = request.fields.text("Connection-Id")?;
+    let is_name = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name.then(|| id.into())
+}
+
+fn are_in_order(events: &[WireEvent<'_>]) -> bool {
+    let behind_first = events.iter().skip(1);
+    let mut before_last = events.iter().rev().skip(1);
+    !behind_first.clone().any(|event| *event == WireEvent::Open)
+        && !before_last.any(|event| matches!(event, WireEvent::Close(_) | WireEvent::Disconnect))
+}
+
+fn offers_grip(fields: &Fields) -> bool {
+    let name = |offer: &[u8]| offer.split(|byte| *byte == b';').next().map(<[u8]>::to_vec);
+    let mut offers = fields.list("Sec-WebSocket-Extensions");
+    offers.any(|offer| name(offer).is_some_and(|name| name.trim_ascii() == b"grip"))
+}
+
+fn decide(
+    app: &(impl EventApp + ?Sized),
+    id: &str,
+    event: Event,
+) -> Result<(Decision, Vec<Action>), Fault> {
+    split(app.handle(id, &[], vec![event]))
+}
+
+/// What the response with which a WebSocket is accepted has; or the response with which it is refused.
+fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::boxed::Box<Reply>> {
+    let further =
+        head::accepted(&accept.fields).map_err(|error| Reply::failure(error.to_string()))?;
+    let accept = Accept {
+        fields: further,
+        ..accept
+    };
+    let mut fields = accept
+        .into_upgrade()
+        .accept_proxied(request)
+        .map_err(|error| responding(error.response()))?;
+    fields.append("Sec-WebSocket-Extensions", "grip");
+    Ok(fields)
+}
+
+/// The app's own response, and what it publishes besides.
+fn refuse(
+    response: Response,
+    actions: Vec<Action>,
+    sender: Option<&str>,
+    sent: &mut Vec<Publication>,
+) -> Result<Reply, Fault> {
+    publications(actions, |channel, message| {
+        sent.push(publication(channel, message, sender));
+    })?;
+    Ok(responding(response))
+}
+
+fn publication(channel: String, message: Message, sender: Option<&str>) -> Publication {
+    Publication {
+        channel,
+        message,
+        sender: sender.map(Into::into),
+    }
+}
+
+fn responding(response: Response) -> Reply {
+    match head::response(&response.head) {
+        Ok(head) => Response { head, ..response }.into(),
+        Err(error) => Reply::failure(error.to_string()),
+    }
+}
+
+/// Tells the app what it has done wrong, before there is a WebSocket.
+fn tell(
+    app: &(impl EventApp + ?Sized),
+    id: &str,
+    fault: &Fault,
+    sent: &mut Vec<Publication>,
+) -> Reply {
+    let answer = app.handle(id, &[], vec![fault.as_event()]);
+    // It has been told once. If it does wrong again, nobody is there to be told.
+    let _ = check_size(&answer).and_then(|()| {
+        publications(answer, |channel, message| {
+            sent.push(publication(channel, message, None));
+        })
+    });
+    Reply::failure(format!("an answer broke a rule: {fault}"))
+}
+
+/// What is asked of the protocol and cannot be had: for the log.
+fn beyond_the_proxy(settings: &Settings) -> Option<String> {
+    let asked = match (
+        settings.compress,
+        settings.max_message_size != Settings::default().max_message_size,
+    ) {
+        (false, false) => return None,
+        (true, false) => "compress",
+        (false, true) => "max-message-size",
+        (true, true) => "compress and max-message-size",
+    };
+    Some(format!(
+        "the app asks for {asked}: here the proxy goes by its own rules"
+    ))
+}

@@ -1,0 +1,504 @@
+//! The tokens that GRIP signs with: a subset of JSON Web Tokens (RFC 7519), signed (RFC 7515) with
+//! HS256 or ES256 (RFC 7518 §3.2, §3.4).
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::{fmt, str};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, VerifyingKey};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+/// The longest token that is looked at, in bytes. Those of proxies have some 130.
+const MAX_TOKEN: usize = 4096;
+
+/// A key to verify tokens with. Its kind says which algorithm a token must have: what the token itself
+/// claims is only compared (RFC 8725 §3.1).
+#[derive(Clone)]
+pub enum Key {
+    /// A secret that the proxy has, too.
+    Hs256(Vec<u8>),
+    /// The proxy's public key.
+    Es256(VerifyingKey),
+}
+
+impl fmt::Debug for Key {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.algorithm())
+    }
+}
+
+impl Key {
+    /// Reads a key in one of the ways in which it is configured:
+    ///
+    /// - a public key of the curve P-256, in PEM (`-----BEGIN PUBLIC KEY-----`) or as a JWK (RFC 7517, which
+    ///   begins with `{`);
+    /// - any other text is a secret;
+    /// - behind `base64:`, any of these in base64 (a secret may be any bytes then).
+    ///
+    /// # Errors
+    ///
+    /// When it is empty or what it seems to be is malformed. A public key is never taken for a secret: everyone
+    /// knows it, and could sign with it.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let bytes = match text.strip_prefix("base64:") {
+            Some(encoded) => STANDARD.decode(encoded).map_err(|_| KeyError::Base64)?,
+            None => text.as_bytes().into(),
+        };
+        match str::from_utf8(&bytes).map(str::trim) {
+            Ok(pem) if pem.starts_with("-----BEGIN") => from_pem(pem),
+            Ok(jwk) if jwk.starts_with('{') => from_jwk(jwk),
+            Ok("") => Err(KeyError::Empty),
+            _ => Ok(Self::Hs256(bytes)),
+        }
+    }
+
+    const fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Hs256(_) => "HS256",
+            Self::Es256(_) => "ES256",
+        }
+    }
+
+    /// In constant time.
+    fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Hs256(secret) => {
+                hmac(secret, signed).is_some_and(|mac| mac.verify_slice(signature).is_ok())
+            }
+            Self::Es256(key) => Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify(signed, &signature).is_ok()),
+        }
+    }
+}
+
+/// None never: HMAC takes keys of any length.
+fn hmac(secret: &[u8], signed: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
+    mac.update(signed);
+    Some(mac)
+}
+
+/// RFC 7468 §13; inside is RFC 5480 §2, whose bytes before the point are always the same for this curve.
+fn from_pem(pem: &str) -> Result<Key, KeyError> {
+    const PREFIX: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
+        \x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+    let inside = pem
+        .strip_prefix("-----BEGIN PUBLIC KEY-----")
+        .and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"))
+        .ok_or(KeyError::Pem)?;
+    let inside: String = inside.split_ascii_whitespace().collect();
+    let der = STANDARD.decode(inside).map_err(|_| KeyError::Pem)?;
+    let point = der.strip_prefix(PREFIX).ok_or(KeyError::Pem)?;
+    from_point(point).ok_or(KeyError::Pem)
+}
+
+/// RFC 7518 §6.2.1.
+fn from_jwk(jwk: &str) -> Result<Key, KeyError> {
+    let jwk: Value = serde_json::from_str(jwk).map_err(|_| KeyError::Jwk)?;
+    let coordinate = |name| {
+        let bytes = URL_SAFE_NO_PAD.decode(jwk[name].as_str()?).ok()?;
+        (bytes.len() == 32).then_some(bytes)
+    };
+    let is_p256 = jwk["kty"] == "EC" && jwk["crv"] == "P-256";
+    let (Some(x), Some(y), true) = (coordinate("x"), coordinate("y"), is_p256) else {
+        return Err(KeyError::Jwk);
+    };
+    // SEC 1 §2.3.3, uncompressed.
+    from_point(&[&[4], &x[..], &y[..]].concat()).ok_or(KeyError::Jwk)
+}
+
+fn from_point(point: &[u8]) -> Option<Key> {
+    VerifyingKey::from_sec1_bytes(point).map(Key::Es256).ok()
+}
+
+/// Why a key cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// Nothing is there.
+    Empty,
+    /// What stands behind `base64:` is not base64.
+    Base64,
+    /// PEM, but not a public key of the curve P-256.
+    Pem,
+    /// JSON, but not a JWK of the curve P-256.
+    Jwk,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "it is empty",
+            Self::Base64 => "what stands behind base64: is not base64",
+            Self::Pem => "it is PEM, but not a PUBLIC KEY of the curve P-256",
+            Self::Jwk => "it is JSON, but not a JWK of the curve P-256",
+        })
+    }
+}
+
+impl core::error::Error for KeyError {}
+
+/// Whether a token is signed with this key, and valid at this time (seconds since 1970, without leap
+/// seconds); and by this issuer, where one is given.
+///
+/// # Errors
+///
+/// The first thing that is wrong. Nothing of the claims is read before the signature is verified.
+pub fn verify(token: &[u8], key: &Key, issuer: Option<&str>, now: u64) -> Result<(), TokenError> {
+    let claims = signed_claims(token, key)?;
+    // RFC 7519 §4.1.4: "MUST be before the expiration date/time". Required here: GRIP has it always.
+    let expires = claims["exp"].as_f64().ok_or(TokenError::Expired)?;
+    if seconds(now) >= expires {
+        return Err(TokenError::Expired);
+    }
+    // RFC 7519 §4.1.5.
+    let begins = match &claims["nbf"] {
+        Value::Null => 0.0,
+        begins => begins.as_f64().ok_or(TokenError::NotYet)?,
+    };
+    if seconds(now) < begins {
+        return Err(TokenError::NotYet);
+    }
+    match issuer {
+        Some(issuer) if claims["iss"] != issuer => Err(TokenError::Issuer),
+        _ => Ok(()),
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "exact for 285 million years; NumericDate may have a fraction"
+)]
+fn seconds(now: u64) -> f64 {
+    now as f64
+}
+
+fn signed_claims(token: &[u8], key: &Key) -> Result<Value, TokenError> {
+    if token.len() > MAX_TOKEN {
+        return Err(TokenError::Malformed);
+    }
+    // RFC 7515 §7.1: header "." payload "." signature.
+    let mut parts = token.rsplitn(2, |byte| *byte == b'.');
+    let (Some(signature), Some(signed)) = (parts.next(), parts.next()) else {
+        return Err(TokenError::Malformed);
+    };
+    let mut parts = signed.split(|byte| *byte == b'.');
+    let (Some(header), Some(claims), None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(TokenError::Malformed);
+    };
+    let header = object(header)?;
+    // RFC 8725 §3.1: the algorithm is that of the key, whatever else the token says.
+    if header["alg"] != key.algorithm() {
+        return Err(TokenError::Algorithm);
+    }
+    // RFC 7515 §4.1.11: extensions that must be understood; none is.
+    if !header["crit"].is_null() {
+        return Err(TokenError::Malformed);
+    }
+    if !key.verifies(signed, &decode(signature)?) {
+        return Err(TokenError::Signature);
+    }
+    object(claims)
+}
+
+fn decode(part: &[u8]) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| TokenError::Malformed)
+}
+
+fn object(part: &[u8]) -> Result<Value, TokenError> {
+    let value: Value = serde_json::from_slice(&decode(part)?).map_err(|_| TokenError::Malformed)?;
+    if !value.is_object() {
+        return Err(TokenError::Malformed);
+    }
+    Ok(value)
+}
+
+/// A token of an issuer, signed with HS256, valid for an hour from now on.
+pub(super) fn sign(secret: &[u8], issuer: &str, now: u64) -> String {
+    let encode = |value: Value| URL_SAFE_NO_PAD.encode(format!("{value}"));
+    let header = encode(json!({ "alg": "HS256", "typ": "JWT" }));
+    let claims = encode(json!({ "iss": issuer, "exp": now.saturating_add(3600) }));
+    let signed = format!("{header}.{claims}");
+    let signature = hmac(secret, signed.as_bytes())
+        .map(|mac| URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+        .unwrap_or_default();
+    format!("{signed}.{signature}")
+}
+
+/// Why a token is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// There is none, or more than one.
+    Missing,
+    /// It is no signed JSON Web Token, or has extensions.
+    Malformed,
+    /// It is signed in another way than the key's.
+    Algorithm,
+    /// Its signature is not by this key.
+    Signature,
+    /// It has expired, or does not say when it does.
+    Expired,
+    /// It is not valid yet.
+    NotYet,
+    /// It is by another issuer.
+    Issuer,
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => {
+                "there is not one Grip-Sig: do requests come through the proxy, signed?"
+            }
+            Self::Malformed => "Grip-Sig is no JSON Web Token",
+            Self::Algorithm => "Grip-Sig is signed in another way than the configured key's",
+            Self::Signature => "Grip-Sig is not signed with the configured key",
+            Self::Expired => "Grip-Sig has expired, or never does: do the clocks agree?",
+            Self::NotYet => "Grip-Sig is not valid yet: do the clocks agree?",
+            Self::Issuer => "Grip-Sig is not by the configured issuer",
+        })
+    }
+}
+
+impl core::error::Error for TokenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use p256::ecdsa::SigningKey;
+    use p256::ecdsa::signature::Signer;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn secret() -> Key {
+        Key::parse("a secret of the proxy's").expect("a key")
+    }
+
+    fn signing() -> SigningKey {
+        SigningKey::from_slice(&[7; 32]).expect("a key")
+    }
+
+    fn public() -> Key {
+        Key::Es256(*signing().verifying_key())
+    }
+
+    fn hs256(secret: &[u8], header: &str, claims: &str) -> String {
+        let signed = signed(header, claims);
+        let mac = hmac(secret, signed.as_bytes()).expect("a key");
+        let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+        format!("{signed}.{signature}")
+    }
+
+    fn es256(header: &str, claims: &str) -> String {
+        let signed = signed(header, claims);
+        let signature: Signature = signing().sign(signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+    }
+
+    fn signed(header: &str, claims: &str) -> String {
+        let encode = |part| URL_SAFE_NO_PAD.encode(part);
+        format!("{}.{}", encode(header), encode(claims))
+    }
+
+    const HS: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+    const ES: &str = r#"{"alg":"ES256"}"#;
+    const CLAIMS: &str = r#"{"iss":"pushpin","exp":1800000001}"#;
+
+    /// RFC 7515 appendices A.1 and A.3: not of this code's making.
+    #[test]
+    fn the_examples_of_the_rfc() {
+        let hs = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        let key = Key::parse("base64:AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ+EstJQLr/T+1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow==").expect("a key");
+        assert_eq!(
+            verify(hs.as_bytes(), &key, Some("joe"), 1_300_819_379),
+            Ok(())
+        );
+        let es = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        let key = Key::parse(r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#).expect("a key");
+        assert_eq!(
+            verify(es.as_bytes(), &key, Some("joe"), 1_300_819_379),
+            Ok(())
+        );
+        assert_eq!(
+            verify(es.as_bytes(), &key, None, 1_300_819_380),
+            Err(TokenError::Expired)
+        );
+    }
+
+    #[test]
+    fn signed_with_the_key() {
+        let token = hs256(b"a secret of the proxy's", HS, CLAIMS);
+        assert_eq!(
+            verify(token.as_bytes(), &secret(), Some("pushpin"), NOW),
+            Ok(())
+        );
+        let token = es256(ES, CLAIMS);
+        assert_eq!(
+            verify(token.as_bytes(), &public(), Some("pushpin"), NOW),
+            Ok(())
+        );
+        let token = sign(b"a secret of the proxy's", "pushpin", NOW);
+        assert_eq!(
+            verify(token.as_bytes(), &secret(), Some("pushpin"), NOW),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn what_is_not_believed() {
+        let s = b"a secret of the proxy's";
+        // The public key as a secret: what confuses who lets the token choose (RFC 8725 §2.1).
+        let Key::Es256(key) = public() else {
+            panic!("a public key");
+        };
+        let point = key.to_sec1_point(false);
+        for (token, key, error) in [
+            (hs256(b"other", HS, CLAIMS), secret(), TokenError::Signature),
+            (
+                hs256(point.as_bytes(), HS, CLAIMS),
+                public(),
+                TokenError::Algorithm,
+            ),
+            (hs256(s, ES, CLAIMS), public(), TokenError::Signature),
+            (es256(ES, CLAIMS), secret(), TokenError::Algorithm),
+            (es256(HS, CLAIMS), secret(), TokenError::Signature),
+            (
+                hs256(s, r#"{"alg":"none"}"#, CLAIMS),
+                secret(),
+                TokenError::Algorithm,
+            ),
+            (
+                hs256(s, r#"{"alg":"hs256"}"#, CLAIMS),
+                secret(),
+                TokenError::Algorithm,
+            ),
+            (hs256(s, "{}", CLAIMS), secret(), TokenError::Algorithm),
+            (
+                hs256(s, r#"["HS256"]"#, CLAIMS),
+                secret(),
+                TokenError::Malformed,
+            ),
+            (
+                hs256(s, r#"{"alg":"HS256","crit":["b64"]}"#, CLAIMS),
+                secret(),
+                TokenError::Malformed,
+            ),
+            (
+                format!("{}.", signed(r#"{"alg":"none"}"#, CLAIMS)),
+                secret(),
+                TokenError::Algorithm,
+            ),
+            (
+                format!("{}.", signed(HS, CLAIMS)),
+                secret(),
+                TokenError::Signature,
+            ),
+            (
+                hs256(s, HS, r#"{"exp":1800000000}"#),
+                secret(),
+                TokenError::Expired,
+            ),
+            (hs256(s, HS, r#"{"exp":-1}"#), secret(), TokenError::Expired),
+            (
+                hs256(s, HS, r#"{"exp":"1900000000"}"#),
+                secret(),
+                TokenError::Expired,
+            ),
+            (hs256(s, HS, "{}"), secret(), TokenError::Expired),
+            (hs256(s, HS, "[1]"), secret(), TokenError::Malformed),
+            (
+                hs256(s, HS, r#"{"exp":1900000000,"nbf":1800000001}"#),
+                secret(),
+                TokenError::NotYet,
+            ),
+            (
+                hs256(s, HS, r#"{"exp":1900000000,"nbf":"0"}"#),
+                secret(),
+                TokenError::NotYet,
+            ),
+            (
+                hs256(s, HS, r#"{"exp":1900000000,"iss":"other"}"#),
+                secret(),
+                TokenError::Issuer,
+            ),
+            (
+                hs256(s, HS, r#"{"exp":1900000000}"#),
+                secret(),
+                TokenError::Issuer,
+            ),
+            (String::new(), secret(), TokenError::Malformed),
+            ("..".into(), secret(), TokenError::Malformed),
+            ("a.b".into(), secret(), TokenError::Malformed),
+            (
+                format!("x.{}", hs256(s, HS, CLAIMS)),
+                secret(),
+                TokenError::Malformed,
+            ),
+            (
+                format!("{}=", hs256(s, HS, CLAIMS)),
+                secret(),
+                TokenError::Malformed,
+            ),
+            ("x".repeat(5000), secret(), TokenError::Malformed),
+        ] {
+            let result = verify(token.as_bytes(), &key, Some("pushpin"), NOW);
+            assert_eq!(result, Err(error), "{token}");
+        }
+    }
+
+    #[test]
+    fn no_byte_of_a_token_may_differ() {
+        for (token, key) in [
+            (hs256(b"a secret of the proxy's", HS, CLAIMS), secret()),
+            (es256(ES, CLAIMS), public()),
+        ] {
+            for place in 0..token.len() {
+                let mut changed = token.clone().into_bytes();
+                changed[place] ^= 1;
+                assert!(verify(&changed, &key, None, NOW).is_err(), "{place}");
+            }
+        }
+    }
+
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\
+        f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n\
+        -----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn keys() {
+        let jwk = r#" {"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+        let encoded = format!("base64:{}", STANDARD.encode(PEM));
+        for text in [PEM, jwk, &encoded] {
+            assert!(matches!(Key::parse(text), Ok(Key::Es256(_))), "{text}");
+        }
+        for (text, secret) in [("x", &b"x"[..]), (" x", b" x"), ("base64:/w==", b"\xff")] {
+            assert!(matches!(Key::parse(text), Ok(Key::Hs256(own)) if own == secret));
+        }
+        let private = PEM.replace("PUBLIC", "EC PRIVATE");
+        let cut = PEM.replace("AE", "");
+        let off_the_curve = jwk.replace("f83O", "f83P");
+        let rsa = jwk.replace("EC", "RSA");
+        for (text, error) in [
+            ("", KeyError::Empty),
+            (" \n", KeyError::Empty),
+            ("base64:", KeyError::Empty),
+            ("base64:!", KeyError::Base64),
+            (&private, KeyError::Pem),
+            (&cut, KeyError::Pem),
+            ("-----BEGIN", KeyError::Pem),
+            (&off_the_curve, KeyError::Jwk),
+            (&rsa, KeyError::Jwk),
+            ("{", KeyError::Jwk),
+        ] {
+            assert_eq!(Key::parse(text).err(), Some(error), "{text}");
+        }
+    }
+}
