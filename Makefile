@@ -12,7 +12,7 @@ LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
 APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
 # The components that do without.
-BARE := client echo portable-chat portable-echo portable-json protocol server
+BARE := client echo grip portable-chat portable-echo portable-json protocol server
 
 .DEFAULT_GOAL := help
 

@@ -1,7 +1,7 @@
 //! Builds the components that the runner embeds, and leaves them in `OUT_DIR`: `examples/echo`,
 //! the app that is served when no other is named (`src/default_app.rs`), `components/client`, which
 //! speaks for `wasocket connect` (`src/client.rs`), `components/protocol`, for apps that have none, and
-//! `components/server`, for runtimes that have no server (`src/compose`).
+//! the adapters to other places, `components/server` and `components/grip` (`src/compose`).
 //!
 //! The components are for another target than this crate, which Cargo's own dependencies cannot
 //! express yet (artifact dependencies are unstable); so a second Cargo is run.
@@ -13,13 +13,14 @@ use std::{env, fs, io};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The packages of the components.
-const PACKAGES: [&str; 4] = ["echo", "client", "protocol", "server"];
+const PACKAGES: [&str; 5] = ["echo", "client", "protocol", "server", "grip"];
 
 /// What their build depends on, seen from the workspace.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "src",
     "wit",
     "components/client",
+    "components/grip",
     "components/protocol",
     "components/server",
     "examples/echo",

@@ -11,6 +11,8 @@ mod apps;
 mod hosts;
 mod runner;
 
+#[path = "targets/grip.rs"]
+mod grip;
 #[path = "targets/handler.rs"]
 mod handler;
 #[path = "targets/node.rs"]

@@ -8,14 +8,17 @@ pub enum Target {
     Handler,
     /// A whole server, for any runtime of WASI 0.2 with sockets: `wasmtime run`, `jco run`
     Server,
+    /// A component for servers of wasi:http, behind a proxy that speaks GRIP: Pushpin, Fastly Fanout
+    Grip,
     /// A folder for Node: behind an HTTP server of your own, or as one
     Node,
     /// A folder for Cloudflare Workers: an app as a Durable Object
     Workers,
 }
 
-/// The server as a component: `components/server`, as `build.rs` built it.
+/// The adapters, `components/server` and `components/grip`, as `build.rs` built them.
 const SERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/server.wasm"));
+const GRIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grip.wasm"));
 
 /// What a target is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ impl Target {
         match self {
             Self::Handler => "handler",
             Self::Server => "server",
+            Self::Grip => "grip",
             Self::Node => "node",
             Self::Workers => "workers",
         }
@@ -50,7 +54,7 @@ impl Target {
     pub(super) fn takes(self) -> Form {
         match self {
             Self::Handler | Self::Server | Self::Node => Form::Handler,
-            Self::Workers => Form::App,
+            Self::Grip | Self::Workers => Form::App,
         }
     }
 
@@ -59,13 +63,14 @@ impl Target {
         match self {
             Self::Handler | Self::Node | Self::Workers => None,
             Self::Server => Some(SERVER),
+            Self::Grip => Some(GRIP),
         }
     }
 
     /// Whether the target has no use for a component that imports this.
     pub(super) fn refuses(self, import: &str) -> bool {
         match self {
-            Self::Handler => false,
+            Self::Handler | Self::Grip => false,
             // Nobody would wake the connection that awaits an answer.
             Self::Server | Self::Node | Self::Workers => {
                 import.starts_with("wasi:http/outgoing-handler@")
@@ -77,7 +82,7 @@ impl Target {
     /// await anything, whatever its language imports.
     pub(super) fn refuses_of_handlers(self, import: &str) -> bool {
         match self {
-            Self::Handler => false,
+            Self::Handler | Self::Grip => false,
             Self::Server | Self::Node | Self::Workers => {
                 import.starts_with("wasi:sockets/tcp-create-socket@")
             }
