@@ -64,6 +64,12 @@ impl WasiHttp {
     }
 }
 
+/// A port that was free a moment ago, for those who cannot say which one they have taken.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn listen(listener: TcpListener, service: Service) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
