@@ -1,11 +1,12 @@
 #!/bin/bash
-# Installs what tests/peers and tests/targets need: Go with gorilla/websocket and golang.org/x/net, and Chromium, as
-# Debian packages; npm's ws, playwright-core and jco beside the tests; Python's websockets under target/.
+# Installs what tests/peers and tests/targets need: Go with gorilla/websocket and golang.org/x/net, Chromium and
+# Pushpin, as Debian packages; npm's ws, playwright-core, jco and @fanoutio/grip beside the tests, and what npm/
+# needs; Python's websockets under target/.
 # Says what it installs; says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev chromium)
+packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev chromium pushpin)
 node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
   packages+=(nodejs npm)
@@ -34,7 +35,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-for peer in peers/ws peers/browser peers/jco ../npm; do
+for peer in peers/ws peers/browser peers/grip peers/jco ../npm; do
   # npm writes the hidden lock file last, so it tells a finished installation of this very lock file.
   if [ ! $peer/node_modules/.package-lock.json -nt $peer/package-lock.json ]; then
     echo "tests/setup.sh: npm install in tests/$peer"

@@ -139,7 +139,7 @@ fn configure(folder: &Path, ports: &Ports, backend: SocketAddr) {
          services=condure,zurl,pushpin-proxy,pushpin-handler\n\
          http_port={clients}\n\
          logdir={here}\n\
-         client_buffer_size=8192\n\
+         client_buffer_size=262144\n\
          client_maxconn=100\n\
          [proxy]\n\
          routesfile=routes\n\
