@@ -21,8 +21,11 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJwdXNocGluIi
 #[derive(Default)]
 struct App {
     answers: RefCell<Vec<Vec<Action>>>,
-    asked: RefCell<Vec<(String, Vec<u8>, Vec<Event>)>>,
+    asked: RefCell<Vec<Asked>>,
 }
+
+/// The connection, its state, and what happened.
+type Asked = (String, Vec<u8>, Vec<Event>);
 
 impl App {
     fn answering(answers: impl Into<Vec<Vec<Action>>>) -> Self {

@@ -19,6 +19,7 @@ pub const KEY: &str = "a secret of the proxy's";
 pub struct Pushpin {
     runner: Child,
     site: Site,
+    publishers: SocketAddr,
     folder: PathBuf,
 }
 
@@ -75,6 +76,7 @@ impl Pushpin {
             site: Site {
                 address: ([127, 0, 0, 1], ports.clients).into(),
             },
+            publishers: ([127, 0, 0, 1], ports.publishers).into(),
             folder,
         };
         pushpin.wait_until_ready();
@@ -91,15 +93,21 @@ impl Pushpin {
     }
 
     fn is_ready(&self) -> bool {
+        let nothing = b"POST /publish/ HTTP/1.0\r\nContent-Length: 12\r\n\r\n{\"items\":[]}";
+        let published = exchange(self.publishers, nothing);
         let answer = exchange(
             self.site.address,
             b"GET /ready HTTP/1.0\r\nHost: a.test\r\n\r\n",
         );
-        answer.is_ok_and(|answer| answer.contains("\r\n\r\n") && !answer.contains(" 502 "))
+        published.is_ok_and(|answer| answer.contains(" 200 "))
+            && answer.is_ok_and(|answer| answer.contains("\r\n\r\n") && !answer.contains(" 502 "))
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        let read = |name| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        ["log", "pushpin-proxy.log", "pushpin-handler.log"]
+            .map(read)
+            .concat()
     }
 }
 
@@ -172,6 +180,9 @@ fn configure(folder: &Path, ports: &Ports, backend: SocketAddr) {
 impl Drop for Pushpin {
     /// The runner ends its services when it is asked to end, not when it is killed.
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("pushpin's log:\n{}", self.log());
+        }
         let _ = Command::new("kill")
             .arg(self.runner.id().to_string())
             .status();

@@ -64,6 +64,14 @@ impl WasiHttp {
     }
 }
 
+impl Drop for WasiHttp {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the component's log:\n{}", self.log());
+        }
+    }
+}
+
 /// A port that was free a moment ago, for those who cannot say which one they have taken.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
