@@ -41,6 +41,29 @@ export interface Deliberation {
 /**
  * # Variants
  * 
+ * ## `"peer"`
+ * 
+ * ## `"app"`
+ * 
+ * ## `"protocol"`
+ * 
+ * ## `"host"`
+ */
+export type Initiator = 'peer' | 'app' | 'protocol' | 'host';
+export interface Closing {
+  initiator: Initiator,
+  code: number,
+  reason: string,
+}
+export interface Report {
+  messagesReceived: bigint,
+  messagesSent: bigint,
+  closing?: Closing,
+  fault?: string,
+}
+/**
+ * # Variants
+ * 
  * ## `"going-away"`
  * 
  * ## `"service-restart"`
@@ -58,6 +81,7 @@ export class Connection {
   wake(now: Instant, unsent: bigint): Effects;
   shutdown(now: Instant, reason: ShutdownReason): Effects;
   lost(now: Instant): BigUint64Array;
+  report(): Report;
 }
 
 export class Undecided {
