@@ -1,6 +1,8 @@
 // Apps behind Node's HTTP server.
 
 import { readFileSync } from 'node:fs';
+import { debuglog } from 'node:util';
+import { end } from './node/end.js';
 import { BadAnswer, fieldsOf, lastResponse, plain, takeoverHead, toRequest } from './node/http.js';
 import { limitsOf } from './node/options.js';
 import { Dead, Pool } from './node/pool.js';
@@ -16,6 +18,7 @@ import { Session, now } from './node/session.js';
  * @typedef {import('./node/pool.js').Component} Component
  * @typedef {import('./node/pool.js').Instance} Instance
  * @typedef {import('./node/options.js').Options} Options
+ * @typedef {import('./node/options.js').End} End
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Answer} Answer
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Takeover} Takeover
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Undecided} Undecided
@@ -27,6 +30,12 @@ const TOO_LATE = plain(504, 'The application took too long.');
 const NEEDS_HTTP_11 = plain(501, 'This needs HTTP/1.1.');
 const NEEDS_UPGRADE = plain(501, 'This needs a request with Connection: Upgrade.');
 const CLOSING = plain(503, 'The server is stopping.');
+
+/** How much of a text from outside is logged, in characters. */
+const MAX_TEXT = 1024;
+
+/** What is nobody's fault, with `NODE_DEBUG=wasocket`. */
+const debug = debuglog('wasocket');
 
 /**
  * Compiles the modules of a component, once for all instances.
@@ -56,6 +65,7 @@ export class App {
   #pool;
   #limits;
   #log;
+  #onEnd;
   /** @type {Set<Session>} */
   #sessions = new Set();
   #isClosing = false;
@@ -70,6 +80,7 @@ export class App {
   constructor(component, options = {}) {
     this.#limits = limitsOf(options);
     this.#log = options.log ?? console.error;
+    this.#onEnd = options.onEnd;
     this.#pool = new Pool(component, this.#limits, this.#log);
     this.listener = (/** @type {IncomingMessage} */ request, /** @type {ServerResponse} */ response) => {
       this.#answer(request, response);
@@ -128,6 +139,10 @@ export class App {
   async #answer(incoming, outgoing) {
     const request = toRequest(incoming);
     const respond = (/** @type {Response} */ response) => {
+      outgoing.setTimeout(this.#limits.sendTimeout * 1000, () => {
+        debug('%s takes nothing of what it is sent', request.remote);
+        outgoing.destroy();
+      });
       outgoing.writeHead(response.head.status, fieldsOf(response));
       outgoing.end(response.body);
     };
@@ -152,7 +167,8 @@ export class App {
     const request = toRequest(incoming);
     const respond = (/** @type {Response} */ response) => {
       const bytes = lastResponse(response);
-      socket.end(request.method === 'HEAD' ? bytes.subarray(0, bytes.length - response.body.length) : bytes);
+      socket.write(request.method === 'HEAD' ? bytes.subarray(0, bytes.length - response.body.length) : bytes);
+      end(socket, this.#limits.sendTimeout * 1000);
     };
     if (this.#isClosing) {
       respond(CLOSING);
@@ -181,8 +197,7 @@ export class App {
       }
     } catch (error) {
       if (error instanceof BadAnswer) {
-        const { method, target } = request;
-        this.#log(`the app's answer to ${method} ${JSON.stringify(target)} is refused: ${error.message}`);
+        this.#log(`the app's answer to ${subject(request)} is refused: ${error.message}`);
       } else if (!(error instanceof Dead)) {
         throw error;
       }
@@ -202,11 +217,18 @@ export class App {
    * @throws {BadAnswer | Dead}
    */
   #take(instance, takeover, request, socket, residual) {
-    const session = new Session(socket, instance, takeover, this.#limits, () => {
+    const since = performance.now();
+    const session = new Session(socket, instance, takeover, this.#limits, (error, report) => {
       this.#sessions.delete(session);
       this.#checkIdle();
+      const path = request.target.split('?', 1)[0] ?? '';
+      this.#ended({ remote: request.remote, path, duration: performance.now() - since, error, report });
     });
     try {
+      if (socket.destroyed) {
+        session.cancel();
+        return undefined;
+      }
       // RFC 9110 §7.8: a server that receives Upgrade in HTTP/1.0 "MUST ignore that Upgrade field".
       if (request.version !== 'http11') {
         session.cancel();
@@ -224,6 +246,20 @@ export class App {
   }
 
   /**
+   * Tells the operator of a fault, and who wants to know of the end.
+   *
+   * @param {End} end
+   */
+  #ended(end) {
+    const { remote, path, report } = end;
+    if (report?.fault !== undefined) {
+      this.#log(`${remote} ${quoted(path)}: the app is at fault: ${quoted(report.fault)}`);
+    }
+    debug('%o', end);
+    this.#onEnd?.(end);
+  }
+
+  /**
    * What the component says to a request, at once or later; and the instance that a takeover is of.
    *
    * @param {Request} request
@@ -235,7 +271,7 @@ export class App {
       const instance = this.#pool.instance();
       const { verdict, wakeOthers } = instance.call((handler) => handler.handle(request));
       instance.wake(wakeOthers);
-      const answer = verdict.tag === 'answer' ? verdict.val : await this.#deliberate(instance, verdict.val, socket);
+      const answer = verdict.tag === 'answer' ? verdict.val : await this.#deliberate(instance, verdict.val, request, socket);
       return { answer, instance };
     } catch (error) {
       if (error instanceof Dead) {
@@ -251,10 +287,11 @@ export class App {
    *
    * @param {Instance} instance
    * @param {Undecided} undecided
+   * @param {Request} request
    * @param {Socket} socket
    * @returns {Promise<Answer>}
    */
-  #deliberate(instance, undecided, socket) {
+  #deliberate(instance, undecided, request, socket) {
     return new Promise((resolve, reject) => {
       /** @type {NodeJS.Timeout | undefined} */
       let timer;
@@ -293,9 +330,23 @@ export class App {
       };
       const id = instance.admit({ woken: ask, died });
       instance.places += 1;
-      const deadline = setTimeout(giveUp, this.#limits.decisionTimeout * 1000);
+      const deadline = setTimeout(() => {
+        this.#log(`the app has not answered ${subject(request)} in time (decisionTimeout)`);
+        giveUp();
+      }, this.#limits.decisionTimeout * 1000);
       socket.once('close', giveUp);
       ask();
     });
   }
+}
+
+/** @param {Request} request */
+function subject({ method, target }) {
+  return `${method} ${quoted(target)}`;
+}
+
+/** What somebody else has written, for a log: a terminal must not take any of it for a command. */
+function quoted(/** @type {string} */ text) {
+  const escaped = (/** @type {string} */ char) => `\\u{${char.codePointAt(0)?.toString(16)}}`;
+  return JSON.stringify(text.slice(0, MAX_TEXT)).replace(/[\p{Cc}\p{Cf}]/gu, escaped);
 }

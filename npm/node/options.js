@@ -6,14 +6,33 @@
  * @property {number} memory what an instance may take, in MiB; looked at after each call
  * @property {number} callTimeout the time a call into an instance may take, in milliseconds; 0 is any time, and
  *   saves some 40 µs for each call
+ * @property {number} startTimeout the time that making an instance may take, and the first call of all, in seconds:
+ *   V8 compiles a function when it is called for the first time
  * @property {number} sendTimeout the time a client may take nothing of what it is sent, in seconds
  * @property {number} decisionTimeout the time the app may take to answer a request, in seconds
  * @property {number} shutdownTimeout the time connections have to end on `close()`, in seconds
  */
 
 /**
- * @typedef {Partial<Limits> & { log?: (line: string) => void }} Options `log` takes what the app prints, and why
- *   an instance has ended. Default: `console.error`
+ * What became of a connection that the app took over.
+ *
+ * @typedef {object} End
+ * @property {string} [remote] the client's address and port
+ * @property {string} path of the request, without its query: that is where pages put tokens
+ * @property {number} duration in milliseconds
+ * @property {Error} [error] with which the socket has failed
+ * @property {Report} [report] what the component says of it; none if its instance has ended
+ *
+ * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Report} Report
+ */
+
+/**
+ * @typedef {object} Listeners
+ * @property {(line: string) => void} log takes what the app prints, what it does wrong, and why an instance has ended.
+ *   Default: `console.error`
+ * @property {(end: End) => void} onEnd is told of each connection that has ended. Default: nobody is
+ *
+ * @typedef {Partial<Limits & Listeners>} Options
  */
 
 /** @type {Readonly<Limits>} */
@@ -21,6 +40,7 @@ export const DEFAULTS = Object.freeze({
   connectionsPerInstance: 32,
   memory: 64,
   callTimeout: 100,
+  startTimeout: 10,
   sendTimeout: 30,
   decisionTimeout: 30,
   shutdownTimeout: 5,
@@ -39,10 +59,10 @@ const MAX = 2 ** 31 / 1000 - 1;
  * @returns {Limits}
  * @throws {TypeError | RangeError} on an option that there is none of, or a value that is no limit
  */
-export function limitsOf({ log: _, ...options }) {
+export function limitsOf({ log: _, onEnd: __, ...options }) {
   for (const [name, value] of Object.entries(options)) {
     if (!(name in DEFAULTS)) {
-      throw new TypeError(`there is no option ${name}, but ${limitNames.join(', ')}, log`);
+      throw new TypeError(`there is no option ${name}, but ${limitNames.join(', ')}, log, onEnd`);
     }
     const least = MAY_BE_ZERO.includes(name) ? 0 : 1;
     if (!Number.isInteger(value) || value < least || value > MAX) {

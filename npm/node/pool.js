@@ -38,6 +38,7 @@ export class Pool {
   #component;
   #limits;
   #log;
+  #clock;
   /** @type {Set<Instance>} */
   #instances = new Set();
 
@@ -50,6 +51,7 @@ export class Pool {
     this.#component = component;
     this.#limits = limits;
     this.#log = log;
+    this.#clock = new Clock(limits);
   }
 
   /**
@@ -66,9 +68,46 @@ export class Pool {
         return instance;
       }
     }
-    const instance = new Instance(this.#component, this.#limits, this.#log);
+    const instance = new Instance(this.#component, this.#limits, this.#clock, this.#log);
     this.#instances.add(instance);
     return instance;
+  }
+}
+
+/** Bounds the time of calls into the instances of a component. */
+class Clock {
+  #callTimeout;
+  #startTimeout;
+  /** V8 compiles a function when it is called for the first time, on any instance: the first call takes far longer. */
+  #isWarm = false;
+
+  /** @param {Limits} limits */
+  constructor({ callTimeout, startTimeout }) {
+    this.#callTimeout = callTimeout;
+    this.#startTimeout = startTimeout * 1000;
+  }
+
+  /**
+   * @template T
+   * @param {() => T} instantiate
+   * @returns {T}
+   */
+  start(instantiate) {
+    return within('startTimeout', this.#startTimeout, instantiate);
+  }
+
+  /**
+   * @template T
+   * @param {() => T} call
+   * @returns {T}
+   */
+  call(call) {
+    if (this.#isWarm) {
+      return within('callTimeout', this.#callTimeout, call);
+    }
+    const result = this.start(call);
+    this.#isWarm = true;
+    return result;
   }
 }
 
@@ -77,6 +116,7 @@ export class Instance {
   /** How many requests and connections use it. */
   places = 0;
   #limits;
+  #clock;
   #log;
   /** @type {WebAssembly.Memory[]} */
   #memories = [];
@@ -91,15 +131,19 @@ export class Instance {
   /**
    * @param {Component} component
    * @param {Limits} limits
+   * @param {Clock} clock
    * @param {(line: string) => void} log
    * @throws {Dead} when its start fails
    */
-  constructor(component, limits, log) {
+  constructor(component, limits, clock, log) {
     this.#limits = limits;
+    this.#clock = clock;
     this.#log = log;
     try {
       const module = (/** @type {string} */ name) => moduleOf(component, name);
-      const exports = component.instantiate(module, wasi(log), (core, imports) => this.#instantiate(core, imports));
+      const instantiate = (/** @type {WebAssembly.Module} */ core, /** @type {WebAssembly.Imports} */ imports) =>
+        this.#instantiate(core, imports);
+      const exports = clock.start(() => component.instantiate(module, wasi(log), instantiate));
       this.#handler = exports[HANDLER];
     } catch (error) {
       this.#log(`an instance cannot be made: ${describe(error)}`);
@@ -133,7 +177,7 @@ export class Instance {
       throw new Dead();
     }
     try {
-      const result = within(this.#limits.callTimeout, () => call(handler));
+      const result = this.#clock.call(() => call(handler));
       this.#checkMemory();
       return result;
     } catch (error) {
@@ -199,7 +243,7 @@ export class Instance {
     }
     try {
       // With the instance, what it holds is gone; but jco still has to be told to leave it alone.
-      within(this.#limits.callTimeout, drop);
+      this.#clock.call(drop);
     } catch {
       // What is dead may trap.
     }
@@ -239,20 +283,26 @@ const context = vm.createContext({ call: () => {} });
 const script = new vm.Script('call()');
 
 /**
- * Calls a function that may take so many milliseconds; 0 is any time. Node's `vm` is what can interrupt
- * WebAssembly.
+ * Calls a function that may take so many milliseconds, by this option; 0 is any time. Node's `vm` is what can
+ * interrupt WebAssembly.
  *
  * @template T
+ * @param {string} option
  * @param {number} timeout
  * @param {() => T} call
  * @returns {T}
  */
-function within(timeout, call) {
+function within(option, timeout, call) {
   if (timeout === 0) {
     return call();
   }
   context.call = call;
-  return script.runInContext(context, { timeout });
+  try {
+    return script.runInContext(context, { timeout });
+  } catch (error) {
+    const isLate = error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+    throw isLate ? new Error(`the component did not return within ${timeout} ms (${option})`) : error;
+  }
 }
 
 /** An error and where it was, in a few lines. */

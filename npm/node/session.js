@@ -1,6 +1,7 @@
 // The bytes between a socket and a component's connection: something happens, the component is called, its effects
 // are carried out. `wit/websocket-handler.wit` says what may happen, and in which order.
 
+import { end } from './end.js';
 import { Dead } from './pool.js';
 
 /**
@@ -9,17 +10,13 @@ import { Dead } from './pool.js';
  * @typedef {import('./options.js').Limits} Limits
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Connection} Connection
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Takeover} Takeover
+ * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Report} Report
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').ShutdownReason} ShutdownReason
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Effects} Effects
  */
 
 /** The most bytes of one `receive` (`websocket-handler.wit`). */
 const MAX_RECEIVED = 65_536;
-/** How long the last output may wait for a peer that takes nothing. */
-const FLUSH_TIMEOUT_MS = 5000;
-/** For how long, and how much, a peer that goes on sending behind the end is read. */
-const LINGER_MS = 1000;
-const LINGER_BYTES = 2 ** 20;
 /** The longest time that Node's timers take. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -35,7 +32,9 @@ export class Session {
   #limits;
   #onEnd;
   #id;
-  /** The component has had its last call. */
+  /** The socket is the component's, and no longer HTTP's. */
+  #isServed = false;
+  /** The component is done with the socket. */
   #hasEnded = false;
   /** The component wants nothing more to be read. */
   #isPaused = false;
@@ -51,14 +50,18 @@ export class Session {
   #timerAt = 0n;
   /** @type {NodeJS.Immediate | undefined} */
   #atOnce;
-  #discarded = 0;
+  /** Why the socket has failed. @type {Error | undefined} */
+  #error;
+  /** What the component said of itself at the end. @type {Report | undefined} */
+  #report;
 
   /**
    * @param {Socket} socket
    * @param {Instance} instance
    * @param {Takeover} takeover
    * @param {Limits} limits
-   * @param {() => void} onEnd called once, when the socket is closed
+   * @param {(error: Error | undefined, report: Report | undefined) => void} onEnd called once, when the socket is
+   *   closed
    */
   constructor(socket, instance, takeover, limits, onEnd) {
     this.#socket = socket;
@@ -89,10 +92,14 @@ export class Session {
    * @param {Effects} opened
    */
   serve(head, opened) {
+    this.#isServed = true;
     this.#socket.setNoDelay();
     this.#socket.on('readable', () => this.#read());
     this.#socket.on('end', () => this.#eof());
-    this.#socket.on('timeout', () => this.#socket.destroy());
+    this.#socket.on('error', (error) => {
+      this.#error = error;
+    });
+    this.#socket.on('timeout', () => this.#giveUp());
     this.#socket.on('close', () => this.#closed());
     this.#carryOut({ ...opened, output: Buffer.concat([head, opened.output]) });
     this.#read();
@@ -100,6 +107,7 @@ export class Session {
 
   /** The socket goes back: the takeover is not made. */
   cancel() {
+    this.#hasEnded = true;
     this.#leave();
   }
 
@@ -108,7 +116,12 @@ export class Session {
     if (!this.#isShutDown && !this.#hasEnded) {
       this.#isShutDown = true;
       this.#call(() => this.#connection.shutdown(now(), reason));
+      this.#read();
     }
+  }
+
+  #giveUp() {
+    this.#socket.destroy(new Error('the client takes nothing of what it is sent'));
   }
 
   /** Closes the socket at once. */
@@ -141,7 +154,7 @@ export class Session {
     if (next === 'close') {
       this.#close();
     } else if (next === 'abort') {
-      this.#leave();
+      this.#conclude();
       this.#socket.destroy();
     } else {
       this.#arm();
@@ -156,7 +169,7 @@ export class Session {
     this.#socket.write(output, () => this.#sent());
     const unsent = this.#socket.writableLength;
     if (unsent > this.#limits.memory * 2 ** 20) {
-      this.#socket.destroy();
+      this.#giveUp();
     } else if (unsent > 0 && !this.#isStalled) {
       this.#isStalled = true;
       this.#socket.setTimeout(this.#limits.sendTimeout * 1000);
@@ -214,10 +227,6 @@ export class Session {
 
   /** Gives the component what has arrived. What it does not want stays in the socket, and slows the peer down. */
   #read() {
-    if (this.#hasEnded) {
-      this.#discard();
-      return;
-    }
     while (this.#mayReceive && this.#socket.readableLength > 0) {
       const bytes = this.#socket.read(Math.min(this.#socket.readableLength, MAX_RECEIVED));
       this.#call(() => this.#connection.receive(now(), bytes));
@@ -246,43 +255,42 @@ export class Session {
           throw error;
         }
       }
-      this.#leave();
+      this.#conclude();
     }
-    this.#onEnd();
+    this.#onEnd(this.#error, this.#report);
   }
 
   /** The instance has ended: a socket never stays open without a component behind it. */
   #die() {
-    if (!this.#hasEnded) {
+    if (this.#isServed && !this.#hasEnded) {
       this.#socket.write(this.#farewell);
       this.#close();
     }
   }
 
-  /**
-   * Sends what is unsent, ends our direction, and discards for a short time what the peer still sends: closing with
-   * unread input makes the system send a reset, which can erase the last bytes at the peer (RFC 9112 §9.6).
-   */
   #close() {
-    this.#leave();
-    this.#socket.setTimeout(FLUSH_TIMEOUT_MS);
-    this.#socket.end(() => setTimeout(() => this.#socket.destroy(), LINGER_MS).unref());
-    this.#discard();
+    this.#conclude();
+    end(this.#socket);
   }
 
-  #discard() {
-    this.#discarded += this.#socket.read()?.length ?? 0;
-    if (this.#discarded > LINGER_BYTES) {
-      this.#socket.destroy();
-    }
-  }
-
-  /** The component has had its last call. */
-  #leave() {
+  /** The component has nothing more to do with the socket. It is asked for a report, if it still lives. */
+  #conclude() {
     if (this.#hasEnded) {
       return;
     }
     this.#hasEnded = true;
+    try {
+      this.#report = this.#instance.call(() => this.#connection.report());
+    } catch (error) {
+      if (!(error instanceof Dead)) {
+        throw error;
+      }
+    }
+    this.#leave();
+  }
+
+  /** The component has had its last call. */
+  #leave() {
     clearTimeout(this.#timer);
     clearImmediate(this.#atOnce);
     this.#instance.places -= 1;

@@ -391,7 +391,7 @@ pub fn decisions_take_their_time(serve: impl Fn(&[&str]) -> Server) {
     assert_eq!(head.status, 504);
     assert!(never.read_body(&head).contains("too long"));
     assert_eq!(never.read_to_end(), b"");
-    server.wait_for_log("--decision-timeout");
+    server.wait_for_log("in time (");
 }
 
 /// Whatever it is that a component has to say, or HTTP.

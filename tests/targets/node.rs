@@ -3,26 +3,77 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::runner::{Server, root};
+use super::apps;
+use crate::hosts;
+use crate::runner::{Server, build_guest, root};
 
-fn serve(app: &Path) -> Server {
-    let folder = super::compose(app, "node");
-    let server = folder.join("server.js");
-    // JavaScript's engine takes some 100 ns for each character of a text.
+/// What Node's parser of HTTP in front makes impossible.
+const CANNOT: [(&str, &str); 0] = [];
+
+/// Serves the folder of a component.
+fn serve(folder: &Path, options: &[&str]) -> Server {
     Server::run(
         Command::new("node")
             // Python's modules need it; Node 22 knows it without.
             .arg("--experimental-wasm-extended-const")
-            .arg(server)
-            .args(["--listen", "127.0.0.1:0", "--call-timeout", "2000"]),
+            .arg(folder.join("server.js"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(options)
+            .env("NODE_DEBUG", "wasocket"),
     )
+}
+
+/// A component that needs no protocol.
+fn guest(package: &str, features: &str) -> PathBuf {
+    transpile(&build_guest(package, features), "node")
 }
 
 #[test]
 fn node() {
+    // JavaScript's engine takes some 100 ns for each character of a text.
+    let options = ["--call-timeout", "2000"];
     for language in ["fused", "rust", "c", "javascript", "python"] {
-        super::check("node", language, &[], serve);
+        super::check("node", language, &[], |app| {
+            let component = super::compose(app, "handler");
+            serve(&transpile(&component, "node"), &options)
+        });
     }
+}
+
+#[test]
+fn what_every_host_does() {
+    let echo = guest("echo", "");
+    let faults = guest("faults", "bare");
+    std::thread::scope(|scope| {
+        for (folder, table) in [(&echo, hosts::DEFAULT_APP), (&faults, hosts::FAULTS)] {
+            for row in table {
+                scope.spawn(|| {
+                    let server = serve(folder, &[]);
+                    apps::run("node", &[*row], &server, &CANNOT)
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_given_up() {
+    let folder = guest("faults", "bare");
+    hosts::a_peer_that_takes_nothing_is_given_up(|options| {
+        // What the runner says with `--verbose` is what Node says with NODE_DEBUG.
+        let options: Vec<_> = options
+            .iter()
+            .copied()
+            .filter(|option| *option != "--verbose")
+            .collect();
+        serve(&folder, &options)
+    });
+}
+
+#[test]
+fn decisions_take_their_time() {
+    let folder = guest("hesitates", "");
+    hosts::decisions_take_their_time(|options| serve(&folder, options));
 }
 
 /// What `npm/test` has, and whether the types are right.
