@@ -66,6 +66,8 @@ export class App {
   #limits;
   #log;
   #onEnd;
+  /** The last response of a socket, until it is sent. @type {WeakMap<object, ServerResponse>} */
+  #unsent = new WeakMap();
   /** @type {Set<Session>} */
   #sessions = new Set();
   #isClosing = false;
@@ -96,6 +98,8 @@ export class App {
    * @returns {this}
    */
   attach(server, isOwn = () => true) {
+    // All of them, whoever answers them.
+    server.prependListener('request', (_, response) => this.#track(response));
     server.on('upgrade', (request, socket, head) => {
       if (isOwn(request)) {
         this.#upgrade(request, /** @type {Socket} */ (socket), head);
@@ -120,6 +124,17 @@ export class App {
     const timer = setTimeout(() => this.#abort(), this.#limits.shutdownTimeout * 1000);
     await idle;
     clearTimeout(timer);
+  }
+
+  /** @param {ServerResponse} response */
+  #track(response) {
+    const { socket } = response.req;
+    this.#unsent.set(socket, response);
+    response.once('close', () => {
+      if (this.#unsent.get(socket) === response) {
+        this.#unsent.delete(socket);
+      }
+    });
   }
 
   #abort() {
@@ -164,6 +179,11 @@ export class App {
   async #upgrade(incoming, socket, residual) {
     // The socket is nobody else's from here on. What has failed is closed, which is what counts.
     socket.on('error', () => {});
+    // RFC 9112 §9.3.2: responses to pipelined requests come in the order of these.
+    const before = this.#unsent.get(socket);
+    if (before) {
+      await new Promise((resolve) => before.once('close', resolve));
+    }
     const request = toRequest(incoming);
     const respond = (/** @type {Response} */ response) => {
       const bytes = lastResponse(response);

@@ -80,6 +80,10 @@ export function fieldsOf({ head, body }) {
 export function lastResponse(response) {
   const { head, body } = response;
   const fields = fieldsOf(response);
+  // RFC 9110 §6.6.1: an origin server with a clock "MUST generate a Date header field" in such responses.
+  if (!head.fields.some(([name]) => name.toLowerCase() === 'date')) {
+    fields.push('Date', new Date().toUTCString());
+  }
   if (!listOf(head.fields, 'connection').includes('close')) {
     fields.push('Connection', 'close');
   }

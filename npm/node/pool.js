@@ -300,7 +300,8 @@ function within(option, timeout, call) {
   try {
     return script.runInContext(context, { timeout });
   } catch (error) {
-    const isLate = error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+    // No `instanceof`: the error is of the context's own realm.
+    const isLate = /** @type {any} */ (error)?.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
     throw isLate ? new Error(`the component did not return within ${timeout} ms (${option})`) : error;
   }
 }

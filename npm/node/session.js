@@ -94,6 +94,8 @@ export class Session {
   serve(head, opened) {
     this.#isServed = true;
     this.#socket.setNoDelay();
+    // The server's, for requests and between them, is not for what is no HTTP any more.
+    this.#socket.setTimeout(0);
     this.#socket.on('readable', () => this.#read());
     this.#socket.on('end', () => this.#eof());
     this.#socket.on('error', (error) => {
