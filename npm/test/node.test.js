@@ -1,13 +1,14 @@
 // The edges of `wasocket/node`: what the tables of tests/apps do not reach.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:http';
+import https from 'node:https';
 import { test } from 'node:test';
 import express from 'express';
 import WebSocket from 'ws';
 import { App } from '../node.js';
-import { Client, component, frame, handshake, languages, serve, transpile } from './support.js';
+import { Client, certificate, component, example, frame, handshake, languages, serve, transpile } from './support.js';
 
 const TEXT = 1;
 const BINARY = 2;
@@ -179,6 +180,67 @@ test('a call that takes too long ends the instance', async (t) => {
   assert.equal((await fetch(`${url}/spin`)).status, 500);
   assert.match(app.log.join('\n'), /within 50 ms \(callTimeout\)/);
   assert.equal((await fetch(url)).status, 204);
+});
+
+test('a raw takeover, whose peer sends without reading, loses nothing', async (t) => {
+  const client = new Client(await serve(t, appOf(await example('hijack'))));
+  const bytes = Buffer.alloc(8 * 2 ** 20).map((_, i) => i % 251);
+  client.socket.pause();
+  client.send('GET /bytes HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n', bytes);
+  client.socket.end();
+  assert.ok((await client.rest()).equals(bytes));
+});
+
+test('a raw takeover needs Upgrade', async (t) => {
+  const port = await serve(t, appOf(await example('hijack')));
+  assert.equal((await fetch(`http://127.0.0.1:${port}/bytes`)).status, 501);
+});
+
+test('behind https', async (t) => {
+  const app = appOf(echo);
+  const port = await serve(t, app, https.createServer(certificate(), app.listener));
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/`, { rejectUnauthorized: false, origin: `https://127.0.0.1:${port}` });
+  await once(socket, 'open');
+  const long = 'x'.repeat(2 ** 20);
+  for (const text of ['hello', long]) {
+    socket.send(text);
+    assert.equal(String((await once(socket, 'message'))[0]), text);
+  }
+  socket.close(4001);
+  assert.equal((await once(socket, 'close'))[0], 4001);
+});
+
+test('onEnd is told what became of a connection', async (t) => {
+  const events = new EventEmitter();
+  const app = appOf(echo, { onEnd: (end) => events.emit('end', end) });
+  const port = await serve(t, app);
+  const client = await opened(port, '/?token=secret');
+  client.send(frame(TEXT, 'one'), frame(CLOSE, Buffer.from([0x0f, 0xa1, 0x68, 0x69])));
+  const ended = once(events, 'end');
+  await client.rest();
+  client.socket.end();
+  const [{ remote, path, duration, error, report }] = await ended;
+  assert.match(remote, /^127\.0\.0\.1:[0-9]+$/);
+  assert.equal(path, '/');
+  assert.ok(duration > 0);
+  assert.equal(error, undefined);
+  const closing = { initiator: 'peer', code: 4001, reason: 'hi' };
+  assert.deepEqual(report, { messagesReceived: 1n, messagesSent: 1n, closing, fault: undefined });
+  const reset = await opened(port, '/');
+  reset.socket.resetAndDestroy();
+  const [lost] = await once(events, 'end');
+  assert.equal(lost.error.code, 'ECONNRESET');
+  assert.equal(lost.report.closing.code, 1006);
+});
+
+test('what the app does wrong is logged', async (t) => {
+  const app = appOf(chat);
+  const client = await joined(await serve(t, app), 'a', 'ann');
+  client.send(frame(TEXT, '/flood'));
+  await client.rest();
+  client.socket.end();
+  await app.close();
+  assert.match(app.log.join('\n'), /^127\.0\.0\.1:[0-9]+ "\/rooms\/a": the app is at fault: "/);
 });
 
 test('close() ends connections with 1001, waits for the answers, and lets nobody in', async (t) => {

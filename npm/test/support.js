@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -26,6 +27,17 @@ export async function component(app) {
     throw new Error(stderr);
   }
   return (await import(pathToFileURL(`${folder}/component.js`).href)).default;
+}
+
+/** The component of an example in Rust, which has the protocol in it: `tests/targets/node.rs` makes the folder. */
+export async function example(name) {
+  return (await import(pathToFileURL(`${root}target/targets/${name}+-node/component.js`).href)).default;
+}
+
+/** The certificate of `localhost`, and its key. */
+export function certificate() {
+  const read = (name) => readFileSync(`${root}tests/tls/${name}.pem`);
+  return { cert: read('certificate'), key: read('key') };
 }
 
 /** A server on a free port, which ends with the test. */
