@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,6 +102,8 @@ impl Server {
     /// Starts a program that prints `http://ADDRESS/` in its first line, when it listens.
     pub fn run(program: &mut Command) -> Self {
         let mut child = program
+            // With all that it starts, as jco does: ended together.
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -188,9 +191,18 @@ impl Site {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end_group(&mut self.child);
     }
+}
+
+/// Ends a process that leads a group, and the group.
+pub fn end_group(leader: &mut Child) {
+    // Not waited for yet, so that the number is still its own.
+    let _ = Command::new("kill")
+        .args(["-KILL", "--", &format!("-{}", leader.id())])
+        .stderr(Stdio::null())
+        .status();
+    let _ = leader.wait();
 }
 
 /// Waits for a process to end, if it does in time.

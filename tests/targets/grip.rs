@@ -8,13 +8,14 @@ mod wasi_http;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Deref;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::apps::{self, BINARY, CLOSE, TEXT};
-use crate::runner::{Client, Head, PATIENCE, Site, root};
+use crate::runner::{Client, Head, PATIENCE, Site, end_group, root};
 use pushpin::{KEY, Ports, Pushpin};
 use wasi_http::WasiHttp;
 
@@ -120,6 +121,7 @@ impl Jco {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .process_group(0)
             .spawn()
             .expect("node is there: tests/setup.sh");
         let address: SocketAddr = ([127, 0, 0, 1], port).into();
@@ -137,8 +139,7 @@ impl Jco {
 
 impl Drop for Jco {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end_group(&mut self.child);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Node's HTTP server, by the package in `npm/`: it can do all of it. The rest is in `npm/test`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::apps;
@@ -54,7 +54,7 @@ fn serve(folder: &Path, options: &[&str]) -> Server {
 
 /// A component that needs no protocol.
 fn guest(package: &str, features: &str) -> PathBuf {
-    transpile(&build_guest(package, features), "node")
+    super::compose(&build_guest(package, features), "node")
 }
 
 #[test]
@@ -63,8 +63,7 @@ fn node() {
     let options = ["--call-timeout", "2000"];
     for language in ["fused", "rust", "c", "javascript", "python"] {
         super::check("node", language, &[], |app| {
-            let component = super::compose(app, "handler");
-            serve(&transpile(&component, "node"), &options)
+            serve(&super::compose(app, "node"), &options)
         });
     }
 }
