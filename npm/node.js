@@ -289,8 +289,9 @@ export class App {
   async #decide(request, socket) {
     try {
       const instance = this.#pool.instance();
-      const { verdict, wakeOthers } = instance.call((handler) => handler.handle(request));
+      const { verdict, wakeOthers, fault } = instance.call((handler) => handler.handle(request));
       instance.wake(wakeOthers);
+      this.#logFault(request, fault);
       const answer = verdict.tag === 'answer' ? verdict.val : await this.#deliberate(instance, verdict.val, request, socket);
       return { answer, instance };
     } catch (error) {
@@ -298,6 +299,16 @@ export class App {
         return { answer: { tag: 'respond', val: FAILED } };
       }
       throw error;
+    }
+  }
+
+  /**
+   * @param {Request} request
+   * @param {string | undefined} fault what the app has done wrong, before there is a connection
+   */
+  #logFault({ remote, target }, fault) {
+    if (fault !== undefined) {
+      this.#log(`${remote} ${quoted(target.split('?', 1)[0])}: the app is at fault: ${quoted(fault)}`);
     }
   }
 
@@ -329,8 +340,9 @@ export class App {
       };
       const ask = () => {
         try {
-          const { answer, wakeAt, wakeOthers } = instance.call(() => undecided.decide(now(), id));
+          const { answer, wakeAt, wakeOthers, fault } = instance.call(() => undecided.decide(now(), id));
           instance.wake(wakeOthers);
+          this.#logFault(request, fault);
           clearTimeout(timer);
           if (answer) {
             settle(answer);

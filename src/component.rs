@@ -15,7 +15,9 @@ use core::marker::PhantomData;
 
 use spin::LazyLock;
 
+use crate::decision::failure;
 use crate::extension::DeflateOptions;
+use crate::report::shortened;
 use crate::{
     Answer, App, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
     HttpVersion, Initiator, Instant, Limits, Message, ReadyList, Report, Request, Response,
@@ -152,16 +154,18 @@ impl<E: Exported> wit::Guest for Adapter<E> {
     type Undecided = UndecidedRequest;
 
     fn handle(request: wit_types::Request) -> wit::Decision {
-        let verdict = match E::app().handle(request.into()) {
-            Verdict::Answer(answer) => wit::Verdict::Answer(answer.into()),
+        let (verdict, fault) = match E::app().handle(request.into()) {
+            Verdict::Answer(answer) => (wit::Verdict::Answer(answer.into()), None),
             Verdict::Later(undecided) => {
                 let undecided = UndecidedRequest(RefCell::new(undecided));
-                wit::Verdict::Later(wit::Undecided::new(undecided))
+                (wit::Verdict::Later(wit::Undecided::new(undecided)), None)
             }
+            Verdict::Failed(fault) => (wit::Verdict::Answer(failure().into()), Some(fault)),
         };
         wit::Decision {
             verdict,
             wake_others: READY.take(),
+            fault: fault.map(shortened),
         }
     }
 }
@@ -177,6 +181,7 @@ impl wit::GuestUndecided for UndecidedRequest {
             answer: progress.answer.map(Into::into),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),
+            fault: progress.fault.map(shortened),
         }
     }
 }

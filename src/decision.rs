@@ -1,11 +1,12 @@
 use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::Poll;
 
 use crate::ready::{Called, ConnectionId, ReadyList};
-use crate::{Answer, App, Instant, Request};
+use crate::{Answer, App, Instant, Request, Response};
 
 /// What an [`App`] makes of a request.
 #[derive(Debug)]
@@ -14,6 +15,13 @@ pub enum Verdict {
     Answer(Answer),
     /// Somebody has to be asked first.
     Later(Undecided),
+    /// The app has done something wrong: the client gets status 500, and the operator this text.
+    Failed(String),
+}
+
+/// What the client of an app that has failed is told.
+pub(crate) fn failure() -> Answer {
+    Response::text(500, "Internal Server Error\n").into()
 }
 
 impl<A: Into<Answer>> From<A> for Verdict {
@@ -86,6 +94,8 @@ pub struct Undecided {
 pub struct Deliberation {
     /// The answer; none yet, if none.
     pub answer: Option<Answer>,
+    /// What the app has done wrong, if anything: for the operator.
+    pub fault: Option<String>,
     /// When to call [`Undecided::decide`] again; none if nothing but what it waits for is a reason to.
     pub wake_at: Option<Instant>,
 }
@@ -106,20 +116,27 @@ impl Undecided {
         let called = self.called.get_or_insert_with(|| Called::new(id, ready));
         called.calling.begin();
         called.calling.wake_watchers();
-        let answer = poll(&mut self.future, called);
+        let outcome = poll(&mut self.future, called);
         called.calling.end();
+        let wake_at = (outcome.is_none() && called.calling.is_woken()).then_some(now);
+        let (answer, fault) = outcome.map_or((None, None), |outcome| match outcome {
+            Ok(answer) => (Some(answer), None),
+            Err(fault) => (Some(failure()), Some(fault)),
+        });
         Deliberation {
-            wake_at: (answer.is_none() && called.calling.is_woken()).then_some(now),
             answer,
+            fault,
+            wake_at,
         }
     }
 }
 
 /// What a future comes to may be another one, of an app that it has asked.
-fn poll(future: &mut Deciding, called: &Called) -> Option<Answer> {
+fn poll(future: &mut Deciding, called: &Called) -> Option<Result<Answer, String>> {
     loop {
         match called.poll(future.as_mut()) {
-            Poll::Ready(Verdict::Answer(answer)) => return Some(answer),
+            Poll::Ready(Verdict::Answer(answer)) => return Some(Ok(answer)),
+            Poll::Ready(Verdict::Failed(fault)) => return Some(Err(fault)),
             Poll::Ready(Verdict::Later(other)) => {
                 *future = other.future;
                 called.wake();
@@ -222,7 +239,7 @@ mod tests {
                 let deliberation = undecided.decide(NOW, 1, &ReadyList::default());
                 assert_eq!(status(deliberation), Some(418));
             }
-            Verdict::Answer(_) => panic!("answered at once"),
+            verdict => panic!("{verdict:?}"),
         }
     }
 }

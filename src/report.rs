@@ -22,12 +22,15 @@ impl Report {
     /// The same report with a fault, of which the beginning is kept.
     #[must_use]
     pub fn with_fault(mut self, fault: Option<String>) -> Self {
-        self.fault = fault.map(|mut text| {
-            text.truncate(text.floor_char_boundary(Self::MAX_FAULT));
-            text
-        });
+        self.fault = fault.map(shortened);
         self
     }
+}
+
+/// The beginning of a text on a fault.
+pub(crate) fn shortened(mut fault: String) -> String {
+    fault.truncate(fault.floor_char_boundary(Report::MAX_FAULT));
+    fault
 }
 
 /// How a WebSocket ended: what was first. The answer to a Close frame changes nothing.

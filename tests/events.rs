@@ -90,6 +90,7 @@ fn open(host: &mut Host, app: &impl App) -> usize {
 fn answer(app: &impl App, request: Request) -> Answer {
     match app.handle(request) {
         Verdict::Answer(answer) => answer,
+        Verdict::Failed(_) => Response::text(500, "").into(),
         Verdict::Later(_) => panic!("there is nothing to wait for"),
     }
 }
@@ -157,7 +158,11 @@ fn a_request_is_answered_once_or_with_404() {
         vec![response(), send("to nobody")],
         vec![Action::SetState(vec![])],
     ] {
-        assert_eq!(respond(fault).head.status, 500);
+        assert_eq!(respond(fault.clone()).head.status, 500);
+        let app = Script::answering([fault]).app();
+        assert!(
+            matches!(app.handle(Request::default()), Verdict::Failed(rule) if !rule.is_empty())
+        );
     }
 }
 

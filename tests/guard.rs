@@ -81,6 +81,18 @@ fn output_before_a_fault_is_not_lost() {
 }
 
 #[test]
+fn what_an_app_says_it_did_wrong_is_logged() {
+    for server in servers(&[]) {
+        let (head, body) = server.request("GET /failed?x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!((head.status, &*body), (500, "Internal Server Error\n"));
+        server.wait_for_log(r#"the app is at fault: "what the app says\nof itself""#);
+        server.wait_for_log(r#"path="/failed""#);
+        let (head, _) = server.request("GET /own-length HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(head.status, 500, "the instance lives on");
+    }
+}
+
+#[test]
 fn a_fault_before_the_response_is_a_500() {
     for server in servers(&[]) {
         for path in ["/trap", "/spin", "/eat", "/open"] {

@@ -270,7 +270,7 @@ impl EventApp for Answering {
 fn answer(request: &Request, actions: Vec<Action>) -> Answer {
     match events(Answering(actions)).handle(request.clone()) {
         Verdict::Answer(answer) => answer,
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
+        verdict => panic!("{verdict:?}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The line in the log that a connection leaves behind.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -23,10 +24,9 @@ impl Access {
     /// A connection that begins now, by a request for this target. Its query is not logged: it is where pages
     /// put tokens, for want of fields of their own.
     pub fn new(remote: SocketAddr, target: &str) -> Self {
-        let path = target.split('?').next().unwrap_or_default();
         Self {
             remote,
-            path: beginning(path).to_owned(),
+            path: path(target).to_owned(),
             since: Instant::now(),
             bytes_received: 0,
             bytes_sent: 0,
@@ -54,8 +54,7 @@ impl Access {
             return;
         };
         if let Some(fault) = &report.fault {
-            let fault = beginning(fault);
-            tracing::warn!(%remote, ?path, "the app is at fault: {fault:?}");
+            log_fault(remote, path, fault);
         }
         let (received, sent) = (report.messages_received, report.messages_sent);
         let Some(closing) = &report.closing else {
@@ -76,6 +75,17 @@ impl Access {
             "ended"
         );
     }
+}
+
+/// Logs what an app has done wrong on a connection, or with a request.
+pub(crate) fn log_fault(remote: &dyn fmt::Display, target: &str, fault: &str) {
+    let (path, fault) = (path(target), beginning(fault));
+    tracing::warn!(%remote, ?path, "the app is at fault: {fault:?}");
+}
+
+/// Without the query, and not more of it than is logged.
+fn path(target: &str) -> &str {
+    beginning(target.split('?').next().unwrap_or_default())
 }
 
 /// For a log, and for who checks a component.

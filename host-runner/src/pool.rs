@@ -204,15 +204,15 @@ impl Place {
         Self(Rc::clone(instance))
     }
 
-    /// Asks the guest about a request.
+    /// Asks the guest about a request: its verdict, and what its app has done wrong.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn handle(&self, request: &Request) -> Result<Verdict, Dead> {
+    pub fn handle(&self, request: &Request) -> Result<(Verdict, Option<String>), Dead> {
         let decision = self.0.call(|guest| guest.handle(request))?;
         self.0.wake(&decision.wake_others);
-        Ok(decision.verdict)
+        Ok((decision.verdict, decision.fault))
     }
 
     /// Keeps the place for a request that waits for its answer.

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use wasocket_http1::limits::DISCARD_TIMEOUT;
 use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
 
+use crate::access::log_fault;
 use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
 use crate::gate::Arrived;
 use crate::head;
@@ -191,15 +192,20 @@ fn log(cause: &Failure, request: &Request) {
 
 async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<Answer, Failure> {
     let place = worker.pool.place()?;
-    let (place, answer) = match place.handle(request)? {
-        Verdict::Answer(answer) => (place, answer),
+    let (verdict, fault) = place.handle(request)?;
+    let (place, answer, fault) = match verdict {
+        Verdict::Answer(answer) => (place, answer, fault),
         Verdict::Later(undecided) => {
             let undecided = place.keep_for_undecided(undecided);
-            let answer = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
-            let answer = answer.map_err(|_| Failure::Undecided)??;
-            (undecided.into_place(), answer)
+            let decided = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
+            let (answer, fault) = decided.map_err(|_| Failure::Undecided)??;
+            (undecided.into_place(), answer, fault)
         }
     };
+    if let Some(fault) = fault {
+        let remote = request.remote.as_deref().unwrap_or_default();
+        log_fault(&remote, &request.target, &fault);
+    }
     match answer {
         bindings::Answer::Respond(response) => {
             let closes = http1::closes(&response.head.fields);
@@ -213,11 +219,14 @@ async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<
 }
 
 /// Asks the guest for its answer, whenever there is a reason to, until there is one.
-async fn decide(worker: &Worker, undecided: &Undecided) -> Result<bindings::Answer, Dead> {
+async fn decide(
+    worker: &Worker,
+    undecided: &Undecided,
+) -> Result<(bindings::Answer, Option<String>), Dead> {
     loop {
         let deliberation = undecided.decide(worker.now())?;
         if let Some(answer) = deliberation.answer {
-            return Ok(answer);
+            return Ok((answer, deliberation.fault));
         }
         let wake_at = deliberation.wake_at.and_then(|instant| worker.at(instant));
         select! {

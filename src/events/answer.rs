@@ -1,7 +1,7 @@
 //! An app of the event form as an [`App`]: what becomes of a request.
 
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::cell::Cell;
@@ -57,11 +57,13 @@ impl<A: EventApp + 'static> App for Served<A> {
         } else {
             self.0.respond(&id, request)
         };
-        let answer: Answer = answer.unwrap_or_else(|fault| {
-            self.0.tell(&id, &fault);
-            Response::text(500, "Internal Server Error\n").into()
-        });
-        answer.into()
+        match answer {
+            Ok(answer) => answer.into(),
+            Err(fault) => {
+                self.0.tell(&id, &fault);
+                Verdict::Failed(fault.to_string())
+            }
+        }
     }
 }
 

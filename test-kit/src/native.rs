@@ -81,6 +81,10 @@ impl App for Native {
                 self.undecided.insert(handle, undecided);
                 Verdict::Later(handle)
             }
+            wasocket::Verdict::Failed(_) => {
+                let failure = wasocket::Response::text(500, "Internal Server Error\n");
+                Verdict::Answer(Answer::Respond(failure.into()))
+            }
         };
         Ok(Decision {
             verdict,

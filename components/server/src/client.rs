@@ -315,6 +315,7 @@ impl Client {
             target: request.target,
             framing,
         };
+        self.log_fault(decision.fault.as_deref(), context);
         match decision.verdict {
             Verdict::Answer(answer) => self.answer(answer, subject, context),
             Verdict::Later(undecided) => {
@@ -343,6 +344,7 @@ impl Client {
                 let deliberation = deciding.undecided.decide(now, deciding.id);
                 deciding.wake_at = deliberation.wake_at;
                 context.ring(deliberation.wake_others);
+                self.log_fault(deliberation.fault.as_deref(), context);
                 match deliberation.answer {
                     Some(answer) => self.decided(answer, context),
                     None => Ok(()),
@@ -496,9 +498,13 @@ impl Client {
 
     /// What the app's author is to be told, if the app has done something wrong.
     fn report(&self, context: &Context) {
-        if let Phase::Taken(taken) = &self.phase
-            && let Some(fault) = taken.connection.report().fault
-        {
+        if let Phase::Taken(taken) = &self.phase {
+            self.log_fault(taken.connection.report().fault.as_deref(), context);
+        }
+    }
+
+    fn log_fault(&self, fault: Option<&str>, context: &Context) {
+        if let Some(fault) = fault {
             let remote = &self.remote;
             // Any text may be in it: shown so that it begins no line of its own.
             let log = &context.log;

@@ -32,11 +32,13 @@ export interface VerdictLater {
 export interface Decision {
   verdict: Verdict,
   wakeOthers: BigUint64Array,
+  fault?: string,
 }
 export interface Deliberation {
   answer?: Answer,
   wakeAt?: Instant,
   wakeOthers: BigUint64Array,
+  fault?: string,
 }
 /**
  * # Variants

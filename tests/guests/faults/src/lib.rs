@@ -10,12 +10,19 @@ use core::time::Duration;
 
 use wasocket::{
     Answer, Connection, Fields, Handler, Limits, Message, RawHandler, RawSocket, Request, Response,
-    ResponseHead, Takeover, Upgrade, UsageError,
+    ResponseHead, Takeover, Upgrade, UsageError, Verdict,
 };
 
 wasocket::export!(handle);
 
-fn handle(request: &Request) -> Answer {
+fn handle(request: &Request) -> Verdict {
+    match request.path() {
+        "/failed" => Verdict::Failed("what the app says\nof itself".into()),
+        _ => answer(request).into(),
+    }
+}
+
+fn answer(request: &Request) -> Answer {
     match request.path() {
         "/big" => Response::text(200, alloc::vec![b'x'; 8 << 20])
             .with_field("Connection", "close")
