@@ -31,6 +31,8 @@ pub struct Session {
     called_at: Instant,
     /// The guest wants nothing more to be read.
     paused: bool,
+    /// The guest has nothing more to do with the socket, and is not told what becomes of it.
+    released: bool,
     /// The guest has been told that the connection is to end.
     stopped: bool,
     /// Who was asked first, the last time.
@@ -77,6 +79,7 @@ impl Session {
             wake_at: None,
             timer: Timer::default(),
             paused: false,
+            released: false,
             stopped: false,
             socket_first: false,
             access,
@@ -97,7 +100,7 @@ impl Session {
         head.append(&mut opened.output);
         opened.output = head;
         let outcome = self.serve(opened).await;
-        if outcome.is_err() {
+        if outcome.is_err() && !self.released {
             self.connection.lost(self.worker.now());
         }
         self.access.log(self.connection.report());
@@ -187,6 +190,7 @@ impl Session {
     fn carry_out(&mut self, effects: Effects) -> io::Result<Option<Ending>> {
         self.wake_at = effects.wake_at;
         self.paused = effects.next == Next::Pause;
+        self.released = matches!(effects.next, Next::Close | Next::Abort);
         self.access.sent(effects.output.len());
         self.socket.send(&effects.output)?;
         Ok(match effects.next {
