@@ -223,7 +223,7 @@ mod tests {
             ("--decision-timeout -1", "a number from 1 to 86400"),
             ("--quiet --verbose", "exclude each other"),
             ("--quiet=yes", "\"--quiet=yes\" is not an option"),
-            ("--listen 1", "\"--listen\" is not an option: see --help"),
+            ("--port 1", "\"--port\" is not an option: see --help"),
             ("app.wasm", "\"app.wasm\" is not an option"),
             ("--memory 64", "the runtime has one like it"),
         ] {
