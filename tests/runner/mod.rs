@@ -49,9 +49,11 @@ pub fn build_guest(package: &str, features: &str) -> PathBuf {
     kept
 }
 
-/// The command line under test.
+/// The command line under test; or that of another host, which the variable `WASOCKET` names.
 pub fn wasocket(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wasocket"));
+    let other = std::env::var_os("WASOCKET");
+    let program = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_wasocket").into());
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .env_remove("RUST_LOG")
