@@ -308,7 +308,7 @@ export class App {
    */
   #logFault({ remote, target }, fault) {
     if (fault !== undefined) {
-      this.#log(`${remote} ${quoted(target.split('?', 1)[0])}: the app is at fault: ${quoted(fault)}`);
+      this.#log(`${remote} ${quoted(target.split('?', 1)[0] ?? '')}: the app is at fault: ${quoted(fault)}`);
     }
   }
 

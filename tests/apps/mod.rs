@@ -4,6 +4,7 @@
 
 use std::process::Command;
 use std::sync::Once;
+use std::thread;
 
 use super::runner::{Client, Head, Site, opening_handshake, root};
 
@@ -310,6 +311,7 @@ impl Site {
     pub fn join(&self, room: &str, name: &str) -> Client {
         let mut client = self.websocket(&format!("/rooms/{room}?{name}"));
         client.assert_hears(&format!("{name} joined"));
+        thread::sleep(self.settling);
         client
     }
 }

@@ -66,6 +66,18 @@ pub fn wasocket(arguments: &[&str]) -> Command {
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
     pub address: SocketAddr,
+    /// How long it may take until others reach a client that has joined: where subscriptions are not part of
+    /// the answer.
+    pub settling: Duration,
+}
+
+impl Site {
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            settling: Duration::ZERO,
+        }
+    }
 }
 
 /// A running server on a free port. Killed when dropped.
@@ -122,7 +134,7 @@ impl Server {
             .unwrap_or_else(|| panic!("no address in {line:?}"));
         Self {
             child,
-            site: Site { address },
+            site: Site::at(address),
             log,
         }
     }

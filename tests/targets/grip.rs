@@ -132,7 +132,7 @@ impl Jco {
         }
         Self {
             child,
-            site: Site { address },
+            site: Site::at(address),
         }
     }
 }

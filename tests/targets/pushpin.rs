@@ -75,6 +75,8 @@ impl Pushpin {
             runner,
             site: Site {
                 address: ([127, 0, 0, 1], ports.clients).into(),
+                // The proxy hands a subscription on to its publisher, and waits for nothing.
+                settling: Duration::from_millis(200),
             },
             publishers: ([127, 0, 0, 1], ports.publishers).into(),
             folder,

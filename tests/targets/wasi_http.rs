@@ -53,7 +53,7 @@ impl WasiHttp {
         listener.set_nonblocking(true).expect("a socket");
         thread::spawn(move || listen(listener, service));
         Self {
-            site: Site { address },
+            site: Site::at(address),
             log,
         }
     }
