@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message, ReadyList,
-    Session, Upgrade,
+    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
+    ReadyList, Session, Upgrade,
 };
 use wasocket_host::bindings::{self, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -26,10 +26,19 @@ use wasocket_host::head;
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
-    Serve { deflate: bool, events: Vec<Event<'a>> },
+    Serve {
+        deflate: bool,
+        events: Vec<Event<'a>>,
+    },
     Handle(Request<'a>),
-    Connect { deflate: bool, events: Vec<Event<'a>> },
-    Answer { status: u16, fields: Vec<(&'a str, &'a [u8])> },
+    Connect {
+        deflate: bool,
+        events: Vec<Event<'a>>,
+    },
+    Answer {
+        status: u16,
+        fields: Vec<(&'a str, &'a [u8])>,
+    },
 }
 
 /// What can happen to a connection. Each takes so many milliseconds.
@@ -63,7 +72,10 @@ thread_local! {
 }
 
 /// A machine that is busy with fuzzing is slow.
-const LIMITS: Limits = Limits { memory: 64 << 20, call_time: Duration::from_secs(10) };
+const LIMITS: Limits = Limits {
+    memory: 64 << 20,
+    call_time: Duration::from_secs(10),
+};
 
 fn guests() -> (Guest, Client) {
     let engine = engine().expect("an engine");
@@ -90,7 +102,12 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
     let Answer::Takeover(native) = native_handle(request) else {
         panic!("refused");
     };
-    let mut pair = Pair { guest, connection: takeover.connection, native: native.session, now: 0 };
+    let mut pair = Pair {
+        guest,
+        connection: takeover.connection,
+        native: native.session,
+        now: 0,
+    };
     let residual = match events.first() {
         Some(Event(_, What::Receive(residual))) => residual,
         _ => &[][..],
@@ -98,7 +115,10 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
     if pair.open(residual) {
         let mut events = events.iter().skip(1).take(64);
         let (mut at_eof, mut stopped) = (false, false);
-        while events.next().is_some_and(|event| pair.step(event, &mut at_eof, &mut stopped)) {}
+        while events
+            .next()
+            .is_some_and(|event| pair.step(event, &mut at_eof, &mut stopped))
+        {}
     }
     pair.end();
     guest.drop_resource(takeover.connection).expect("no fault");
@@ -115,7 +135,10 @@ struct Pair<'a> {
 impl Pair<'_> {
     /// The socket is lost, and both say what became of the connection.
     fn end(&mut self) {
-        let others = self.guest.lost(self.connection, u64::MAX).expect("no fault");
+        let others = self
+            .guest
+            .lost(self.connection, u64::MAX)
+            .expect("no fault");
         assert!(others.is_empty());
         self.native.lost(Instant::from_nanos(u64::MAX));
         let report = self.guest.report(self.connection).expect("no fault");
@@ -123,15 +146,23 @@ impl Pair<'_> {
         assert_eq!(report.messages_received, expected.messages_received);
         assert_eq!(report.messages_sent, expected.messages_sent);
         assert_eq!(report.fault, expected.fault);
-        let (closing, expected) = (report.closing.expect("an end"), expected.closing.expect("an end"));
+        let (closing, expected) = (
+            report.closing.expect("an end"),
+            expected.closing.expect("an end"),
+        );
         assert_eq!(initiator(closing.initiator), expected.initiator);
-        assert_eq!((closing.code, closing.reason), (expected.code, expected.reason));
+        assert_eq!(
+            (closing.code, closing.reason),
+            (expected.code, expected.reason)
+        );
     }
 
     fn open(&mut self, residual: &[u8]) -> bool {
         let effects = self.guest.open(self.connection, self.now, 1, residual);
         let now = Instant::from_nanos(self.now);
-        let expected = self.native.open(now, 1, &ReadyList::default(), residual.to_vec());
+        let expected = self
+            .native
+            .open(now, 1, &ReadyList::default(), residual.to_vec());
         same(effects.expect("no fault"), expected)
     }
 
@@ -141,12 +172,16 @@ impl Pair<'_> {
         let now = Instant::from_nanos(self.now);
         let (guest, connection, native) = (&mut *self.guest, self.connection, &mut self.native);
         let (effects, expected) = match event.1 {
-            What::Receive(bytes) if !*at_eof && !bytes.is_empty() => {
-                (guest.receive(connection, self.now, bytes), native.receive(now, bytes.to_vec()))
-            }
+            What::Receive(bytes) if !*at_eof && !bytes.is_empty() => (
+                guest.receive(connection, self.now, bytes),
+                native.receive(now, bytes.to_vec()),
+            ),
             What::EndOfStream if !*at_eof => {
                 *at_eof = true;
-                (guest.receive_eof(connection, self.now), native.receive_eof(now))
+                (
+                    guest.receive_eof(connection, self.now),
+                    native.receive_eof(now),
+                )
             }
             What::Wake(unsent) => {
                 let effects = guest.wake(connection, self.now, unsent as usize);
@@ -243,7 +278,9 @@ fn opening_handshake(deflate: bool) -> bindings::Request {
     if deflate {
         fields.push(("Sec-WebSocket-Extensions", "permessage-deflate"));
     }
-    let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into()));
+    let fields = fields
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()));
     bindings::Request {
         method: "GET".into(),
         target: "/echo".into(),
@@ -282,7 +319,9 @@ fn native_handle(request: bindings::Request) -> Answer {
     Upgrade::new()
         .subprotocols(&["chat", "superchat"])
         .compression(DeflateOptions::default())
-        .accept(&request, |ws: &mut Connection, message: Message| ws.send(message))
+        .accept(&request, |ws: &mut Connection, message: Message| {
+            ws.send(message)
+        })
 }
 
 /// The answer to the nonce that the entropy begins with.
@@ -300,7 +339,10 @@ fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
         compress: deflate,
         max_message_size: MAX_MESSAGE_SIZE.into(),
     };
-    let begun = client.connect(0, &request, &entropy).expect("no fault").expect("valid");
+    let begun = client
+        .connect(0, &request, &entropy)
+        .expect("no fault")
+        .expect("valid");
     let limits = wasocket::Limits {
         max_message_size: MAX_MESSAGE_SIZE.into(),
         max_frame_size: MAX_MESSAGE_SIZE.into(),
@@ -317,20 +359,30 @@ fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
         ClientSession::connect(start, expected, limits, &entropy).expect("valid");
     same(begun.effects, expected);
     let connection = begun.connection;
-    let mut pair = ClientPair { client, connection, native, now: 0 };
+    let mut pair = ClientPair {
+        client,
+        connection,
+        native,
+        now: 0,
+    };
     // Without an answer no input would come further than the handshake.
     let key = "BwcHBwcHBwcHBwcHBwcHBw==";
     let extension = match deflate {
         true => "Sec-WebSocket-Extensions: permessage-deflate\r\n",
         false => "",
     };
-    let accepted =
-        format!("{ACCEPTED}{}\r\n{extension}\r\n", wasocket::accept_key(key.as_bytes()));
+    let accepted = format!(
+        "{ACCEPTED}{}\r\n{extension}\r\n",
+        wasocket::accept_key(key.as_bytes())
+    );
     let answered = !matches!(events.first(), Some(Event(0, What::Wake(_))));
     if !answered || pair.step(&Event(1, What::Receive(accepted.as_bytes())), &mut false) {
         let mut at_eof = false;
         let mut events = events.iter().take(64);
-        while events.next().is_some_and(|event| pair.step(event, &mut at_eof)) {}
+        while events
+            .next()
+            .is_some_and(|event| pair.step(event, &mut at_eof))
+        {}
     }
     client.drop_connection(connection).expect("no fault");
 }
@@ -377,7 +429,11 @@ impl ClientPair<'_> {
                 native.map(|native| native.send_text(text)),
             ),
             What::Binary(bytes) => (
-                client.send(connection, self.now, &bindings::Message::Binary(bytes.into())),
+                client.send(
+                    connection,
+                    self.now,
+                    &bindings::Message::Binary(bytes.into()),
+                ),
                 native.map(|native| native.send_binary(bytes)),
             ),
             What::Ping(payload) => (
@@ -404,11 +460,14 @@ fn answer(status: u16, fields: &[(&str, &[u8])]) {
     let fields: Vec<Field> = fields.iter().take(50).map(own).collect();
     let head = bindings::ResponseHead { status, fields };
     let body = vec![];
-    if let Ok(response) = head::response(bindings::Response { head: head.clone(), body }) {
+    if let Ok(response) = head::response(bindings::Response {
+        head: head.clone(),
+        body,
+    }) {
         assert!((200..=599).contains(&status));
         assert_eq!(response.headers().len(), head.fields.len());
     }
-    let Ok(bytes) = head::switching_protocols(&head) else {
+    let Ok(bytes) = wasocket_http1::switching_protocols(head.status, &head.fields) else {
         return;
     };
     let mut headers = [httparse::EMPTY_HEADER; 64];

@@ -31,7 +31,10 @@ const LIMITS: Limits = Limits {
 fuzz_target!(|input: Input| {
     let whole = run(&input, &[]);
     // Of a flood of pings in one input only the last is answered, so a cut may add pongs.
-    let pings = whole.0.iter().filter(|event| matches!(event, Event::Ping(_)));
+    let pings = whole
+        .0
+        .iter()
+        .filter(|event| matches!(event, Event::Ping(_)));
     if pings.count() <= 64 {
         assert_eq!(whole, run(&input, &input.cuts));
     }
@@ -50,7 +53,10 @@ fn run(input: &Input, cuts: &[u8]) -> (Vec<Event>, Vec<u8>) {
         rest = behind;
         connection.receive_bytes(NOW, piece);
         while let Some(event) = connection.next_event() {
-            assert!(!matches!(events.last(), Some(Event::Closed(_))), "an event behind the end");
+            assert!(
+                !matches!(events.last(), Some(Event::Closed(_))),
+                "an event behind the end"
+            );
             if let Event::Message(message) = &event {
                 assert!(message.as_bytes().len() <= LIMITS.max_message_size);
                 if connection.is_open() {

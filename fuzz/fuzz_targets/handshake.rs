@@ -41,7 +41,9 @@ fn server(bytes: &[u8]) {
         .subprotocols(&["chat", "superchat"])
         .compression(DeflateOptions::default())
         .origins(Origins::SameOr(&["https://b.test"]))
-        .accept(&request, |ws: &mut Connection, message: Message| ws.send(message));
+        .accept(&request, |ws: &mut Connection, message: Message| {
+            ws.send(message)
+        });
     match answer {
         Answer::Takeover(takeover) => {
             let head = takeover.response.expect("a WebSocket has a response");
