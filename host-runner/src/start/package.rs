@@ -2,7 +2,7 @@
 //! unpacked beside the cache, with what it needs from npm.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,6 +35,10 @@ pub(super) fn transpile(component: &Path, target: &str, output: &Path) -> Result
 /// The package with its dependencies: at the first time, it is put there.
 fn unpacked() -> Result<PathBuf, PackageError> {
     let folder = folder_of_user().ok_or(PackageError::NoHome)?.join(name());
+    fs::create_dir_all(&folder).map_err(PackageError::System)?;
+    // Until this function returns: another program that comes at the same time waits, and finds all there.
+    let lock = File::create(folder.join("lock")).map_err(PackageError::System)?;
+    lock.lock().map_err(PackageError::System)?;
     // npm writes this file last.
     if folder.join("node_modules/.package-lock.json").exists() {
         return Ok(folder);
