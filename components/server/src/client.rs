@@ -22,6 +22,9 @@ use crate::handler::{
 use crate::server::Context;
 use crate::socket::{Failed, Received, Socket, after};
 
+/// How long what the client has sent already is waited for before our direction ends.
+const END_DELAY: Duration = Duration::from_millis(10);
+
 /// A connection.
 pub(crate) struct Client {
     socket: Socket,
@@ -48,8 +51,12 @@ enum Phase {
     Taken(Taken),
     /// It is closed when all output is sent.
     Closing,
-    /// Our direction has ended, and what the client still sends is discarded.
-    Lingering { left: u64, until: Instant },
+    /// All is sent, and what the client still sends is discarded. Our direction ends at `ends_at`.
+    Lingering {
+        left: u64,
+        until: Instant,
+        ends_at: Option<Instant>,
+    },
     /// Given up, but the runtime would wait with dropping the socket.
     Stuck,
     /// To be dropped.
@@ -144,7 +151,8 @@ impl Client {
             Phase::Head { until, .. } if self.socket.unsent() == 0 => *until,
             Phase::Deciding(deciding) => earlier(Some(deciding.until), deciding.wake_at),
             Phase::Taken(taken) => taken.wake_at,
-            Phase::Discarding { until, .. } | Phase::Lingering { until, .. } => Some(*until),
+            Phase::Discarding { until, .. } => Some(*until),
+            Phase::Lingering { until, ends_at, .. } => Some(ends_at.unwrap_or(*until)),
             _ => None,
         };
         earlier(stalls_at, own)
@@ -254,6 +262,10 @@ impl Client {
             }
             Phase::Deciding(_) | Phase::Taken(_) => self.wake(context),
             Phase::Discarding { .. } => self.stop_discarding(context),
+            Phase::Lingering { ends_at, .. } if is_over(*ends_at) => {
+                self.finish_sending();
+                Ok(())
+            }
             _ => {
                 self.end();
                 Ok(())
@@ -537,16 +549,19 @@ impl Client {
     /// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the server's
     /// last response" at the client before it is read.
     ///
-    /// So what has arrived is read before, too: in a runtime where our direction does not end alone.
+    /// So our direction ends a moment later: in jco both end with it, and what has arrived is to be read before.
     fn linger(&mut self, context: &mut Context) {
+        let now = context.now();
         self.phase = Phase::Lingering {
             left: MAX_LINGERED,
-            until: after(context.now(), LINGER_TIMEOUT),
+            until: after(now, LINGER_TIMEOUT),
+            ends_at: Some(after(now, END_DELAY)),
         };
-        while let (Phase::Lingering { .. }, Ok(Received::Bytes(bytes))) =
-            (&self.phase, self.socket.receive())
-        {
-            self.linger_on(&bytes);
+    }
+
+    fn finish_sending(&mut self) {
+        if let Phase::Lingering { ends_at, .. } = &mut self.phase {
+            *ends_at = None;
         }
         self.socket.finish_sending();
     }
