@@ -22,8 +22,8 @@ use crate::handler::{
 use crate::server::Context;
 use crate::socket::{Failed, Received, Socket, after};
 
-/// How long what the client has sent already is waited for before our direction ends.
-const END_DELAY: Duration = Duration::from_millis(10);
+/// How long a client whose request is refused must have sent nothing before our direction ends.
+const END_DELAY: Duration = Duration::from_millis(100);
 
 /// A connection.
 pub(crate) struct Client {
@@ -31,6 +31,8 @@ pub(crate) struct Client {
     remote: String,
     /// Received, and not used yet. Without memory of its own while it is empty.
     buffer: BytesMut,
+    /// None for a connection taken over: who closes a WebSocket waits for its end.
+    end_delay: Duration,
     phase: Phase,
 }
 
@@ -103,6 +105,7 @@ impl Client {
             socket,
             remote,
             buffer: BytesMut::new(),
+            end_delay: END_DELAY,
             phase: Phase::Head {
                 head: Head::default(),
                 until: Some(after(now, HEAD_TIMEOUT)),
@@ -227,7 +230,7 @@ impl Client {
                 let effects = taken.connection.receive(context.now(), bytes);
                 self.carry_out(effects, context)?;
             }
-            _ => self.linger_on(bytes),
+            _ => self.linger_on(bytes, context.now()),
         }
         Ok(())
     }
@@ -475,6 +478,7 @@ impl Client {
         let mut effects = connection.open(context.now(), id, &residual);
         head.append(&mut effects.output);
         effects.output = head;
+        self.end_delay = Duration::ZERO;
         self.phase = Phase::Taken(Taken {
             connection,
             id,
@@ -549,13 +553,13 @@ impl Client {
     /// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the server's
     /// last response" at the client before it is read.
     ///
-    /// So our direction ends a moment later: in jco both end with it, and what has arrived is to be read before.
+    /// In jco both directions end with ours, so a client that may still be sending is heard out before.
     fn linger(&mut self, context: &mut Context) {
         let now = context.now();
         self.phase = Phase::Lingering {
             left: MAX_LINGERED,
             until: after(now, LINGER_TIMEOUT),
-            ends_at: Some(after(now, END_DELAY)),
+            ends_at: Some(after(now, self.end_delay)),
         };
     }
 
@@ -566,8 +570,11 @@ impl Client {
         self.socket.finish_sending();
     }
 
-    fn linger_on(&mut self, bytes: &[u8]) {
-        if let Phase::Lingering { left, .. } = &mut self.phase {
+    fn linger_on(&mut self, bytes: &[u8], now: Instant) {
+        if let Phase::Lingering { left, ends_at, .. } = &mut self.phase {
+            if let Some(ends_at) = ends_at {
+                *ends_at = after(now, self.end_delay);
+            }
             *left = left.saturating_sub(bytes.len() as u64);
             if *left == 0 {
                 self.end();
