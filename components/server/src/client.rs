@@ -22,8 +22,11 @@ use crate::handler::{
 use crate::server::Context;
 use crate::socket::{Failed, Received, Socket, after};
 
-/// How long a client whose request is refused must have sent nothing before our direction ends.
+/// How long a client must have sent nothing before our direction ends, behind a response.
 const END_DELAY: Duration = Duration::from_millis(100);
+
+/// The same behind a takeover. Whoever closes a WebSocket waits for this end.
+const TAKEN_END_DELAY: Duration = Duration::from_millis(10);
 
 /// A connection.
 pub(crate) struct Client {
@@ -31,7 +34,6 @@ pub(crate) struct Client {
     remote: String,
     /// Received, and not used yet. Without memory of its own while it is empty.
     buffer: BytesMut,
-    /// None for a connection taken over: who closes a WebSocket waits for its end.
     end_delay: Duration,
     phase: Phase,
 }
@@ -478,7 +480,7 @@ impl Client {
         let mut effects = connection.open(context.now(), id, &residual);
         head.append(&mut effects.output);
         effects.output = head;
-        self.end_delay = Duration::ZERO;
+        self.end_delay = TAKEN_END_DELAY;
         self.phase = Phase::Taken(Taken {
             connection,
             id,
