@@ -16,17 +16,17 @@ use wasocket_http1::limits::{
 use wasocket_http1::{self as http1, BadAnswer, Framing, Head, Refusal, Response};
 
 use crate::handler::{
-    self, Answer, Connection, ConnectionId, Effects, Instant, Next, Takeover, Undecided, Verdict,
-    handle,
+    self, Answer, Connection, ConnectionId, Effects, Initiator, Instant, Next, Takeover, Undecided,
+    Verdict, handle,
 };
 use crate::server::Context;
 use crate::socket::{Failed, Received, Socket, after};
 
-/// How long a client must have sent nothing before our direction ends, behind a response.
+/// How long a client must have sent nothing before our direction ends.
 const END_DELAY: Duration = Duration::from_millis(100);
 
-/// The same behind a takeover. Whoever closes a WebSocket waits for this end.
-const TAKEN_END_DELAY: Duration = Duration::from_millis(10);
+/// The same of a client that has closed its WebSocket: it waits for the end, and sends nothing more.
+const CLOSED_END_DELAY: Duration = Duration::from_millis(10);
 
 /// A connection.
 pub(crate) struct Client {
@@ -480,7 +480,6 @@ impl Client {
         let mut effects = connection.open(context.now(), id, &residual);
         head.append(&mut effects.output);
         effects.output = head;
-        self.end_delay = TAKEN_END_DELAY;
         self.phase = Phase::Taken(Taken {
             connection,
             id,
@@ -514,10 +513,15 @@ impl Client {
         Ok(())
     }
 
-    /// What the app's author is to be told, if the app has done something wrong.
-    fn report(&self, context: &Context) {
+    /// What the app's author is to be told, if the app has done something wrong; and how the end came.
+    fn report(&mut self, context: &Context) {
         if let Phase::Taken(taken) = &self.phase {
-            self.log_fault(taken.connection.report().fault.as_deref(), context);
+            let report = taken.connection.report();
+            self.log_fault(report.fault.as_deref(), context);
+            let initiator = report.closing.map(|closing| closing.initiator);
+            if initiator == Some(Initiator::Peer) {
+                self.end_delay = CLOSED_END_DELAY;
+            }
         }
     }
 

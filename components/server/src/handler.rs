@@ -21,7 +21,7 @@ use wasocket_http1 as http1;
 
 pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant, Next};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{
-    Answer, Connection, Takeover, Undecided, Verdict, handle,
+    Answer, Connection, Initiator, Takeover, Undecided, Verdict, handle,
 };
 
 /// A request of a client at this address, as the handler is told it.
