@@ -97,10 +97,14 @@ impl Limits {
         }
     }
 
-    /// The longest message that is received in pieces.
-    pub(crate) fn streamed_message_size(&self) -> u64 {
-        self.max_streamed_size
-            .unwrap_or(self.max_message_size as u64)
+    /// Those that concern the single message.
+    pub(crate) fn of_message(&self) -> MessageLimits {
+        MessageLimits {
+            max_message_size: self.max_message_size,
+            max_frame_size: self.max_frame_size,
+            max_fragments: self.max_fragments,
+            max_streamed_size: self.max_streamed_size,
+        }
     }
 }
 
@@ -108,5 +112,22 @@ impl Default for Limits {
     /// Those for messages of 1 MiB.
     fn default() -> Self {
         Self::for_messages(1 << 20)
+    }
+}
+
+/// The limits that a message has when it begins, and keeps to its end. See [`Limits`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageLimits {
+    pub(crate) max_message_size: usize,
+    pub(crate) max_frame_size: usize,
+    pub(crate) max_fragments: usize,
+    pub(crate) max_streamed_size: Option<u64>,
+}
+
+impl MessageLimits {
+    /// The longest message that is received in pieces.
+    pub(crate) fn streamed_message_size(&self) -> u64 {
+        self.max_streamed_size
+            .unwrap_or(self.max_message_size as u64)
     }
 }

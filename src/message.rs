@@ -5,6 +5,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::extension::Extensions;
+use crate::limits::MessageLimits;
 use crate::{Limits, ProtocolError};
 
 /// A whole message (RFC 6455 §1.2): what its fragments, one or many, add up to.
@@ -133,7 +134,7 @@ pub(crate) struct PartialMessage {
     payload: Vec<u8>,
     /// Payload bytes received; those of `payload` itself unless it is encoded.
     received: usize,
-    limits: Limits,
+    limits: MessageLimits,
     /// How many fragments have ended.
     fragments: usize,
     /// How much of `payload` is known to be UTF-8; at most 3 bytes of an incomplete character follow.
@@ -147,7 +148,7 @@ impl PartialMessage {
             reserved_bits,
             payload: Vec::new(),
             received: 0,
-            limits: *limits,
+            limits: limits.of_message(),
             fragments: 0,
             valid: 0,
         }
@@ -159,8 +160,8 @@ impl PartialMessage {
         self.reserved_bits != 0
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    pub(crate) fn limits(&self) -> MessageLimits {
+        self.limits
     }
 
     /// How many payload bytes have been received.

@@ -3,7 +3,7 @@
 //! One loop: something happens, the guest is called, its effects are carried out. It is told in
 //! `wit/websocket-handler.wit` what may happen and in which order.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -86,31 +86,34 @@ impl Session {
         })
     }
 
-    /// Serves the socket to its end. `head` and what the guest answered to `open` go out first,
-    /// in one write.
+    /// Serves the socket to its end. `head` and what the guest answered to `open` go out first, in one write,
+    /// and at once: they would be room in the future.
     ///
     /// # Errors
     ///
     /// When the socket failed.
-    pub async fn run(
+    pub fn run(
         mut self: Box<Self>,
         mut head: Vec<u8>,
         mut opened: Effects,
-    ) -> io::Result<()> {
+    ) -> impl Future<Output = io::Result<()>> {
         head.append(&mut opened.output);
         opened.output = head;
-        let outcome = self.serve(opened).await;
-        if outcome.is_err() && !self.released {
-            self.connection.lost(self.worker.now());
-        }
-        self.access.log(self.connection.report());
-        self.end(outcome?).await
-    }
-
-    async fn serve(&mut self, opened: Effects) -> io::Result<Ending> {
-        match self.carry_out(opened)? {
-            Some(ending) => Ok(ending),
-            None => self.converse().await,
+        let begun = self.carry_out(opened);
+        async move {
+            let outcome = match begun {
+                Ok(None) => self.converse().await,
+                Ok(Some(ending)) => Ok(ending),
+                Err(error) => Err(error),
+            };
+            if outcome.is_err() && !self.released {
+                self.connection.lost(self.worker.now());
+            }
+            self.access.log(self.connection.report());
+            match self.end(outcome?)? {
+                Some(closing) => closing.await,
+                None => Ok(()),
+            }
         }
     }
 
@@ -200,14 +203,18 @@ impl Session {
         })
     }
 
-    async fn end(mut self: Box<Self>, ending: Ending) -> io::Result<()> {
+    /// How the socket is closed, if it is not to be at once.
+    fn end(
+        mut self: Box<Self>,
+        ending: Ending,
+    ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
         match ending {
-            Ending::Abort => return Ok(()),
+            Ending::Abort => return Ok(None),
             Ending::Close => {}
             Ending::Died => self.socket.send(&self.farewell)?,
         }
         // The guest has had its last call; its place need not wait for the peer.
         drop(self.connection);
-        self.socket.close().await
+        Ok(Some(self.socket.close()))
     }
 }

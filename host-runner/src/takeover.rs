@@ -7,6 +7,7 @@
 //! here it leaves together with the first output.
 
 use std::error::Error;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{self, pin};
@@ -19,7 +20,7 @@ use wasocket_http1::{Refusal, Response};
 
 use crate::access::Access;
 use crate::gate::Gate;
-use crate::pool::{Connection, Dead};
+use crate::pool::Connection;
 use crate::service::Http;
 use crate::session::Session;
 use crate::socket::{self, Socket};
@@ -37,29 +38,39 @@ pub(crate) struct Taken {
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
     tracing::debug!(%remote, "connected");
-    match serve_socket(worker, stream, remote).await {
+    // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
+    // once, it has room for to its end.
+    let outcome = match Box::pin(take_over(worker, stream, remote)).await {
+        Ok(Some(session)) => session.await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match outcome {
         Ok(()) => tracing::debug!(%remote, "closed"),
         Err(error) => tracing::debug!(%remote, "closed: {error}"),
     }
 }
 
-async fn serve_socket(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
-    // On the heap, and freed: what HTTP needs is several times what a WebSocket does.
-    let (stream, residual, taken) = Box::pin(speak_http(&worker, stream, remote)).await;
+/// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
+async fn take_over(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
+    let (stream, residual, taken) = speak_http(&worker, stream, remote).await;
     let Some(taken) = taken else {
-        return socket::close(stream).await;
+        socket::close(stream).await?;
+        return Ok(None);
     };
     tracing::debug!(%remote, residual = residual.len(), "taken over");
-    match taken.connection.open(worker.now(), &residual) {
-        Ok(opened) => {
-            let mut access = Access::new(remote, &taken.target);
-            access.received(residual.len());
-            Session::new(worker, stream, taken.connection, taken.farewell, access)
-                .run(taken.head, opened)
-                .await
-        }
-        Err(Dead) => fail(stream).await,
-    }
+    let Ok(opened) = taken.connection.open(worker.now(), &residual) else {
+        fail(stream).await?;
+        return Ok(None);
+    };
+    let mut access = Access::new(remote, &taken.target);
+    access.received(residual.len());
+    let session = Session::new(worker, stream, taken.connection, taken.farewell, access);
+    Ok(Some(session.run(taken.head, opened)))
 }
 
 /// Answers a takeover whose `open` failed. Not a byte has been sent yet, so HTTP still can.

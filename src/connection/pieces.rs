@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::extension::Extensions;
+use crate::limits::MessageLimits;
 use crate::message::MessageType;
 use crate::utf8::Utf8;
 use crate::{Limits, Piece, ProtocolError};
@@ -20,7 +21,7 @@ pub(super) struct Pieces {
     message_type: MessageType,
     /// Those of the first frame: what extensions have done to the payload.
     reserved_bits: u8,
-    limits: Limits,
+    limits: MessageLimits,
     /// Payload bytes received, and what they have been decoded to.
     received: u64,
     decoded: u64,
@@ -42,7 +43,7 @@ impl Pieces {
         Self {
             message_type,
             reserved_bits,
-            limits: *limits,
+            limits: limits.of_message(),
             received: 0,
             decoded: 0,
             fragments: 0,
@@ -54,8 +55,8 @@ impl Pieces {
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
+    pub(super) fn limits(&self) -> MessageLimits {
+        self.limits
     }
 
     /// How many payload bytes have been received.

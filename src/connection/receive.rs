@@ -70,7 +70,7 @@ impl Connection {
                 (message.limits(), received, message.is_encoded())
             }
             (_, Some(pieces)) => (pieces.limits(), pieces.received(), pieces.is_encoded()),
-            (None, None) => (&self.limits, 0, false),
+            (None, None) => (self.limits.of_message(), 0, false),
         };
         let mut max_message_size = limits.max_message_size as u64;
         let mut max_frame_size = limits.max_frame_size as u64;

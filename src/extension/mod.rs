@@ -15,6 +15,7 @@ pub use permessage_deflate::{
     WindowBits, accept_offers, check_response, offer,
 };
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ProtocolError;
@@ -25,7 +26,8 @@ use crate::ProtocolError;
 /// header of their first frame (RFC 6455 §5.2). Reserved bits are masks of that header's first byte.
 #[derive(Debug, Default)]
 pub struct Extensions {
-    deflate: Option<PermessageDeflate>,
+    /// On the heap, so that connections without are small.
+    deflate: Option<Box<PermessageDeflate>>,
 }
 
 /// A message as an extension made it.
@@ -40,7 +42,7 @@ pub struct Encoded {
 impl From<PermessageDeflate> for Extensions {
     fn from(deflate: PermessageDeflate) -> Self {
         Self {
-            deflate: Some(deflate),
+            deflate: Some(Box::new(deflate)),
         }
     }
 }
