@@ -8,6 +8,7 @@ CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 # With the features that the tests of the whole workspace need, so that wasmtime is built once.
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
+BUILD_DIST := $(CARGO) build --profile dist --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
 APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
@@ -24,6 +25,10 @@ help: ## list the targets
 run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234)
 	$(BUILD_RUNNER)
 	@exec target/debug/wasocket serve --listen $(LISTEN)
+
+.PHONY: dist
+dist: target ## build the program for production: target/dist/wasocket
+	$(BUILD_DIST)
 
 .PHONY: test
 test: setup lint ## run every check and test; installs what they need
@@ -73,9 +78,10 @@ BUILD_BENCH := $(CARGO) build --release --manifest-path benches/Cargo.toml --tar
 .PHONY: bench-build
 bench-build: target
 	tests/setup.sh
-	$(CARGO) build --release --workspace --bin wasocket
-	$(CARGO) build --release --target $(WASM_TARGET) --target-dir $(BENCH) -p portable-echo --features composed
-	$(BUILD_BENCH) --target $(WASM_TARGET) -p wasocket-bench-echo
+	$(BUILD_DIST)
+	$(CARGO) build --profile component --target $(WASM_TARGET) --target-dir $(BENCH) -p portable-echo --features composed
+	$(CARGO) build --profile component --manifest-path benches/Cargo.toml --target-dir $(BENCH) \
+		--target $(WASM_TARGET) -p wasocket-bench-echo
 	$(BUILD_BENCH) -p wasocket-bench -p wasocket-bench-peers
 
 .PHONY: bench

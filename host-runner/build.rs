@@ -11,6 +11,7 @@ use std::process::Command;
 use std::{env, fs, io};
 
 const TARGET: &str = "wasm32-wasip2";
+const PROFILE: &str = "component";
 
 /// The packages of the components.
 const PACKAGES: [&str; 5] = ["echo", "client", "protocol", "server", "grip"];
@@ -57,7 +58,7 @@ fn main() -> Result<(), String> {
     for package in PACKAGES {
         build(package, &workspace, &target_directory)?;
         let file = format!("{package}.wasm");
-        let built = target_directory.join(TARGET).join("release").join(&file);
+        let built = target_directory.join(TARGET).join(PROFILE).join(&file);
         fs::copy(&built, out.join(&file))
             .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
     }
@@ -112,7 +113,8 @@ fn build(package: &str, workspace: &Path, target_directory: &Path) -> Result<(),
             "build",
             "--package",
             package,
-            "--release",
+            "--profile",
+            PROFILE,
             "--target",
             TARGET,
         ])

@@ -14,7 +14,7 @@ pub struct Options {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// The program `wasocket` [default: target/release/wasocket]
+    /// The program `wasocket` [default: target/dist/wasocket]
     #[arg(long, global = true, value_name = "FILE")]
     pub wasocket: Option<PathBuf>,
 }
@@ -69,7 +69,7 @@ impl Options {
         let root = root.canonicalize().unwrap_or(root);
         let wasocket = self.wasocket.clone();
         Places {
-            wasocket: wasocket.unwrap_or_else(|| root.join("target/release/wasocket")),
+            wasocket: wasocket.unwrap_or_else(|| root.join("target/dist/wasocket")),
             built: root.join("target/bench"),
             root,
         }

@@ -81,10 +81,10 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 ///
 /// When there is no such process.
 pub fn memory(pid: u32) -> Result<u64> {
-    // Not the proportional share: how many others run the same program says nothing about this one.
+    // The proportional share: the data of a component is mapped by each of its instances, and is there once.
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
-    let kibibytes = line.ok_or("no Rss in smaps_rollup")?.trim_end_matches("kB");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kibibytes = line.ok_or("no Pss in smaps_rollup")?.trim_end_matches("kB");
     Ok(kibibytes.trim().parse::<u64>()? << 10)
 }
 

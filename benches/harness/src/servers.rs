@@ -245,7 +245,7 @@ fn serve(places: &Places, arguments: &[&str]) -> Command {
 }
 
 fn component(places: &Places, file: &str, options: &[&str]) -> Result<Command> {
-    let file = built(&places.built.join("wasm32-wasip2/release").join(file))?;
+    let file = built(&places.built.join("wasm32-wasip2/component").join(file))?;
     let mut command = serve(places, options);
     command.arg(file);
     Ok(command)
