@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::time::Duration;
 
 use spin::LazyLock;
 
@@ -21,7 +22,7 @@ use crate::report::shortened;
 use crate::{
     Answer, App, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
     HttpVersion, Initiator, Instant, Limits, Message, ReadyList, Report, Request, Response,
-    ResponseHead, Session, ShutdownReason, Undecided, UsageError, Verdict,
+    ResponseHead, ResumeError, Session, ShutdownReason, Undecided, UsageError, Verdict,
 };
 use bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
 use bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
@@ -145,22 +146,22 @@ pub struct Adapter<E>(PhantomData<E>);
 /// The connections of the instance that want to be called.
 static READY: LazyLock<ReadyList> = LazyLock::new(ReadyList::default);
 
-/// The `connection` resource.
-pub struct Connection(RefCell<Box<dyn Session>>);
+/// The `connection` resource, of an exported app.
+pub struct Connection<E>(RefCell<Box<dyn Session>>, PhantomData<E>);
 
 impl<E: Exported> wit::Guest for Adapter<E> {
-    type Connection = Connection;
+    type Connection = Connection<E>;
 
-    type Undecided = UndecidedRequest;
+    type Undecided = UndecidedRequest<E>;
 
     fn handle(request: wit_types::Request) -> wit::Decision {
         let (verdict, fault) = match E::app().handle(request.into()) {
-            Verdict::Answer(answer) => (wit::Verdict::Answer(answer.into()), None),
+            Verdict::Answer(answer) => (wit::Verdict::Answer(exported::<E>(answer)), None),
             Verdict::Later(undecided) => {
-                let undecided = UndecidedRequest(RefCell::new(undecided));
+                let undecided = UndecidedRequest::<E>(RefCell::new(undecided), PhantomData);
                 (wit::Verdict::Later(wit::Undecided::new(undecided)), None)
             }
-            Verdict::Failed(fault) => (wit::Verdict::Answer(failure().into()), Some(fault)),
+            Verdict::Failed(fault) => (wit::Verdict::Answer(exported::<E>(failure())), Some(fault)),
         };
         wit::Decision {
             verdict,
@@ -168,17 +169,43 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             fault: fault.map(shortened),
         }
     }
+
+    fn resume(
+        now: u64,
+        id: u64,
+        suspended_for: u64,
+        state: Vec<u8>,
+    ) -> Result<wit::Resumed, wit::ResumeError> {
+        let now = Instant::from_nanos(now);
+        let suspended_for = Duration::from_nanos(suspended_for);
+        let resumed = crate::resume(E::app(), now, id, &READY, suspended_for, &state)?;
+        Ok(wit::Resumed {
+            connection: wit::Connection::new(Connection::<E>::new(resumed.session)),
+            farewell: resumed.farewell.into(),
+            effects: resumed.effects.into(),
+        })
+    }
 }
 
-/// The `undecided` resource.
-pub struct UndecidedRequest(RefCell<Undecided>);
+impl From<ResumeError> for wit::ResumeError {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Unsupported => Self::Unsupported,
+            ResumeError::UnknownVersion => Self::UnknownVersion,
+            ResumeError::Invalid => Self::Invalid,
+        }
+    }
+}
 
-impl wit::GuestUndecided for UndecidedRequest {
+/// The `undecided` resource, of an exported app.
+pub struct UndecidedRequest<E>(RefCell<Undecided>, PhantomData<E>);
+
+impl<E: Exported> wit::GuestUndecided for UndecidedRequest<E> {
     fn decide(&self, now: u64, id: u64) -> wit::Deliberation {
         let now = Instant::from_nanos(now);
         let progress = self.0.borrow_mut().decide(now, id, &READY);
         wit::Deliberation {
-            answer: progress.answer.map(Into::into),
+            answer: progress.answer.map(exported::<E>),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),
             fault: progress.fault.map(shortened),
@@ -186,20 +213,25 @@ impl wit::GuestUndecided for UndecidedRequest {
     }
 }
 
-impl From<Answer> for wit::Answer {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Respond(response) => Self::Respond(response.into()),
-            Answer::Takeover(takeover) => Self::Takeover(wit::Takeover {
-                response: takeover.response.map(Into::into),
-                connection: wit::Connection::new(Connection(RefCell::new(takeover.session))),
-                farewell: takeover.farewell.into(),
-            }),
-        }
+/// An answer of this app's.
+fn exported<E: Exported>(answer: Answer) -> wit::Answer {
+    match answer {
+        Answer::Respond(response) => wit::Answer::Respond(response.into()),
+        Answer::Takeover(takeover) => wit::Answer::Takeover(wit::Takeover {
+            response: takeover.response.map(Into::into),
+            connection: wit::Connection::new(Connection::<E>::new(takeover.session)),
+            farewell: takeover.farewell.into(),
+        }),
     }
 }
 
-impl wit::GuestConnection for Connection {
+impl<E> Connection<E> {
+    fn new(session: Box<dyn Session>) -> Self {
+        Self(RefCell::new(session), PhantomData)
+    }
+}
+
+impl<E: Exported> wit::GuestConnection for Connection<E> {
     fn open(&self, now: u64, id: u64, residual: Vec<u8>) -> wit_types::Effects {
         let now = Instant::from_nanos(now);
         self.0.borrow_mut().open(now, id, &READY, residual).into()
@@ -238,6 +270,10 @@ impl wit::GuestConnection for Connection {
 
     fn report(&self) -> wit::Report {
         self.0.borrow().report().into()
+    }
+
+    fn suspend(&self, now: u64) -> Option<Vec<u8>> {
+        crate::suspend(E::app(), &**self.0.borrow(), Instant::from_nanos(now))
     }
 }
 

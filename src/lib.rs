@@ -114,6 +114,7 @@ mod ready;
 mod report;
 mod request;
 mod session;
+mod suspended;
 mod task;
 #[cfg(feature = "tcp")]
 pub mod tcp;
@@ -145,6 +146,7 @@ pub use ready::{ConnectionId, ReadyList};
 pub use report::{Closing, Initiator, Report};
 pub use request::{HttpVersion, Request, Response, ResponseHead};
 pub use session::{Effects, Session, ShutdownReason};
+pub use suspended::{ResumeError, Resumed, Resumer, Suspended, resume, suspend};
 pub use time::Instant;
 pub use upgrade::{Answer, Takeover, Upgrade};
 #[cfg(feature = "futures-io")]

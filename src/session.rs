@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::{
     CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Initiator, Instant,
-    RawHandler, RawSocket, ReadyList, Report, UsageError,
+    RawHandler, RawSocket, ReadyList, Report, Suspended, UsageError,
 };
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
@@ -32,6 +32,13 @@ pub trait Session {
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
     /// The socket has failed, or was given up. No call follows but [`report`](Self::report).
     fn lost(&mut self, now: Instant);
+    /// All that the connection is, as a value; none if it is not at rest. For [`suspend`](crate::suspend) to
+    /// call, behind which the session is to be dropped. Unless implemented otherwise, it cannot be suspended:
+    /// where a function waits, or a handler keeps what it likes, nobody knows what there is to keep.
+    fn suspend(&self, now: Instant) -> Option<Suspended> {
+        let _ = now;
+        None
+    }
     /// What became of the connection: the last call. Unless implemented otherwise, nothing is known.
     fn report(&self) -> Report {
         Report::default()

@@ -27,6 +27,13 @@ impl Instant {
         Self(self.0.saturating_add(nanoseconds))
     }
 
+    /// The instant `duration` earlier; the clock's origin where that is before it.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanoseconds))
+    }
+
     /// The time since `earlier`; zero if that is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

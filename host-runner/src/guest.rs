@@ -9,7 +9,8 @@ use wasmtime::component::{ResourceAny, TypedFunc};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::bindings::{
-    ConnectionId, Decision, Deliberation, Effects, Instant, Report, Request, ShutdownReason,
+    ConnectionId, Decision, Deliberation, Effects, Instant, Report, Request, ResumeError, Resumed,
+    ShutdownReason,
 };
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
@@ -183,6 +184,38 @@ impl Guest {
         self.instance.call(self.functions.report, (connection,))
     }
 
+    /// `connection.suspend`: the connection as a value, to be dropped then; none if it is not at rest, or
+    /// cannot be suspended.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn suspend(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, GuestFault> {
+        self.instance
+            .call(self.functions.suspend, (connection, now))
+    }
+
+    /// `resume`: makes a connection of a state, which was suspended so long ago, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub fn resume(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        suspended_for: Duration,
+        state: &[u8],
+    ) -> Result<Result<Resumed, ResumeError>, GuestFault> {
+        let suspended_for = u64::try_from(suspended_for.as_nanos()).unwrap_or(u64::MAX);
+        self.instance
+            .call(self.functions.resume, (now, id, suspended_for, state))
+    }
+
     /// Drops a connection, or a request that waits for its answer. After this call its handle must not
     /// be used.
     ///
@@ -211,6 +244,8 @@ impl fmt::Debug for Guest {
 
 type Open<'a> = TypedFunc<(ResourceAny, Instant, ConnectionId, &'a [u8]), (Effects,)>;
 type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
+type Resume<'a> =
+    TypedFunc<(Instant, ConnectionId, u64, &'a [u8]), (Result<Resumed, ResumeError>,)>;
 type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 
 /// The functions of `websocket-handler`.
@@ -227,6 +262,8 @@ struct Functions {
     shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
     lost: TypedFunc<(ResourceAny, Instant), (Vec<ConnectionId>,)>,
     report: TypedFunc<(ResourceAny,), (Report,)>,
+    suspend: TypedFunc<(ResourceAny, Instant), (Option<Vec<u8>>,)>,
+    resume: Resume<'static>,
 }
 
 impl Functions {
@@ -241,6 +278,8 @@ impl Functions {
             shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,
             lost: exports.function(World::Handler, "[method]connection.lost")?,
             report: exports.function(World::Handler, "[method]connection.report")?,
+            suspend: exports.function(World::Handler, "[method]connection.suspend")?,
+            resume: exports.function(World::Handler, "resume")?,
         })
     }
 }

@@ -10,7 +10,7 @@ pub use router::Router;
 use alloc::boxed::Box;
 use core::future::Future;
 
-use crate::{Answer, Handler, Outcome, Request, Upgrade, Verdict, WebSocket};
+use crate::{Answer, Handler, Outcome, Request, Resumer, Upgrade, Verdict, WebSocket};
 
 /// What answers requests: a function from a request to an [`Answer`](crate::Answer), or to a
 /// [`Response`](crate::Response); one that awaits something before it answers ([`decide`](crate::decide));
@@ -18,6 +18,14 @@ use crate::{Answer, Handler, Outcome, Request, Upgrade, Verdict, WebSocket};
 pub trait App {
     /// Answers a request, or says that the answer comes later.
     fn handle(&self, request: Request) -> Verdict;
+
+    /// What resumes the connections to this path that were suspended ([`resume`](crate::resume)). Unless
+    /// implemented otherwise there is none, and so they cannot be suspended: apps of the
+    /// [event form](crate::events) have one, and routers hand on that of the app at the path.
+    fn resumer(&self, path: &str) -> Option<&dyn Resumer> {
+        let _ = path;
+        None
+    }
 }
 
 impl<F, A> App for F
@@ -33,6 +41,10 @@ where
 impl App for Box<dyn App> {
     fn handle(&self, request: Request) -> Verdict {
         (**self).handle(request)
+    }
+
+    fn resumer(&self, path: &str) -> Option<&dyn Resumer> {
+        (**self).resumer(path)
     }
 }
 

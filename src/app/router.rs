@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::App;
-use crate::{Request, Response, Verdict};
+use crate::{Request, Response, Resumer, Verdict};
 
 /// An app made of others: which one answers depends on the path, the method, and whether the client
 /// wants a WebSocket.
@@ -161,6 +161,14 @@ impl App for Router {
             None => place.refuse(),
         }
     }
+
+    fn resumer(&self, path: &str) -> Option<&dyn Resumer> {
+        let app = match self.find(path) {
+            Some((place, _)) => place.for_websockets()?,
+            None => self.fallback.as_deref()?,
+        };
+        app.resumer(path)
+    }
 }
 
 impl Router {
@@ -192,6 +200,14 @@ impl Place {
             None if self.methods.is_empty() => self.any.as_deref().or(websocket),
             None => self.any.as_deref(),
         }
+    }
+
+    /// What answers requests for a WebSocket, which are GET (RFC 6455 §4.1).
+    fn for_websockets(&self) -> Option<&dyn App> {
+        let get = self.methods.iter().find(|(method, _)| *method == "GET");
+        let get = get.map(|(_, app)| &**app);
+        let websocket = self.websocket.as_deref();
+        websocket.or(get).or(self.any.as_deref())
     }
 
     /// RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".

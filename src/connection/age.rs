@@ -1,6 +1,7 @@
 use core::time::Duration;
 
-use crate::{CloseCode, Instant, Limits};
+use crate::suspended::{Reader, Writer};
+use crate::{CloseCode, Instant, Limits, ResumeError};
 
 /// Watches how long a connection has lived, and how long it has carried no message.
 ///
@@ -10,13 +11,12 @@ use crate::{CloseCode, Instant, Limits};
 pub(super) struct Age {
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
-    has_begun: bool,
+    /// When the connection began.
+    began: Option<Instant>,
     /// When a message, or a part of one, last went either way.
     active: Instant,
     /// When to look whether one has since.
     look_at: Option<Instant>,
-    /// When the connection is over.
-    ends: Option<Instant>,
 }
 
 /// Why a connection has been open for long enough.
@@ -42,21 +42,47 @@ impl Age {
         Self {
             idle_timeout: limits.idle_timeout,
             max_lifetime: limits.max_lifetime,
-            has_begun: false,
+            began: None,
             active: Instant::default(),
             look_at: None,
-            ends: None,
         }
     }
 
     /// The connection begins, unless it has begun.
     pub(super) fn begin(&mut self, now: Instant) {
-        if !self.has_begun {
-            self.has_begun = true;
+        if self.began.is_none() {
+            self.began = Some(now);
             self.active = now;
             self.look_at = self.idle_timeout.map(|timeout| now.after(timeout));
-            self.ends = self.max_lifetime.map(|lifetime| now.after(lifetime));
         }
+    }
+
+    /// Writes for how long nothing has gone either way, and how old the connection is.
+    pub(super) fn suspend(&self, now: Instant, state: &mut Writer) {
+        state.duration(now.since(self.active));
+        state.duration(now.since(self.began.unwrap_or(now)));
+    }
+
+    /// Reads it again: by other limits the connection may have been open for long enough.
+    pub(super) fn resume(
+        at: Instant,
+        limits: &Limits,
+        state: &mut Reader<'_>,
+    ) -> Result<Self, ResumeError> {
+        let active = at.before(state.duration()?);
+        let began = at.before(state.duration()?);
+        Ok(Self {
+            began: Some(began),
+            active,
+            look_at: limits.idle_timeout.map(|timeout| active.after(timeout)),
+            ..Self::new(limits)
+        })
+    }
+
+    /// When the connection is over.
+    fn ends(&self) -> Option<Instant> {
+        let began = self.began?;
+        self.max_lifetime.map(|lifetime| began.after(lifetime))
     }
 
     /// A message, or a part of one, has been sent or received.
@@ -66,13 +92,13 @@ impl Age {
 
     /// When to [`look`](Self::look); none if never.
     pub(super) fn due(&self) -> Option<Instant> {
-        let due = [self.look_at, self.ends];
+        let due = [self.look_at, self.ends()];
         due.into_iter().flatten().min()
     }
 
     /// Whether the connection is over. While output is unsent it is not idle.
     pub(super) fn look(&mut self, now: Instant, unsent: u64) -> Option<Over> {
-        if self.ends.is_some_and(|ends| ends <= now) {
+        if self.ends().is_some_and(|ends| ends <= now) {
             return Some(Over::Old);
         }
         let timeout = self.idle_timeout?;

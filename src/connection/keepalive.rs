@@ -1,4 +1,5 @@
-use crate::{Instant, Limits};
+use crate::suspended::{Reader, Writer};
+use crate::{Instant, Limits, ResumeError};
 use core::time::Duration;
 
 /// Watches that the peer is there: pings one that is silent, and gives it up if it remains so.
@@ -35,6 +36,34 @@ impl Keepalive {
             due: None,
             pinged: false,
         }
+    }
+
+    /// Writes for how long the peer has been silent, in how long to look again, and whether a ping is
+    /// unanswered.
+    pub(super) fn suspend(&self, now: Instant, state: &mut Writer) {
+        state.duration(now.since(self.heard));
+        let due_in = self.due.map(|due| due.since(now));
+        state.duration(due_in.unwrap_or(self.interval));
+        state.byte(u8::from(self.pinged));
+    }
+
+    /// Reads it again. By other limits the next look may be nearer; further off than they allow it never is,
+    /// whatever is read.
+    pub(super) fn resume(
+        at: Instant,
+        limits: &Limits,
+        state: &mut Reader<'_>,
+    ) -> Result<Self, ResumeError> {
+        let new = Self::new(limits);
+        let heard = at.before(state.duration()?);
+        let due_in = state.duration()?.min(new.interval.max(new.timeout));
+        let is_watched = limits.ping_interval.is_some();
+        Ok(Self {
+            heard,
+            due: is_watched.then(|| at.after(due_in)),
+            pinged: state.flag()?,
+            ..new
+        })
     }
 
     /// When to [`look`](Self::look); none if never.

@@ -4,6 +4,7 @@ mod keepalive;
 mod pieces;
 mod receive;
 mod send;
+mod suspend;
 
 use alloc::boxed::Box;
 use alloc::string::ToString;

@@ -1,5 +1,6 @@
 //! An app of the event form as an [`App`]: what becomes of a request.
 
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -11,7 +12,10 @@ use super::fault::{Fault, check_size};
 use super::judge::{Reply, publications, split};
 use super::session::EventSession;
 use super::{Action, Event, EventApp};
-use crate::{Answer, App, Request, Response, Verdict};
+use crate::{
+    Answer, App, ConnectionId, Instant, ReadyList, Request, Response, ResumeError, Resumer,
+    Session, Suspended, Verdict, accept_key,
+};
 
 /// An [`App`] of one in the event form. Its connections share the channels.
 ///
@@ -51,7 +55,7 @@ pub(super) struct Shared<A> {
 
 impl<A: EventApp + 'static> App for Served<A> {
     fn handle(&self, request: Request) -> Verdict {
-        let id = self.0.next_id();
+        let id = self.0.next_name(&request);
         let answer = if request.wants_websocket() {
             self.open(&id, request)
         } else {
@@ -65,6 +69,24 @@ impl<A: EventApp + 'static> App for Served<A> {
             }
         }
     }
+
+    fn resumer(&self, _: &str) -> Option<&dyn Resumer> {
+        Some(self)
+    }
+}
+
+impl<A: EventApp + 'static> Resumer for Served<A> {
+    fn resume(
+        &self,
+        at: Instant,
+        id: ConnectionId,
+        ready: &ReadyList,
+        suspended: Suspended,
+    ) -> Result<Box<dyn Session>, ResumeError> {
+        let session = EventSession::resume(Rc::clone(&self.0), at, suspended)?;
+        session.called_by(id, ready);
+        Ok(Box::new(session))
+    }
 }
 
 impl<A: EventApp + 'static> Served<A> {
@@ -74,7 +96,8 @@ impl<A: EventApp + 'static> Served<A> {
         match reply {
             Reply::Accept(accept) => {
                 let session = |connection| {
-                    EventSession::new(Rc::clone(&self.0), id.into(), connection, actions)
+                    let path = request.path().into();
+                    EventSession::new(Rc::clone(&self.0), id.into(), path, connection, actions)
                 };
                 Ok(accept.into_upgrade().accept_session(&request, session))
             }
@@ -84,10 +107,16 @@ impl<A: EventApp + 'static> Served<A> {
 }
 
 impl<A: EventApp> Shared<A> {
-    fn next_id(&self) -> String {
-        let id = self.connections.get().wrapping_add(1);
-        self.connections.set(id);
-        format!("{id}")
+    /// A name for a connection: a number that no other of this instance has, and what nobody else can make
+    /// of the client's nonce (RFC 6455 §4.1, item 7). For a connection may move to another instance
+    /// ([`Resumer`]), where somebody else has the number.
+    fn next_name(&self, request: &Request) -> String {
+        let number = self.connections.get().wrapping_add(1);
+        self.connections.set(number);
+        match request.fields.single("Sec-WebSocket-Key") {
+            Ok(nonce) => format!("{number}-{}", accept_key(nonce)),
+            Err(_) => format!("{number}"),
+        }
     }
 
     fn respond(&self, id: &str, request: Request) -> Result<Answer, Fault> {

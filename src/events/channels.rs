@@ -5,7 +5,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::{Cell, OnceCell, RefCell};
+use core::cell::{Cell, OnceCell, Ref, RefCell};
 use core::mem;
 
 use super::MAX_WAITING;
@@ -100,6 +100,16 @@ impl Subscriber {
         if let Some(calling) = self.calling() {
             calling.call();
         }
+    }
+
+    /// Those to which it is subscribed.
+    pub(super) fn channels(&self) -> Ref<'_, Vec<String>> {
+        self.channels.borrow()
+    }
+
+    /// Whether something is to be sent, or to be done about there being too much.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_late() || !self.waiting.borrow().is_empty()
     }
 
     /// Whether more has been published than waits.

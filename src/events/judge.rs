@@ -72,7 +72,8 @@ pub(crate) fn publications(
     })
 }
 
-fn check_name(channel: &str) -> Result<(), Fault> {
+/// Whether a channel may have this name.
+pub(crate) fn check_name(channel: &str) -> Result<(), Fault> {
     if channel.is_empty() || channel.len() > MAX_CHANNEL_NAME {
         return Err(Fault::ChannelName);
     }

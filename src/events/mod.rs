@@ -60,6 +60,9 @@ pub const MAX_WAITING: usize = 1 << 20;
 /// The longest message that an app may ask to receive, in bytes.
 pub const MAX_MESSAGE_SIZE: usize = 4 << 20;
 
+/// The longest name of a connection, in bytes.
+pub(crate) const MAX_NAME: usize = 64;
+
 /// How many messages an app is given at once, at most.
 pub(crate) const MAX_BATCH: usize = 256;
 /// With how many bytes of them it is enough.
@@ -160,13 +163,17 @@ impl Default for Settings {
     }
 }
 
+/// Those of a connection whose app wants messages of up to this size.
+fn limits(max_message_size: usize) -> Limits {
+    Limits::for_messages(max_message_size.min(MAX_MESSAGE_SIZE))
+}
+
 impl Accept {
     /// The upgrade that an app means.
     pub(crate) fn into_upgrade(self) -> Upgrade {
-        let size = self.settings.max_message_size.min(MAX_MESSAGE_SIZE);
         let mut upgrade = Upgrade::new()
             .origins(self.settings.origins)
-            .limits(Limits::for_messages(size));
+            .limits(limits(self.settings.max_message_size));
         for (name, value) in self.fields.iter() {
             upgrade = upgrade.field(name, value);
         }

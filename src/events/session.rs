@@ -13,18 +13,25 @@ use bytes::{Bytes, BytesMut};
 use super::answer::Shared;
 use super::channels::Subscriber;
 use super::fault::{Fault, unless_closing};
-use super::judge::{Target, carry_out};
-use super::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
+use super::judge::{Target, carry_out, check_count, check_name};
+use super::{
+    Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE, MAX_CHANNEL_NAME, MAX_NAME,
+    MAX_STATE, limits,
+};
+use crate::extension::DeflateOptions;
 use crate::ready::Calling;
 use crate::session::shut_down;
+use crate::suspended::{Reader, Writer};
 use crate::{
     CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, Message, ReadyList, Report,
-    Session, ShutdownReason, connection,
+    ResumeError, Session, ShutdownReason, Suspended, connection,
 };
 
 pub(super) struct EventSession<A: EventApp> {
     shared: Rc<Shared<A>>,
     id: String,
+    /// That of the request, by which the app is found again.
+    path: String,
     state: Vec<u8>,
     connection: Connection,
     subscriber: Rc<Subscriber>,
@@ -40,12 +47,14 @@ impl<A: EventApp> EventSession<A> {
     pub(super) fn new(
         shared: Rc<Shared<A>>,
         id: String,
+        path: String,
         connection: Connection,
         opening: Vec<Action>,
     ) -> Self {
         Self {
             shared,
             id,
+            path,
             state: Vec::new(),
             connection,
             subscriber: Rc::default(),
@@ -53,6 +62,54 @@ impl<A: EventApp> EventSession<A> {
             has_ended: false,
             fault: None,
         }
+    }
+
+    /// Writes what [`resume`](Self::resume) reads; none if the connection is not at rest, or something that
+    /// has been published is still to be sent.
+    fn write(&self, now: Instant, state: &mut Writer) -> Option<()> {
+        let is_open = self.subscriber.calling().is_some();
+        if !is_open || self.has_ended || self.subscriber.is_waiting() {
+            return None;
+        }
+        state.bytes(self.id.as_bytes())?;
+        state.bytes(&self.state)?;
+        let channels = self.subscriber.channels();
+        state.number(channels.len() as u64);
+        for channel in &*channels {
+            state.bytes(channel.as_bytes())?;
+        }
+        state.number(self.connection.limits().max_message_size as u64);
+        self.connection.suspend(now, state)
+    }
+
+    /// The session that was suspended at this instant.
+    pub(super) fn resume(
+        shared: Rc<Shared<A>>,
+        at: Instant,
+        suspended: Suspended,
+    ) -> Result<Self, ResumeError> {
+        let mut state = Reader(&suspended.state);
+        let id = name(state.text(MAX_NAME)?)?;
+        let app_state = state.bytes(MAX_STATE)?.to_vec();
+        let channels = channels(&mut state)?;
+        let limits = limits(usize::try_from(state.number()?).unwrap_or(usize::MAX));
+        let options = DeflateOptions::default();
+        let connection = Connection::resume(at, limits, &options, &mut state)?;
+        state.end()?;
+        let mut session = Self::new(shared, id, suspended.path, connection, Vec::new());
+        session.state = app_state;
+        for channel in channels {
+            session
+                .subscribe(channel)
+                .map_err(|_| ResumeError::Invalid)?;
+        }
+        Ok(session)
+    }
+
+    /// From now on the connection can be called for.
+    pub(super) fn called_by(&self, id: ConnectionId, ready: &ReadyList) {
+        let calling = Calling::new(id, ready.clone());
+        self.subscriber.called_by(Arc::new(calling));
     }
 
     fn begin(&self) {
@@ -189,6 +246,24 @@ impl<A: EventApp> Target for EventSession<A> {
     }
 }
 
+/// A name of a connection, as the interface `app` has it.
+fn name(text: &str) -> Result<String, ResumeError> {
+    let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name.then(|| text.into()).ok_or(ResumeError::Invalid)
+}
+
+/// The channels of a connection, as they were written.
+fn channels(state: &mut Reader<'_>) -> Result<Vec<String>, ResumeError> {
+    let mut channels = Vec::new();
+    for _ in 0..state.number()? {
+        let channel = state.text(MAX_CHANNEL_NAME)?;
+        let is_one = check_name(channel).and_then(|()| check_count(channels.len()));
+        is_one.map_err(|_| ResumeError::Invalid)?;
+        channels.push(channel.into());
+    }
+    Ok(channels)
+}
+
 /// Without a copy, where there is nothing to add to.
 fn append(output: &mut Vec<u8>, more: Vec<u8>) {
     if output.is_empty() {
@@ -206,8 +281,7 @@ impl<A: EventApp> Session for EventSession<A> {
         ready: &ReadyList,
         residual: Vec<u8>,
     ) -> Effects {
-        self.subscriber
-            .called_by(Arc::new(Calling::new(id, ready.clone())));
+        self.called_by(id, ready);
         self.connection.receive_bytes(now, BytesMut::new());
         let opening = mem::take(&mut self.opening);
         self.carry_out(opening);
@@ -248,6 +322,15 @@ impl<A: EventApp> Session for EventSession<A> {
         self.begin();
         self.connection.receive_eof(now);
         let _ = self.effects();
+    }
+
+    fn suspend(&self, now: Instant) -> Option<Suspended> {
+        let mut state = Writer::default();
+        self.write(now, &mut state)?;
+        Some(Suspended {
+            path: self.path.clone(),
+            state: state.0,
+        })
     }
 
     fn report(&self) -> Report {

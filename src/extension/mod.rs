@@ -18,7 +18,8 @@ pub use permessage_deflate::{
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::ProtocolError;
+use crate::suspended::{Reader, Writer};
+use crate::{ProtocolError, ResumeError};
 
 /// The extensions in use on one connection. None by default.
 ///
@@ -139,6 +140,27 @@ impl Extensions {
     /// The end of a message that was transformed in parts.
     pub(crate) fn end_encoding(&mut self) -> Option<Vec<u8>> {
         self.deflate.as_mut()?.end_encoding()
+    }
+
+    /// Writes what the messages to come depend on; none if one is under way.
+    pub(crate) fn suspend(&self, state: &mut Writer) -> Option<()> {
+        state.byte(u8::from(self.compress()));
+        match &self.deflate {
+            Some(deflate) => deflate.suspend(state),
+            None => Some(()),
+        }
+    }
+
+    /// Reads what [`suspend`](Self::suspend) has written.
+    pub(crate) fn resume(
+        options: &DeflateOptions,
+        state: &mut Reader<'_>,
+    ) -> Result<Self, ResumeError> {
+        let deflate = match state.flag()? {
+            true => Some(PermessageDeflate::resume(options, state)?),
+            false => None,
+        };
+        Ok(Self { deflate })
     }
 
     /// Lets go of all memory: no message follows in either direction.

@@ -49,7 +49,7 @@ impl Host {
     }
 
     pub fn open_answer(&mut self, answer: impl FnOnce(&Request) -> Answer) -> usize {
-        let Answer::Takeover(mut takeover) = answer(&request()) else {
+        let Answer::Takeover(mut takeover) = handshake(answer) else {
             panic!("refused");
         };
         let id = self.connections.len();
@@ -193,6 +193,11 @@ impl Host {
             event => panic!("{event:?}"),
         }
     }
+}
+
+/// What a client's opening handshake is answered with.
+pub fn handshake(answer: impl FnOnce(&Request) -> Answer) -> Answer {
+    answer(&request())
 }
 
 pub fn is_open(peer: &Peer) -> bool {

@@ -66,6 +66,20 @@ impl Inflater {
         }
     }
 
+    /// The end of what earlier messages inflated to, to which later ones may refer; none inside a message.
+    pub(super) fn window(&self) -> Option<&[u8]> {
+        self.stream.is_none().then_some(&self.window)
+    }
+
+    /// Takes such an end over. False if it is longer than agreed.
+    pub(super) fn set_window(&mut self, window: &[u8]) -> bool {
+        let fits = window.len() <= self.window_size;
+        if fits {
+            self.window = window.to_vec();
+        }
+        fits
+    }
+
     /// Inflates a piece of a message's payload, cut anywhere, and appends to `message`, in which there
     /// must be what the pieces before have become, and nothing else.
     ///

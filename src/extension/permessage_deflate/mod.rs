@@ -18,7 +18,8 @@ pub use options::{DeflateOptions, WindowBits};
 use alloc::vec::Vec;
 
 use super::Encoded;
-use crate::ProtocolError;
+use crate::suspended::{Reader, Writer};
+use crate::{ProtocolError, ResumeError};
 
 /// The "Per-Message Compressed" bit of a message's first frame (RFC 7692 §6).
 pub const RSV1: u8 = 0x40;
@@ -30,6 +31,8 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Compresses and decompresses the messages of one connection, as agreed in the opening handshake.
 #[derive(Debug)]
 pub struct PermessageDeflate {
+    /// As the server: of a client's, mirrored.
+    agreed: Agreed,
     threshold: usize,
     deflater: Deflater,
     inflater: Inflater,
@@ -40,6 +43,7 @@ impl PermessageDeflate {
     #[must_use]
     pub fn server(agreed: Agreed, options: &DeflateOptions) -> Self {
         Self {
+            agreed,
             threshold: options.threshold,
             deflater: Deflater::new(
                 options.level,
@@ -57,6 +61,29 @@ impl PermessageDeflate {
     #[must_use]
     pub fn client(agreed: Agreed, options: &DeflateOptions) -> Self {
         Self::server(agreed.mirrored(), options)
+    }
+
+    /// Writes what was agreed, and the window of the peer's compressor; none inside a message.
+    ///
+    /// Our own window is left behind: the next message refers back to nothing, as every message may (RFC 7692
+    /// §7.2.1 has the sender choose), and the peer's decompressor does not notice. That costs some bytes once,
+    /// and spares the state as much as the other window takes.
+    pub(crate) fn suspend(&self, state: &mut Writer) -> Option<()> {
+        self.agreed.suspend(state);
+        state.bytes(self.inflater.window()?)
+    }
+
+    /// Reads what [`suspend`](Self::suspend) has written.
+    pub(crate) fn resume(
+        options: &DeflateOptions,
+        state: &mut Reader<'_>,
+    ) -> Result<Self, ResumeError> {
+        let mut deflate = Self::server(Agreed::resume(state)?, options);
+        let window = state.bytes(1 << WindowBits::MAX.get())?;
+        match deflate.inflater.set_window(window) {
+            true => Ok(deflate),
+            false => Err(ResumeError::Invalid),
+        }
     }
 
     /// Inflates a piece of a compressed message and appends to `message`, which belongs to this message

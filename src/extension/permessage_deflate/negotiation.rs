@@ -6,7 +6,9 @@ use core::fmt;
 use core::mem;
 
 use super::{DeflateOptions, WindowBits};
+use crate::ResumeError;
 use crate::extension::{Extension, Param};
+use crate::suspended::{Reader, Writer};
 
 /// The registered name of the extension (RFC 7692 §8.1).
 pub const NAME: &str = "permessage-deflate";
@@ -41,6 +43,23 @@ impl Default for Agreed {
 }
 
 impl Agreed {
+    pub(super) fn suspend(self, state: &mut Writer) {
+        state.byte(u8::from(self.server_no_context_takeover));
+        state.byte(u8::from(self.client_no_context_takeover));
+        state.byte(self.server_max_window_bits.get());
+        state.byte(self.client_max_window_bits.get());
+    }
+
+    pub(super) fn resume(state: &mut Reader<'_>) -> Result<Self, ResumeError> {
+        let window = |bits| WindowBits::new(bits).ok_or(ResumeError::Invalid);
+        Ok(Self {
+            server_no_context_takeover: state.flag()?,
+            client_no_context_takeover: state.flag()?,
+            server_max_window_bits: window(state.byte()?)?,
+            client_max_window_bits: window(state.byte()?)?,
+        })
+    }
+
     /// The same with the sides exchanged.
     pub(super) const fn mirrored(self) -> Self {
         Self {
