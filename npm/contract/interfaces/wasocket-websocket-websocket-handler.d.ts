@@ -1,5 +1,6 @@
 /** @module Interface wasocket:websocket/websocket-handler@0.1.0 **/
 export function handle(request: Request): Decision;
+export function resume(now: Instant, id: ConnectionId, suspendedFor: bigint, state: Uint8Array): Resumed;
 export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
 export type Effects = import('./wasocket-websocket-types.js').Effects;
 export type Instant = import('./wasocket-websocket-types.js').Instant;
@@ -40,6 +41,21 @@ export interface Deliberation {
   wakeOthers: BigUint64Array,
   fault?: string,
 }
+export interface Resumed {
+  connection: Connection,
+  farewell: Uint8Array,
+  effects: Effects,
+}
+/**
+ * # Variants
+ * 
+ * ## `"unsupported"`
+ * 
+ * ## `"unknown-version"`
+ * 
+ * ## `"invalid"`
+ */
+export type ResumeError = 'unsupported' | 'unknown-version' | 'invalid';
 /**
  * # Variants
  * 
@@ -84,6 +100,7 @@ export class Connection {
   shutdown(now: Instant, reason: ShutdownReason): Effects;
   lost(now: Instant): BigUint64Array;
   report(): Report;
+  suspend(now: Instant): Uint8Array | undefined;
 }
 
 export class Undecided {
