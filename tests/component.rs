@@ -9,11 +9,14 @@
 
 use wasocket_vectors as vectors;
 
+mod runner;
+
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use vectors::{FrameVector, HandshakeVector, Then};
 use wasmtime::component::ResourceAny;
-use wasocket_host::bindings::{Answer, Effects, HttpVersion, Next, Request, Verdict};
+use wasocket_host::bindings::{Answer, Effects, HttpVersion, Next, Request, ResumeError, Verdict};
 use wasocket_host::component::Component;
 use wasocket_host::default_app::DEFAULT_APP;
 use wasocket_host::engine::engine;
@@ -201,6 +204,105 @@ fn request(vector: &HandshakeVector) -> Request {
         secure: false,
         remote: None,
     }
+}
+
+fn guest_of(package: &str) -> (Component, Guest) {
+    let engine = engine().expect("an engine");
+    let file = std::fs::read(runner::build_guest(package, "")).expect("the component");
+    let component = Component::from_bytes(&engine, &file).expect("a component");
+    let guest = Guest::new(&component, Limits::default()).expect("an instance");
+    (component, guest)
+}
+
+fn join(guest: &mut Guest, now: u64, id: u64, name: &str) -> ResourceAny {
+    let mut request = request(&vectors::handshakes()[0]);
+    request.target = format!("/rooms/blue?{name}");
+    let Answer::Takeover(takeover) = answer(guest, &request) else {
+        panic!("refused");
+    };
+    let connection = takeover.connection;
+    guest.open(connection, now, id, &[]).expect("no fault");
+    connection
+}
+
+/// What a message is answered with; up to 125 bytes.
+fn say(guest: &mut Guest, connection: ResourceAny, now: u64, text: &str) -> Effects {
+    let length = 0x80 | u8::try_from(text.len()).expect("short");
+    let frame = [&[0x81, length, 0, 0, 0, 0], text.as_bytes()].concat();
+    guest.receive(connection, now, &frame).expect("no fault")
+}
+
+fn text_frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("short");
+    [&[0x81, length], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_member_of_a_chat_goes_on_in_another_instance() {
+    let (component, mut old) = guest_of("portable-chat");
+    let ann = join(&mut old, 0, 1, "ann");
+    let first = say(&mut old, ann, 0, "hi").output;
+    assert_eq!(first, text_frame("ann (1): hi"));
+    let state = old.suspend(ann, 0).expect("no fault").expect("at rest");
+    drop(old);
+
+    let mut new = Guest::new(&component, Limits::default()).expect("an instance");
+    // Another clock.
+    let now = 1 << 50;
+    let bob = join(&mut new, now, 1, "bob");
+    let resumed = new.resume(now, 2, Duration::from_secs(5), &state);
+    let resumed = resumed.expect("no fault").expect("a state");
+    let ann = resumed.connection;
+    assert_eq!(resumed.farewell, [0x88, 2, 0x03, 0xf3]);
+    // It was silent for no time before, and for 5 of the 20 seconds meanwhile.
+    let due = now + 15_000_000_000;
+    assert_eq!(resumed.effects.wake_at, Some(due));
+    let second = say(&mut new, ann, now, "back");
+    assert_eq!(second.output, text_frame("ann (2): back"));
+    assert_eq!(second.wake_others, [1]);
+    let heard = new.wake(bob, now, 0).expect("no fault");
+    assert_eq!(heard.output, text_frame("ann (2): back"));
+    let report = new.report(ann).expect("no fault");
+    assert_eq!((report.messages_received, report.messages_sent), (2, 3));
+
+    // Not in the middle of a frame; then it goes on there.
+    new.receive(ann, now, b"\x81\x81\0\0").expect("no fault");
+    assert_eq!(new.suspend(ann, now).expect("no fault"), None);
+    let third = new.receive(ann, now, b"\0\0!").expect("no fault");
+    assert_eq!(third.output, text_frame("ann (3): !"));
+}
+
+#[test]
+fn what_is_not_a_state_is_an_error_and_no_trap() {
+    let (_, mut guest) = guest_of("portable-chat");
+    let ann = join(&mut guest, 0, 1, "ann");
+    let state = guest.suspend(ann, 0).expect("no fault").expect("at rest");
+    guest.drop_resource(ann).expect("no fault");
+    let mut resume = |state: &[u8]| {
+        let resumed = guest.resume(0, 2, Duration::ZERO, state).expect("no fault");
+        resumed.map(|resumed| guest.drop_resource(resumed.connection).expect("no fault"))
+    };
+    assert_eq!(resume(&state), Ok(()));
+    for len in 0..state.len() {
+        assert_eq!(resume(&state[..len]), Err(ResumeError::Invalid), "{len}");
+    }
+    for at in 0..state.len() {
+        for bit in 0..8 {
+            let mut changed = state.clone();
+            changed[at] ^= 1 << bit;
+            let _ = resume(&changed);
+        }
+    }
+    let foreign = [&[2], &state[1..]].concat();
+    assert_eq!(resume(&foreign), Err(ResumeError::UnknownVersion));
+
+    // The echo is a function, of which nobody knows where it waits.
+    let mut echo = default_app();
+    let connection = open_echo(&mut echo, false);
+    echo.open(connection, 0, 1, &[]).expect("no fault");
+    assert_eq!(echo.suspend(connection, 0).expect("no fault"), None);
+    let refused = echo.resume(0, 2, Duration::ZERO, &state).expect("no fault");
+    assert_eq!(refused.err(), Some(ResumeError::Unsupported));
 }
 
 /// The world of the WIT package, as the reference parser resolves it, beside the built component.

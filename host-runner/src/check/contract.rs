@@ -11,7 +11,7 @@ use super::subject::{Subject, fields, request};
 use super::trial::{Line, SECOND, Trial, listed, shown};
 
 /// A ping, and what of the pong is to be seen: every WebSocket answers it (RFC 6455 5.5.2).
-const PING: &[u8] = b"\x89\x84\0\0\0\0ping";
+pub(crate) const PING: &[u8] = b"\x89\x84\0\0\0\0ping";
 const PONG: (&str, &[u8]) = ("pong", b"ping");
 
 /// A Close frame with code 1000.
@@ -206,14 +206,14 @@ fn not_opened(trial: &mut Trial<'_>) -> Result<(), Failure> {
 }
 
 /// Whether the instance serves: a new connection answers a ping.
-fn works(trial: &mut Trial<'_>) -> Result<(), Failure> {
+pub(crate) fn works(trial: &mut Trial<'_>) -> Result<(), Failure> {
     let (mut line, _) = trial.open(b"")?;
     answers(trial, &mut line)?;
     trial.close(line)
 }
 
 /// Whether a connection answers a ping.
-fn answers(trial: &mut Trial<'_>, line: &mut Line) -> Result<(), Failure> {
+pub(crate) fn answers(trial: &mut Trial<'_>, line: &mut Line) -> Result<(), Failure> {
     let output = trial.receive(line, PING)?;
     has_pong(trial, &output)
 }

@@ -15,6 +15,7 @@ mod frames;
 mod handshakes;
 mod report;
 mod subject;
+mod suspension;
 mod traits;
 mod trial;
 
@@ -88,6 +89,7 @@ fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
     };
     let mut progress = Progress::new();
     let mut cases = contract::cases(subject, &mut progress);
+    cases.extend(suspension::cases(subject));
     cases.extend(handshakes::cases(subject, &traits, &mut progress));
     cases.extend(frames::cases(subject, &traits, &mut progress));
     Ok(cases)

@@ -77,6 +77,11 @@ impl Subject {
         result
     }
 
+    /// The next call gets a new instance.
+    pub(crate) fn renew(&mut self) {
+        self.guest = None;
+    }
+
     /// Has a request answered. A component that waits before it answers gets the time it asks for.
     pub(crate) fn handle(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
         let undecided = match self.call(|guest| guest.handle(request))?.verdict {

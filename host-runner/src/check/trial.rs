@@ -1,11 +1,14 @@
 //! Calls into the component, in the order of the contract, told as they are made.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{Answer, Effects, Instant, Next, Report, Request, ShutdownReason, Takeover};
+use crate::bindings::{
+    Answer, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason, Takeover,
+};
 use crate::guest::{Guest, GuestFault};
 use crate::head;
 
@@ -207,6 +210,38 @@ impl<'a> Trial<'a> {
         let report = report.map_err(|fault| self.fault(&fault))?;
         self.close(line)?;
         Ok(report)
+    }
+
+    /// The connection as a value, if it can be one. It is to be dropped then.
+    pub(crate) fn suspend(&mut self, line: &Line) -> Result<Option<Vec<u8>>, Failure> {
+        self.tell("suspend");
+        let (connection, now) = (line.connection, self.now);
+        let state = self.subject.call(|guest| guest.suspend(connection, now));
+        state.map_err(|fault| self.fault(&fault))
+    }
+
+    /// Makes a connection of a state, unless the component says that it is none.
+    pub(crate) fn resume_from(
+        &mut self,
+        state: &[u8],
+    ) -> Result<Result<Line, ResumeError>, Failure> {
+        self.tell(&format!("resume {}", shown(state)));
+        let (id, now) = (self.subject.next_id(), self.now);
+        let resume = |guest: &mut Guest| guest.resume(now, id, Duration::ZERO, state);
+        let resumed = self.subject.call(resume);
+        let resumed = resumed.map_err(|fault| self.fault(&fault))?;
+        Ok(resumed.map(|resumed| Line {
+            connection: resumed.connection,
+            id,
+            next: resumed.effects.next,
+            wake_at: resumed.effects.wake_at,
+        }))
+    }
+
+    /// Another instance goes on.
+    pub(crate) fn renew(&mut self) {
+        self.tell("another instance");
+        self.subject.renew();
     }
 
     /// Drops the connection.
