@@ -59,7 +59,7 @@ conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or
 	tests/conformance.sh --client $(or $(CASES),fast)
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := contract deflate frames handshake
+FUZZ_TARGETS := contract deflate frames handshake resume
 
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)

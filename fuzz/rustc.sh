@@ -10,7 +10,7 @@ for ((i = 1; i <= $#; i++)); do
 done
 
 case $crate in
-  wasocket* | httparse | zlib_rs | contract | deflate | frames | handshake) exec "$@" ;;
+  wasocket* | httparse | zlib_rs | contract | deflate | frames | handshake | resume) exec "$@" ;;
 esac
 
 arguments=()

@@ -48,10 +48,12 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 495 passed, 0 failed\n"),
+        report.ends_with("/echo: 497 passed, 0 failed, 1 skipped\n"),
         "{report}"
     );
-    assert!(!report.contains("skipped"), "{report}");
+    // A function cannot be suspended; all else is asked of it.
+    let skipped = "skipped 1 of contract: its connections cannot be suspended\n";
+    assert!(report.contains(skipped), "{report}");
     assert_eq!(
         text(&output.stderr),
         "",
@@ -93,6 +95,20 @@ fn what_is_not_negotiated_is_skipped() {
         "{report}"
     );
     assert_eq!(report["skipped"].as_u64(), Some(52), "{report}");
+}
+
+#[test]
+fn connections_of_the_event_form_are_suspended_and_go_on() {
+    for package in ["portable-echo", "portable-json"] {
+        let (report, _) = cases(&build_guest(package, ""), "/");
+        let about = |case: &&Value| {
+            let name = case["name"].as_str().unwrap_or_default();
+            name.contains("suspended") || name.contains("resumed")
+        };
+        let all = report["cases"].as_array().expect("cases").iter();
+        let results: Vec<_> = all.filter(about).map(|case| &case["result"]).collect();
+        assert_eq!(results, ["passed"; 3], "{report}");
+    }
 }
 
 /// Each path of the guest breaks one rule; the case that finds it is named.

@@ -386,6 +386,21 @@ fn messages_do_not_get_longer_than_an_app_may_ask_for() {
     assert_eq!(effects.output[2..4], 1009_u16.to_be_bytes());
 }
 
+#[test]
+fn counts_can_go_on() {
+    let app = events(Room);
+    let state = state(&app);
+    let counts = |count: u64| [1 << 20, count, count].map(u64::to_le_bytes).concat();
+    let most = with(&state, &counts(1), &counts(u64::MAX / 2));
+    let mut session = try_resume(&app, &most).expect("of the right form").session;
+    session.receive(Instant::from_nanos(SECOND), b"\x81\x81\0\0\0\0a".to_vec());
+    let report = session.report();
+    assert_eq!(report.messages_received, 1 << 63);
+    assert_eq!(report.messages_sent, 1 << 63);
+    let more = with(&state, &counts(1), &counts((u64::MAX / 2) + 1));
+    assert_eq!(refusal(&app, &more), ResumeError::Invalid);
+}
+
 proptest! {
     /// What looks like a state is resumed or refused; a connection of it may be called as any.
     #[test]

@@ -42,13 +42,21 @@ impl Connection {
     ) -> Result<Self, ResumeError> {
         Ok(Self {
             now: at,
-            messages_received: state.number()?,
-            messages_sent: state.number()?,
+            messages_received: count(state)?,
+            messages_sent: count(state)?,
             keepalive: Keepalive::resume(at, &limits, state)?,
             age: Age::resume(at, &limits, state)?,
             extensions: Extensions::resume(options, state)?,
             ..Self::server(limits)
         })
+    }
+}
+
+/// A count to go on from: half of the numbers is more than any connection has had, and as many are left.
+fn count(state: &mut Reader<'_>) -> Result<u64, ResumeError> {
+    match state.number()? {
+        count if count <= u64::MAX / 2 => Ok(count),
+        _ => Err(ResumeError::Invalid),
     }
 }
 
