@@ -158,8 +158,10 @@ const SECOND: u64 = 1_000_000_000;
 fn an_unanswered_ping_is_not_forgotten() {
     for (suspended_for, left) in [(0, 15), (10, 5), (15, 0), (3600, 0)] {
         let app = events(Room);
-        let mut host = Host::default();
-        host.now = 5_000_000 * SECOND;
+        let mut host = Host {
+            now: 5_000_000 * SECOND,
+            ..Host::default()
+        };
         open(&mut host, &app);
         host.connections[0].takes_output = false;
         host.now += 20 * SECOND;
