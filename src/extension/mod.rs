@@ -156,11 +156,10 @@ impl Extensions {
         options: &DeflateOptions,
         state: &mut Reader<'_>,
     ) -> Result<Self, ResumeError> {
-        let deflate = match state.flag()? {
-            true => Some(PermessageDeflate::resume(options, state)?),
-            false => None,
-        };
-        Ok(Self { deflate })
+        match state.flag()? {
+            true => PermessageDeflate::resume(options, state).map(Self::from),
+            false => Ok(Self::default()),
+        }
     }
 
     /// Lets go of all memory: no message follows in either direction.
