@@ -121,3 +121,45 @@ fn wrong_usage_exits_with_2() {
     assert!(help.status.success());
     assert!(String::from_utf8_lossy(&help.stdout).contains("--listen"));
 }
+
+/// A page whose name is looked up anew, to 127.0.0.1, has the browser send that name.
+#[test]
+fn on_loopback_only_its_own_names_are_served() {
+    let server = Server::run(&mut wasocket(&["serve", "--listen", "127.0.0.1:0"]));
+    let port = server.address.port();
+    let own = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+    for host in own.iter().map(String::as_str).chain(["chat.localhost"]) {
+        assert_eq!(get(&server, host).0, 200, "{host}");
+    }
+    let (status, body) = get(&server, "evil.example");
+    assert_eq!(status, 421);
+    assert!(body.contains("--allow-host"), "{body}");
+    let mut client = server.connect();
+    client.send(&runner::opening_handshake("/echo"));
+    assert_eq!(client.read_head().status, 421);
+    // RFC 9112 section 3.2.2: the host of an absolute target comes before that of the field.
+    let absolute = "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(server.request(absolute).0.status, 421);
+}
+
+#[test]
+fn hosts_are_served_that_are_named() {
+    let options = ["--listen", "127.0.0.1:0", "--allow-host", "*.example"];
+    let server = Server::run(wasocket(&["serve"]).args(options));
+    for (host, status) in [("a.example", 200), ("localhost", 200), ("a.test", 421)] {
+        assert_eq!(get(&server, host).0, status, "{host}");
+    }
+    let server = Server::run(&mut wasocket(&["serve", "--listen", "0.0.0.0:0"]));
+    assert_eq!(get(&server, "a.test").0, 200);
+    assert_fails(
+        &["serve", "--allow-host", "http://a.test/"],
+        2,
+        "without http://",
+    );
+}
+
+/// The page of the default app, by this name.
+fn get(server: &Server, host: &str) -> (u16, String) {
+    let (head, body) = server.request(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    (head.status, body)
+}

@@ -23,6 +23,8 @@
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
 //!
+//! `hosts` says whose requests are answered at all.
+//!
 //! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
 mod access;
@@ -40,6 +42,7 @@ pub mod engine;
 mod gate;
 pub mod guest;
 pub mod head;
+pub mod hosts;
 mod input;
 mod instance;
 pub mod listener;

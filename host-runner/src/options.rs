@@ -1,5 +1,9 @@
 //! The command line.
 
+mod sockets;
+
+pub use sockets::Sockets;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -204,9 +208,9 @@ pub struct Serve {
     /// `~/.cache/wasocket`)
     #[arg(long)]
     pub no_cache: bool,
-    /// Where to listen; port 0 is any free port
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1234", value_parser = address)]
-    pub listen: String,
+    /// Where connections come from, and for whom.
+    #[command(flatten)]
+    pub sockets: Sockets,
     // 32 connections that each collect a message of 1 MiB, the default limit of the protocol,
     // fit twice into the default memory.
     /// How many connections share an instance, and its fate should it fail
@@ -402,17 +406,6 @@ fn memory() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=4096)
 }
 
-/// An IP address or a host name, and a port. Names are looked up when the socket is made.
-fn address(value: &str) -> Result<String, String> {
-    let is_named = |(host, port): (&str, &str)| {
-        !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
-    };
-    if value.parse::<SocketAddr>().is_ok() || value.rsplit_once(':').is_some_and(is_named) {
-        return Ok(value.to_owned());
-    }
-    Err("expected ADDRESS:PORT, such as 127.0.0.1:1234, [::1]:1234 or localhost:1234".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -438,28 +431,8 @@ mod tests {
         let serve = parse(&[])?;
         assert_eq!(serve.limits().memory, Limits::default().memory);
         assert_eq!(serve.limits().call_time, Limits::default().call_time);
-        assert_eq!(serve.listen, "127.0.0.1:1234");
+        assert_eq!(serve.sockets.listen, "127.0.0.1:1234");
         Ok(())
-    }
-
-    #[test]
-    fn addresses_have_a_host_and_a_port() {
-        for good in ["127.0.0.1:0", "[::1]:1234", "[::]:80", "localhost:65535"] {
-            assert!(address(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "1234",
-            ":1234",
-            "localhost",
-            "::1",
-            "a:b",
-            "a:65536",
-            "[::1]",
-            "::1:x",
-        ] {
-            assert!(address(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::component::{Component, LoadError, Loader, World};
 use crate::default_app::DEFAULT_APP;
 use crate::engine;
+use crate::hosts::Hosts;
 use crate::listener::{self, ListenError};
 use crate::options::Serve;
 use crate::pool::Pool;
@@ -73,17 +74,19 @@ async fn run(
     component: Component,
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
-    let listener = listener::bind(&options.listen)?;
+    let listener = listener::bind(&options.sockets.listen)?;
     let mut signals = Signals::catch()?;
     let limits = options.limits();
     let pool = Pool::new(component, limits, options.connections_per_instance);
     // A guest that is slow to be read may fill as much memory outside as inside.
-    let worker = Rc::new(Worker::new(
+    let worker = Worker::new(
         pool,
         limits.memory,
         Duration::from_secs(options.send_timeout),
         Duration::from_secs(options.decision_timeout),
-    ));
+    );
+    let hosts = Hosts::new(&options.sockets.allow_host, &[listener.local_addr()?]);
+    let worker = Rc::new(worker.with_hosts(hosts));
     announce(options.component.as_deref(), listener.local_addr()?);
 
     let mut connections = JoinSet::new();

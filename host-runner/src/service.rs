@@ -23,6 +23,7 @@ use crate::access::log_fault;
 use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
 use crate::gate::Arrived;
 use crate::head;
+use crate::hosts::MISDIRECTED;
 use crate::pool::{Dead, Place, Undecided};
 use crate::takeover::Taken;
 use crate::worker::Worker;
@@ -47,6 +48,13 @@ impl Service<http::Request<Incoming>> for Http {
     fn call(&self, stand_in: http::Request<Incoming>) -> Answering {
         let body = stand_in.into_body();
         match self.arrived.take() {
+            Some(Ok((request, _))) if !self.worker.hosts.serve(&request, false) => {
+                tracing::debug!(
+                    remote = self.remote,
+                    "a host that is not served (--allow-host)"
+                );
+                Box::pin(ready(Ok(refuse(MISDIRECTED))))
+            }
             Some(Ok((request, framing))) => Box::pin(self.serve(request, framing, body)),
             Some(Err(refusal)) => Box::pin(ready(Ok(refuse(refusal)))),
             // The gate puts a request there for every head it passes.

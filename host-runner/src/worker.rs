@@ -8,6 +8,7 @@ use hyper::server::conn::http1;
 use crate::bell::Bell;
 use crate::bindings;
 use crate::clock::Clock;
+use crate::hosts::Hosts;
 use crate::pool::Pool;
 
 /// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
@@ -17,6 +18,7 @@ const READ_BUFFER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) pool: Pool,
+    pub(crate) hosts: Hosts,
     pub(crate) http: http1::Builder,
     /// Read into by whichever connection is readable, so that an idle one has no buffer.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
@@ -41,6 +43,7 @@ impl Worker {
     ) -> Self {
         Self {
             pool,
+            hosts: Hosts::default(),
             http: http(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
             max_backlog,
@@ -49,6 +52,13 @@ impl Worker {
             stopping: Bell::new(),
             clock: Clock::start(),
         }
+    }
+
+    /// The same worker, which serves these hosts only.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: Hosts) -> Self {
+        self.hosts = hosts;
+        self
     }
 
     /// Asks all connections to end, and to end well.

@@ -110,7 +110,9 @@ impl Server {
     }
 
     fn with(arguments: &[&str]) -> Self {
-        Self::run(wasocket(&["serve", "--listen", "127.0.0.1:0"]).args(arguments))
+        // The clients here are of any host.
+        let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
+        Self::run(command.args(arguments))
     }
 
     /// Starts a program that prints `http://ADDRESS/` in its first line, when it listens.

@@ -12,8 +12,9 @@ pub struct Allowed {
     port: Port,
 }
 
+/// A host, or a pattern of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
+pub(crate) enum Host {
     Any,
     /// In lower case, as the others.
     Is(String),
@@ -43,7 +44,7 @@ impl Allowed {
 }
 
 impl Host {
-    fn matches(&self, host: &str) -> bool {
+    pub(crate) fn matches(&self, host: &str) -> bool {
         // A dot at the end says that the name is complete, which makes it no other.
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         match self {
@@ -118,7 +119,7 @@ impl FromStr for Host {
     }
 }
 
-/// Why a text names no backends.
+/// Why a text names no backends, or no hosts to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedError {
     /// It is a URL, or has a path.
