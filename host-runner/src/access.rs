@@ -1,9 +1,9 @@
 //! The line in the log that a connection leaves behind.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::accepted::Peer;
 use crate::bindings::{Initiator, Report};
 use crate::pool::Dead;
 
@@ -13,7 +13,7 @@ const MAX_TEXT: usize = 1024;
 /// What is to be logged of a connection that a guest has taken over.
 #[derive(Debug)]
 pub struct Access {
-    remote: SocketAddr,
+    remote: Peer,
     path: String,
     since: Instant,
     bytes_received: u64,
@@ -23,7 +23,7 @@ pub struct Access {
 impl Access {
     /// A connection that begins now, by a request for this target. Its query is not logged: it is where pages
     /// put tokens, for want of fields of their own.
-    pub fn new(remote: SocketAddr, target: &str) -> Self {
+    pub fn new(remote: Peer, target: &str) -> Self {
         Self {
             remote,
             path: path(target).to_owned(),
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_query_is_not_logged_nor_more_than_a_kilobyte() {
-        let remote = SocketAddr::from(([192, 0, 2, 1], 1));
+        let remote = Peer::LOCAL;
         assert_eq!(Access::new(remote, "/a?token=secret").path, "/a");
         let long = format!("/{}", "ä".repeat(MAX_TEXT));
         assert_eq!(Access::new(remote, &long).path.len(), MAX_TEXT - 1);

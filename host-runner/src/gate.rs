@@ -25,12 +25,12 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use wasocket_http1::limits::HEAD_TIMEOUT;
 use wasocket_http1::{BodyLength, Framing, Head, Refusal, Request, Version};
 
+use crate::accepted::Accepted;
 use crate::stall::Stall;
 use crate::worker::Worker;
 
@@ -43,7 +43,7 @@ pub(crate) type Arrived = Cell<Option<Outcome>>;
 /// A socket whose requests are read by the gate.
 pub(crate) struct Gate {
     worker: Rc<Worker>,
-    stream: TcpStream,
+    stream: Accepted,
     arrived: Rc<Arrived>,
     /// Received and not yet passed on. Without memory of its own while it is empty.
     buffer: BytesMut,
@@ -66,7 +66,7 @@ enum Behind {
 }
 
 impl Gate {
-    pub(crate) fn new(worker: Rc<Worker>, stream: TcpStream, arrived: Rc<Arrived>) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, stream: Accepted, arrived: Rc<Arrived>) -> Self {
         Self {
             stall: Stall::new(worker.send_timeout),
             worker,
@@ -82,7 +82,7 @@ impl Gate {
     }
 
     /// The socket, and the bytes received behind the last head.
-    pub(crate) fn into_parts(self) -> (TcpStream, BytesMut) {
+    pub(crate) fn into_parts(self) -> (Accepted, BytesMut) {
         (self.stream, self.buffer)
     }
 

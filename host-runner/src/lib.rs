@@ -12,7 +12,7 @@
 //!                             101, output, farewell ◀── socket ─┘
 //! ```
 //!
-//! `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
+//! `accepted` is what comes in, over TCP or a Unix socket. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
@@ -27,6 +27,7 @@
 //!
 //! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
+pub mod accepted;
 mod access;
 pub mod bell;
 pub mod bindings;

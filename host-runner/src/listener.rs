@@ -1,17 +1,27 @@
-//! The listening socket.
+//! The listening sockets.
 
+use std::env;
 use std::fmt;
+use std::fs::{self, Permissions};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
 use std::rc::Rc;
+use std::str::FromStr;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::accepted::{Accepted, Peer};
 use crate::takeover;
 use crate::worker::Worker;
 
@@ -22,27 +32,153 @@ const BACKLOG: i32 = 1024;
 /// the connection that caused it still waits, so trying again at once would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens on an address such as `127.0.0.1:1234` or `localhost:0`. Within a tokio runtime only.
+/// The first descriptor that systemd passes (`sd_listen_fds(3)`), and how many are taken at most.
+const FIRST_PASSED: i32 = 3;
+const MAX_PASSED: i32 = 64;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// An address such as `127.0.0.1:1234` or `localhost:0`.
+    Address(String),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+    /// On all sockets that systemd passes.
+    Systemd,
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("expected a path behind unix:, such as unix:/run/app.sock"),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None if text == "systemd" => Ok(Self::Systemd),
+            None if is_address(text) => Ok(Self::Address(text.to_owned())),
+            None => Err(
+                "expected ADDRESS:PORT, such as 127.0.0.1:1234, [::1]:1234 or \
+                 localhost:1234; or unix:PATH; or systemd",
+            ),
+        }
+    }
+}
+
+/// An IP address or a host name, and a port. Names are looked up when the socket is made.
+fn is_address(text: &str) -> bool {
+    let is_named = |(host, port): (&str, &str)| {
+        !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
+    };
+    text.parse::<SocketAddr>().is_ok() || text.rsplit_once(':').is_some_and(is_named)
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => f.write_str(address),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd => f.write_str("systemd"),
+        }
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// A Unix socket, with its file if that is ours.
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+impl Listener {
+    /// The address. A Unix socket has none.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, Peer)>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
+                // Every write is a whole answer; there is nothing to wait for. If it fails, the
+                // connection is broken, and reading says so.
+                let _ = stream.set_nodelay(true);
+                (Accepted::Tcp(stream), remote.into())
+            }),
+            Self::Unix(listener, _) => listener
+                .poll_accept(context)
+                .map_ok(|(stream, _)| (Accepted::Unix(stream), Peer::LOCAL)),
+        }
+    }
+}
+
+impl TryFrom<Socket> for Listener {
+    type Error = io::Error;
+
+    /// Has a bound socket listen.
+    fn try_from(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.listen(BACKLOG)?;
+        Ok(match socket.local_addr()?.is_unix() {
+            true => Self::Unix(UnixListener::from_std(socket.into())?, None),
+            false => Self::Tcp(TcpListener::from_std(socket.into())?),
+        })
+    }
+}
+
+/// What to open: `http://127.0.0.1:1234/`, or `unix:/run/app.sock`.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => write!(f, "http://{address}/"),
+                Err(error) => write!(f, "({error})"),
+            },
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                write!(f, "unix:{}", path.unwrap_or(Path::new("")).display())
+            }
+        }
+    }
+}
+
+/// Listens. Within a tokio runtime only.
 ///
 /// # Errors
 ///
-/// When none of the addresses that the name stands for can be listened on.
-pub fn bind(address: &str) -> Result<TcpListener, ListenError> {
-    let failed = |error| ListenError {
-        address: address.to_owned(),
-        error,
-    };
+/// When one of the places cannot be listened on.
+pub fn bind(places: &[Listen]) -> Result<Vec<Listener>, ListenError> {
+    let mut listeners = Vec::new();
+    for place in places {
+        let bound = match place {
+            Listen::Address(address) => bind_tcp(address).map(|listener| vec![listener]),
+            Listen::Unix(path) => bind_unix(path).map(|listener| vec![listener]),
+            Listen::Systemd => passed(),
+        };
+        listeners.extend(bound.map_err(|error| ListenError {
+            place: place.clone(),
+            error,
+        })?);
+    }
+    Ok(listeners)
+}
+
+fn bind_tcp(address: &str) -> io::Result<Listener> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for candidate in address.to_socket_addrs().map_err(failed)? {
+    for candidate in address.to_socket_addrs()? {
         match bind_one(candidate) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
     }
-    Err(failed(last))
+    Err(last)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr) -> io::Result<Listener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -50,28 +186,140 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     )?;
     // So that a restart need not wait for the connections of the last run to time out.
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    socket.try_into()
+}
+
+/// For the user alone: a proxy of another's gets in by systemd, whose units say who may.
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::of(path)?;
+    // Before it listens: until then nobody can connect.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(match socket.try_into()? {
+        Listener::Unix(listener, _) => Listener::Unix(listener, Some(file)),
+        tcp @ Listener::Tcp(_) => tcp,
+    })
+}
+
+/// Removes the file of a socket on which nobody listens, as one leaves it who was killed.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(file) if !file.file_type().is_socket() => return Err(ErrorKind::AlreadyExists.into()),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Somebody who accepts nothing must not hold us up.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => Err(ErrorKind::AddrInUse.into()),
+    }
+}
+
+/// The file of a Unix socket, which is removed when this is dropped; unless another has been put in its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Its device and inode.
+    id: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            path: path.into(),
+            id: id(path)?,
+        })
+    }
+}
+
+fn id(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if id(&self.path).is_ok_and(|id| id == self.id) {
+            // What stays behind is stale, and removed at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The sockets that systemd has opened for this process (`sd_listen_fds(3)`).
+fn passed() -> io::Result<Vec<Listener>> {
+    let number = |name| env::var(name).ok()?.parse::<u32>().ok();
+    let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(process::id()));
+    let count = count.and_then(|count| i32::try_from(count).ok());
+    match count {
+        None | Some(0) => Err(io::Error::new(
+            ErrorKind::NotFound,
+            "no sockets are passed: start it by a unit of type .socket, or choose another --listen",
+        )),
+        Some(count) if count > MAX_PASSED => Err(io::Error::other(format!(
+            "{count} sockets are passed, and at most {MAX_PASSED} are taken"
+        ))),
+        Some(count) => (FIRST_PASSED..FIRST_PASSED + count).map(take).collect(),
+    }
+}
+
+fn take(descriptor: i32) -> io::Result<Listener> {
+    #[allow(
+        unsafe_code,
+        reason = "systemd passes numbers. One that is not open makes the copy fail; nothing else owns or closes one"
+    )]
+    // SAFETY: borrowed for the time of the copy only. The descriptor is not -1.
+    let passed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let socket = Socket::from(passed.try_clone_to_owned()?);
+    let refused = |error| {
+        let text =
+            format!("descriptor {descriptor} is no listening stream socket (Accept=no): {error}");
+        io::Error::other(text)
+    };
+    if socket.r#type().map_err(refused)? != Type::STREAM {
+        return Err(refused(ErrorKind::InvalidInput.into()));
+    }
+    socket.try_into().map_err(refused)
 }
 
 /// Accepts connections and serves each in a task of its own, for ever.
-pub async fn accept(listener: &TcpListener, worker: &Rc<Worker>, tasks: &mut JoinSet<()>) {
+pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut JoinSet<()>) {
+    let mut turn = 0;
     loop {
         select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, remote)) => {
-                    // Every write is a whole answer; there is nothing to wait for. If it fails, the
-                    // connection is broken, and reading says so.
-                    let _ = stream.set_nodelay(true);
-                    tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, remote));
+            accepted = poll_fn(|context| poll_accept(listeners, &mut turn, context)) => match accepted {
+                Ok((stream, peer)) => {
+                    tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer));
                 }
                 Err(error) => recover(&error).await,
             },
             Some(ended) = tasks.join_next() => report(ended),
         }
     }
+}
+
+/// Asks the listeners by turns, so that a busy one does not keep the others waiting.
+fn poll_accept(
+    listeners: &[Listener],
+    turn: &mut usize,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<(Accepted, Peer)>> {
+    let first = *turn;
+    let in_turn = listeners.iter().enumerate().cycle().skip(first);
+    for (index, listener) in in_turn.take(listeners.len()) {
+        if let Poll::Ready(accepted) = listener.poll_accept(context) {
+            *turn = index.saturating_add(1) % listeners.len().max(1);
+            return Poll::Ready(accepted);
+        }
+    }
+    Poll::Pending
 }
 
 /// Waits for all connections to end.
@@ -98,30 +346,34 @@ async fn recover(error: &io::Error) {
     }
 }
 
-/// Why an address cannot be listened on.
+/// Why a place cannot be listened on.
 #[derive(Debug)]
 pub struct ListenError {
-    address: String,
+    place: Listen,
     error: io::Error,
 }
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = &self.address;
-        match self.error.kind() {
-            ErrorKind::AddrInUse => write!(
+        let place = &self.place;
+        match (self.error.kind(), place) {
+            (ErrorKind::AddrInUse, _) => write!(
                 f,
-                "{address} is in use: stop the other program or choose another with --listen"
+                "{place} is in use: stop the other program or choose another with --listen"
             ),
-            ErrorKind::PermissionDenied => write!(
+            (ErrorKind::AlreadyExists, _) => write!(
                 f,
-                "listening on {address} is not permitted: choose a port above 1023 with --listen"
+                "{place} is a file, and no socket: remove it, or choose another with --listen"
             ),
-            ErrorKind::AddrNotAvailable => write!(
+            (ErrorKind::PermissionDenied, Listen::Address(_)) => write!(
                 f,
-                "{address} is not an address of this machine: choose another with --listen"
+                "listening on {place} is not permitted: choose a port above 1023 with --listen"
             ),
-            _ => write!(f, "cannot listen on {address}: {}", self.error),
+            (ErrorKind::AddrNotAvailable, _) => write!(
+                f,
+                "{place} is not an address of this machine: choose another with --listen"
+            ),
+            _ => write!(f, "cannot listen on {place}: {}", self.error),
         }
     }
 }
@@ -129,5 +381,34 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_apart() {
+        for good in ["127.0.0.1:0", "[::1]:1234", "[::]:80", "localhost:65535"] {
+            assert_eq!(good.parse(), Ok(Listen::Address(good.to_owned())), "{good}");
+        }
+        assert_eq!("unix:a b".parse(), Ok(Listen::Unix("a b".into())));
+        assert_eq!("systemd".parse(), Ok(Listen::Systemd));
+        for bad in [
+            "",
+            "1234",
+            ":1234",
+            "localhost",
+            "::1",
+            "a:b",
+            "a:65536",
+            "[::1]",
+            "::1:x",
+            "unix:",
+            "unix",
+        ] {
+            assert!(bad.parse::<Listen>().is_err(), "{bad}");
+        }
     }
 }

@@ -411,6 +411,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::listener::Listen;
 
     fn parse(arguments: &[&str]) -> Result<Serve, clap::Error> {
         let program = ["wasocket", "serve"];
@@ -431,7 +432,10 @@ mod tests {
         let serve = parse(&[])?;
         assert_eq!(serve.limits().memory, Limits::default().memory);
         assert_eq!(serve.limits().call_time, Limits::default().call_time);
-        assert_eq!(serve.sockets.listen, "127.0.0.1:1234");
+        assert_eq!(
+            serve.sockets.listen,
+            [Listen::Address("127.0.0.1:1234".to_owned())]
+        );
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use crate::component::{Component, LoadError, Loader, World};
 use crate::default_app::DEFAULT_APP;
 use crate::engine;
 use crate::hosts::Hosts;
-use crate::listener::{self, ListenError};
+use crate::listener::{self, ListenError, Listener};
 use crate::options::Serve;
 use crate::pool::Pool;
 use crate::shutdown::Signals;
@@ -74,7 +73,7 @@ async fn run(
     component: Component,
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
-    let listener = listener::bind(&options.sockets.listen)?;
+    let listeners = listener::bind(&options.sockets.listen)?;
     let mut signals = Signals::catch()?;
     let limits = options.limits();
     let pool = Pool::new(component, limits, options.connections_per_instance);
@@ -85,18 +84,19 @@ async fn run(
         Duration::from_secs(options.send_timeout),
         Duration::from_secs(options.decision_timeout),
     );
-    let hosts = Hosts::new(&options.sockets.allow_host, &[listener.local_addr()?]);
+    let addresses: Vec<_> = listeners.iter().filter_map(Listener::address).collect();
+    let hosts = Hosts::new(&options.sockets.allow_host, &addresses);
     let worker = Rc::new(worker.with_hosts(hosts));
-    announce(options.component.as_deref(), listener.local_addr()?);
+    announce(options.component.as_deref(), &listeners);
 
     let mut connections = JoinSet::new();
     let signal = select! {
         signal = signals.next() => signal,
-        () = listener::accept(&listener, &worker, &mut connections) => return Ok(()),
+        () = listener::accept(&listeners, &worker, &mut connections) => return Ok(()),
         () = follow(watched, loader, &worker.pool) => return Ok(()),
     };
     tracing::info!(connections = connections.len(), "{signal}: stopping");
-    drop(listener);
+    drop(listeners);
     worker.stop();
     select! {
         () = listener::drain(&mut connections) => tracing::info!("stopped"),
@@ -117,15 +117,17 @@ async fn follow(watched: Option<Watched>, loader: &Loader, pool: &Pool) {
 }
 
 /// Says in one line what to open. Tests read the port from it.
-fn announce(file: Option<&Path>, address: SocketAddr) {
+fn announce(file: Option<&Path>, listeners: &[Listener]) {
+    let places: Vec<_> = listeners.iter().map(Listener::to_string).collect();
+    let places = places.join(" and ");
     let line = format!(
-        "Wasocket serves {} on http://{address}/ (Ctrl-C stops it)",
+        "Wasocket serves {} on {places} (Ctrl-C stops it)",
         name(file)
     );
     let mut stdout = io::stdout().lock();
     // Nobody may be reading; that is no reason not to serve.
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    tracing::debug!(%address, "serving {}", name(file));
+    tracing::debug!(places, "serving {}", name(file));
 }
 
 /// Why `serve` could not begin.

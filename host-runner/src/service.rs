@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, ready};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -19,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use wasocket_http1::limits::DISCARD_TIMEOUT;
 use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
 
+use crate::accepted::Peer;
 use crate::access::log_fault;
 use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
 use crate::gate::Arrived;
@@ -31,7 +31,7 @@ use crate::worker::Worker;
 /// The service of one socket.
 pub(crate) struct Http {
     worker: Rc<Worker>,
-    remote: String,
+    peer: Peer,
     arrived: Rc<Arrived>,
     taken: Rc<Cell<Option<Taken>>>,
 }
@@ -48,9 +48,9 @@ impl Service<http::Request<Incoming>> for Http {
     fn call(&self, stand_in: http::Request<Incoming>) -> Answering {
         let body = stand_in.into_body();
         match self.arrived.take() {
-            Some(Ok((request, _))) if !self.worker.hosts.serve(&request, false) => {
+            Some(Ok((request, _))) if !self.worker.hosts.serve(&request, self.peer.secure) => {
                 tracing::debug!(
-                    remote = self.remote,
+                    remote = %self.peer,
                     "a host that is not served (--allow-host)"
                 );
                 Box::pin(ready(Ok(refuse(MISDIRECTED))))
@@ -119,10 +119,10 @@ impl From<BadAnswer> for Failure {
 }
 
 impl Http {
-    pub(crate) fn new(worker: &Rc<Worker>, remote: SocketAddr) -> Self {
+    pub(crate) fn new(worker: &Rc<Worker>, peer: Peer) -> Self {
         Self {
             worker: Rc::clone(worker),
-            remote: remote.to_string(),
+            peer,
             arrived: Rc::default(),
             taken: Rc::default(),
         }
@@ -144,7 +144,7 @@ impl Http {
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
-        let request = with_remote(request, self.remote.clone());
+        let request = with_peer(request, self.peer);
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
         async move {
             match answer(&worker, &request, framing).await {
@@ -170,7 +170,7 @@ impl Http {
     }
 }
 
-fn with_remote(request: http1::Request, remote: String) -> Request {
+fn with_peer(request: http1::Request, peer: Peer) -> Request {
     Request {
         method: request.method,
         target: request.target,
@@ -180,8 +180,8 @@ fn with_remote(request: http1::Request, remote: String) -> Request {
         },
         authority: None,
         fields: request.fields,
-        secure: false,
-        remote: Some(remote),
+        secure: peer.secure,
+        remote: peer.remote(),
     }
 }
 
@@ -211,7 +211,7 @@ async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<
         }
     };
     if let Some(fault) = fault {
-        let remote = request.remote.as_deref().unwrap_or_default();
+        let remote = request.remote.as_deref().unwrap_or("unix");
         log_fault(&remote, &request.target, &fault);
     }
     match answer {

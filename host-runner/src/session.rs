@@ -8,8 +8,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::net::TcpStream;
-
+use crate::accepted::Accepted;
 use crate::access::Access;
 use crate::bindings::{Effects, Instant, Next};
 use crate::pool::{Connection, Dead};
@@ -64,7 +63,7 @@ impl Session {
     /// in each of them, for as long as the connection lives.
     pub fn new(
         worker: Rc<Worker>,
-        stream: TcpStream,
+        stream: Accepted,
         connection: Connection,
         farewell: Vec<u8>,
         access: Access,

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use wasocket_http1::limits::{FLUSH_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
 
+use crate::accepted::Accepted;
 use crate::stall::Stall;
 
-/// What a socket is made of: TCP, or TLS on it.
+/// What a socket is made of: TCP, TLS on it, a Unix socket.
 pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
     /// Writes what can be written at once, and says how much. By default nothing: it is written when
     /// the socket is next polled.
@@ -23,14 +24,14 @@ pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
     /// # Errors
     ///
     /// When the stream failed.
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let _ = bytes;
         Ok(0)
     }
 }
 
 impl Stream for TcpStream {
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match TcpStream::try_write(self, bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             outcome => outcome,
@@ -38,8 +39,17 @@ impl Stream for TcpStream {
     }
 }
 
+impl Stream for UnixStream {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match UnixStream::try_write(self, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            outcome => outcome,
+        }
+    }
+}
+
 impl Stream for Box<dyn Stream> {
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
     }
 }
@@ -55,7 +65,7 @@ pub enum Traffic {
 
 /// A socket and its unsent output.
 #[derive(Debug)]
-pub struct Socket<S = TcpStream> {
+pub struct Socket<S = Accepted> {
     stream: S,
     /// Without memory of its own while it is empty.
     backlog: BytesMut,

@@ -9,15 +9,14 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{self, pin};
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 use tokio::select;
 use wasocket_http1::{Refusal, Response};
 
+use crate::accepted::{Accepted, Peer};
 use crate::access::Access;
 use crate::gate::Gate;
 use crate::pool::Connection;
@@ -36,45 +35,45 @@ pub(crate) struct Taken {
 }
 
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, remote: SocketAddr) {
-    tracing::debug!(%remote, "connected");
+pub async fn serve(worker: Rc<Worker>, stream: Accepted, peer: Peer) {
+    tracing::debug!(remote = %peer, "connected");
     // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
     // once, it has room for to its end.
-    let outcome = match Box::pin(take_over(worker, stream, remote)).await {
+    let outcome = match Box::pin(take_over(worker, stream, peer)).await {
         Ok(Some(session)) => session.await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     match outcome {
-        Ok(()) => tracing::debug!(%remote, "closed"),
-        Err(error) => tracing::debug!(%remote, "closed: {error}"),
+        Ok(()) => tracing::debug!(remote = %peer, "closed"),
+        Err(error) => tracing::debug!(remote = %peer, "closed: {error}"),
     }
 }
 
 /// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
 async fn take_over(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    remote: SocketAddr,
+    stream: Accepted,
+    peer: Peer,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
-    let (stream, residual, taken) = speak_http(&worker, stream, remote).await;
+    let (stream, residual, taken) = speak_http(&worker, stream, peer).await;
     let Some(taken) = taken else {
         socket::close(stream).await?;
         return Ok(None);
     };
-    tracing::debug!(%remote, residual = residual.len(), "taken over");
+    tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
     let Ok(opened) = taken.connection.open(worker.now(), &residual) else {
         fail(stream).await?;
         return Ok(None);
     };
-    let mut access = Access::new(remote, &taken.target);
+    let mut access = Access::new(peer, &taken.target);
     access.received(residual.len());
     let session = Session::new(worker, stream, taken.connection, taken.farewell, access);
     Ok(Some(session.run(taken.head, opened)))
 }
 
 /// Answers a takeover whose `open` failed. Not a byte has been sent yet, so HTTP still can.
-async fn fail(stream: TcpStream) -> io::Result<()> {
+async fn fail(stream: Accepted) -> io::Result<()> {
     let response = Response::from(Refusal::FAILED).to_bytes(None, false);
     let mut socket = Socket::new(stream, response.len());
     socket.send(&response)?;
@@ -85,10 +84,10 @@ async fn fail(stream: TcpStream) -> io::Result<()> {
 /// socket and the bytes received behind the last head.
 async fn speak_http(
     worker: &Rc<Worker>,
-    stream: TcpStream,
-    remote: SocketAddr,
-) -> (TcpStream, BytesMut, Option<Taken>) {
-    let http = Http::new(worker, remote);
+    stream: Accepted,
+    peer: Peer,
+) -> (Accepted, BytesMut, Option<Taken>) {
+    let http = Http::new(worker, peer);
     let gate = Gate::new(Rc::clone(worker), stream, http.arrived());
     let mut connection = worker.http.serve_connection(gate, http);
     let mut stop = pin!(worker.stopping.rung());
@@ -108,7 +107,7 @@ async fn speak_http(
     if let (Err(error), None) = (outcome, &taken) {
         // hyper says what it was doing, and its source what went wrong.
         let cause = error.source().map(|cause| format!(": {cause}"));
-        tracing::debug!(%remote, "HTTP: {error}{}", cause.unwrap_or_default());
+        tracing::debug!(remote = %peer, "HTTP: {error}{}", cause.unwrap_or_default());
     }
     let (stream, residual) = parts.io.into_parts();
     (stream, residual, taken)

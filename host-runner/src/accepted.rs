@@ -1,0 +1,123 @@
+//! A stream that a client has opened to the runner, and where it comes from.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::socket::Stream;
+
+/// What was accepted. An enum, so that the way of every byte is a branch and not a call through a table.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection of TCP.
+    Tcp(TcpStream),
+    /// A connection to a Unix socket.
+    Unix(UnixStream),
+}
+
+/// The same expression for each kind of stream.
+macro_rules! each {
+    ($accepted:expr, $stream:ident => $do:expr) => {
+        match $accepted {
+            Accepted::Tcp($stream) => $do,
+            Accepted::Unix($stream) => $do,
+        }
+    };
+}
+
+impl Stream for Accepted {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        each!(self, stream => Stream::try_write(stream, bytes))
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(context))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(context, bytes))
+    }
+}
+
+/// Who is at the other end, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address. A Unix socket has none.
+    pub ip: Option<IpAddr>,
+    /// The port. A proxy need not tell it.
+    pub port: Option<u16>,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+impl Peer {
+    /// One behind a Unix socket.
+    pub const LOCAL: Self = Self {
+        ip: None,
+        port: None,
+        secure: false,
+    };
+
+    /// What the contract has of the address.
+    pub(crate) fn remote(&self) -> Option<String> {
+        self.ip.map(|_| self.to_string())
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            ip: Some(address.ip()),
+            port: Some(address.port()),
+            secure: false,
+        }
+    }
+}
+
+/// `192.0.2.1:50000`, `[2001:db8::1]:50000`; without a port the address alone; `unix` where there is none.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ip, self.port) {
+            (Some(ip), Some(port)) => SocketAddr::new(ip, port).fmt(f),
+            (Some(ip), None) => ip.fmt(f),
+            (None, _) => f.write_str("unix"),
+        }
+    }
+}
