@@ -6,16 +6,30 @@
     reason = "how a test fails"
 )]
 
+mod apps;
+mod hosts;
 mod runner;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use runner::{PATIENCE, Server, opening_handshake, root, text, wasocket};
+use tokio::io::copy_bidirectional;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use runner::connect::{self, Run};
+use runner::{PATIENCE, Server, Site, opening_handshake, root, text, wasocket};
 
 /// A folder of a test's own, empty.
 fn folder(name: &str) -> PathBuf {
@@ -131,4 +145,213 @@ fn a_socket_of_systemd_is_served() {
     assert_eq!(get("localhost"), 200);
     assert_eq!(get("a.test"), 421, "it is on loopback");
     assert_fails(&["--listen", "systemd"], "no sockets are passed");
+}
+
+/// The certificate of `tests/tls` in a folder of its own, and the options that name it.
+struct Certificate(PathBuf);
+
+impl Certificate {
+    fn new(name: &str) -> Self {
+        let folder = folder(name);
+        for file in ["certificate.pem", "key.pem"] {
+            let from = root().join("tests/tls").join(file);
+            fs::copy(from, folder.join(file)).expect("the folder is writable");
+        }
+        Self(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("certificate.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.join("key.pem")
+    }
+
+    /// Puts another one into the files.
+    fn renew(&self) {
+        let status = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args(["-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(self.key())
+            .arg("-out")
+            .arg(self.file())
+            .output()
+            .expect("openssl runs")
+            .status;
+        assert!(status.success());
+    }
+
+    fn serve(&self, options: &[&str]) -> Command {
+        let mut command = serve(options);
+        command.arg("--tls-cert").arg(self.file());
+        command.arg("--tls-key").arg(self.key());
+        command
+    }
+}
+
+/// `wasocket connect` to the echo, trusting a certificate.
+fn echo(server: &Server, trusted: &Path, line: &[u8]) -> Run {
+    let url = format!("wss://localhost:{}/echo", server.address.port());
+    let mut command = connect::command(&[&url]);
+    connect::run(command.env("SSL_CERT_FILE", trusted), line)
+}
+
+#[test]
+fn tls_is_spoken() {
+    let certificate = Certificate::new("tls");
+    let server = Server::run(&mut certificate.serve(&[]));
+    let trusted = certificate.file();
+    echo(&server, &trusted, b"hello\n").assert_printed("hello\n");
+    let long = [vec![b'x'; 1 << 20], b"\n".to_vec()].concat();
+    echo(&server, &trusted, &long).assert_printed(&long);
+
+    // The guest is told that it is secure: then only pages that are, too, are of the same origin.
+    let place = format!("localhost:{}", server.address.port());
+    let url = format!("wss://{place}/echo");
+    for (scheme, code) in [("http", 1), ("https", 0)] {
+        let origin = format!("{scheme}://{place}");
+        let mut command = connect::command(&[&url, "--origin", &origin]);
+        let run = connect::run(command.env("SSL_CERT_FILE", &trusted), b"hello\n");
+        assert_eq!(run.code, Some(code), "{run:?}");
+    }
+
+    let url = format!("https://{place}/");
+    for version in ["--tlsv1.2", "--tlsv1.3"] {
+        let most = version.trim_start_matches("--tlsv");
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--include",
+            "--tls-max",
+            most,
+            version,
+        ]);
+        let output = curl.arg("--cacert").arg(&trusted).arg(&url).output();
+        let output = output.expect("curl runs");
+        let page = String::from_utf8_lossy(&output.stdout);
+        assert!(page.starts_with("HTTP/1.1 200"), "{version}: {output:?}");
+        assert!(page.contains("<html"), "{page}");
+    }
+}
+
+/// All that a host does, with TLS in between.
+#[test]
+fn what_every_host_does_over_tls() {
+    let certificate = Certificate::new("tls-host");
+    let server = Server::run(&mut certificate.serve(&["--allow-host", "*"]));
+    let site = Site::at(tls_to(server.address, &certificate.file()));
+    // Those that are refused are in another row.
+    let origins = [(
+        "the vectors of opening handshakes",
+        "their origins are those of http://",
+    )];
+    thread::scope(|scope| {
+        for row in hosts::DEFAULT_APP {
+            scope.spawn(move || apps::run("TLS", &[*row], &site, &origins));
+        }
+    });
+}
+
+/// What puts TLS on, towards a server.
+fn tls_to(server: SocketAddr, trusted: &Path) -> SocketAddr {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(trusted).expect("a certificate");
+    roots.add(certificate).expect("it is one");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the defaults are possible")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("possible");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || forward(listener, connector, server));
+    address
+}
+
+fn forward(listener: TcpListener, connector: TlsConnector, server: SocketAddr) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+        while let Ok((mut client, _)) = listener.accept().await {
+            let connector = connector.clone();
+            tokio::spawn(async move {
+                let stream = tokio::net::TcpStream::connect(server).await;
+                let name = ServerName::try_from("localhost").expect("a name");
+                let stream = connector.connect(name, stream.expect("it accepts"));
+                let mut stream = stream.await.expect("TLS");
+                let _ = copy_bidirectional(&mut client, &mut stream).await;
+            });
+        }
+    });
+}
+
+#[test]
+fn certificates_are_loaded_again() {
+    let certificate = Certificate::new("tls-reload");
+    let server = Server::run(&mut certificate.serve(&[]));
+    let old = certificate.0.join("old.pem");
+    fs::copy(certificate.file(), &old).expect("the folder is writable");
+    echo(&server, &old, b"a\n").assert_printed("a\n");
+
+    certificate.renew();
+    server.signal("HUP");
+    server.wait_for_log("loaded anew");
+    let new = certificate.0.join("new.pem");
+    fs::copy(certificate.file(), &new).expect("the folder is writable");
+    echo(&server, &new, b"b\n").assert_printed("b\n");
+    echo(&server, &old, b"b\n").assert_failed(1, &["TLS failed"]);
+
+    fs::write(certificate.file(), "no certificate").expect("the folder is writable");
+    server.signal("HUP");
+    server.wait_for_log("those before are used on");
+    echo(&server, &new, b"c\n").assert_printed("c\n");
+}
+
+#[test]
+fn who_speaks_no_tls_is_closed() {
+    let certificate = Certificate::new("tls-plain");
+    let server = Server::run(&mut certificate.serve(&[]));
+    let mut plain = server.connect();
+    plain.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_log("plain HTTP");
+    // An alert of TLS, and no HTTP.
+    let mut received = Vec::new();
+    let _ = plain.stream.read_to_end(&mut received);
+    assert!(!received.starts_with(b"HTTP"), "{received:?}");
+
+    let mut slow = server.connect();
+    slow.send(b"\x16");
+    let patience = Some(Duration::from_secs(20));
+    slow.stream.set_read_timeout(patience).expect("a time");
+    assert_eq!(slow.read_to_end(), b"");
+    server.wait_for_log("took too long");
+}
+
+#[test]
+fn wrong_certificates_are_told_apart() {
+    let certificate = Certificate::new("tls-wrong");
+    let file = |path: PathBuf| path.to_str().expect("a path in UTF-8").to_owned();
+    let (cert, key) = (file(certificate.file()), file(certificate.key()));
+    let fails = |cert: &str, key: &str, message: &str| {
+        assert_fails(&["--tls-cert", cert, "--tls-key", key], message);
+    };
+    fails("/nowhere.pem", &key, "cannot read /nowhere.pem");
+    fails(&key, &key, "has no certificate");
+    fails(&cert, &cert, "has no unencrypted private key");
+    let kept = file(certificate.0.join("kept.pem"));
+    fs::copy(&cert, &kept).expect("the folder is writable");
+    certificate.renew();
+    fails(&kept, &key, "is not that of the first certificate");
+    assert_fails(&["--tls-cert", &cert], "--tls-key");
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::socket::Stream;
 
@@ -18,6 +19,8 @@ pub enum Accepted {
     Tcp(TcpStream),
     /// A connection to a Unix socket.
     Unix(UnixStream),
+    /// TLS on a connection of TCP. On the heap: it is large, and few have it.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The same expression for each kind of stream.
@@ -26,14 +29,38 @@ macro_rules! each {
         match $accepted {
             Accepted::Tcp($stream) => $do,
             Accepted::Unix($stream) => $do,
+            Accepted::Tls($stream) => $do,
         }
     };
 }
 
 impl Stream for Accepted {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        each!(self, stream => Stream::try_write(stream, bytes))
+        match self {
+            Self::Tcp(stream) => Stream::try_write(stream, bytes),
+            Self::Unix(stream) => Stream::try_write(stream, bytes),
+            Self::Tls(stream) => try_write(stream, bytes),
+        }
     }
+
+    fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tls(stream) => !stream.get_ref().1.wants_write(),
+            _ => true,
+        }
+    }
+}
+
+/// Nobody is woken by this. What is left is sent by who polls next, as `is_flushed` tells to.
+fn try_write(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<usize> {
+    let context = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(written) = Pin::new(&mut *stream).poll_write(context, bytes)? else {
+        return Ok(0);
+    };
+    if let Poll::Ready(flushed) = Pin::new(stream).poll_flush(context) {
+        flushed?;
+    }
+    Ok(written)
 }
 
 impl AsyncRead for Accepted {

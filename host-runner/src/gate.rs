@@ -244,7 +244,9 @@ impl Write for Gate {
 
     /// Called by hyper behind the last byte of its buffer.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        let gate = &mut *self;
+        let flushed = Pin::new(&mut gate.stream).poll_flush(context);
+        ready!(gate.stall.judge(context, flushed))?;
         self.unsent = false;
         if mem::take(&mut self.awaited) {
             context.waker().wake_by_ref();

@@ -12,7 +12,8 @@
 //!                             101, output, farewell ◀── socket ─┘
 //! ```
 //!
-//! `accepted` is what comes in, over TCP or a Unix socket. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
+//! `accepted` is what comes in, over TCP or a Unix socket, and `entrance` what
+//! it goes through first, such as `tls`. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
@@ -40,6 +41,7 @@ pub mod compose;
 pub mod connect;
 pub mod default_app;
 pub mod engine;
+pub mod entrance;
 mod gate;
 pub mod guest;
 pub mod head;
@@ -62,6 +64,7 @@ pub mod start;
 mod state;
 pub mod takeover;
 mod timer;
+pub mod tls;
 pub mod transport;
 pub mod url;
 mod wasi;

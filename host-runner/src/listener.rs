@@ -100,6 +100,22 @@ impl Listener {
         }
     }
 
+    /// What to open: `http://127.0.0.1:1234/`, or `unix:/run/app.sock`. `secure`: TCP is with TLS.
+    pub fn place(&self, secure: bool) -> String {
+        let scheme = if secure { "https" } else { "http" };
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => format!("{scheme}://{address}/"),
+                Err(error) => format!("({error})"),
+            },
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                format!("unix:{}", path.unwrap_or(Path::new("")).display())
+            }
+        }
+    }
+
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, Peer)>> {
         match self {
             Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
@@ -126,23 +142,6 @@ impl TryFrom<Socket> for Listener {
             true => Self::Unix(UnixListener::from_std(socket.into())?, None),
             false => Self::Tcp(TcpListener::from_std(socket.into())?),
         })
-    }
-}
-
-/// What to open: `http://127.0.0.1:1234/`, or `unix:/run/app.sock`.
-impl fmt::Display for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => write!(f, "http://{address}/"),
-                Err(error) => write!(f, "({error})"),
-            },
-            Self::Unix(listener, _) => {
-                let address = listener.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                write!(f, "unix:{}", path.unwrap_or(Path::new("")).display())
-            }
-        }
     }
 }
 

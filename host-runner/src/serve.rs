@@ -22,6 +22,7 @@ use crate::listener::{self, ListenError, Listener};
 use crate::options::Serve;
 use crate::pool::Pool;
 use crate::shutdown::Signals;
+use crate::tls::TlsError;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
@@ -85,14 +86,17 @@ async fn run(
         Duration::from_secs(options.decision_timeout),
     );
     let addresses: Vec<_> = listeners.iter().filter_map(Listener::address).collect();
+    let entrance = options.sockets.entrance().map_err(ServeError::Tls)?;
     let hosts = Hosts::new(&options.sockets.allow_host, &addresses);
-    let worker = Rc::new(worker.with_hosts(hosts));
-    announce(options.component.as_deref(), &listeners);
+    let worker = Rc::new(worker.with_entrance(entrance, hosts));
+    let secure = worker.entrance.tls.is_some();
+    announce(options.component.as_deref(), &listeners, secure);
 
     let mut connections = JoinSet::new();
     let signal = select! {
         signal = signals.next() => signal,
         () = listener::accept(&listeners, &worker, &mut connections) => return Ok(()),
+        () = worker.entrance.follow() => return Ok(()),
         () = follow(watched, loader, &worker.pool) => return Ok(()),
     };
     tracing::info!(connections = connections.len(), "{signal}: stopping");
@@ -117,8 +121,9 @@ async fn follow(watched: Option<Watched>, loader: &Loader, pool: &Pool) {
 }
 
 /// Says in one line what to open. Tests read the port from it.
-fn announce(file: Option<&Path>, listeners: &[Listener]) {
-    let places: Vec<_> = listeners.iter().map(Listener::to_string).collect();
+fn announce(file: Option<&Path>, listeners: &[Listener], secure: bool) {
+    let place = |listener: &Listener| listener.place(secure);
+    let places: Vec<_> = listeners.iter().map(place).collect();
     let places = places.join(" and ");
     let line = format!(
         "Wasocket serves {} on {places} (Ctrl-C stops it)",
@@ -140,6 +145,8 @@ pub enum ServeError {
     Load(String, LoadError),
     /// The address cannot be listened on.
     Listen(ListenError),
+    /// Certificate and key cannot be used.
+    Tls(TlsError),
     /// The system refused something else.
     System(io::Error),
 }
@@ -150,6 +157,7 @@ impl fmt::Display for ServeError {
             Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
             Self::Load(name, error) => write!(f, "cannot serve {name}: {error}"),
             Self::Listen(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
         }
     }
@@ -161,6 +169,7 @@ impl std::error::Error for ServeError {
             Self::Engine(error) => Some(error.as_ref()),
             Self::Load(_, error) => Some(error),
             Self::Listen(error) => Some(error),
+            Self::Tls(error) => Some(error),
             Self::System(error) => Some(error),
         }
     }

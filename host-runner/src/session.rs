@@ -157,7 +157,7 @@ impl Session {
 
     /// Sends what is unsent, and then says so; or receives, if the guest wants more.
     fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Event>> {
-        if self.socket.unsent() > 0 {
+        if !self.socket.is_flushed() {
             return self.socket.poll_flush(context).map_ok(|()| Event::Wake);
         }
         if self.paused {

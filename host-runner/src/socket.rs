@@ -28,6 +28,11 @@ pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
         let _ = bytes;
         Ok(0)
     }
+
+    /// Whether nothing that was written is held back until a flush.
+    fn is_flushed(&self) -> bool {
+        true
+    }
 }
 
 impl Stream for TcpStream {
@@ -160,6 +165,11 @@ impl<S: Stream> Socket<S> {
         self.backlog.len()
     }
 
+    /// Whether all output is sent, what the stream holds back included.
+    pub fn is_flushed(&self) -> bool {
+        self.backlog.is_empty() && self.stream.is_flushed()
+    }
+
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
@@ -192,7 +202,8 @@ impl<S: Stream> Socket<S> {
             }
         }
         // TLS may hold a record back; TCP has nothing to do.
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.stall.judge(context, flushed)
     }
 
     /// Sends what is unsent, and closes so that the peer can read it.
@@ -224,7 +235,8 @@ pub fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> impl Future<Output
 }
 
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
-    stream.shutdown().await?;
+    // TLS has something to send at its end, which the peer may not take.
+    timeout(FLUSH_TIMEOUT, stream.shutdown()).await??;
     let mut input = stream.take(MAX_LINGERED);
     let discard = async { tokio::io::copy(&mut input, &mut tokio::io::sink()).await };
     match timeout(LINGER_TIMEOUT, discard).await {

@@ -18,6 +18,7 @@ use wasocket_http1::{Refusal, Response};
 
 use crate::accepted::{Accepted, Peer};
 use crate::access::Access;
+use crate::entrance::enter;
 use crate::gate::Gate;
 use crate::pool::Connection;
 use crate::service::Http;
@@ -56,6 +57,10 @@ async fn take_over(
     stream: Accepted,
     peer: Peer,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
+    let (stream, peer) = match worker.entrance.is_open_to(&stream) {
+        true => (stream, peer),
+        false => Box::pin(enter(&worker, stream, peer)).await?,
+    };
     let (stream, residual, taken) = speak_http(&worker, stream, peer).await;
     let Some(taken) = taken else {
         socket::close(stream).await?;

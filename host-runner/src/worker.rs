@@ -8,6 +8,7 @@ use hyper::server::conn::http1;
 use crate::bell::Bell;
 use crate::bindings;
 use crate::clock::Clock;
+use crate::entrance::Entrance;
 use crate::hosts::Hosts;
 use crate::pool::Pool;
 
@@ -18,6 +19,7 @@ const READ_BUFFER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) pool: Pool,
+    pub(crate) entrance: Entrance,
     pub(crate) hosts: Hosts,
     pub(crate) http: http1::Builder,
     /// Read into by whichever connection is readable, so that an idle one has no buffer.
@@ -43,6 +45,7 @@ impl Worker {
     ) -> Self {
         Self {
             pool,
+            entrance: Entrance::default(),
             hosts: Hosts::default(),
             http: http(),
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
@@ -54,9 +57,10 @@ impl Worker {
         }
     }
 
-    /// The same worker, which serves these hosts only.
+    /// The same worker, which serves these hosts only, and connections that come in by this entrance.
     #[must_use]
-    pub fn with_hosts(mut self, hosts: Hosts) -> Self {
+    pub fn with_entrance(mut self, entrance: Entrance, hosts: Hosts) -> Self {
+        self.entrance = entrance;
         self.hosts = hosts;
         self
     }

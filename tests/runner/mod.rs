@@ -115,7 +115,7 @@ impl Server {
         Self::run(command.args(arguments))
     }
 
-    /// Starts a program that prints `http://ADDRESS/` in its first line, when it listens.
+    /// Starts a program that prints `http://ADDRESS/`, or `https://`, in its first line, when it listens.
     pub fn run(program: &mut Command) -> Self {
         let mut child = program
             // With all that it starts, as jco does: ended together.
@@ -130,7 +130,7 @@ impl Server {
             .read_line(&mut line)
             .expect("the server prints where it listens");
         let address = line
-            .split_once("http://")
+            .split_once("://")
             .and_then(|(_, rest)| rest.split_once('/'))
             .and_then(|(address, _)| address.parse().ok())
             .unwrap_or_else(|| panic!("no address in {line:?}"));

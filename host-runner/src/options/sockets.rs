@@ -1,9 +1,13 @@
 //! The options of `serve` that are about sockets.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
+use crate::entrance::Entrance;
 use crate::hosts::AllowedHost;
 use crate::listener::Listen;
+use crate::tls::{Files, Tls, TlsError};
 
 /// Where connections come from, and for whom.
 #[derive(Clone, Debug, Args)]
@@ -16,4 +20,31 @@ pub struct Sockets {
     /// on loopback addresses alone, loopback names]
     #[arg(long, value_name = "NAME[:PORT]")]
     pub allow_host: Vec<AllowedHost>,
+    /// A certificate in PEM, with those that lead to a root: TCP is served with TLS. Loaded again at SIGHUP,
+    /// and within a minute when the file changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+impl Sockets {
+    /// What is asked of every connection.
+    ///
+    /// # Errors
+    ///
+    /// When certificate and key cannot be loaded.
+    pub fn entrance(&self) -> Result<Entrance, TlsError> {
+        let files = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
+        let tls = files.map(|(certificate, key)| {
+            Tls::load(&Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            })
+        });
+        Ok(Entrance {
+            tls: tls.transpose()?,
+        })
+    }
 }

@@ -1,0 +1,64 @@
+//! What a connection goes through before it speaks HTTP.
+
+use std::future::pending;
+use std::io;
+
+use tokio::select;
+use tokio::time::timeout;
+use wasocket_http1::limits::HEAD_TIMEOUT;
+
+use crate::accepted::{Accepted, Peer};
+use crate::tls::Tls;
+use crate::worker::Worker;
+
+/// What is asked of every connection.
+#[derive(Debug, Default)]
+pub struct Entrance {
+    /// TLS, of those that come by TCP.
+    pub tls: Option<Tls>,
+}
+
+impl Entrance {
+    /// Whether such a connection begins with HTTP.
+    pub(crate) fn is_open_to(&self, stream: &Accepted) -> bool {
+        self.tls.is_none() || matches!(stream, Accepted::Unix(_))
+    }
+
+    /// Keeps up with what changes of it, for ever.
+    pub async fn follow(&self) {
+        match &self.tls {
+            Some(tls) => tls.follow().await,
+            None => pending().await,
+        }
+    }
+
+    async fn pass(&self, stream: Accepted, mut peer: Peer) -> io::Result<(Accepted, Peer)> {
+        match (&self.tls, stream) {
+            (Some(tls), Accepted::Tcp(tcp)) => {
+                let stream = Box::new(tls.accept(tcp).await?);
+                peer.secure = true;
+                Ok((Accepted::Tls(stream), peer))
+            }
+            (_, stream) => Ok((stream, peer)),
+        }
+    }
+}
+
+/// Has a connection do what is asked of it, in the time that a head has.
+///
+/// # Errors
+///
+/// When it does not.
+pub(crate) async fn enter(
+    worker: &Worker,
+    stream: Accepted,
+    peer: Peer,
+) -> io::Result<(Accepted, Peer)> {
+    let passing = timeout(HEAD_TIMEOUT, worker.entrance.pass(stream, peer));
+    select! {
+        passed = passing => passed.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))
+        }),
+        () = worker.stopping.rung() => Err(io::Error::other("the runner stops")),
+    }
+}

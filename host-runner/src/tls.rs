@@ -1,0 +1,213 @@
+//! TLS for those who connect to the runner.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs;
+use std::future::pending;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpStream;
+use tokio::select;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+/// How often the files are looked at.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Where certificate and key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate and those that lead to a root, in PEM.
+    pub certificate: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+}
+
+/// What tells one state of the files from another.
+type Stamps = [Option<(SystemTime, u64)>; 2];
+
+impl Files {
+    fn load(&self) -> Result<TlsAcceptor, TlsError> {
+        let chain = self.chain()?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .map_err(|error| TlsError::of(&self.key, "unencrypted private key", error))?;
+        let provider = Arc::new(ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+            .map_err(|error| TlsError::Unfit(self.clone(), error))?;
+        // RFC 7301: of what a browser offers, h2 among it, it is the only one spoken here.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let failed = |error| TlsError::of(&self.certificate, "certificate", error);
+        let chain = CertificateDer::pem_file_iter(&self.certificate).map_err(failed)?;
+        let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(failed)?;
+        match chain.is_empty() {
+            true => Err(failed(pem::Error::NoItemsFound)),
+            false => Ok(chain),
+        }
+    }
+
+    fn stamps(&self) -> Stamps {
+        [&self.certificate, &self.key].map(|file| {
+            let metadata = fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+    }
+}
+
+/// A certificate and its key, as they are in their files.
+pub struct Tls {
+    files: Files,
+    acceptor: RefCell<TlsAcceptor>,
+    loaded: RefCell<Stamps>,
+}
+
+impl Tls {
+    /// Loads the files.
+    ///
+    /// # Errors
+    ///
+    /// See [`TlsError`].
+    pub fn load(files: &Files) -> Result<Self, TlsError> {
+        Ok(Self {
+            // Before they are read: a change meanwhile is seen then.
+            loaded: RefCell::new(files.stamps()),
+            acceptor: RefCell::new(files.load()?),
+            files: files.clone(),
+        })
+    }
+
+    /// The server's side of the handshake.
+    ///
+    /// # Errors
+    ///
+    /// When the client speaks no TLS, or does not like what it gets; the stream is closed then.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let acceptor = self.acceptor.borrow().clone();
+        acceptor.accept(stream).await.map_err(|error| {
+            let hint = hint(&error);
+            io::Error::new(error.kind(), format!("TLS: {error}{hint}"))
+        })
+    }
+
+    /// Loads the files again when they change, and at SIGHUP, for ever. Connections that are there keep what
+    /// they have; and all do, if the new files are no good.
+    pub async fn follow(&self) {
+        // Without it, the files are looked at nevertheless.
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        loop {
+            select! {
+                () = sleep(PERIOD) => {
+                    if self.files.stamps() != *self.loaded.borrow() {
+                        self.reload();
+                    }
+                }
+                () = next(&mut hangup) => self.reload(),
+            }
+        }
+    }
+
+    fn reload(&self) {
+        self.loaded.replace(self.files.stamps());
+        match self.files.load() {
+            Ok(acceptor) => {
+                self.acceptor.replace(acceptor);
+                tracing::info!("TLS: certificate and key are loaded anew");
+            }
+            Err(error) => tracing::error!("TLS: those before are used on: {error}"),
+        }
+    }
+}
+
+async fn next(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => pending().await,
+    }
+}
+
+/// What a failed handshake usually means.
+fn hint(error: &io::Error) -> &'static str {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            " (does the client speak plain HTTP? It has to use https://)"
+        }
+        Some(rustls::Error::AlertReceived(_)) => " (the client does not accept the certificate?)",
+        _ => "",
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no TLS with these files.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The file cannot be read.
+    Read(PathBuf, io::Error),
+    /// The file has no such thing in it.
+    Nothing(PathBuf, &'static str),
+    /// The file is no PEM.
+    Malformed(PathBuf, pem::Error),
+    /// They cannot be used, or not together.
+    Unfit(Files, rustls::Error),
+}
+
+impl TlsError {
+    fn of(file: &Path, what: &'static str, error: pem::Error) -> Self {
+        match error {
+            pem::Error::Io(error) => Self::Read(file.into(), error),
+            pem::Error::NoItemsFound => Self::Nothing(file.into(), what),
+            error => Self::Malformed(file.into(), error),
+        }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(file, error) => write!(f, "cannot read {}: {error}", file.display()),
+            Self::Nothing(file, what) => write!(
+                f,
+                "{} has no {what}: --tls-cert and --tls-key take PEM files (-----BEGIN ..)",
+                file.display()
+            ),
+            Self::Malformed(file, error) => {
+                write!(f, "{} is not valid PEM: {error}", file.display())
+            }
+            Self::Unfit(files, error) => {
+                let (certificate, key) = (files.certificate.display(), files.key.display());
+                match error {
+                    rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => write!(
+                        f,
+                        "the key in {key} is not that of the first certificate in {certificate}: take \
+                         the two that were issued together, the server's own certificate first"
+                    ),
+                    error => write!(f, "{certificate} and {key} cannot be used: {error}"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for TlsError {}
