@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -245,7 +245,7 @@ fn tls_is_spoken() {
 fn what_every_host_does_over_tls() {
     let certificate = Certificate::new("tls-host");
     let server = Server::run(&mut certificate.serve(&["--allow-host", "*"]));
-    let site = Site::at(tls_to(server.address, &certificate.file()));
+    let site = Site::at(tls_to(server.address, &certificate.file(), b""));
     // Those that are refused are in another row.
     let origins = [(
         "the vectors of opening handshakes",
@@ -258,8 +258,8 @@ fn what_every_host_does_over_tls() {
     });
 }
 
-/// What puts TLS on, towards a server.
-fn tls_to(server: SocketAddr, trusted: &Path) -> SocketAddr {
+/// What puts TLS on, towards a server, and this before it.
+fn tls_to(server: SocketAddr, trusted: &Path, before: &'static [u8]) -> SocketAddr {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(trusted).expect("a certificate");
     roots.add(certificate).expect("it is one");
@@ -272,11 +272,16 @@ fn tls_to(server: SocketAddr, trusted: &Path) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("possible");
     let address = listener.local_addr().expect("bound");
-    thread::spawn(move || forward(listener, connector, server));
+    thread::spawn(move || forward(listener, connector, server, before));
     address
 }
 
-fn forward(listener: TcpListener, connector: TlsConnector, server: SocketAddr) {
+fn forward(
+    listener: TcpListener,
+    connector: TlsConnector,
+    server: SocketAddr,
+    before: &'static [u8],
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -287,8 +292,10 @@ fn forward(listener: TcpListener, connector: TlsConnector, server: SocketAddr) {
             let connector = connector.clone();
             tokio::spawn(async move {
                 let stream = tokio::net::TcpStream::connect(server).await;
+                let mut stream = stream.expect("it accepts");
+                stream.write_all(before).await.expect("it reads");
                 let name = ServerName::try_from("localhost").expect("a name");
-                let stream = connector.connect(name, stream.expect("it accepts"));
+                let stream = connector.connect(name, stream);
                 let mut stream = stream.await.expect("TLS");
                 let _ = copy_bidirectional(&mut client, &mut stream).await;
             });
@@ -354,4 +361,109 @@ fn wrong_certificates_are_told_apart() {
     certificate.renew();
     fails(&kept, &key, "is not that of the first certificate");
     assert_fails(&["--tls-cert", &cert], "--tls-key");
+}
+
+/// A valid opening handshake with further fields, each with its line end.
+fn handshake(fields: &str) -> Vec<u8> {
+    let mut handshake = opening_handshake("/echo");
+    handshake.truncate(handshake.len() - 2);
+    [&handshake[..], fields.as_bytes(), b"\r\n"].concat()
+}
+
+/// The status of the answer to what is sent. A WebSocket is ended.
+fn status(site: &Site, bytes: &[u8]) -> u16 {
+    let mut client = site.connect();
+    client.send(bytes);
+    client.read_head().status
+}
+
+/// What there is before the connection is closed, well or not.
+fn read_all(site: &Site, bytes: &[u8]) -> Vec<u8> {
+    let mut client = site.connect();
+    client.send(bytes);
+    let mut received = Vec::new();
+    let _ = client.stream.read_to_end(&mut received);
+    received
+}
+
+const LINE: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
+const BLOCK: &[u8] =
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc0\0\x02\x02\x12\x34\0\x50";
+
+#[test]
+fn the_proxy_protocol_says_who_the_client_is() {
+    let options = ["--allow-host", "*", "--proxy-protocol"];
+    let server = Server::run(&mut serve(&options));
+    for (header, remote) in [(LINE, "192.0.2.1:56324"), (BLOCK, "192.0.2.7:4660")] {
+        assert_eq!(status(&server, &[header, &handshake("")].concat()), 101);
+        server.wait_for_log(&format!("remote={remote} path=\"/echo\""));
+    }
+    assert_eq!(read_all(&server, &handshake("")), b"", "there is no header");
+    server.wait_for_log("the PROXY header");
+
+    let strangers = ["--proxy-protocol", "--trust", "192.0.2.0/24"];
+    let server = Server::run(&mut serve(&strangers));
+    assert_eq!(read_all(&server, &[LINE, &handshake("")].concat()), b"");
+    server.wait_for_log("--trust");
+}
+
+#[test]
+fn the_proxy_protocol_comes_before_tls() {
+    let certificate = Certificate::new("tls-proxied");
+    let options = [
+        "--allow-host",
+        "*",
+        "--proxy-protocol",
+        "--trust",
+        "127.0.0.1",
+    ];
+    let server = Server::run(&mut certificate.serve(&options));
+    for (header, remote) in [(LINE, "192.0.2.1:56324"), (BLOCK, "192.0.2.7:4660")] {
+        let site = Site::at(tls_to(server.address, &certificate.file(), header));
+        assert_eq!(status(&site, &handshake("")), 101);
+        server.wait_for_log(&format!("remote={remote} path=\"/echo\""));
+    }
+}
+
+/// What a guest sees is found out by what it does: an origin of `http://` is foreign to what is secure.
+#[test]
+fn only_trusted_proxies_say_who_the_client_is() {
+    let origin = "Origin: http://a.test\r\n";
+    let plain = "Forwarded: for=\"192.0.2.1:9\";proto=http\r\n";
+    let secure = "X-Forwarded-For: 203.0.113.9, 192.0.2.2\r\nX-Forwarded-Proto: https\r\n";
+
+    let trust = ["--allow-host", "*", "--trust", "127.0.0.0/8"];
+    let server = Server::run(&mut serve(&trust));
+    assert_eq!(
+        status(&server, &handshake(&format!("{origin}{plain}"))),
+        101
+    );
+    server.wait_for_log("remote=192.0.2.1:9 path=\"/echo\"");
+    assert_eq!(
+        status(&server, &handshake(&format!("{origin}{secure}"))),
+        403
+    );
+    assert_eq!(status(&server, &handshake(secure)), 101);
+    server.wait_for_log("remote=192.0.2.2 path=\"/echo\"");
+    let both = format!("{origin}{secure}Forwarded: for=192.0.2.3\r\n");
+    assert_eq!(
+        status(&server, &handshake(&both)),
+        101,
+        "neither is believed"
+    );
+    server.wait_for_log("remote=127.0.0.1:");
+
+    let strangers = ["--allow-host", "*", "--trust", "192.0.2.0/24"];
+    let server = Server::run(&mut serve(&strangers));
+    assert_eq!(
+        status(&server, &handshake(&format!("{origin}{secure}"))),
+        101
+    );
+    server.wait_for_log("path=\"/echo\"");
+    assert!(
+        !server.log().contains("remote=192.0.2.2"),
+        "{}",
+        server.log()
+    );
+    assert_fails(&["--trust", "10.0.0.1/8"], "10.0.0.0/8");
 }

@@ -8,12 +8,17 @@ use tokio::time::timeout;
 use wasocket_http1::limits::HEAD_TIMEOUT;
 
 use crate::accepted::{Accepted, Peer};
+use crate::proxied::{Trust, read_proxy_header};
 use crate::tls::Tls;
 use crate::worker::Worker;
 
 /// What is asked of every connection.
 #[derive(Debug, Default)]
 pub struct Entrance {
+    /// The header of the PROXY protocol, before all else.
+    pub proxy_protocol: bool,
+    /// Whom to believe what they say of others.
+    pub trust: Trust,
     /// TLS, of those that come by TCP.
     pub tls: Option<Tls>,
 }
@@ -21,7 +26,18 @@ pub struct Entrance {
 impl Entrance {
     /// Whether such a connection begins with HTTP.
     pub(crate) fn is_open_to(&self, stream: &Accepted) -> bool {
-        self.tls.is_none() || matches!(stream, Accepted::Unix(_))
+        !self.proxy_protocol && (self.tls.is_none() || matches!(stream, Accepted::Unix(_)))
+    }
+
+    /// Whom a proxy speaks for.
+    async fn client(&self, stream: &mut Accepted, proxy: Peer) -> io::Result<Peer> {
+        if !self.trust.is_empty() && !self.trust.includes(&proxy) {
+            let text = "the peer is no proxy that is trusted (--trust)";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        let client = read_proxy_header(stream).await?.map_or(proxy, Peer::from);
+        tracing::debug!(%proxy, remote = %client, "proxied");
+        Ok(client)
     }
 
     /// Keeps up with what changes of it, for ever.
@@ -32,7 +48,10 @@ impl Entrance {
         }
     }
 
-    async fn pass(&self, stream: Accepted, mut peer: Peer) -> io::Result<(Accepted, Peer)> {
+    async fn pass(&self, mut stream: Accepted, mut peer: Peer) -> io::Result<(Accepted, Peer)> {
+        if self.proxy_protocol {
+            peer = self.client(&mut stream, peer).await?;
+        }
         match (&self.tls, stream) {
             (Some(tls), Accepted::Tcp(tcp)) => {
                 let stream = Box::new(tls.accept(tcp).await?);

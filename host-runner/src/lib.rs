@@ -13,7 +13,7 @@
 //! ```
 //!
 //! `accepted` is what comes in, over TCP or a Unix socket, and `entrance` what
-//! it goes through first, such as `tls`. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
+//! it goes through first, such as `tls`; `proxied` is what a proxy says of its clients. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
@@ -52,6 +52,7 @@ pub mod listener;
 pub mod options;
 pub mod outgoing;
 pub mod pool;
+pub mod proxied;
 pub mod proxy;
 pub mod serve;
 mod service;

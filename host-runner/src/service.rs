@@ -48,14 +48,7 @@ impl Service<http::Request<Incoming>> for Http {
     fn call(&self, stand_in: http::Request<Incoming>) -> Answering {
         let body = stand_in.into_body();
         match self.arrived.take() {
-            Some(Ok((request, _))) if !self.worker.hosts.serve(&request, self.peer.secure) => {
-                tracing::debug!(
-                    remote = %self.peer,
-                    "a host that is not served (--allow-host)"
-                );
-                Box::pin(ready(Ok(refuse(MISDIRECTED))))
-            }
-            Some(Ok((request, framing))) => Box::pin(self.serve(request, framing, body)),
+            Some(Ok((request, framing))) => self.admit(request, framing, body),
             Some(Err(refusal)) => Box::pin(ready(Ok(refuse(refusal)))),
             // The gate puts a request there for every head it passes.
             None => Box::pin(ready(Ok(refuse(Refusal::FAILED)))),
@@ -138,16 +131,30 @@ impl Http {
         self.taken.take()
     }
 
+    /// Serves a request that is for a host that is served.
+    fn admit(&self, request: http1::Request, framing: Framing, body: Incoming) -> Answering {
+        let trust = &self.worker.entrance.trust;
+        let peer = trust
+            .client(self.peer, &request.fields)
+            .unwrap_or(self.peer);
+        if self.worker.hosts.serve(&request, peer.secure) {
+            return Box::pin(self.serve(request, peer, framing, body));
+        }
+        tracing::debug!(remote = %peer, "a host that is not served (--allow-host)");
+        Box::pin(ready(Ok(refuse(MISDIRECTED))))
+    }
+
     fn serve(
         &self,
         request: http1::Request,
+        peer: Peer,
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
-        let request = with_peer(request, self.peer);
+        let request = with_peer(request, peer);
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
         async move {
-            match answer(&worker, &request, framing).await {
+            match answer(&worker, &request, peer, framing).await {
                 Ok(Answer::Response { response, closes }) => {
                     // One that ends the connection anyway goes out at once.
                     let is_as_it_is = closes || keeps(framing, body).await;
@@ -198,7 +205,12 @@ fn log(cause: &Failure, request: &Request) {
     }
 }
 
-async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<Answer, Failure> {
+async fn answer(
+    worker: &Worker,
+    request: &Request,
+    peer: Peer,
+    framing: Framing,
+) -> Result<Answer, Failure> {
     let place = worker.pool.place()?;
     let (verdict, fault) = place.handle(request)?;
     let (place, answer, fault) = match verdict {
@@ -211,8 +223,7 @@ async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<
         }
     };
     if let Some(fault) = fault {
-        let remote = request.remote.as_deref().unwrap_or("unix");
-        log_fault(&remote, &request.target, &fault);
+        log_fault(&peer, &request.target, &fault);
     }
     match answer {
         bindings::Answer::Respond(response) => {
@@ -221,7 +232,7 @@ async fn answer(worker: &Worker, request: &Request, framing: Framing) -> Result<
             Ok(Answer::Response { response, closes })
         }
         bindings::Answer::Takeover(takeover) => {
-            take(place, takeover, request, framing).map(Answer::Taken)
+            take(place, takeover, request, peer, framing).map(Answer::Taken)
         }
     }
 }
@@ -249,11 +260,13 @@ fn take(
     place: Place,
     takeover: Takeover,
     request: &Request,
+    peer: Peer,
     framing: Framing,
 ) -> Result<Taken, Failure> {
     let connection = place.keep_for(takeover.connection);
     framing.check_takeover()?;
     Ok(Taken {
+        peer,
         connection,
         head: head::takeover(&takeover, &request.fields)?,
         farewell: takeover.farewell,

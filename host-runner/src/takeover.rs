@@ -28,6 +28,8 @@ use crate::worker::Worker;
 
 /// A takeover on its way from the service to the session.
 pub(crate) struct Taken {
+    /// Whom the request came from, as far as is known by then.
+    pub(crate) peer: Peer,
     pub(crate) connection: Connection,
     pub(crate) head: Vec<u8>,
     pub(crate) farewell: Vec<u8>,
@@ -71,7 +73,7 @@ async fn take_over(
         fail(stream).await?;
         return Ok(None);
     };
-    let mut access = Access::new(peer, &taken.target);
+    let mut access = Access::new(taken.peer, &taken.target);
     access.received(residual.len());
     let session = Session::new(worker, stream, taken.connection, taken.farewell, access);
     Ok(Some(session.run(taken.head, opened)))

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::entrance::Entrance;
 use crate::hosts::AllowedHost;
 use crate::listener::Listen;
+use crate::proxied::{Trust, Trusted};
 use crate::tls::{Files, Tls, TlsError};
 
 /// Where connections come from, and for whom.
@@ -27,6 +28,14 @@ pub struct Sockets {
     /// The key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// All connections begin with a header of the PROXY protocol, version 1 or 2, which has the address of
+    /// the client. What does not is closed; and with --trust, what does not come from there
+    #[arg(long)]
+    pub proxy_protocol: bool,
+    /// Proxies whose `Forwarded`, or `X-Forwarded-For` and `-Proto`, says who the client is; `unix` stands for
+    /// who connects to a Unix socket. May be repeated
+    #[arg(long, value_name = "IP[/BITS]")]
+    pub trust: Vec<Trusted>,
 }
 
 impl Sockets {
@@ -44,6 +53,8 @@ impl Sockets {
             })
         });
         Ok(Entrance {
+            proxy_protocol: self.proxy_protocol,
+            trust: Trust(self.trust.clone()),
             tls: tls.transpose()?,
         })
     }
