@@ -12,7 +12,7 @@ mod runner;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use runner::connect::{self, Run};
 use runner::{PATIENCE, Server, Site, opening_handshake, root, text, wasocket};
@@ -258,8 +258,44 @@ fn what_every_host_does_over_tls() {
     });
 }
 
+/// What TLS holds back is sent, too, and before the end.
+#[test]
+fn slow_readers_get_everything_over_tls() {
+    let certificate = Certificate::new("tls-slow");
+    let component = runner::build_guest("faults", "bare");
+    let component = component.to_str().expect("a path in UTF-8");
+    let serve = |patience| {
+        let options = ["--allow-host", "*", "--send-timeout", patience, component];
+        let server = Server::run(&mut certificate.serve(&options));
+        let site = Site::at(tls_to(server.address, &certificate.file(), b""));
+        (server, site)
+    };
+    let (_server, site) = serve("30");
+    apps::run("TLS", hosts::FAULTS, &site, &[]);
+
+    // Who reads nothing is given up.
+    let (server, _) = serve("1");
+    let config = client_config(&certificate.file());
+    let name = ServerName::try_from("localhost").expect("a name");
+    let tls = ClientConnection::new(config, name).expect("a client");
+    let stream = TcpStream::connect(server.address).expect("it accepts");
+    let mut deaf = StreamOwned::new(tls, stream);
+    let request = [opening_handshake("/flood"), text("go")].concat();
+    deaf.write_all(&request).expect("it reads");
+    server.wait_for_log("takes nothing");
+}
+
 /// What puts TLS on, towards a server, and this before it.
 fn tls_to(server: SocketAddr, trusted: &Path, before: &'static [u8]) -> SocketAddr {
+    let connector = TlsConnector::from(client_config(trusted));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("possible");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || forward(listener, connector, server, before));
+    address
+}
+
+fn client_config(trusted: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(trusted).expect("a certificate");
     roots.add(certificate).expect("it is one");
@@ -268,12 +304,7 @@ fn tls_to(server: SocketAddr, trusted: &Path, before: &'static [u8]) -> SocketAd
         .expect("the defaults are possible")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.set_nonblocking(true).expect("possible");
-    let address = listener.local_addr().expect("bound");
-    thread::spawn(move || forward(listener, connector, server, before));
-    address
+    Arc::new(config)
 }
 
 fn forward(

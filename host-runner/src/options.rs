@@ -146,7 +146,7 @@ pub enum Command {
     Compose(Compose),
     /// Serve a component over HTTP until Ctrl-C or SIGTERM
     #[command(after_help = EXAMPLES)]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Speak to a WebSocket server: stdin lines to messages, messages to stdout
     #[command(after_help = CONNECT_HELP)]
     Connect(Box<Connect>),
@@ -417,7 +417,7 @@ mod tests {
         let program = ["wasocket", "serve"];
         let options = Options::try_parse_from(program.iter().chain(arguments))?;
         match options.command {
-            Command::Serve(serve) => Ok(serve),
+            Command::Serve(serve) => Ok(*serve),
             _ => Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
         }
     }
