@@ -18,7 +18,7 @@
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
-//! ends, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
+//! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
@@ -30,6 +30,7 @@
 
 pub mod accepted;
 mod access;
+mod admission;
 pub mod bell;
 pub mod bindings;
 pub mod cache;
@@ -39,9 +40,11 @@ pub mod clock;
 pub mod component;
 pub mod compose;
 pub mod connect;
+mod debt;
 pub mod default_app;
 pub mod engine;
 pub mod entrance;
+mod files;
 mod gate;
 pub mod guest;
 pub mod head;
@@ -49,11 +52,13 @@ pub mod hosts;
 mod input;
 mod instance;
 pub mod listener;
+pub mod operating;
 pub mod options;
 pub mod outgoing;
 pub mod pool;
 pub mod proxied;
 pub mod proxy;
+mod rate;
 pub mod serve;
 mod service;
 pub mod session;

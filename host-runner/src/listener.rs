@@ -13,7 +13,7 @@ use std::process;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -144,6 +144,13 @@ impl TryFrom<Socket> for Listener {
         })
     }
 }
+
+/// How many who are not let in may be told so at a time. The others are not: each takes a file, for as long as
+/// it takes to read the answer, which is a second at most.
+const MAX_DENIED: usize = 64;
+
+/// How often it is logged that there is no room.
+const FULL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Listens. Within a tokio runtime only.
 ///
@@ -288,18 +295,24 @@ fn take(descriptor: i32) -> io::Result<Listener> {
     socket.try_into().map_err(refused)
 }
 
-/// Accepts connections and serves each in a task of its own, for ever.
+/// Accepts connections and serves each in a task of its own, for ever. When there are as many as may be, the
+/// others wait with the system: they need no memory of ours there, and most are served a moment later.
 pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut JoinSet<()>) {
     let mut turn = 0;
+    let mut denied = JoinSet::new();
+    let mut told_at = None;
     loop {
+        let has_room = tasks.len() < worker.max_connections;
+        if !has_room {
+            tell_full(&mut told_at, worker.max_connections);
+        }
         select! {
-            accepted = poll_fn(|context| poll_accept(listeners, &mut turn, context)) => match accepted {
-                Ok((stream, peer)) => {
-                    tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer));
-                }
+            accepted = poll_fn(|context| poll_accept(listeners, &mut turn, context)), if has_room => match accepted {
+                Ok((stream, peer)) => admit(worker, stream, peer, tasks, &mut denied),
                 Err(error) => recover(&error).await,
             },
             Some(ended) = tasks.join_next() => report(ended),
+            Some(ended) = denied.join_next() => report(ended),
         }
     }
 }
@@ -319,6 +332,38 @@ fn poll_accept(
         }
     }
     Poll::Pending
+}
+
+/// Serves a connection, if its address may have one more. On a Unix socket it has none.
+fn admit(
+    worker: &Rc<Worker>,
+    stream: Accepted,
+    peer: Peer,
+    tasks: &mut JoinSet<()>,
+    denied: &mut JoinSet<()>,
+) {
+    let now = Instant::now();
+    match peer.ip.map(|ip| worker.admission.admit(ip, now)).transpose() {
+        Ok(visit) => {
+            tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer, visit));
+        }
+        Err(denial) => {
+            tracing::debug!(remote = %peer, "not let in: {denial:?}");
+            // Who expects TLS could not read it.
+            if denied.len() < MAX_DENIED && worker.entrance.is_open_to(&stream) {
+                denied.spawn_local(takeover::deny(stream, denial));
+            }
+        }
+    }
+}
+
+fn tell_full(told_at: &mut Option<Instant>, max_connections: usize) {
+    let now = Instant::now();
+    let is_old = |at: Instant| now.saturating_duration_since(at) >= FULL_INTERVAL;
+    if told_at.is_none_or(is_old) {
+        *told_at = Some(now);
+        tracing::warn!("{max_connections} connections are open: others wait (--max-connections)");
+    }
 }
 
 /// Waits for all connections to end.

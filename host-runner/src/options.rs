@@ -16,6 +16,7 @@ use crate::bindings::Field;
 use crate::component::Grants;
 use crate::compose::Target;
 use crate::guest::Limits;
+use crate::operating::Operating;
 use crate::outgoing::{Allowed, Policy};
 use crate::start::{self, Language};
 use crate::url::Url;
@@ -241,6 +242,9 @@ pub struct Serve {
     /// The time open connections have to end when the runner is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub shutdown_timeout: u64,
+    /// What the network may ask.
+    #[command(flatten)]
+    pub operating: Operating,
 }
 
 impl Serve {
@@ -481,7 +485,13 @@ mod tests {
 
     #[test]
     fn limits_of_zero_are_refused() {
-        for option in ["--connections-per-instance", "--memory", "--call-timeout"] {
+        for option in [
+            "--connections-per-instance",
+            "--memory",
+            "--call-timeout",
+            "--max-connections",
+            "--max-unsent",
+        ] {
             assert!(parse(&[option, "0"]).is_err(), "{option}");
         }
     }

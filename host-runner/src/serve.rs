@@ -84,6 +84,7 @@ async fn run(
         limits.memory,
         Duration::from_secs(options.send_timeout),
         Duration::from_secs(options.decision_timeout),
+        &options.operating,
     );
     let addresses: Vec<_> = listeners.iter().filter_map(Listener::address).collect();
     let entrance = options.sockets.entrance().map_err(ServeError::Tls)?;

@@ -6,16 +6,22 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use crate::accepted::Accepted;
 use crate::access::Access;
-use crate::bindings::{Effects, Instant, Next};
+use crate::bindings::{Effects, Instant, Next, ShutdownReason};
+use crate::debt::Debt;
 use crate::pool::{Connection, Dead};
+use crate::rate::Rate;
 use crate::signals::Signal;
 use crate::socket::Socket;
 use crate::timer::Timer;
 use crate::worker::Worker;
+
+/// How long a connection that has lasted as long as it may has to end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// A socket in the hands of a guest.
 #[derive(Debug)]
@@ -37,6 +43,14 @@ pub struct Session {
     /// Who was asked first, the last time.
     socket_first: bool,
     access: Access,
+    /// How fast it may be read, if that is limited.
+    rate: Option<Box<Rate>>,
+    debt: Debt,
+    /// When something was last received or sent.
+    active_at: Instant,
+    /// When it has lasted as long as it may, and whether the guest knows.
+    ends_at: Instant,
+    outlived: bool,
 }
 
 /// What a session waits for.
@@ -69,8 +83,14 @@ impl Session {
         access: Access,
     ) -> Box<Self> {
         let socket = Socket::new(stream, worker.max_backlog).with_send_timeout(worker.send_timeout);
+        let now = worker.now();
         Box::new(Self {
-            called_at: worker.now(),
+            called_at: now,
+            rate: Rate::new(worker.max_bytes_per_second, now),
+            debt: Debt::new(&worker.debts),
+            active_at: now,
+            ends_at: after(now, worker.max_lifetime),
+            outlived: false,
             worker,
             socket,
             connection,
@@ -118,8 +138,13 @@ impl Session {
 
     async fn converse(&mut self) -> io::Result<Ending> {
         loop {
-            self.timer.set(self.wake_at, self.called_at, &self.worker);
-            let event = poll_fn(|context| self.poll_event(context)).await?;
+            let wake_at = self.limited_until().min(self.wake_at.unwrap_or(NEVER));
+            let wake_at = (wake_at < NEVER).then_some(wake_at);
+            self.timer.set(wake_at, self.called_at, &self.worker);
+            let mut event = poll_fn(|context| self.poll_event(context)).await?;
+            if matches!(event, Event::Wake) {
+                event = self.check_limits()?;
+            }
             let Ok(effects) = self.call(event) else {
                 return Ok(Ending::Died);
             };
@@ -158,14 +183,53 @@ impl Session {
     /// Sends what is unsent, and then says so; or receives, if the guest wants more.
     fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Event>> {
         if !self.socket.is_flushed() {
-            return self.socket.poll_flush(context).map_ok(|()| Event::Wake);
+            let flushed = self.socket.poll_flush(context);
+            self.debt.set(self.socket.unsent())?;
+            return flushed.map_ok(|()| Event::Wake);
         }
         if self.paused {
             return Poll::Pending;
         }
         let mut buffer = self.worker.read_buffer.borrow_mut();
-        let received = self.socket.poll_receive(context, &mut buffer);
+        let mut space = &mut buffer[..];
+        if let Some(rate) = &mut self.rate {
+            ready!(rate.poll(context));
+            let most = rate.most().min(space.len());
+            space = space.get_mut(..most).unwrap_or_default();
+        }
+        let received = self.socket.poll_receive(context, space);
         received.map_ok(Event::Received)
+    }
+
+    /// When a limit of the host's on the time is next to be looked at.
+    fn limited_until(&self) -> Instant {
+        after(self.active_at, self.worker.idle_timeout).min(self.ends_at)
+    }
+
+    /// Ends what is silent, or has lasted too long. What waits to be sent is not silent: the time for that is
+    /// another.
+    fn check_limits(&mut self) -> io::Result<Event> {
+        let now = self.worker.now();
+        if self.socket.unsent() > 0 {
+            self.active_at = now;
+        }
+        if now >= after(self.active_at, self.worker.idle_timeout) {
+            return Err(late("nothing was received or sent (--idle-timeout)"));
+        }
+        if now < self.ends_at {
+            return Ok(Event::Wake);
+        }
+        if self.outlived {
+            return Err(late("it did not end when asked to (--max-lifetime)"));
+        }
+        self.outlived = true;
+        self.ends_at = after(now, Some(GRACE));
+        if self.stopped {
+            return Ok(Event::Wake);
+        }
+        self.stopped = true;
+        // 1012: to connect again is worth it.
+        Ok(Event::Signal(Signal::Stop(ShutdownReason::ServiceRestart)))
     }
 
     /// Calls the guest. Between the reading and this no other task has run: the read buffer still
@@ -177,6 +241,10 @@ impl Session {
             Event::Received(0) => self.connection.receive_eof(now),
             Event::Received(length) => {
                 self.access.received(length);
+                self.active_at = now;
+                if let Some(rate) = &mut self.rate {
+                    rate.received(length, now);
+                }
                 let buffer = self.worker.read_buffer.borrow();
                 self.connection
                     .receive(now, buffer.get(..length).unwrap_or_default())
@@ -193,8 +261,12 @@ impl Session {
         self.wake_at = effects.wake_at;
         self.paused = effects.next == Next::Pause;
         self.released = matches!(effects.next, Next::Close | Next::Abort);
-        self.access.sent(effects.output.len());
-        self.socket.send(&effects.output)?;
+        if !effects.output.is_empty() {
+            self.access.sent(effects.output.len());
+            self.active_at = self.called_at;
+            self.socket.send(&effects.output)?;
+            self.debt.set(self.socket.unsent())?;
+        }
         Ok(match effects.next {
             Next::Open | Next::Pause => None,
             Next::Close => Some(Ending::Close),
@@ -216,4 +288,18 @@ impl Session {
         drop(self.connection);
         Ok(Some(self.socket.close()))
     }
+}
+
+/// Later than any instant that comes.
+const NEVER: Instant = Instant::MAX;
+
+fn after(instant: Instant, time: Option<Duration>) -> Instant {
+    let nanos = time.map_or(NEVER, |time| {
+        u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+    });
+    instant.saturating_add(nanos)
+}
+
+fn late(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }

@@ -18,6 +18,7 @@ use wasocket_http1::{Refusal, Response};
 
 use crate::accepted::{Accepted, Peer};
 use crate::access::Access;
+use crate::admission::{Denial, Visit};
 use crate::entrance::enter;
 use crate::gate::Gate;
 use crate::pool::Connection;
@@ -37,12 +38,17 @@ pub(crate) struct Taken {
     pub(crate) target: String,
 }
 
-/// Serves a socket to its end: as HTTP, and once taken over, as the guest's.
-pub async fn serve(worker: Rc<Worker>, stream: Accepted, peer: Peer) {
+/// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: Accepted,
+    peer: Peer,
+    mut visit: Option<Visit>,
+) {
     tracing::debug!(remote = %peer, "connected");
     // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
     // once, it has room for to its end.
-    let outcome = match Box::pin(take_over(worker, stream, peer)).await {
+    let outcome = match Box::pin(take_over(worker, stream, peer, &mut visit)).await {
         Ok(Some(session)) => session.await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -53,15 +59,37 @@ pub async fn serve(worker: Rc<Worker>, stream: Accepted, peer: Peer) {
     }
 }
 
+/// Answers a socket that is not let in, before it has asked anything.
+pub(crate) async fn deny(stream: Accepted, denial: Denial) {
+    let response = denial.response();
+    let mut socket = Socket::new(stream, response.len());
+    if socket.send(response).is_ok() {
+        // Whether the client has read it is its own business.
+        let _ = socket.close().await;
+    }
+}
+
 /// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
 async fn take_over(
     worker: Rc<Worker>,
     stream: Accepted,
-    peer: Peer,
+    from: Peer,
+    visit: &mut Option<Visit>,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
     let (stream, peer) = match worker.entrance.is_open_to(&stream) {
-        true => (stream, peer),
-        false => Box::pin(enter(&worker, stream, peer)).await?,
+        true => (stream, from),
+        false => Box::pin(enter(&worker, stream, from)).await?,
+    };
+    // The address that a proxy tells counts instead of its own.
+    if let Some(ip) = peer.ip.filter(|ip| from.ip != Some(*ip)) {
+        match worker.admission.admit(ip, std::time::Instant::now()) {
+            Ok(admitted) => *visit = Some(admitted),
+            Err(denial) => {
+                tracing::debug!(remote = %peer, "not let in: {denial:?}");
+                deny(stream, denial).await;
+                return Ok(None);
+            }
+        }
     };
     let (stream, residual, taken) = speak_http(&worker, stream, peer).await;
     let Some(taken) = taken else {

@@ -1,15 +1,20 @@
 //! What the connections of one thread share.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 
+use crate::admission::Admission;
 use crate::bell::Bell;
 use crate::bindings;
 use crate::clock::Clock;
+use crate::debt::Debts;
 use crate::entrance::Entrance;
+use crate::files;
 use crate::hosts::Hosts;
+use crate::operating::Operating;
 use crate::pool::Pool;
 
 /// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
@@ -32,6 +37,16 @@ pub struct Worker {
     pub(crate) decision_timeout: Duration,
     /// Rings when the runner is to stop, for those that speak HTTP.
     pub(crate) stopping: Bell,
+    /// How many connections there may be, and how many of an address.
+    pub(crate) max_connections: usize,
+    pub(crate) admission: Rc<Admission>,
+    /// How much of a connection is read in a second; 0 is no limit.
+    pub(crate) max_bytes_per_second: u32,
+    /// What is unsent on all connections.
+    pub(crate) debts: Rc<Debts>,
+    /// How long a connection that is taken over may be silent, and how long it may last.
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
     clock: Clock,
 }
 
@@ -42,6 +57,7 @@ impl Worker {
         max_backlog: usize,
         send_timeout: Duration,
         decision_timeout: Duration,
+        operating: &Operating,
     ) -> Self {
         Self {
             pool,
@@ -53,6 +69,12 @@ impl Worker {
             send_timeout,
             decision_timeout,
             stopping: Bell::new(),
+            max_connections: files::connections(operating.max_connections),
+            admission: Admission::new(operating.per_address()),
+            max_bytes_per_second: operating.max_bytes_per_second,
+            debts: Debts::new(operating.max_unsent()),
+            idle_timeout: operating.idle_timeout(),
+            max_lifetime: operating.max_lifetime(),
             clock: Clock::start(),
         }
     }

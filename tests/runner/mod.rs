@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 /// How long anything may take. Generous, but less than the 10 seconds after which the runner gives a
 /// client up, so that an answer which waits for that does not pass.
 pub const PATIENCE: Duration = Duration::from_secs(8);
@@ -109,7 +111,8 @@ impl Server {
         Self::with(&arguments)
     }
 
-    fn with(arguments: &[&str]) -> Self {
+    /// With these arguments of `wasocket serve`.
+    pub fn with(arguments: &[&str]) -> Self {
         // The clients here are of any host.
         let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
         Self::run(command.args(arguments))
@@ -158,6 +161,16 @@ impl Server {
         }
     }
 
+    /// The memory of the process, in bytes (proc_pid_status(5), `VmRSS`).
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes =
+            line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+        kilobytes.expect("a number of kB") * 1024
+    }
+
     /// Sends a signal: `TERM`, `INT`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
@@ -178,12 +191,18 @@ impl Site {
     /// A new connection.
     pub fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).expect("the runner accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a time");
-        Client {
-            stream,
-            received: vec![],
-        }
+        Client::on(stream)
+    }
+
+    /// A new connection from another address of this machine, such as 127.0.0.2.
+    pub fn connect_from(&self, address: [u8; 4]) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let own = SocketAddr::from((address, 0));
+        socket.bind(&own.into()).expect("all of 127/8 is ours");
+        socket
+            .connect(&self.address.into())
+            .expect("the runner accepts");
+        Client::on(socket.into())
     }
 
     /// A new connection on which the opening handshake of `path` has succeeded.
@@ -288,6 +307,15 @@ pub struct Client {
 }
 
 impl Client {
+    fn on(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a time");
+        Self {
+            stream,
+            received: vec![],
+        }
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the runner reads");
     }

@@ -6,6 +6,7 @@
 mod address;
 mod allowed;
 
+pub(crate) use address::is_public;
 pub(crate) use allowed::Host;
 pub use allowed::{Allowed, AllowedError};
 

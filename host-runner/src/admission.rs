@@ -1,0 +1,262 @@
+//! Who is let in: how many connections an address may have at once, and how many it may make in a second.
+//!
+//! What is counted is an IPv4 address, or the /64 of an IPv6 one, of which a single customer has all.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::outgoing::is_public;
+
+/// How many addresses without a connection are remembered, for what they did in the last second.
+const MAX_REMEMBERED: usize = 16 * 1024;
+
+/// What one address may ask. 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PerAddress {
+    /// How many connections at once, and whether that holds for addresses that are not public, too.
+    pub(crate) connections: usize,
+    pub(crate) connections_of_all: bool,
+    /// How many new ones in a second, and the same.
+    pub(crate) handshakes: u32,
+    pub(crate) handshakes_of_all: bool,
+}
+
+impl PerAddress {
+    /// What holds for this address.
+    fn of(self, remote: IpAddr) -> Self {
+        let is_public = is_public(remote);
+        Self {
+            connections: match is_public || self.connections_of_all {
+                true => self.connections,
+                false => 0,
+            },
+            handshakes: match is_public || self.handshakes_of_all {
+                true => self.handshakes,
+                false => 0,
+            },
+            ..self
+        }
+    }
+
+    fn is_none(self) -> bool {
+        self.connections == 0 && self.handshakes == 0
+    }
+}
+
+/// Why a connection is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// The address has as many as it may.
+    Connections,
+    /// It makes them too fast.
+    Handshakes,
+}
+
+impl Denial {
+    /// The answer (RFC 6585 §4), which needs no request: nothing of it would change the matter.
+    pub(crate) fn response(self) -> &'static [u8] {
+        match self {
+            Self::Connections => {
+                b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nContent-Type: text/plain\r\n\
+                Content-Length: 46\r\nConnection: close\r\n\r\nYour address has too many connections \
+                already\n"
+            }
+            Self::Handshakes => {
+                b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n\
+                Content-Length: 40\r\nConnection: close\r\n\r\nYour address makes too many connections\n"
+            }
+        }
+    }
+}
+
+/// The addresses that have connections, or had some a moment ago.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limits: PerAddress,
+    addresses: RefCell<HashMap<IpAddr, Visitor>>,
+}
+
+/// What is known of an address.
+#[derive(Debug)]
+struct Visitor {
+    open: usize,
+    /// How many connections it may still make, as of `since`: it gains the limit in a second, up to the limit.
+    left: f64,
+    since: Instant,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: PerAddress) -> Rc<Self> {
+        Rc::new(Self {
+            limits,
+            addresses: RefCell::default(),
+        })
+    }
+
+    /// Lets a connection in, for as long as the visit is kept.
+    pub(crate) fn admit(self: &Rc<Self>, remote: IpAddr, now: Instant) -> Result<Visit, Denial> {
+        let limits = self.limits.of(remote.to_canonical());
+        if limits.is_none() {
+            return Ok(Visit(None));
+        }
+        let network = network(remote);
+        let mut addresses = self.addresses.borrow_mut();
+        make_room(&mut addresses);
+        let visitor = addresses.entry(network).or_insert_with(|| Visitor {
+            open: 0,
+            left: f64::from(limits.handshakes),
+            since: now,
+        });
+        visitor.admit(limits, now)?;
+        Ok(Visit(Some((Rc::clone(self), network))))
+    }
+}
+
+impl Visitor {
+    fn admit(&mut self, limits: PerAddress, now: Instant) -> Result<(), Denial> {
+        if limits.connections > 0 && self.open >= limits.connections {
+            return Err(Denial::Connections);
+        }
+        if limits.handshakes > 0 {
+            let most = f64::from(limits.handshakes);
+            let gained = now.saturating_duration_since(self.since).as_secs_f64() * most;
+            self.left = (self.left + gained).min(most);
+            self.since = now;
+            if self.left < 1.0 {
+                return Err(Denial::Handshakes);
+            }
+            self.left -= 1.0;
+        }
+        self.open = self.open.saturating_add(1);
+        Ok(())
+    }
+}
+
+/// Forgets who has no connection, when that are many: that costs as much as they took to come. Who has so
+/// many addresses at hand is not stopped by a rate of each.
+fn make_room(addresses: &mut HashMap<IpAddr, Visitor>) {
+    if addresses.len() == addresses.capacity() && addresses.len() >= MAX_REMEMBERED {
+        addresses.retain(|_, visitor| visitor.open > 0);
+    }
+}
+
+/// What counts as one.
+fn network(remote: IpAddr) -> IpAddr {
+    match remote.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+/// A connection that is let in, and counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Visit(Option<(Rc<Admission>, IpAddr)>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let Some((admission, network)) = &self.0 else {
+            return;
+        };
+        if let Some(visitor) = admission.addresses.borrow_mut().get_mut(network) {
+            visitor.open = visitor.open.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limits(connections: usize, handshakes: u32, of_all: bool) -> Rc<Admission> {
+        Admission::new(PerAddress {
+            connections,
+            connections_of_all: of_all,
+            handshakes,
+            handshakes_of_all: of_all,
+        })
+    }
+
+    fn of(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn an_address_has_its_connections_until_they_end() {
+        let admission = limits(2, 0, false);
+        let now = Instant::now();
+        let admit = |address| admission.admit(of(address), now);
+        let first = admit("1.1.1.1").expect("room");
+        let _second = admit("::ffff:1.1.1.1").expect("room: the same, mapped");
+        assert_eq!(admit("1.1.1.1").err(), Some(Denial::Connections));
+        let _other = admit("1.1.1.2").expect("another address");
+        drop(first);
+        admit("1.1.1.1").expect("room again");
+    }
+
+    #[test]
+    fn a_prefix_of_64_bits_is_one_address() {
+        let admission = limits(1, 0, false);
+        let now = Instant::now();
+        let _visit = admission.admit(of("2600:1:2:3::1"), now).expect("room");
+        let same = admission.admit(of("2600:1:2:3:ffff::2"), now);
+        assert_eq!(same.err(), Some(Denial::Connections));
+        admission.admit(of("2600:1:2:4::1"), now).expect("another");
+    }
+
+    #[test]
+    fn handshakes_come_back_with_time() {
+        let admission = limits(0, 2, false);
+        let now = Instant::now();
+        let admit = |later| admission.admit(of("1.1.1.1"), now + Duration::from_millis(later));
+        assert!(admit(0).is_ok() && admit(0).is_ok());
+        assert_eq!(admit(499).err(), Some(Denial::Handshakes));
+        assert!(admit(500).is_ok());
+        assert_eq!(admit(500).err(), Some(Denial::Handshakes));
+        assert!(admit(9_000).is_ok() && admit(9_000).is_ok());
+        assert!(admit(9_000).is_err(), "not more than in a second");
+    }
+
+    #[test]
+    fn private_addresses_are_limited_if_asked_for() {
+        let now = Instant::now();
+        for (of_all, third) in [(false, None), (true, Some(Denial::Connections))] {
+            let admission = limits(1, 0, of_all);
+            for address in ["127.0.0.1", "10.0.0.1", "fd00::1", "::1"] {
+                let _visit = admission.admit(of(address), now).expect("room");
+                assert_eq!(admission.admit(of(address), now).err(), third, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let admission = limits(1, 1, true);
+        let now = Instant::now();
+        let _kept = admission.admit(of("9.9.9.9"), now).expect("room");
+        for bits in 0..200_000 {
+            let address = Ipv4Addr::from_bits(bits);
+            admission.admit(address.into(), now).expect("room");
+        }
+        let addresses = admission.addresses.borrow();
+        assert!(addresses.len() <= 2 * MAX_REMEMBERED, "{}", addresses.len());
+        assert_eq!(addresses.get(&of("9.9.9.9")).map(|kept| kept.open), Some(1));
+    }
+
+    #[test]
+    fn answers_have_the_length_they_announce() {
+        for denial in [Denial::Connections, Denial::Handshakes] {
+            let text = String::from_utf8_lossy(denial.response()).into_owned();
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(
+                head.contains(&format!("Content-Length: {}\r\n", body.len())),
+                "{text}"
+            );
+        }
+    }
+}

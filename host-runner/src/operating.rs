@@ -1,0 +1,77 @@
+//! The options of `wasocket serve` that guard the runner against the network.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+use crate::admission::PerAddress;
+
+/// What the network may ask of the runner. 0 is no limit.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits on the network (docs/operating-limits.md)")]
+pub struct Operating {
+    /// The most connections at once; further ones wait with the system. Less where the system allows fewer
+    /// open files
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = at_least_one())]
+    pub max_connections: usize,
+    /// The most connections at once from one address, or IPv6 /64; others get 429 [default: a tenth of
+    /// --max-connections for public addresses; for others none, since a proxy is on one]
+    #[arg(long, value_name = "N")]
+    pub max_connections_per_address: Option<usize>,
+    /// The most new connections in a second from one address, or IPv6 /64; others get 429 [default: 100 for
+    /// public addresses]
+    #[arg(long, value_name = "N")]
+    pub max_handshakes_per_address: Option<u32>,
+    /// The most bytes in a second that are read from a connection that the app has taken over; those beyond
+    /// wait with the client
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub max_bytes_per_second: u32,
+    /// The most output, in MiB, that may wait for all clients together. Beyond it those who owe more than
+    /// their share are let go
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = at_least_one())]
+    pub max_unsent: usize,
+    /// The time nothing may be sent and received on a connection that the app has taken over. WebSockets
+    /// have their pings before
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub idle_timeout: u64,
+    /// The time a connection that the app has taken over may last; a WebSocket is closed with 1012 then
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub max_lifetime: u64,
+}
+
+impl Operating {
+    /// Where nothing is said, public addresses alone are limited: of many users there is one address at most
+    /// in front of a proxy, and there it is a private one.
+    pub(crate) fn per_address(&self) -> PerAddress {
+        let tenth = (self.max_connections / 10).max(1);
+        PerAddress {
+            connections: self.max_connections_per_address.unwrap_or(tenth),
+            connections_of_all: self.max_connections_per_address.is_some(),
+            handshakes: self.max_handshakes_per_address.unwrap_or(100),
+            handshakes_of_all: self.max_handshakes_per_address.is_some(),
+        }
+    }
+
+    /// The most unsent output, in bytes.
+    pub(crate) fn max_unsent(&self) -> usize {
+        self.max_unsent.saturating_mul(1 << 20)
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        seconds(self.idle_timeout)
+    }
+
+    pub(crate) fn max_lifetime(&self) -> Option<Duration> {
+        seconds(self.max_lifetime)
+    }
+}
+
+/// None for 0.
+fn seconds(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}

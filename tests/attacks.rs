@@ -1,0 +1,247 @@
+//! Clients who want to hurt, against the running binary: what they cost is bounded, others are served
+//! meanwhile, and in the end the attackers are gone.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod runner;
+
+use std::io::{ErrorKind, Write as _};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runner::{Client, PATIENCE, Server, Site, opening_handshake, text};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// A masked ping without a payload.
+const PING: &[u8] = b"\x89\x80\0\0\0\0";
+/// A masked pong that nobody has asked for: nothing is answered to it (RFC 6455 §5.5.3).
+const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
+/// A masked message without a payload.
+const EMPTY: &[u8] = b"\x82\x80\0\0\0\0";
+
+fn assert_echoes(client: &mut Client, message: &str) {
+    client.send(&text(message));
+    assert_eq!(client.read_text(), message);
+}
+
+/// The status of the answer to a handshake, on a new connection from this address. Who is not let in may be
+/// told so before it has asked.
+fn status(site: &Site, from: [u8; 4]) -> (u16, Client) {
+    let mut client = site.connect_from(from);
+    client.try_send(&opening_handshake("/echo"));
+    (client.read_head().status, client)
+}
+
+/// Tries until the answer is 101.
+fn wait_until_let_in(site: &Site, from: [u8; 4]) -> Client {
+    let start = Instant::now();
+    loop {
+        match status(site, from) {
+            (101, client) => return client,
+            (status, _) => assert_eq!(status, 429),
+        }
+        assert!(start.elapsed() < PATIENCE, "not let in");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Writes the same again and again, until so much is written or the runner has often taken nothing, and served
+/// another client instead. Returns how much it took; none if it has ended the connection.
+fn flood(attacker: &mut Client, bytes: &[u8], most: usize, other: &mut Client) -> Option<usize> {
+    flood_until(attacker, bytes, most, 2000, other)
+}
+
+/// The same, until the runner has taken nothing so many times.
+fn flood_until(
+    attacker: &mut Client,
+    bytes: &[u8],
+    most: usize,
+    times: usize,
+    other: &mut Client,
+) -> Option<usize> {
+    let many = bytes.repeat((64 * KIB / bytes.len()).max(1));
+    attacker.stream.set_nonblocking(true).expect("connected");
+    let (mut written, mut refusals) = (0, 0);
+    let mut rest: &[u8] = &[];
+    while written < most && refusals < times {
+        if rest.is_empty() {
+            rest = &many;
+        }
+        match attacker.stream.write(rest) {
+            Ok(taken) => {
+                written += taken;
+                rest = &rest[taken..];
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                refusals += 1;
+                assert_echoes(other, "served");
+            }
+            Err(_) => return None,
+        }
+    }
+    attacker.stream.set_nonblocking(false).expect("connected");
+    Some(written)
+}
+
+#[test]
+fn connections_beyond_the_limit_wait() {
+    let server = Server::with(&["--max-connections", "2"]);
+    let mut first = server.websocket("/echo");
+    let second = server.websocket("/echo");
+    let mut third = server.connect();
+    third.send(&opening_handshake("/echo"));
+    assert_echoes(&mut first, "served");
+    assert!(third.has_nothing_to_read());
+    drop(second);
+    assert_eq!(third.read_head().status, 101);
+    assert_echoes(&mut third, "served at last");
+    server.wait_for_log("--max-connections");
+}
+
+#[test]
+fn a_flood_of_connections_costs_its_address_only() {
+    let server = Server::with(&["--max-connections-per-address", "20"]);
+    let attacker = [127, 0, 0, 2];
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut held: Vec<Client> = (0..20).map(|_| server.connect_from(attacker)).collect();
+    for _ in 0..500 {
+        let mut denied = server.connect_from(attacker);
+        // Of those who come all at once not each is told why.
+        if !denied.read_more() {
+            continue;
+        }
+        let head = denied.read_head();
+        assert_eq!(head.status, 429);
+        assert!(head.field("Retry-After").is_some(), "{head:?}");
+        assert!(denied.read_body(&head).contains("too many connections"));
+        assert_eq!(denied.read_to_end(), b"");
+        assert_echoes(&mut other, "served");
+    }
+    assert_echoes(&mut other, "served");
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 4 * MIB, "{grown} bytes");
+    held.pop();
+    wait_until_let_in(&server, attacker);
+}
+
+#[test]
+fn an_address_makes_so_many_connections_in_a_second() {
+    let server = Server::with(&["--max-handshakes-per-address", "1"]);
+    let attacker = [127, 0, 0, 2];
+    // Even a slow machine makes more than 20 in 20 seconds.
+    let denied = (0..20).filter(|_| status(&server, attacker).0 == 429);
+    assert_ne!(denied.count(), 0);
+    assert_eq!(status(&server, [127, 0, 0, 3]).0, 101);
+    wait_until_let_in(&server, attacker);
+}
+
+#[test]
+fn private_addresses_have_no_limit_unless_it_is_named() {
+    let server = Server::with(&["--max-connections", "100"]);
+    let clients: Vec<Client> = (0..50).map(|_| server.websocket("/echo")).collect();
+    assert_eq!(clients.len(), 50);
+}
+
+#[test]
+fn more_bytes_than_allowed_in_a_second_wait_with_the_client() {
+    let server = Server::with(&["--max-bytes-per-second", "20000"]);
+    let mut other = server.websocket("/echo");
+    let mut attacker = server.websocket("/echo");
+    // What the system keeps for the two sockets is a few MiB.
+    let taken = flood(&mut attacker, PONG, 64 * MIB, &mut other).expect("still connected");
+    assert!(taken < 64 * MIB);
+    // The allowance is each connection's own, and what is allowed is answered.
+    assert_echoes(&mut other, "served");
+    let mut slow = server.websocket("/echo");
+    for number in 0..500 {
+        slow.send(&text(&format!("{number:0100}")));
+    }
+    for number in 0..500 {
+        assert_eq!(slow.read_text(), format!("{number:0100}"));
+    }
+}
+
+#[test]
+fn floods_of_small_frames_cost_time_only() {
+    let server = Server::with(&["--send-timeout", "2", "--verbose"]);
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut attackers = vec![];
+    for frame in [PING, PONG, EMPTY] {
+        let mut attacker = server.websocket("/echo");
+        let written = flood(&mut attacker, frame, 32 * MIB, &mut other);
+        assert_echoes(&mut other, "served");
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < 8 * MIB, "{grown} bytes by {frame:?}");
+        if frame != EMPTY {
+            // Of the pings that come at once the last is answered.
+            assert!(written >= Some(32 * MIB), "all is read: {written:?}");
+        }
+        attackers.push(attacker);
+    }
+    // It has read nothing of its echoes, and is let go.
+    server.wait_for_log("the peer takes nothing of what it is sent");
+}
+
+#[test]
+fn what_is_announced_costs_nothing() {
+    let server = Server::with(&["--idle-timeout", "3"]);
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut attackers: Vec<Client> = (0..100).map(|_| server.websocket("/echo")).collect();
+    for attacker in &mut attackers {
+        // A MiB is announced, a byte is sent.
+        attacker.send(b"\x82\xff\0\0\0\0\0\x10\0\0\0\0\0\0a");
+        assert_echoes(&mut other, "served");
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 16 * MIB, "{grown} bytes");
+    for attacker in &mut attackers {
+        assert_eq!(attacker.read_to_end(), b"");
+    }
+}
+
+#[test]
+fn who_does_not_read_does_not_fill_the_memory() {
+    let server = Server::with(&["--max-unsent", "2", "--send-timeout", "3600", "--verbose"]);
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut message = b"\x82\xff\0\0\0\0\0\x0e\0\0\0\0\0\0".to_vec();
+    message.resize(message.len() + 14 * 64 * KIB, 0);
+    let mut attackers: Vec<Client> = (0..8).map(|_| server.websocket("/echo")).collect();
+    let mut lost = 0;
+    for attacker in &mut attackers {
+        let taken = flood_until(attacker, &message, 64 * MIB, 100, &mut other);
+        lost += usize::from(taken.is_none());
+    }
+    server.wait_for_log("--max-unsent");
+    assert_echoes(&mut other, "served");
+    assert!(lost < attackers.len(), "those within their share are kept");
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 64 * MIB, "{grown} bytes");
+}
+
+#[test]
+fn a_silent_raw_socket_is_closed() {
+    let server = Server::with(&["--idle-timeout", "1"]);
+    let mut silent = server.connect();
+    silent.send(b"GET /hijack HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let said = silent.read_to_end();
+    assert!(said.starts_with(b"Now we're speaking raw TCP."), "{said:?}");
+}
+
+#[test]
+fn a_connection_lasts_as_long_as_it_may() {
+    let server = Server::with(&["--max-lifetime", "1"]);
+    let mut client = server.websocket("/echo");
+    assert_echoes(&mut client, "young");
+    assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xf4");
+    client.send(b"\x88\x82\0\0\0\0\x03\xf4");
+    assert_eq!(client.read_to_end(), b"");
+}
