@@ -1,6 +1,7 @@
-//! The line in the log that a connection leaves behind.
+//! The line in the log that a connection leaves behind, and that a request does.
 
 use std::fmt;
+use std::io;
 use std::time::Instant;
 
 use crate::accepted::Peer;
@@ -10,6 +11,9 @@ use crate::pool::Dead;
 /// How much of a text from outside is logged, in bytes: of a path, of what a guest reports.
 const MAX_TEXT: usize = 1024;
 
+/// What these lines are logged as: `RUST_LOG=info,access=off` is without them.
+const TARGET: &str = "access";
+
 /// What is to be logged of a connection that a guest has taken over.
 #[derive(Debug)]
 pub struct Access {
@@ -18,6 +22,7 @@ pub struct Access {
     since: Instant,
     bytes_received: u64,
     bytes_sent: u64,
+    is_logged: bool,
 }
 
 impl Access {
@@ -30,6 +35,7 @@ impl Access {
             since: Instant::now(),
             bytes_received: 0,
             bytes_sent: 0,
+            is_logged: false,
         }
     }
 
@@ -43,38 +49,84 @@ impl Access {
         self.bytes_sent = self.bytes_sent.saturating_add(length as u64);
     }
 
-    /// Logs the end, with what the guest reports of it; and a fault of the app as a warning. Texts are shown
-    /// in quotes and with control characters escaped: they are a peer's, or a guest's.
-    pub fn log(&self, report: Result<Report, Dead>) {
-        let Self { remote, path, .. } = self;
-        let duration = self.since.elapsed();
-        let (bytes_received, bytes_sent) = (self.bytes_received, self.bytes_sent);
-        let Ok(report) = report else {
-            tracing::debug!(%remote, ?path, ?duration, bytes_received, bytes_sent, "ended with its instance");
-            return;
-        };
-        if let Some(fault) = &report.fault {
-            log_fault(remote, path, fault);
+    /// Logs the end: what the guest reports of it, and what went wrong with the socket. A fault of the app is a
+    /// warning.
+    pub fn log(&mut self, report: Result<Report, Dead>, error: Option<&io::Error>) {
+        let report = report.ok();
+        let fault = report.as_ref().and_then(|report| report.fault.as_deref());
+        if let Some(fault) = fault {
+            log_fault(&self.remote, &self.path, fault);
         }
-        let (received, sent) = (report.messages_received, report.messages_sent);
-        let Some(closing) = &report.closing else {
-            tracing::debug!(%remote, ?path, ?duration, bytes_received, bytes_sent, "ended");
-            return;
+        let error = match (error, &report) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, None) => Some("its instance has failed".to_owned()),
+            (None, Some(_)) => None,
         };
-        tracing::debug!(
-            %remote,
-            ?path,
-            ?duration,
-            bytes_received,
-            bytes_sent,
-            messages_received = received,
-            messages_sent = sent,
-            by = name(closing.initiator),
-            code = closing.code,
-            reason = ?beginning(&closing.reason),
+        self.write(report.as_ref(), error.as_deref());
+    }
+
+    /// One line. Texts are shown in quotes and with control characters escaped: they are a peer's, or a guest's.
+    fn write(&mut self, report: Option<&Report>, error: Option<&str>) {
+        self.is_logged = true;
+        let closing = report.and_then(|report| report.closing.as_ref());
+        tracing::info!(
+            target: TARGET,
+            remote = %self.remote,
+            path = &*self.path,
+            duration_ms = millis(self.since),
+            bytes_received = self.bytes_received,
+            bytes_sent = self.bytes_sent,
+            messages_received = report.map(|report| report.messages_received),
+            messages_sent = report.map(|report| report.messages_sent),
+            by = closing.map(|closing| name(closing.initiator)),
+            code = closing.map(|closing| closing.code),
+            reason = closing.map(|closing| beginning(&closing.reason)),
+            error,
             "ended"
         );
     }
+}
+
+impl Drop for Access {
+    /// A connection that did not end in time has a line, too.
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.write(None, Some("cut off: the runner has stopped"));
+        }
+    }
+}
+
+/// A request that the host answers, for the log.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    since: Instant,
+}
+
+impl Asked {
+    /// A request that has just arrived.
+    pub(crate) fn now() -> Self {
+        Self {
+            since: Instant::now(),
+        }
+    }
+
+    /// Logs the answer. Of a head that is refused there is neither a method nor a target.
+    pub(crate) fn log(&self, remote: &str, asked: Option<(&str, &str)>, status: u16, bytes: u64) {
+        tracing::info!(
+            target: TARGET,
+            remote,
+            method = asked.map(|(method, _)| beginning(method)),
+            path = asked.map(|(_, target)| path(target)),
+            status,
+            duration_ms = millis(self.since),
+            bytes_sent = bytes,
+            "answered"
+        );
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Logs what an app has done wrong on a connection, or with a request.

@@ -28,7 +28,6 @@ impl Debts {
     }
 
     /// What all owe.
-    #[cfg(test)]
     pub(crate) fn sum(&self) -> usize {
         self.sum.get()
     }

@@ -18,7 +18,8 @@
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
-//! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
+//! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all,
+//! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
@@ -30,6 +31,7 @@
 
 pub mod accepted;
 mod access;
+pub mod admin;
 mod admission;
 pub mod bell;
 pub mod bindings;
@@ -52,6 +54,8 @@ pub mod hosts;
 mod input;
 mod instance;
 pub mod listener;
+pub mod log;
+mod metrics;
 pub mod operating;
 pub mod options;
 pub mod outgoing;

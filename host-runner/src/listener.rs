@@ -65,7 +65,7 @@ impl FromStr for Listen {
 }
 
 /// An IP address or a host name, and a port. Names are looked up when the socket is made.
-fn is_address(text: &str) -> bool {
+pub(crate) fn is_address(text: &str) -> bool {
     let is_named = |(host, port): (&str, &str)| {
         !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
     };
@@ -345,9 +345,11 @@ fn admit(
     let now = Instant::now();
     match peer.ip.map(|ip| worker.admission.admit(ip, now)).transpose() {
         Ok(visit) => {
+            worker.metrics.accepted.count();
             tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer, visit));
         }
         Err(denial) => {
+            worker.metrics.denied(denial);
             tracing::debug!(remote = %peer, "not let in: {denial:?}");
             // Who expects TLS could not read it.
             if denied.len() < MAX_DENIED && worker.entrance.is_open_to(&stream) {
@@ -379,7 +381,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn recover(error: &io::Error) {
+pub(crate) async fn recover(error: &io::Error) {
     match error.kind() {
         // The client was faster to leave than we to accept.
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}

@@ -9,7 +9,8 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use wasocket_host::check::check;
 use wasocket_host::connect::connect;
-use wasocket_host::options::{Command, Options};
+use wasocket_host::log::Json;
+use wasocket_host::options::{Command, LogFormat, Options};
 use wasocket_host::serve::serve;
 use wasocket_host::start::{build, compose, new};
 
@@ -58,9 +59,12 @@ fn start_logging(options: &Options) {
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+        .with_ansi(io::stderr().is_terminal());
+    match options.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.event_format(Json).init(),
+    }
 }

@@ -38,6 +38,9 @@ pub struct Operating {
     /// The time a connection that the app has taken over may last; a WebSocket is closed with 1012 then
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub max_lifetime: u64,
+    /// Where the operator asks: /metrics for Prometheus, /healthz, /readyz [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::options::address)]
+    pub admin: Option<String>,
 }
 
 impl Operating {

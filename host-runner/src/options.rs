@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bindings::Field;
 use crate::component::Grants;
 use crate::compose::Target;
 use crate::guest::Limits;
+use crate::listener::is_address;
 use crate::operating::Operating;
 use crate::outgoing::{Allowed, Policy};
 use crate::start::{self, Language};
@@ -119,7 +120,7 @@ pub struct Options {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Log errors only
+    /// Log errors only, and no connections
     #[arg(
         short,
         long,
@@ -128,9 +129,29 @@ pub struct Options {
         display_order = 100
     )]
     pub quiet: bool,
-    /// Log every connection
+    /// Log what happens to every connection, not only its end
     #[arg(short, long, global = true, display_order = 101)]
     pub verbose: bool,
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        display_order = 102
+    )]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 /// The commands.
@@ -408,6 +429,16 @@ fn at_least_one() -> RangedU64ValueParser<usize> {
 /// A memory of WebAssembly has at most 4 GiB.
 fn memory() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=4096)
+}
+
+/// For an address that is no path.
+pub(crate) fn address(value: &str) -> Result<String, String> {
+    match is_address(value) {
+        true => Ok(value.to_owned()),
+        false => Err(
+            "expected ADDRESS:PORT, such as 127.0.0.1:1234, [::1]:1234 or localhost:1234".to_owned(),
+        ),
+    }
 }
 
 #[cfg(test)]

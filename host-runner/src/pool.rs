@@ -18,6 +18,7 @@ use crate::bindings::{
 };
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
+use crate::metrics::Metrics;
 use crate::signals::{Signal, Signals};
 
 /// The instances of a component, each serving up to so many connections.
@@ -27,6 +28,7 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
+    metrics: Rc<Metrics>,
     stopping: Cell<bool>,
 }
 
@@ -38,6 +40,7 @@ impl Pool {
             limits,
             connections_per_instance,
             instances: RefCell::default(),
+            metrics: Rc::default(),
             stopping: Cell::new(false),
         }
     }
@@ -53,9 +56,10 @@ impl Pool {
         if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
             return Ok(Place::on(instance));
         }
-        let guest =
-            Guest::new(&self.component.borrow(), self.limits).map_err(|fault| log(&fault, 0))?;
-        let instance = Rc::new(Instance::new(guest));
+        let guest = Guest::new(&self.component.borrow(), self.limits)
+            .map_err(|fault| log(&fault, 0, &self.metrics))?;
+        self.metrics.instances.count();
+        let instance = Rc::new(Instance::new(guest, Rc::clone(&self.metrics)));
         if self.stopping.get() {
             instance.stop(ShutdownReason::GoingAway);
         }
@@ -81,6 +85,21 @@ impl Pool {
         for instance in self.instances.borrow().iter() {
             instance.stop(ShutdownReason::GoingAway);
         }
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Rc<Metrics> {
+        &self.metrics
+    }
+
+    /// How many instances there are that connections may be put on.
+    pub(crate) fn len(&self) -> usize {
+        self.instances.borrow().len()
+    }
+
+    /// Whether all connections are asked to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -109,16 +128,18 @@ struct Instance {
     last_id: Cell<ConnectionId>,
     /// Why its connections are to end, if they are.
     stopped: Cell<Option<ShutdownReason>>,
+    metrics: Rc<Metrics>,
 }
 
 impl Instance {
-    fn new(guest: Guest) -> Self {
+    fn new(guest: Guest, metrics: Rc<Metrics>) -> Self {
         Self {
             guest: RefCell::new(Some(guest)),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
             stopped: Cell::new(None),
+            metrics,
         }
     }
 
@@ -133,7 +154,7 @@ impl Instance {
         outcome.map_err(|fault| {
             *guest = None;
             self.raise(Signal::Died);
-            log(&fault, self.places.get())
+            log(&fault, self.places.get(), &self.metrics)
         })
     }
 }
@@ -176,8 +197,9 @@ impl Instance {
     }
 }
 
-/// The one place where a guest's fault is logged.
-fn log(fault: &GuestFault, connections: usize) -> Dead {
+/// The one place where a guest's fault is logged, and counted.
+fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> Dead {
+    metrics.faulted(&fault.reason);
     tracing::error!("an instance ends, and with it {connections} connections: {fault}");
     Dead
 }

@@ -13,6 +13,7 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::admin::{self, AdminError};
 use crate::cache::Cache;
 use crate::component::{Component, LoadError, Loader, World};
 use crate::default_app::DEFAULT_APP;
@@ -90,6 +91,10 @@ async fn run(
     let entrance = options.sockets.entrance().map_err(ServeError::Tls)?;
     let hosts = Hosts::new(&options.sockets.allow_host, &addresses);
     let worker = Rc::new(worker.with_entrance(entrance, hosts));
+    if let Some(address) = &options.operating.admin {
+        let address = admin::start(address, &worker)?;
+        tracing::info!("metrics on http://{address}/metrics");
+    }
     let secure = worker.entrance.tls.is_some();
     announce(options.component.as_deref(), &listeners, secure);
 
@@ -107,6 +112,8 @@ async fn run(
         () = listener::drain(&mut connections) => tracing::info!("stopped"),
         () = sleep(Duration::from_secs(options.shutdown_timeout)) => {
             tracing::warn!(connections = connections.len(), "stopped; some did not end in time");
+            // So that each leaves its line.
+            connections.shutdown().await;
         }
         again = signals.next() => process::exit(again.exit_code().into()),
     }
@@ -148,6 +155,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// Certificate and key cannot be used.
     Tls(TlsError),
+    /// The operator's address cannot be listened on.
+    Admin(AdminError),
     /// The system refused something else.
     System(io::Error),
 }
@@ -159,6 +168,7 @@ impl fmt::Display for ServeError {
             Self::Load(name, error) => write!(f, "cannot serve {name}: {error}"),
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            Self::Admin(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
         }
     }
@@ -171,6 +181,7 @@ impl std::error::Error for ServeError {
             Self::Load(_, error) => Some(error),
             Self::Listen(error) => Some(error),
             Self::Tls(error) => Some(error),
+            Self::Admin(error) => Some(error),
             Self::System(error) => Some(error),
         }
     }
@@ -179,6 +190,12 @@ impl std::error::Error for ServeError {
 impl From<ListenError> for ServeError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error)
+    }
+}
+
+impl From<AdminError> for ServeError {
+    fn from(error: AdminError) -> Self {
+        Self::Admin(error)
     }
 }
 

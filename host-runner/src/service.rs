@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -19,7 +19,7 @@ use wasocket_http1::limits::DISCARD_TIMEOUT;
 use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
 
 use crate::accepted::Peer;
-use crate::access::log_fault;
+use crate::access::{Asked, log_fault};
 use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
 use crate::gate::Arrived;
 use crate::head;
@@ -49,7 +49,7 @@ impl Service<http::Request<Incoming>> for Http {
         let body = stand_in.into_body();
         match self.arrived.take() {
             Some(Ok((request, framing))) => self.admit(request, framing, body),
-            Some(Err(refusal)) => Box::pin(ready(Ok(refuse(refusal)))),
+            Some(Err(refusal)) => self.turn_away(refusal, self.peer, None),
             // The gate puts a request there for every head it passes.
             None => Box::pin(ready(Ok(refuse(Refusal::FAILED)))),
         }
@@ -141,7 +141,14 @@ impl Http {
             return Box::pin(self.serve(request, peer, framing, body));
         }
         tracing::debug!(remote = %peer, "a host that is not served (--allow-host)");
-        Box::pin(ready(Ok(refuse(MISDIRECTED))))
+        self.turn_away(MISDIRECTED, peer, Some((&request.method, &request.target)))
+    }
+
+    /// Refuses what the guest is not asked about.
+    fn turn_away(&self, refusal: Refusal, peer: Peer, line: Option<(&str, &str)>) -> Answering {
+        let response = refuse(refusal);
+        log_answer(&self.worker, &Asked::now(), &peer.to_string(), line, &response);
+        Box::pin(ready(Ok(response)))
     }
 
     fn serve(
@@ -153,28 +160,47 @@ impl Http {
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
         let request = with_peer(request, peer);
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
+        let asked = Asked::now();
         async move {
-            match answer(&worker, &request, peer, framing).await {
+            let response = match answer(&worker, &request, peer, framing).await {
                 Ok(Answer::Response { response, closes }) => {
                     // One that ends the connection anyway goes out at once.
                     let is_as_it_is = closes || keeps(framing, body).await;
-                    Ok(if is_as_it_is {
+                    if is_as_it_is {
                         response
                     } else {
                         closing(response)
-                    })
+                    }
                 }
                 Ok(Answer::Taken(takeover)) => {
                     taken.set(Some(takeover));
-                    Err(TakenOver)
+                    return Err(TakenOver);
                 }
                 Err(cause) => {
                     log(&cause, &request);
-                    Ok(refuse(cause.refusal()))
+                    refuse(cause.refusal())
                 }
-            }
+            };
+            let remote = request.remote.as_deref().unwrap_or_default();
+            let line = Some((&*request.method, &*request.target));
+            log_answer(&worker, &asked, remote, line, &response);
+            Ok(response)
         }
     }
+}
+
+/// Counts an answer of HTTP's, and logs it.
+fn log_answer(
+    worker: &Worker,
+    asked: &Asked,
+    remote: &str,
+    line: Option<(&str, &str)>,
+    response: &HttpResponse,
+) {
+    let status = response.status().as_u16();
+    worker.metrics.answered(status);
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    asked.log(remote, line, status, length);
 }
 
 fn with_peer(request: http1::Request, peer: Peer) -> Request {

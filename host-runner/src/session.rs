@@ -128,12 +128,27 @@ impl Session {
             if outcome.is_err() && !self.released {
                 self.connection.lost(self.worker.now());
             }
-            self.access.log(self.connection.report());
+            self.count_end(&outcome);
             match self.end(outcome?)? {
                 Some(closing) => closing.await,
                 None => Ok(()),
             }
         }
+    }
+
+    /// Logs and counts the end.
+    fn count_end(&mut self, outcome: &io::Result<Ending>) {
+        let report = self.connection.report();
+        let metrics = &self.worker.metrics;
+        match outcome {
+            Ok(Ending::Close | Ending::Abort) => metrics.ended_well.count(),
+            Ok(Ending::Died) => metrics.ended_by_fault.count(),
+            Err(_) => metrics.ended_by_failure.count(),
+        }
+        if let Ok(report) = &report {
+            metrics.reported(report);
+        }
+        self.access.log(report, outcome.as_ref().err());
     }
 
     async fn converse(&mut self) -> io::Result<Ending> {
@@ -241,6 +256,7 @@ impl Session {
             Event::Received(0) => self.connection.receive_eof(now),
             Event::Received(length) => {
                 self.access.received(length);
+                self.worker.metrics.bytes_received.add(length as u64);
                 self.active_at = now;
                 if let Some(rate) = &mut self.rate {
                     rate.received(length, now);
@@ -263,6 +279,8 @@ impl Session {
         self.released = matches!(effects.next, Next::Close | Next::Abort);
         if !effects.output.is_empty() {
             self.access.sent(effects.output.len());
+            let length = effects.output.len() as u64;
+            self.worker.metrics.bytes_sent.add(length);
             self.active_at = self.called_at;
             self.socket.send(&effects.output)?;
             self.debt.set(self.socket.unsent())?;

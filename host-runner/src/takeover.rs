@@ -13,6 +13,7 @@ use std::pin::{self, pin};
 use std::rc::Rc;
 
 use bytes::BytesMut;
+use http::StatusCode;
 use tokio::select;
 use wasocket_http1::{Refusal, Response};
 
@@ -45,6 +46,7 @@ pub(crate) async fn serve(
     peer: Peer,
     mut visit: Option<Visit>,
 ) {
+    let metrics = Rc::clone(&worker.metrics);
     tracing::debug!(remote = %peer, "connected");
     // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
     // once, it has room for to its end.
@@ -57,6 +59,7 @@ pub(crate) async fn serve(
         Ok(()) => tracing::debug!(remote = %peer, "closed"),
         Err(error) => tracing::debug!(remote = %peer, "closed: {error}"),
     }
+    metrics.closed.count();
 }
 
 /// Answers a socket that is not let in, before it has asked anything.
@@ -85,6 +88,7 @@ async fn take_over(
         match worker.admission.admit(ip, std::time::Instant::now()) {
             Ok(admitted) => *visit = Some(admitted),
             Err(denial) => {
+                worker.metrics.denied(denial);
                 tracing::debug!(remote = %peer, "not let in: {denial:?}");
                 deny(stream, denial).await;
                 return Ok(None);
@@ -98,11 +102,19 @@ async fn take_over(
     };
     tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
     let Ok(opened) = taken.connection.open(worker.now(), &residual) else {
+        worker.metrics.answered(Refusal::FAILED.status);
         fail(stream).await?;
         return Ok(None);
     };
     let mut access = Access::new(taken.peer, &taken.target);
     access.received(residual.len());
+    worker.metrics.takeovers.count();
+    worker.metrics.bytes_received.add(residual.len() as u64);
+    // A raw takeover has no answer.
+    if !taken.head.is_empty() {
+        let switching = StatusCode::SWITCHING_PROTOCOLS;
+        worker.metrics.answered(switching.as_u16());
+    }
     let session = Session::new(worker, stream, taken.connection, taken.farewell, access);
     Ok(Some(session.run(taken.head, opened)))
 }

@@ -14,6 +14,7 @@ use crate::debt::Debts;
 use crate::entrance::Entrance;
 use crate::files;
 use crate::hosts::Hosts;
+use crate::metrics::Metrics;
 use crate::operating::Operating;
 use crate::pool::Pool;
 
@@ -47,6 +48,7 @@ pub struct Worker {
     /// How long a connection that is taken over may be silent, and how long it may last.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) metrics: Rc<Metrics>,
     clock: Clock,
 }
 
@@ -60,6 +62,7 @@ impl Worker {
         operating: &Operating,
     ) -> Self {
         Self {
+            metrics: Rc::clone(pool.metrics()),
             pool,
             entrance: Entrance::default(),
             hosts: Hosts::default(),
@@ -91,6 +94,11 @@ impl Worker {
     pub fn stop(&self) {
         self.stopping.ring();
         self.pool.stop();
+    }
+
+    /// What is counted, as Prometheus reads it.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.to_text(self.debts.sum(), self.pool.len())
     }
 
     /// The time as guests are told it: since the start of the worker.

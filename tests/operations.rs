@@ -1,0 +1,235 @@
+//! What the operator sees of the running binary: the access log, the metrics, and whether it is well.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod runner;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runner::{Client, PATIENCE, Server, Site, build_guest, text};
+use serde_json::Value;
+
+fn assert_echoes(client: &mut Client, message: &str) {
+    client.send(&text(message));
+    assert_eq!(client.read_text(), message);
+}
+
+/// Where a server has its metrics.
+fn admin(server: &Server) -> Site {
+    server.wait_for_log("/metrics");
+    let log = server.log();
+    let (_, rest) = log.split_once("metrics on http://").expect("an address");
+    let (address, _) = rest.split_once('/').expect("an address");
+    Site::at(address.parse().expect("an address"))
+}
+
+fn get(site: &Site, path: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    let (head, body) = site.request(&request);
+    (head.status, body)
+}
+
+/// The value of a metric; 0 while there is none.
+fn metric(admin: &Site, name: &str) -> u64 {
+    let (status, body) = get(admin, "/metrics");
+    assert_eq!(status, 200, "{body}");
+    let mut lines = body.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().expect("a number"))
+}
+
+fn wait_for_metric(admin: &Site, name: &str, value: u64) {
+    let start = Instant::now();
+    while metric(admin, name) != value {
+        let (_, all) = get(admin, "/metrics");
+        assert!(start.elapsed() < PATIENCE, "{name} is not {value}: {all}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The lines of the access log, once there are so many.
+fn access(server: &Server, number: usize) -> Vec<Value> {
+    let start = Instant::now();
+    loop {
+        let log = server.log();
+        let lines = log
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let lines: Vec<Value> = lines.filter(|line| line["target"] == "access").collect();
+        if lines.len() >= number {
+            return lines;
+        }
+        assert!(start.elapsed() < PATIENCE, "{number} lines in {log}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn metrics_count_what_happens() {
+    let options = [
+        "--admin",
+        "127.0.0.1:0",
+        "--max-connections-per-address",
+        "2",
+    ];
+    let server = Server::with(&options);
+    let admin = admin(&server);
+    for name in [
+        "wasocket_connections_total",
+        "wasocket_takeovers_total",
+        "wasocket_received_bytes_total",
+        "wasocket_instances_total",
+    ] {
+        assert_eq!(metric(&admin, name), 0, "{name}");
+    }
+    let mut client = server.websocket("/echo");
+    assert_echoes(&mut client, "hello");
+    assert_eq!(get(&server, "/missing").0, 404);
+    wait_for_metric(&admin, "wasocket_connections_open", 1);
+    let _second = server.connect();
+    assert_eq!(server.connect().read_head().status, 429);
+    for (name, value) in [
+        ("wasocket_connections_total", 3),
+        ("wasocket_connections_open", 2),
+        (
+            "wasocket_connections_denied_total{limit=\"connections\"}",
+            1,
+        ),
+        ("wasocket_requests_total{status=\"101\"}", 1),
+        ("wasocket_requests_total{status=\"404\"}", 1),
+        ("wasocket_takeovers_open", 1),
+        ("wasocket_received_bytes_total", 11),
+        ("wasocket_sent_bytes_total", 7),
+        ("wasocket_received_messages_total", 0),
+        ("wasocket_unsent_bytes", 0),
+        ("wasocket_instances", 1),
+        ("wasocket_instances_total", 1),
+    ] {
+        let (_, all) = get(&admin, "/metrics");
+        let counted = metric(&admin, name);
+        // The answer to the handshake leaves together with what is sent first.
+        match name {
+            "wasocket_sent_bytes_total" => assert!(counted > value, "{name}: {all}"),
+            _ => assert_eq!(counted, value, "{name}: {all}"),
+        }
+    }
+    client.send(b"\x88\x82\0\0\0\0\x03\xe8");
+    client.read_to_end();
+    wait_for_metric(&admin, "wasocket_takeovers_ended_total{how=\"closed\"}", 1);
+    for (name, value) in [
+        ("wasocket_takeovers_open", 0),
+        ("wasocket_received_messages_total", 1),
+        ("wasocket_sent_messages_total", 1),
+    ] {
+        assert_eq!(metric(&admin, name), value, "{name}");
+    }
+}
+
+#[test]
+fn faults_are_counted_by_what_the_guest_did() {
+    let component = build_guest("faults", "bare");
+    let server = Server::of(&component, &["--admin", "127.0.0.1:0"]);
+    let admin = admin(&server);
+    for (fault, reason) in [("trap", "trap"), ("eat", "out_of_memory")] {
+        let mut client = server.websocket("/");
+        client.send(&text(fault));
+        client.read_to_end();
+        let name = format!("wasocket_guest_faults_total{{reason=\"{reason}\"}}");
+        wait_for_metric(&admin, &name, 1);
+    }
+    let ended = "wasocket_takeovers_ended_total{how=\"guest_fault\"}";
+    wait_for_metric(&admin, ended, 2);
+    assert_eq!(metric(&admin, "wasocket_instances_total"), 2);
+}
+
+#[test]
+fn a_runner_that_stops_is_alive_and_not_ready() {
+    let mut server = Server::with(&["--admin", "127.0.0.1:0"]);
+    let admin = admin(&server);
+    assert_eq!(get(&admin, "/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(get(&admin, "/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(get(&admin, "/").0, 404);
+    assert_eq!(get(&server, "/metrics").0, 404);
+    let (head, _) = admin.request("DELETE /metrics HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(head.status, 405);
+    let (head, _) = admin.request("GET /metrics HTTP/1.1\r\n\r\n");
+    assert_eq!(head.status, 400);
+
+    let mut client = server.websocket("/echo");
+    server.signal("TERM");
+    assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xe9");
+    assert_eq!(get(&admin, "/healthz").0, 200);
+    assert_eq!(get(&admin, "/readyz").0, 503);
+    client.send(b"\x88\x82\0\0\0\0\x03\xe9");
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn every_connection_and_every_answer_is_a_line() {
+    let server = Server::with(&["--log-format", "json"]);
+    assert_eq!(get(&server, "/missing?token=secret").0, 404);
+    let (head, _) = server.request("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+    assert_eq!(head.status, 400);
+    let mut client = server.websocket("/echo?token=secret");
+    assert_echoes(&mut client, "hello");
+    client.send(b"\x88\x85\0\0\0\0\x03\xe8bye");
+    client.read_to_end();
+
+    let lines = access(&server, 3);
+    assert!(!server.log().contains("secret"));
+    let [answered, refused, ended] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(answered["message"], "answered");
+    assert_eq!(
+        (&answered["status"], &answered["path"]),
+        (&404.into(), &"/missing".into())
+    );
+    assert_eq!(answered["method"], "GET");
+    assert_eq!(
+        (&refused["status"], &refused["path"]),
+        (&400.into(), &Value::Null)
+    );
+    for (name, value) in [
+        ("level", Value::from("INFO")),
+        ("message", "ended".into()),
+        ("path", "/echo".into()),
+        ("bytes_received", (11 + 11).into()),
+        ("messages_received", 1.into()),
+        ("messages_sent", 1.into()),
+        ("by", "peer".into()),
+        ("code", 1000.into()),
+        ("reason", "bye".into()),
+        ("error", Value::Null),
+    ] {
+        assert_eq!(ended[name], value, "{name} in {ended}");
+    }
+    assert!(ended["duration_ms"].is_u64() && ended["timestamp"].is_string());
+    let remote = client.stream.local_addr().expect("connected").to_string();
+    assert_eq!(ended["remote"], remote);
+}
+
+#[test]
+fn who_is_cut_off_has_a_line() {
+    let mut server = Server::with(&["--shutdown-timeout", "0"]);
+    let _client = server.websocket("/echo");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    server.wait_for_log("cut off");
+    assert!(server.log().contains("path=\"/echo\""), "{}", server.log());
+}
+
+#[test]
+fn who_is_quiet_has_no_lines() {
+    let mut server = Server::with(&["--quiet"]);
+    assert_eq!(get(&server, "/missing").0, 404);
+    server.websocket("/echo");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert_eq!(server.log(), "");
+}
