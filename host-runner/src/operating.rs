@@ -1,4 +1,4 @@
-//! The options of `wasocket serve` that guard the runner against the network.
+//! The options of `wasocket serve` that guard the runner against the network, and show how it is.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use clap::builder::RangedU64ValueParser;
 
 use crate::admission::PerAddress;
 
-/// What the network may ask of the runner. 0 is no limit.
+/// What the network may ask of the runner, and where the operator does.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Limits on the network (docs/operating-limits.md)")]
+#[command(next_help_heading = "Limits on the network (0 is none; docs/operating-limits.md)")]
 pub struct Operating {
     /// The most connections at once; further ones wait with the system. Less where the system allows fewer
     /// open files
@@ -39,7 +39,12 @@ pub struct Operating {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub max_lifetime: u64,
     /// Where the operator asks: /metrics for Prometheus, /healthz, /readyz [default: nowhere]
-    #[arg(long, value_name = "ADDRESS", value_parser = crate::options::address)]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help_heading = "Operation",
+        value_parser = crate::options::address
+    )]
     pub admin: Option<String>,
 }
 
