@@ -190,6 +190,28 @@ fn floods_of_small_frames_cost_time_only() {
 }
 
 #[test]
+fn heads_without_end_cost_what_has_arrived() {
+    let server = Server::start();
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut attackers: Vec<Client> = (0..200).map(|_| server.connect()).collect();
+    for attacker in &mut attackers {
+        attacker.send(b"GET /echo HTTP/1.1\r\nHost: a.test\r\nUpgrade: web");
+        assert_echoes(&mut other, "served");
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 8 * MIB, "{grown} bytes");
+    for attacker in &mut attackers {
+        // The runner waits for 10 seconds.
+        let patience = PATIENCE + Duration::from_secs(10);
+        let is_set = attacker.stream.set_read_timeout(Some(patience));
+        is_set.expect("connected");
+        assert_eq!(attacker.read_head().status, 408);
+    }
+    assert_echoes(&mut other, "served");
+}
+
+#[test]
 fn what_is_announced_costs_nothing() {
     let server = Server::with(&["--idle-timeout", "3"]);
     let mut other = server.websocket("/echo");
