@@ -239,6 +239,7 @@ fn serve(places: &Places, arguments: &[&str]) -> Command {
     let mut command = Command::new(&places.wasocket);
     command
         .args(["serve", "--quiet", "--listen", "127.0.0.1:0"])
+        .args(["--max-connections", "30000"])
         .args(arguments);
     command.env("XDG_CACHE_HOME", places.built.join("cache"));
     command
