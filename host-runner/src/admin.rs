@@ -18,6 +18,7 @@ use hyper::service::Service;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinSet, spawn_local};
 
+use crate::accepted::Accepted;
 use crate::gate::{Arrived, Gate};
 use crate::socket;
 use crate::worker::Worker;
@@ -72,7 +73,11 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream) {
         worker: Rc::clone(&worker),
         arrived: Rc::default(),
     };
-    let gate = Gate::new(Rc::clone(&worker), stream, Rc::clone(&admin.arrived));
+    let gate = Gate::new(
+        Rc::clone(&worker),
+        Accepted::Tcp(stream),
+        Rc::clone(&admin.arrived),
+    );
     let mut connection = worker.http.serve_connection(gate, admin);
     // Who asks sees what has failed.
     let _ = (&mut connection).await;

@@ -343,7 +343,11 @@ fn admit(
     denied: &mut JoinSet<()>,
 ) {
     let now = Instant::now();
-    match peer.ip.map(|ip| worker.admission.admit(ip, now)).transpose() {
+    match peer
+        .ip
+        .map(|ip| worker.admission.admit(ip, now))
+        .transpose()
+    {
         Ok(visit) => {
             worker.metrics.accepted.count();
             tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer, visit));

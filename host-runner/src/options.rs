@@ -436,7 +436,8 @@ pub(crate) fn address(value: &str) -> Result<String, String> {
     match is_address(value) {
         true => Ok(value.to_owned()),
         false => Err(
-            "expected ADDRESS:PORT, such as 127.0.0.1:1234, [::1]:1234 or localhost:1234".to_owned(),
+            "expected ADDRESS:PORT, such as 127.0.0.1:1234, [::1]:1234 or localhost:1234"
+                .to_owned(),
         ),
     }
 }

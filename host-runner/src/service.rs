@@ -147,7 +147,13 @@ impl Http {
     /// Refuses what the guest is not asked about.
     fn turn_away(&self, refusal: Refusal, peer: Peer, line: Option<(&str, &str)>) -> Answering {
         let response = refuse(refusal);
-        log_answer(&self.worker, &Asked::now(), &peer.to_string(), line, &response);
+        log_answer(
+            &self.worker,
+            &Asked::now(),
+            &peer.to_string(),
+            line,
+            &response,
+        );
         Box::pin(ready(Ok(response)))
     }
 
