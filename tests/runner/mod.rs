@@ -395,6 +395,19 @@ impl Client {
         std::mem::take(&mut self.received)
     }
 
+    /// Waits until the connection is over, however it ends.
+    pub fn wait_for_end(&mut self) {
+        let mut buffer = [0; 65_536];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => drop(result.expect("the stream ends in time")),
+            }
+        }
+    }
+
     /// Whether bytes came before the end of the stream.
     pub fn read_more(&mut self) -> bool {
         let mut buffer = [0; 65_536];
