@@ -130,7 +130,8 @@ pub const CHAT: &[Behaviour] = &[
         ann.say("b");
         ann.assert_hears("ann (2): b");
         drop(ann);
-        let mut ann = site.join("kept", "ann");
+        // In another room: when it is told that she left the first one is not known.
+        let mut ann = site.join("lost", "ann");
         ann.say("c");
         ann.assert_hears("ann (1): c");
     }),
