@@ -1,0 +1,104 @@
+//! What a call into a component costs, without sockets: `cargo bench --workspace --bench call [COMPONENT]`.
+//!
+//! `wake` has nothing to do, so it is wasmtime's share; `receive` echoes a message. The component is the default
+//! app, or another that echoes at `/echo`. The best of several loops, in nanoseconds a call.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "it is a measurement, not a program"
+)]
+
+use std::env;
+use std::fs;
+use std::hint::black_box;
+use std::time::Instant;
+
+use wasmtime::component::ResourceAny;
+use wasocket_host::bindings::{Answer, HttpVersion, Request, Verdict};
+use wasocket_host::component::Component;
+use wasocket_host::default_app::DEFAULT_APP;
+use wasocket_host::engine;
+use wasocket_host::guest::{Guest, Limits};
+
+const SIZES: [u16; 5] = [0, 16, 125, 1024, 16_384];
+const LOOPS: usize = 7;
+
+fn main() {
+    // Cargo's own argument is `--bench`.
+    let file = env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with("--"));
+    let bytes = file.map(|file| fs::read(file).expect("a component"));
+    let engine = engine::engine().expect("an engine");
+    let component = Component::from_bytes(&engine, bytes.as_deref().unwrap_or(DEFAULT_APP));
+    let component = component.expect("a component of the world `handler`");
+    let mut guest = Guest::new(&component, Limits::default()).expect("an instance");
+    let connection = open(&mut guest);
+
+    println!("  bytes   receive      wake   (ns a call)");
+    for size in SIZES {
+        let frame = frame(size);
+        let calls = if size > 2000 { 20_000 } else { 200_000 };
+        let receive = best(calls, |now| {
+            black_box(guest.receive(connection, now, &frame).expect("no fault"));
+        });
+        let wake = best(calls, |now| {
+            black_box(guest.wake(connection, now, 0).expect("no fault"));
+        });
+        println!("{size:>7} {receive:>9.0} {wake:>9.0}");
+    }
+}
+
+fn open(guest: &mut Guest) -> ResourceAny {
+    let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    let request = Request {
+        method: "GET".to_owned(),
+        target: "/echo".to_owned(),
+        version: HttpVersion::Http11,
+        authority: None,
+        fields: vec![
+            field("Host", "a.test"),
+            field("Upgrade", "websocket"),
+            field("Connection", "Upgrade"),
+            field("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            field("Sec-WebSocket-Version", "13"),
+        ],
+        secure: false,
+        remote: None,
+    };
+    let decision = guest.handle(&request).expect("no fault");
+    let Verdict::Answer(Answer::Takeover(takeover)) = decision.verdict else {
+        panic!("no WebSocket at /echo");
+    };
+    guest
+        .open(takeover.connection, 0, 1, &[])
+        .expect("no fault");
+    takeover.connection
+}
+
+/// A binary message in one frame, masked.
+fn frame(size: u16) -> Vec<u8> {
+    let mut frame = vec![0x82];
+    match u8::try_from(size).ok().filter(|size| *size < 126) {
+        Some(size) => frame.push(0x80 | size),
+        None => {
+            frame.push(0x80 | 126);
+            frame.extend(size.to_be_bytes());
+        }
+    }
+    frame.extend([1, 2, 3, 4]);
+    frame.resize(frame.len() + usize::from(size), 0);
+    frame
+}
+
+/// The time of a call in the quickest of several loops.
+fn best(calls: u64, mut call: impl FnMut(u64)) -> f64 {
+    let mut best = f64::MAX;
+    for _ in 0..LOOPS {
+        let start = Instant::now();
+        (0..calls).for_each(&mut call);
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / calls as f64);
+    }
+    best
+}
