@@ -439,6 +439,23 @@ fn the_proxy_protocol_says_who_the_client_is() {
 }
 
 #[test]
+fn clients_behind_the_proxy_protocol_are_counted_each() {
+    let options = ["--proxy-protocol", "--max-connections-per-address", "1"];
+    let server = Server::run(&mut serve(&[&["--allow-host", "*"], &options[..]].concat()));
+    let open = |header: &[u8]| {
+        let mut client = server.connect();
+        client.send(&[header, &handshake("")].concat());
+        let status = client.read_head().status;
+        (client, status)
+    };
+    let (_first, status) = open(LINE);
+    assert_eq!(status, 101);
+    let (_other, status) = open(BLOCK);
+    assert_eq!(status, 101, "another address, by the same proxy");
+    assert_eq!(open(LINE).1, 429);
+}
+
+#[test]
 fn the_proxy_protocol_comes_before_tls() {
     let certificate = Certificate::new("tls-proxied");
     let options = [

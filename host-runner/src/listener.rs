@@ -334,7 +334,8 @@ fn poll_accept(
     Poll::Pending
 }
 
-/// Serves a connection, if its address may have one more. On a Unix socket it has none.
+/// Serves a connection, if its address may have one more. Who comes by the PROXY protocol is counted when the
+/// proxy has said who that is.
 fn admit(
     worker: &Rc<Worker>,
     stream: Accepted,
@@ -342,24 +343,20 @@ fn admit(
     tasks: &mut JoinSet<()>,
     denied: &mut JoinSet<()>,
 ) {
-    let now = Instant::now();
-    match peer
-        .ip
-        .map(|ip| worker.admission.admit(ip, now))
-        .transpose()
-    {
+    let admitted = match worker.entrance.proxy_protocol {
+        true => Ok(None),
+        false => worker.admit(peer),
+    };
+    match admitted {
         Ok(visit) => {
             worker.metrics.accepted.count();
             tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer, visit));
         }
-        Err(denial) => {
-            worker.metrics.denied(denial);
-            tracing::debug!(remote = %peer, "not let in: {denial:?}");
-            // Who expects TLS could not read it.
-            if denied.len() < MAX_DENIED && worker.entrance.is_open_to(&stream) {
-                denied.spawn_local(takeover::deny(stream, denial));
-            }
+        // Who expects TLS could not read it.
+        Err(denial) if denied.len() < MAX_DENIED && worker.entrance.is_open_to(&stream) => {
+            denied.spawn_local(takeover::deny(stream, denial));
         }
+        Err(_) => {}
     }
 }
 

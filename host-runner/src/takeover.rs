@@ -76,25 +76,22 @@ pub(crate) async fn deny(stream: Accepted, denial: Denial) {
 async fn take_over(
     worker: Rc<Worker>,
     stream: Accepted,
-    from: Peer,
+    peer: Peer,
     visit: &mut Option<Visit>,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
     let (stream, peer) = match worker.entrance.is_open_to(&stream) {
-        true => (stream, from),
-        false => Box::pin(enter(&worker, stream, from)).await?,
+        true => (stream, peer),
+        false => Box::pin(enter(&worker, stream, peer)).await?,
     };
-    // The address that a proxy tells counts instead of its own.
-    if let Some(ip) = peer.ip.filter(|ip| from.ip != Some(*ip)) {
-        match worker.admission.admit(ip, std::time::Instant::now()) {
-            Ok(admitted) => *visit = Some(admitted),
+    if worker.entrance.proxy_protocol {
+        match worker.admit(peer) {
+            Ok(admitted) => *visit = admitted,
             Err(denial) => {
-                worker.metrics.denied(denial);
-                tracing::debug!(remote = %peer, "not let in: {denial:?}");
                 deny(stream, denial).await;
                 return Ok(None);
             }
         }
-    };
+    }
     let (stream, residual, taken) = speak_http(&worker, stream, peer).await;
     let Some(taken) = taken else {
         socket::close(stream).await?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 
-use crate::admission::Admission;
+use crate::accepted::Peer;
+use crate::admission::{Admission, Denial, Visit};
 use crate::bell::Bell;
 use crate::bindings;
 use crate::clock::Clock;
@@ -88,6 +89,18 @@ impl Worker {
         self.entrance = entrance;
         self.hosts = hosts;
         self
+    }
+
+    /// Lets a client in, for as long as the visit is kept, if its address may have one more connection. On a
+    /// Unix socket it has none.
+    pub(crate) fn admit(&self, peer: Peer) -> Result<Option<Visit>, Denial> {
+        let admit = |ip| self.admission.admit(ip, std::time::Instant::now());
+        let admitted = peer.ip.map(admit).transpose();
+        if let Err(denial) = &admitted {
+            self.metrics.denied(*denial);
+            tracing::debug!(remote = %peer, "not let in: {denial:?}");
+        }
+        admitted
     }
 
     /// Asks all connections to end, and to end well.
