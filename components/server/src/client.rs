@@ -559,8 +559,10 @@ impl Client {
     /// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the server's
     /// last response" at the client before it is read.
     ///
-    /// In jco both directions end with ours, so a client that may still be sending is heard out before.
+    /// jco ends our direction with the drop of its stream, wasmtime with `shutdown`; with which jco ends both, so
+    /// a client that may still be sending is heard out before.
     fn linger(&mut self, context: &mut Context) {
+        self.socket.drop_output();
         let now = context.now();
         self.phase = Phase::Lingering {
             left: MAX_LINGERED,

@@ -27,7 +27,8 @@ pub(crate) struct Socket {
     /// Made when it is first needed.
     writable: Option<Pollable>,
     input: InputStream,
-    output: OutputStream,
+    /// Until all is sent that ever will be.
+    output: Option<OutputStream>,
     socket: TcpSocket,
     /// What the runtime has not been given. Without memory of its own while it is empty.
     backlog: BytesMut,
@@ -77,7 +78,7 @@ impl Socket {
             readable: input.subscribe(),
             writable: None,
             input,
-            output,
+            output: Some(output),
             socket,
             backlog: BytesMut::new(),
             under_way: 0,
@@ -131,7 +132,7 @@ impl Socket {
         }
         self.backlog.extend_from_slice(rest);
         if self.unsent() > 0 && self.writable.is_none() {
-            self.writable = Some(self.output.subscribe());
+            self.writable = self.output.as_ref().map(OutputStream::subscribe);
         }
         Ok(())
     }
@@ -170,7 +171,7 @@ impl Socket {
             }
             // No flush: there is nothing between here and the system that would wait for one. In jco it
             // would even block, until the client takes what it is sent.
-            self.output.write(piece)?;
+            self.open_output()?.write(piece)?;
             self.under_way = piece.len();
             self.permit = 0;
             rest = behind;
@@ -181,13 +182,17 @@ impl Socket {
     /// Whether the runtime has sent all that it was given, and takes more.
     fn is_idle(&mut self) -> Result<bool, Failed> {
         if self.permit == 0 {
-            let permit = self.output.check_write()?;
+            let permit = self.open_output()?.check_write()?;
             self.permit = usize::try_from(permit).unwrap_or(MAX_PIECE).min(MAX_PIECE);
         }
         if self.permit > 0 {
             self.under_way = 0;
         }
         Ok(self.permit > 0)
+    }
+
+    fn open_output(&self) -> Result<&OutputStream, Failed> {
+        self.output.as_ref().ok_or(Failed::Broken)
     }
 
     /// Whether the socket can be dropped without waiting: wasmtime waits with the drop of an output stream
@@ -198,7 +203,7 @@ impl Socket {
             return true;
         }
         if self.writable.is_none() {
-            self.writable = Some(self.output.subscribe());
+            self.writable = self.output.as_ref().map(OutputStream::subscribe);
         }
         false
     }
@@ -217,7 +222,14 @@ impl Socket {
         }
     }
 
-    /// Ends our direction. (In jco 1.35, both.)
+    /// There is no more output, and all of it is sent. In jco 1.35 this ends our direction, in wasmtime it does
+    /// nothing.
+    pub(crate) fn drop_output(&mut self) {
+        self.writable = None;
+        self.output = None;
+    }
+
+    /// Ends our direction. In jco 1.35 both, and what the client still sends makes a reset of it.
     pub(crate) fn finish_sending(&self) {
         // A connection that is broken needs no end.
         let _ = self.socket.shutdown(ShutdownType::Send);
