@@ -19,7 +19,7 @@ use wasocket_host::bindings::{Answer, HttpVersion, Request, Verdict};
 use wasocket_host::component::Component;
 use wasocket_host::default_app::DEFAULT_APP;
 use wasocket_host::engine;
-use wasocket_host::guest::{Guest, Limits};
+use wasocket_host::guest::{Guest, Limits, finish};
 
 const SIZES: [u16; 5] = [0, 16, 125, 1024, 16_384];
 const LOOPS: usize = 7;
@@ -33,7 +33,7 @@ fn main() {
     let engine = engine::engine().expect("an engine");
     let component = Component::from_bytes(&engine, bytes.as_deref().unwrap_or(DEFAULT_APP));
     let component = component.expect("a component of the world `handler`");
-    let mut guest = Guest::new(&component, Limits::default()).expect("an instance");
+    let mut guest = finish(Guest::new(&component, Limits::default())).expect("an instance");
     let connection = open(&mut guest);
 
     println!("  bytes   receive      wake   (ns a call)");
@@ -41,10 +41,10 @@ fn main() {
         let frame = frame(size);
         let calls = if size > 2000 { 20_000 } else { 200_000 };
         let receive = best(calls, |now| {
-            black_box(guest.receive(connection, now, &frame).expect("no fault"));
+            black_box(finish(guest.receive(connection, now, &frame)).expect("no fault"));
         });
         let wake = best(calls, |now| {
-            black_box(guest.wake(connection, now, 0).expect("no fault"));
+            black_box(finish(guest.wake(connection, now, 0)).expect("no fault"));
         });
         println!("{size:>7} {receive:>9.0} {wake:>9.0}");
     }
@@ -67,13 +67,11 @@ fn open(guest: &mut Guest) -> ResourceAny {
         secure: false,
         remote: None,
     };
-    let decision = guest.handle(&request).expect("no fault");
+    let decision = finish(guest.handle(&request)).expect("no fault");
     let Verdict::Answer(Answer::Takeover(takeover)) = decision.verdict else {
         panic!("no WebSocket at /echo");
     };
-    guest
-        .open(takeover.connection, 0, 1, &[])
-        .expect("no fault");
+    finish(guest.open(takeover.connection, 0, 1, &[])).expect("no fault");
     takeover.connection
 }
 

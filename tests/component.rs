@@ -20,12 +20,12 @@ use wasocket_host::bindings::{Answer, Effects, HttpVersion, Next, Request, Resum
 use wasocket_host::component::Component;
 use wasocket_host::default_app::DEFAULT_APP;
 use wasocket_host::engine::engine;
-use wasocket_host::guest::{Guest, Limits};
+use wasocket_host::guest::{Guest, Limits, finish};
 
 fn default_app() -> Guest {
     let engine = engine().expect("an engine");
     let component = Component::from_bytes(&engine, DEFAULT_APP).expect("the default app");
-    Guest::new(&component, Limits::default()).expect("an instance")
+    finish(Guest::new(&component, Limits::default())).expect("an instance")
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn handshake_vectors() {
         let head = match answer(&mut guest, &request(&vector)) {
             Answer::Respond(response) => response.head,
             Answer::Takeover(takeover) => {
-                guest.drop_resource(takeover.connection).expect("no fault");
+                finish(guest.drop_resource(takeover.connection)).expect("no fault");
                 takeover.response.expect("a WebSocket has a response")
             }
         };
@@ -88,17 +88,17 @@ fn fuzz_seeds_have_the_same_effect_as_natively() {
         let (head, tail) = bytes.split_at(bytes.len() / 2);
         let connection = open_echo(&mut guest, true);
         let mut session = native_echo();
-        let mut effects = guest.open(connection, 0, 1, head).expect("no fault");
+        let mut effects = finish(guest.open(connection, 0, 1, head)).expect("no fault");
         let mut expected = session.open(NOW, 1, &Default::default(), head.into());
         if effects.next == Next::Open && !tail.is_empty() {
             assert_eq!(effects.output, expected.output, "{}", path.display());
-            effects = guest.receive(connection, 0, tail).expect("no fault");
+            effects = finish(guest.receive(connection, 0, tail)).expect("no fault");
             expected = session.receive(NOW, tail.into());
         }
         assert_eq!(effects.output, expected.output, "{}", path.display());
         let open = expected.next == wasocket::Disposition::Open;
         assert_eq!(effects.next == Next::Open, open, "{}", path.display());
-        guest.drop_resource(connection).expect("no fault");
+        finish(guest.drop_resource(connection)).expect("no fault");
     }
 }
 
@@ -140,9 +140,9 @@ fn run<'a>(
     let mut opened = false;
     for piece in pieces.into_iter().flat_map(|piece| piece.chunks(65_536)) {
         let effects = if opened {
-            guest.receive(connection, 0, piece)
+            finish(guest.receive(connection, 0, piece))
         } else {
-            guest.open(connection, 0, 1, piece)
+            finish(guest.open(connection, 0, 1, piece))
         };
         opened = true;
         let effects: Effects = effects.expect("no fault");
@@ -152,7 +152,7 @@ fn run<'a>(
             break; // the host makes no further call
         }
     }
-    guest.drop_resource(connection).expect("no fault");
+    finish(guest.drop_resource(connection)).expect("no fault");
     let then = match next {
         Next::Open | Next::Pause => Then::Open,
         Next::Close => Then::Closed,
@@ -173,7 +173,7 @@ fn open_echo(guest: &mut Guest, deflate: bool) -> ResourceAny {
 }
 
 fn answer(guest: &mut Guest, request: &Request) -> Answer {
-    match guest.handle(request).expect("no fault").verdict {
+    match finish(guest.handle(request)).expect("no fault").verdict {
         Verdict::Answer(answer) => answer,
         Verdict::Later(_) => panic!("an echo has nothing to wait for"),
     }
@@ -210,7 +210,7 @@ fn guest_of(package: &str) -> (Component, Guest) {
     let engine = engine().expect("an engine");
     let file = std::fs::read(runner::build_guest(package, "")).expect("the component");
     let component = Component::from_bytes(&engine, &file).expect("a component");
-    let guest = Guest::new(&component, Limits::default()).expect("an instance");
+    let guest = finish(Guest::new(&component, Limits::default())).expect("an instance");
     (component, guest)
 }
 
@@ -221,7 +221,7 @@ fn join(guest: &mut Guest, now: u64, id: u64, name: &str) -> ResourceAny {
         panic!("refused");
     };
     let connection = takeover.connection;
-    guest.open(connection, now, id, &[]).expect("no fault");
+    finish(guest.open(connection, now, id, &[])).expect("no fault");
     connection
 }
 
@@ -229,7 +229,7 @@ fn join(guest: &mut Guest, now: u64, id: u64, name: &str) -> ResourceAny {
 fn say(guest: &mut Guest, connection: ResourceAny, now: u64, text: &str) -> Effects {
     let length = 0x80 | u8::try_from(text.len()).expect("short");
     let frame = [&[0x81, length, 0, 0, 0, 0], text.as_bytes()].concat();
-    guest.receive(connection, now, &frame).expect("no fault")
+    finish(guest.receive(connection, now, &frame)).expect("no fault")
 }
 
 fn text_frame(text: &str) -> Vec<u8> {
@@ -243,14 +243,16 @@ fn a_member_of_a_chat_goes_on_in_another_instance() {
     let ann = join(&mut old, 0, 1, "ann");
     let first = say(&mut old, ann, 0, "hi").output;
     assert_eq!(first, text_frame("ann (1): hi"));
-    let state = old.suspend(ann, 0).expect("no fault").expect("at rest");
+    let state = finish(old.suspend(ann, 0))
+        .expect("no fault")
+        .expect("at rest");
     drop(old);
 
-    let mut new = Guest::new(&component, Limits::default()).expect("an instance");
+    let mut new = finish(Guest::new(&component, Limits::default())).expect("an instance");
     // Another clock.
     let now = 1 << 50;
     let bob = join(&mut new, now, 1, "bob");
-    let resumed = new.resume(now, 2, Duration::from_secs(5), &state);
+    let resumed = finish(new.resume(now, 2, Duration::from_secs(5), &state));
     let resumed = resumed.expect("no fault").expect("a state");
     let ann = resumed.connection;
     assert_eq!(resumed.farewell, [0x88, 2, 0x03, 0xf3]);
@@ -260,15 +262,15 @@ fn a_member_of_a_chat_goes_on_in_another_instance() {
     let second = say(&mut new, ann, now, "back");
     assert_eq!(second.output, text_frame("ann (2): back"));
     assert_eq!(second.wake_others, [1]);
-    let heard = new.wake(bob, now, 0).expect("no fault");
+    let heard = finish(new.wake(bob, now, 0)).expect("no fault");
     assert_eq!(heard.output, text_frame("ann (2): back"));
-    let report = new.report(ann).expect("no fault");
+    let report = finish(new.report(ann)).expect("no fault");
     assert_eq!((report.messages_received, report.messages_sent), (2, 3));
 
     // Not in the middle of a frame; then it goes on there.
-    new.receive(ann, now, b"\x81\x81\0\0").expect("no fault");
-    assert_eq!(new.suspend(ann, now).expect("no fault"), None);
-    let third = new.receive(ann, now, b"\0\0!").expect("no fault");
+    finish(new.receive(ann, now, b"\x81\x81\0\0")).expect("no fault");
+    assert_eq!(finish(new.suspend(ann, now)).expect("no fault"), None);
+    let third = finish(new.receive(ann, now, b"\0\0!")).expect("no fault");
     assert_eq!(third.output, text_frame("ann (3): !"));
 }
 
@@ -276,11 +278,13 @@ fn a_member_of_a_chat_goes_on_in_another_instance() {
 fn what_is_not_a_state_is_an_error_and_no_trap() {
     let (_, mut guest) = guest_of("portable-chat");
     let ann = join(&mut guest, 0, 1, "ann");
-    let state = guest.suspend(ann, 0).expect("no fault").expect("at rest");
-    guest.drop_resource(ann).expect("no fault");
+    let state = finish(guest.suspend(ann, 0))
+        .expect("no fault")
+        .expect("at rest");
+    finish(guest.drop_resource(ann)).expect("no fault");
     let mut resume = |state: &[u8]| {
-        let resumed = guest.resume(0, 2, Duration::ZERO, state).expect("no fault");
-        resumed.map(|resumed| guest.drop_resource(resumed.connection).expect("no fault"))
+        let resumed = finish(guest.resume(0, 2, Duration::ZERO, state)).expect("no fault");
+        resumed.map(|resumed| finish(guest.drop_resource(resumed.connection)).expect("no fault"))
     };
     assert_eq!(resume(&state), Ok(()));
     for len in 0..state.len() {
@@ -299,9 +303,9 @@ fn what_is_not_a_state_is_an_error_and_no_trap() {
     // The echo is a function, of which nobody knows where it waits.
     let mut echo = default_app();
     let connection = open_echo(&mut echo, false);
-    echo.open(connection, 0, 1, &[]).expect("no fault");
-    assert_eq!(echo.suspend(connection, 0).expect("no fault"), None);
-    let refused = echo.resume(0, 2, Duration::ZERO, &state).expect("no fault");
+    finish(echo.open(connection, 0, 1, &[])).expect("no fault");
+    assert_eq!(finish(echo.suspend(connection, 0)).expect("no fault"), None);
+    let refused = finish(echo.resume(0, 2, Duration::ZERO, &state)).expect("no fault");
     assert_eq!(refused.err(), Some(ResumeError::Unsupported));
 }
 

@@ -8,7 +8,7 @@ use wasmtime::component::{ResourceAny, TypedFunc};
 use crate::bindings::{ClientRequest, Connecting, Effects, Instant, Message, Progress};
 use crate::component::{Component, World};
 use crate::guest::{GuestFault, Limits};
-use crate::instance::{Exports, Instance as Bounded};
+use crate::instance::{Exports, Instance as Bounded, finish};
 
 /// The component of `wasocket connect`: `components/client`, embedded as `build.rs` built it.
 pub const CLIENT_COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/client.wasm"));
@@ -30,7 +30,7 @@ impl Client {
     ///
     /// A [`GuestFault`], since the component's start functions run here, within the limits.
     pub fn new(component: &Component, limits: Limits) -> Result<Self, GuestFault> {
-        let (instance, functions) = Bounded::new(component, limits, Functions::of)?;
+        let (instance, functions) = finish(Bounded::new(component, limits, Functions::of))?;
         Ok(Self {
             instance,
             functions,
@@ -49,7 +49,7 @@ impl Client {
         entropy: &[u8; 48],
     ) -> Result<Result<Connecting, String>, GuestFault> {
         let function: Connect<'_> = self.functions.connect;
-        self.instance.call(function, (now, request, &entropy[..]))
+        finish(self.instance.call(function, (now, request, &entropy[..])))
     }
 
     /// `client-connection.receive`: bytes arrived.
@@ -64,7 +64,7 @@ impl Client {
         bytes: &[u8],
     ) -> Result<Progress, GuestFault> {
         let function: Receive<'_> = self.functions.receive;
-        self.instance.call(function, (connection, now, bytes))
+        finish(self.instance.call(function, (connection, now, bytes)))
     }
 
     /// `client-connection.receive-eof`: the server has finished sending.
@@ -77,8 +77,10 @@ impl Client {
         connection: ResourceAny,
         now: Instant,
     ) -> Result<Progress, GuestFault> {
-        self.instance
-            .call(self.functions.receive_eof, (connection, now))
+        finish(
+            self.instance
+                .call(self.functions.receive_eof, (connection, now)),
+        )
     }
 
     /// `client-connection.wake`: the instant asked for is reached; so many bytes of the output are
@@ -94,8 +96,10 @@ impl Client {
         unsent: usize,
     ) -> Result<Progress, GuestFault> {
         let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
-        self.instance
-            .call(self.functions.wake, (connection, now, unsent))
+        finish(
+            self.instance
+                .call(self.functions.wake, (connection, now, unsent)),
+        )
     }
 
     /// `client-connection.send`: sends a message.
@@ -110,7 +114,7 @@ impl Client {
         message: &Message,
     ) -> Result<Result<Effects, String>, GuestFault> {
         let function: Send<'_> = self.functions.send;
-        self.instance.call(function, (connection, now, message))
+        finish(self.instance.call(function, (connection, now, message)))
     }
 
     /// `client-connection.ping`: sends a ping.
@@ -125,7 +129,7 @@ impl Client {
         payload: &[u8],
     ) -> Result<Result<Effects, String>, GuestFault> {
         let function: Ping<'_> = self.functions.ping;
-        self.instance.call(function, (connection, now, payload))
+        finish(self.instance.call(function, (connection, now, payload)))
     }
 
     /// `client-connection.close`: begins the closing handshake.
@@ -141,8 +145,10 @@ impl Client {
         reason: &str,
     ) -> Result<Result<Effects, String>, GuestFault> {
         let function: Close<'_> = self.functions.close;
-        self.instance
-            .call(function, (connection, now, code, reason))
+        finish(
+            self.instance
+                .call(function, (connection, now, code, reason)),
+        )
     }
 
     /// Drops a connection. After this call its handle must not be used.
@@ -151,7 +157,7 @@ impl Client {
     ///
     /// A [`GuestFault`], since the guest's destructor runs here; the instance is dead then.
     pub fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {
-        self.instance.drop_resource(connection)
+        finish(self.instance.drop_resource(connection))
     }
 }
 

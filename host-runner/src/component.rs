@@ -21,8 +21,6 @@ use crate::wasi;
 #[derive(Clone)]
 pub struct Component {
     pub(crate) instance_pre: InstancePre<State>,
-    /// Whether it imports WASI, so that calls have to be made on a fiber.
-    pub(crate) imports_wasi: bool,
     pub(crate) grants: Arc<Grants>,
 }
 
@@ -127,7 +125,6 @@ impl Loader {
         Ok(Component {
             instance_pre: link(world, &component, imports_wasi)
                 .map_err(|error| LoadError::Type(world, error))?,
-            imports_wasi,
             grants: Arc::new(grants.clone()),
         })
     }
@@ -144,9 +141,7 @@ impl fmt::Debug for Loader {
 
 impl fmt::Debug for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Component")
-            .field("imports_wasi", &self.imports_wasi)
-            .finish_non_exhaustive()
+        f.debug_struct("Component").finish_non_exhaustive()
     }
 }
 

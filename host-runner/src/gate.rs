@@ -140,11 +140,14 @@ impl Gate {
 
     /// Receives into the buffer; 0 at the end of the stream.
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = self.worker.read_buffer.borrow_mut();
-        let mut space = ReadBuf::new(&mut space);
-        ready!(Pin::new(&mut self.stream).poll_read(context, &mut space))?;
-        self.buffer.extend_from_slice(space.filled());
-        Poll::Ready(Ok(space.filled().len()))
+        let mut buffer = self.worker.read_buffer.take();
+        let mut space = ReadBuf::new(&mut buffer);
+        let read = Pin::new(&mut self.stream).poll_read(context, &mut space);
+        let filled = space.filled();
+        self.buffer.extend_from_slice(filled);
+        let length = filled.len();
+        self.worker.read_buffer.put_back(buffer);
+        read.map_ok(|()| length)
     }
 
     /// Passes on what there is of a body.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use wasmtime::component::{ResourceAny, TypedFunc};
@@ -14,6 +13,8 @@ use crate::bindings::{
 };
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
+
+pub use crate::instance::finish;
 use crate::state::MemoryExceeded;
 
 /// What a guest may take.
@@ -37,8 +38,11 @@ impl Default for Limits {
 
 /// An instance of a component.
 ///
-/// Its methods are the functions of the contract, one to one; the order of calls is up to the caller.
-/// After a [`GuestFault`] the instance is dead: drop it. What it holds may be in any state.
+/// Its methods are the functions of the contract, one to one; the order of calls is up to the caller. Each is done
+/// when it is first polled, nearly always: see [`finish`].
+///
+/// After a [`GuestFault`] the instance is dead: drop it. What it holds may be in any state. So it is when a call is
+/// dropped before it is done.
 pub struct Guest {
     instance: Bounded,
     functions: Functions,
@@ -50,8 +54,8 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`], since the component's start functions run here, within the limits.
-    pub fn new(component: &Component, limits: Limits) -> Result<Self, GuestFault> {
-        let (instance, functions) = Bounded::new(component, limits, Functions::of)?;
+    pub async fn new(component: &Component, limits: Limits) -> Result<Self, GuestFault> {
+        let (instance, functions) = Bounded::new(component, limits, Functions::of).await?;
         Ok(Self {
             instance,
             functions,
@@ -63,9 +67,9 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn handle(&mut self, request: &Request) -> Result<Decision, GuestFault> {
+    pub async fn handle(&mut self, request: &Request) -> Result<Decision, GuestFault> {
         let function: TypedFunc<(&Request,), (Decision,)> = self.functions.handle;
-        self.instance.call(function, (request,))
+        self.instance.call(function, (request,)).await
     }
 
     /// `undecided.decide`: goes on deciding.
@@ -73,7 +77,7 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn decide(
+    pub async fn decide(
         &mut self,
         undecided: ResourceAny,
         now: Instant,
@@ -81,6 +85,7 @@ impl Guest {
     ) -> Result<Deliberation, GuestFault> {
         self.instance
             .call(self.functions.decide, (undecided, now, id))
+            .await
     }
 
     /// `connection.open`: hands the socket over, with the bytes read behind the request head.
@@ -88,7 +93,7 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn open(
+    pub async fn open(
         &mut self,
         connection: ResourceAny,
         now: Instant,
@@ -98,6 +103,7 @@ impl Guest {
         let function: Open<'_> = self.functions.open;
         self.instance
             .call(function, (connection, now, id, residual))
+            .await
     }
 
     /// `connection.receive`: bytes arrived.
@@ -105,14 +111,14 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn receive(
+    pub async fn receive(
         &mut self,
         connection: ResourceAny,
         now: Instant,
         bytes: &[u8],
     ) -> Result<Effects, GuestFault> {
         let function: WithBytes<'_> = self.functions.receive;
-        self.instance.call(function, (connection, now, bytes))
+        self.instance.call(function, (connection, now, bytes)).await
     }
 
     /// `connection.receive-eof`: the peer has finished sending.
@@ -120,13 +126,14 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn receive_eof(
+    pub async fn receive_eof(
         &mut self,
         connection: ResourceAny,
         now: Instant,
     ) -> Result<Effects, GuestFault> {
         self.instance
             .call(self.functions.receive_eof, (connection, now))
+            .await
     }
 
     /// `connection.wake`: the instant asked for is reached; so many bytes of the output are
@@ -135,7 +142,7 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn wake(
+    pub async fn wake(
         &mut self,
         connection: ResourceAny,
         now: Instant,
@@ -144,6 +151,7 @@ impl Guest {
         let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
         self.instance
             .call(self.functions.wake, (connection, now, unsent))
+            .await
     }
 
     /// `connection.shutdown`: the connection shall end, and end well.
@@ -151,7 +159,7 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn shutdown(
+    pub async fn shutdown(
         &mut self,
         connection: ResourceAny,
         now: Instant,
@@ -159,6 +167,7 @@ impl Guest {
     ) -> Result<Effects, GuestFault> {
         self.instance
             .call(self.functions.shutdown, (connection, now, reason))
+            .await
     }
 
     /// `connection.lost`: the socket has failed. Returns the connections to wake.
@@ -166,12 +175,14 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn lost(
+    pub async fn lost(
         &mut self,
         connection: ResourceAny,
         now: Instant,
     ) -> Result<Vec<ConnectionId>, GuestFault> {
-        self.instance.call(self.functions.lost, (connection, now))
+        self.instance
+            .call(self.functions.lost, (connection, now))
+            .await
     }
 
     /// `connection.report`: what became of the connection. What it says is as long as the guest wants it,
@@ -180,8 +191,10 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn report(&mut self, connection: ResourceAny) -> Result<Report, GuestFault> {
-        self.instance.call(self.functions.report, (connection,))
+    pub async fn report(&mut self, connection: ResourceAny) -> Result<Report, GuestFault> {
+        self.instance
+            .call(self.functions.report, (connection,))
+            .await
     }
 
     /// `connection.suspend`: the connection as a value, to be dropped then; none if it is not at rest, or
@@ -190,13 +203,14 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn suspend(
+    pub async fn suspend(
         &mut self,
         connection: ResourceAny,
         now: Instant,
     ) -> Result<Option<Vec<u8>>, GuestFault> {
         self.instance
             .call(self.functions.suspend, (connection, now))
+            .await
     }
 
     /// `resume`: makes a connection of a state, which was suspended so long ago, or says why not.
@@ -204,7 +218,7 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub fn resume(
+    pub async fn resume(
         &mut self,
         now: Instant,
         id: ConnectionId,
@@ -214,6 +228,7 @@ impl Guest {
         let suspended_for = u64::try_from(suspended_for.as_nanos()).unwrap_or(u64::MAX);
         self.instance
             .call(self.functions.resume, (now, id, suspended_for, state))
+            .await
     }
 
     /// Drops a connection, or a request that waits for its answer. After this call its handle must not
@@ -222,14 +237,8 @@ impl Guest {
     /// # Errors
     ///
     /// A [`GuestFault`], since the guest's destructor runs here; the instance is dead then.
-    pub fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
-        self.instance.drop_resource(resource)
-    }
-
-    /// In the calls that follow, this is to be woken when something outside is ready that the guest asks
-    /// about.
-    pub fn call_with(&mut self, waker: &Waker) {
-        self.instance.call_with(waker);
+    pub async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
+        self.instance.drop_resource(resource).await
     }
 }
 
@@ -237,7 +246,6 @@ impl fmt::Debug for Guest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guest")
             .field("limits", &self.instance.limits)
-            .field("on_fiber", &self.instance.on_fiber)
             .finish_non_exhaustive()
     }
 }

@@ -1,13 +1,19 @@
 //! An instance, whatever its world, and calls into it, each bounded in time and memory.
+//!
+//! A call is a future, and done when it is first polled, nearly always. It is pending for one of two reasons: it has
+//! taken so long that others should be let go on, or the guest waits for something, which the contract does not
+//! allow. [`advance`] tells them apart, and [`finish`] is for those who have nobody to let go on.
 
+use std::cell::Cell;
 use std::future::Future;
-use std::pin::pin;
+use std::mem;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use wasmtime::Store;
 use wasmtime::component::{
     ComponentNamedList, Instance as WasmInstance, Lift, Lower, ResourceAny, TypedFunc,
 };
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 
 use crate::component::{Component, World};
@@ -15,20 +21,20 @@ use crate::engine;
 use crate::guest::{GuestFault, Limits};
 use crate::state::State;
 
+/// After so many ticks a call lets others go on: between 10 and 20 ms.
+const GIVES_WAY: u64 = 2;
+
 /// An instance of a component.
 ///
 /// After a [`GuestFault`] it is dead: drop it. What it holds may be in any state.
 pub(crate) struct Instance {
     store: Store<State>,
     pub(crate) limits: Limits,
-    pub(crate) on_fiber: bool,
-    /// Woken when something is ready that a call has asked about.
-    waker: Waker,
 }
 
 impl Instance {
     /// Instantiates a component, and looks its functions up.
-    pub(crate) fn new<F>(
+    pub(crate) async fn new<F>(
         component: &Component,
         limits: Limits,
         functions: impl FnOnce(&mut Exports<'_>) -> wasmtime::Result<F>,
@@ -36,51 +42,30 @@ impl Instance {
         let pre = &component.instance_pre;
         let mut store = Store::new(pre.engine(), State::new(limits.memory, &component.grants));
         store.limiter(|state| &mut state.memory);
-        store.set_epoch_deadline(engine::ticks(limits.call_time));
-        let instance = if component.imports_wasi {
-            at_once(pre.instantiate_async(&mut store), Waker::noop())
-        } else {
-            Some(pre.instantiate(&mut store))
-        };
+        store.epoch_deadline_callback(on_deadline);
+        let mut it = Self { store, limits };
+        it.start_clock();
+        let instance = pre.instantiate_async(&mut it.store).await;
         let functions = instance
-            .ok_or_else(GuestFault::blocked)?
             .and_then(|instance| {
                 functions(&mut Exports {
                     instance,
-                    store: &mut store,
+                    store: &mut it.store,
                 })
             })
             .map_err(|error| GuestFault::new(&error, limits))?;
-        let instance = Self {
-            store,
-            limits,
-            on_fiber: component.imports_wasi,
-            waker: Waker::noop().clone(),
-        };
-        Ok((instance, functions))
-    }
-
-    /// In the calls that follow, this is to be woken when something outside is ready that the guest asks
-    /// about.
-    pub(crate) fn call_with(&mut self, waker: &Waker) {
-        if self.on_fiber {
-            self.waker.clone_from(waker);
-        }
+        Ok((it, functions))
     }
 
     /// Drops a resource. After this call its handle must not be used.
-    pub(crate) fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
+    pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
         self.start_clock();
-        let outcome = if self.on_fiber {
-            at_once(resource.resource_drop_async(&mut self.store), Waker::noop())
-        } else {
-            Some(resource.resource_drop(&mut self.store))
-        };
-        self.judge(outcome)
+        let outcome = resource.resource_drop_async(&mut self.store).await;
+        outcome.map_err(|error| GuestFault::new(&error, self.limits))
     }
 
     /// Calls a function.
-    pub(crate) fn call<P, R>(
+    pub(crate) async fn call<P, R>(
         &mut self,
         function: TypedFunc<P, (R,)>,
         params: P,
@@ -90,38 +75,78 @@ impl Instance {
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
         self.start_clock();
-        let outcome = if self.on_fiber {
-            at_once(function.call_async(&mut self.store, params), &self.waker)
-        } else {
-            Some(function.call(&mut self.store, params))
-        };
-        self.judge(outcome).map(|(result,)| result)
+        match function.call_async(&mut self.store, params).await {
+            Ok((result,)) => Ok(result),
+            Err(error) => Err(GuestFault::new(&error, self.limits)),
+        }
     }
 
     fn start_clock(&mut self) {
         let ticks = engine::ticks(self.limits.call_time);
-        self.store.set_epoch_deadline(ticks);
-    }
-
-    fn judge<R>(&self, outcome: Option<wasmtime::Result<R>>) -> Result<R, GuestFault> {
-        outcome
-            .ok_or_else(GuestFault::blocked)?
-            .map_err(|error| GuestFault::new(&error, self.limits))
+        let first = ticks.min(GIVES_WAY);
+        self.store.data_mut().ticks_left = ticks - first;
+        self.store.set_epoch_deadline(first);
     }
 }
 
-/// Polls a future once: `None` if it is not done then.
+thread_local! {
+    /// Whether a call has given way while it was polled on this thread.
+    static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Reached first when the call gives way, and then when its time is up.
+fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    match mem::take(&mut context.data_mut().ticks_left) {
+        0 => Err(Trap::Interrupt.into()),
+        left => {
+            GAVE_WAY.set(true);
+            Ok(UpdateDeadline::Yield(left))
+        }
+    }
+}
+
+/// How far a call has come by being polled.
+pub(crate) enum Advance<T> {
+    Done(T),
+    /// It takes long. It goes on when it is polled again, by whatever thread.
+    GaveWay,
+    /// It waits for something of WASI. It is not waited with: drop it, and it is a
+    /// [fault](GuestFault::blocked).
+    Blocked,
+}
+
+/// Polls a call. Where it only asks whether something is ready, and returns, the waker is woken when it is:
+/// wasmtime polls what it asks about in this context.
+pub(crate) fn advance<F: Future>(call: Pin<&mut F>, waker: &Waker) -> Advance<F::Output> {
+    GAVE_WAY.set(false);
+    let mut context = Context::from_waker(waker);
+    // What a guest asks about may be tokio's, which outside a runtime (in a test) would panic.
+    match with_ambient_tokio_runtime(|| call.poll(&mut context)) {
+        Poll::Ready(output) => Advance::Done(output),
+        Poll::Pending if GAVE_WAY.get() => Advance::GaveWay,
+        Poll::Pending => Advance::Blocked,
+    }
+}
+
+/// Makes a call, on this thread, to its end.
 ///
-/// The contract says that every function returns at once. A call that is pending is a guest that
-/// waits for something of WASI; it is not waited with. One that only asks whether something is ready,
-/// and returns, has the waker woken when it is: wasmtime polls what it asks about in this context.
-fn at_once<F: Future>(future: F, waker: &Waker) -> Option<F::Output> {
-    let future = pin!(future);
-    // What a guest waits for may be tokio's, which outside a runtime (in a test) would panic.
-    with_ambient_tokio_runtime(|| match future.poll(&mut Context::from_waker(waker)) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
-    })
+/// # Errors
+///
+/// The call's [`GuestFault`], or one that says that it waits for something.
+pub fn finish<T>(call: impl Future<Output = Result<T, GuestFault>>) -> Result<T, GuestFault> {
+    let call = pin!(call);
+    finish_with(call, Waker::noop()).unwrap_or_else(|| Err(GuestFault::blocked()))
+}
+
+/// Polls a call until it is done; none if it waits for something.
+pub(crate) fn finish_with<F: Future>(mut call: Pin<&mut F>, waker: &Waker) -> Option<F::Output> {
+    loop {
+        match advance(call.as_mut(), waker) {
+            Advance::Done(output) => return Some(output),
+            Advance::GaveWay => {}
+            Advance::Blocked => return None,
+        }
+    }
 }
 
 /// Where the functions of an instance are found.

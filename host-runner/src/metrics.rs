@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     messages_received: Counter,
     messages_sent: Counter,
     pub(crate) instances: Counter,
+    pub(crate) long_calls: Counter,
     traps: Counter,
     deadlines: Counter,
     out_of_memory: Counter,
@@ -169,6 +170,11 @@ impl Metrics {
             "instances_total",
             "Instances that were made.",
             &self.instances,
+        );
+        text.counter(
+            "long_calls_total",
+            "Calls that took so long that they were finished beside the worker.",
+            &self.long_calls,
         );
         text.family(
             "guest_faults_total",

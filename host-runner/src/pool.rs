@@ -1,23 +1,32 @@
 //! The instances of a worker and the connections on them.
 //!
-//! All of it stays on one thread, and no call into a guest waits: so an instance is never entered
-//! while a call into it is under way, as the contract asks.
+//! All of it stays on one thread, but for a call that takes long: that is finished elsewhere, and whoever
+//! wants the same instance waits for it, so that no instance is entered while a call into it is under way, as the
+//! contract asks. Everybody else goes on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
 use crate::bindings::{
-    ConnectionId, Deliberation, Effects, Instant, Report, Request, ShutdownReason, Verdict,
+    Answer, ConnectionId, Effects, Instant, Report, Request, Response, ResponseHead,
+    ShutdownReason, Verdict,
 };
+use crate::call::Call;
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
+use crate::instance::{Advance, advance, finish, finish_with};
 use crate::metrics::Metrics;
 use crate::signals::{Signal, Signals};
 
@@ -56,7 +65,7 @@ impl Pool {
         if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
             return Ok(Place::on(instance));
         }
-        let guest = Guest::new(&self.component.borrow(), self.limits)
+        let guest = finish(Guest::new(&self.component.borrow(), self.limits))
             .map_err(|fault| log(&fault, 0, &self.metrics))?;
         self.metrics.instances.count();
         let instance = Rc::new(Instance::new(guest, Rc::clone(&self.metrics)));
@@ -120,8 +129,13 @@ impl Pool {
 /// One instance, with the count of those who use it.
 #[derive(Debug)]
 struct Instance {
-    /// Gone after a fault.
-    guest: RefCell<Option<Guest>>,
+    /// Away while a call is under way, and after a fault for ever.
+    guest: RefCell<Option<Box<Guest>>>,
+    /// Notified when it may be back.
+    back: Notify,
+    is_dead: Cell<bool>,
+    /// What was given up while the guest was away.
+    orphans: RefCell<Vec<ResourceAny>>,
     places: Cell<usize>,
     /// Who is told what happens to others, and to the instance.
     members: RefCell<HashMap<ConnectionId, Arc<Signals>>>,
@@ -131,10 +145,26 @@ struct Instance {
     metrics: Rc<Metrics>,
 }
 
+/// What a call gives back: the guest, to be called again if there was no fault.
+type Returned<R> = (Box<Guest>, Result<R, GuestFault>);
+
+/// Makes a call of a function of [`Guest`]'s: `call!(guest => guest.wake(handle, now, 0))`.
+macro_rules! call {
+    ($guest:ident => $call:expr) => {
+        move |mut $guest: Box<Guest>| async move {
+            let outcome = $call.await;
+            ($guest, outcome)
+        }
+    };
+}
+
 impl Instance {
     fn new(guest: Guest, metrics: Rc<Metrics>) -> Self {
         Self {
-            guest: RefCell::new(Some(guest)),
+            guest: RefCell::new(Some(Box::new(guest))),
+            back: Notify::new(),
+            is_dead: Cell::new(false),
+            orphans: RefCell::default(),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
@@ -144,19 +174,138 @@ impl Instance {
     }
 
     fn is_alive(&self) -> bool {
-        self.guest.borrow().is_some()
+        !self.is_dead.get()
     }
 
-    /// Calls the guest. A fault ends the instance, and everybody on it learns of it.
-    fn call<R>(&self, call: impl FnOnce(&mut Guest) -> Result<R, GuestFault>) -> Result<R, Dead> {
-        let mut guest = self.guest.borrow_mut();
-        let outcome = call(guest.as_mut().ok_or(Dead)?);
-        outcome.map_err(|fault| {
-            *guest = None;
-            self.raise(Signal::Died);
-            log(&fault, self.places.get(), &self.metrics)
-        })
+    /// Calls the guest, and then, on this thread, does with the result what is to be done whether or not somebody
+    /// waits for it. A fault ends the instance, and everybody on it learns of it.
+    fn call<R, T, F>(
+        self: &Rc<Self>,
+        waker: &Waker,
+        call: impl FnOnce(Box<Guest>) -> F + 'static,
+        then: impl FnOnce(R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: Unpin + 'static,
+    {
+        match self.guest.take() {
+            Some(guest) => self.begin(waker, call(guest), then),
+            None if self.is_dead.get() => Call::done(Err(Dead)),
+            None => {
+                let (this, waker) = (Rc::clone(self), waker.clone());
+                Call::later(async move {
+                    let guest = this.awaited().await?;
+                    this.begin(&waker, call(guest), then).await
+                })
+            }
+        }
     }
+
+    /// The guest, when the call is done that is under way.
+    async fn awaited(&self) -> Result<Box<Guest>, Dead> {
+        loop {
+            let back = self.back.notified();
+            match self.guest.take() {
+                Some(guest) => return Ok(guest),
+                None if self.is_dead.get() => return Err(Dead),
+                None => back.await,
+            }
+        }
+    }
+
+    fn begin<R, T, F>(
+        self: &Rc<Self>,
+        waker: &Waker,
+        call: F,
+        then: impl FnOnce(R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: 'static,
+    {
+        let mut call = Box::pin(call);
+        let returned = match advance(call.as_mut(), waker) {
+            Advance::Done(returned) => Some(returned),
+            Advance::GaveWay if Handle::try_current().is_ok() => {
+                return self.finish_elsewhere(waker.clone(), call, then);
+            }
+            // Nobody is there who could be let go on.
+            Advance::GaveWay => finish_with(call.as_mut(), waker),
+            Advance::Blocked => None,
+        };
+        Call::done(self.settle(returned).map(then))
+    }
+
+    /// Has a thread of its own finish a call that takes long.
+    fn finish_elsewhere<R, T, F>(
+        self: &Rc<Self>,
+        waker: Waker,
+        mut call: Pin<Box<F>>,
+        then: impl FnOnce(R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: 'static,
+    {
+        self.metrics.long_calls.count();
+        let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker));
+        let (tell, told) = oneshot::channel();
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            // A panic in there is as bad as a trap, and the guest is gone with it.
+            let returned = returned.await.unwrap_or_default();
+            // Who has asked may be gone; what is to be done with the result is done by `then`.
+            let _ = tell.send(this.settle(returned).map(then));
+        });
+        Call::later(async move { told.await.unwrap_or(Err(Dead)) })
+    }
+
+    /// What has come of a call: none if the guest waits, which it must not.
+    fn settle<R>(self: &Rc<Self>, returned: Option<Returned<R>>) -> Result<R, Dead> {
+        let fault = match returned {
+            Some((guest, Ok(result))) => {
+                self.put_back(guest);
+                return Ok(result);
+            }
+            Some((_, Err(fault))) => fault,
+            None => GuestFault::blocked(),
+        };
+        self.is_dead.set(true);
+        self.back.notify_waiters();
+        self.raise(Signal::Died);
+        Err(log(&fault, self.places.get(), &self.metrics))
+    }
+
+    fn put_back(self: &Rc<Self>, guest: Box<Guest>) {
+        self.guest.replace(Some(guest));
+        match self.orphans.take() {
+            orphans if orphans.is_empty() => self.back.notify_one(),
+            orphans => self.drop_resources(orphans),
+        }
+    }
+
+    /// Drops resources in the guest. With a dead instance, what it holds is gone already.
+    fn drop_resources(self: &Rc<Self>, resources: Vec<ResourceAny>) {
+        match self.guest.take() {
+            Some(guest) => {
+                let call = call!(guest => drop_all(&mut guest, resources));
+                drop(self.begin(Waker::noop(), call(guest), drop));
+            }
+            None if self.is_dead.get() => {}
+            None => self.orphans.borrow_mut().extend(resources),
+        }
+    }
+}
+
+async fn drop_all(guest: &mut Guest, resources: Vec<ResourceAny>) -> Result<(), GuestFault> {
+    for resource in resources {
+        guest.drop_resource(resource).await?;
+    }
+    Ok(())
 }
 
 impl Instance {
@@ -226,26 +375,74 @@ impl Place {
         Self(Rc::clone(instance))
     }
 
-    /// Asks the guest about a request: its verdict, and what its app has done wrong.
+    /// Asks the guest about a request.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn handle(&self, request: &Request) -> Result<(Verdict, Option<String>), Dead> {
-        let decision = self.0.call(|guest| guest.handle(request))?;
-        self.0.wake(&decision.wake_others);
-        Ok((decision.verdict, decision.fault))
+    pub fn handle(self, request: Arc<Request>) -> Call<Decided> {
+        let instance = Rc::clone(&self.0);
+        let handle = call!(guest => guest.handle(&request));
+        instance.call(Waker::noop(), handle, move |decision| {
+            self.0.wake(&decision.wake_others);
+            Decided {
+                verdict: self.keep_for(decision.verdict),
+                fault: decision.fault,
+            }
+        })
     }
 
-    /// Keeps the place for a request that waits for its answer.
-    pub fn keep_for_undecided(self, handle: ResourceAny) -> Undecided {
-        Undecided(Member::new(self, handle))
+    fn keep_for(self, verdict: Verdict) -> Outcome {
+        match verdict {
+            Verdict::Answer(answer) => Outcome::Answer(self.keep_for_answer(answer)),
+            Verdict::Later(undecided) => Outcome::Later(Undecided(Member::new(self, undecided))),
+        }
     }
 
-    /// Keeps the place for a connection of the same instance.
-    pub fn keep_for(self, handle: ResourceAny) -> Connection {
-        Connection(Member::new(self, handle))
+    fn keep_for_answer(self, answer: Answer) -> Answered {
+        match answer {
+            Answer::Respond(response) => Answered::Response(response),
+            Answer::Takeover(takeover) => Answered::Takeover {
+                response: takeover.response,
+                connection: Connection(Member::new(self, takeover.connection)),
+                farewell: takeover.farewell,
+            },
+        }
     }
+}
+
+/// What a guest has said to a request.
+#[derive(Debug)]
+pub struct Decided {
+    /// Its decision.
+    pub verdict: Outcome,
+    /// What its app has done wrong.
+    pub fault: Option<String>,
+}
+
+/// A guest's decision. What it holds of the guest's is dropped there with it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There is one.
+    Answer(Answered),
+    /// It takes its time.
+    Later(Undecided),
+}
+
+/// A guest's answer to a request.
+#[derive(Debug)]
+pub enum Answered {
+    /// Plain HTTP.
+    Response(Response),
+    /// The socket is to be the guest's.
+    Takeover {
+        /// The head that goes before; none for a raw takeover.
+        response: Option<ResponseHead>,
+        /// What the socket is for.
+        connection: Connection,
+        /// What is sent if the guest dies.
+        farewell: Vec<u8>,
+    },
 }
 
 impl Drop for Place {
@@ -277,18 +474,19 @@ impl Member {
         }
     }
 
-    fn call<R>(
+    fn call<R, T, F>(
         &self,
-        call: impl FnOnce(&mut Guest, ResourceAny) -> Result<R, GuestFault>,
-    ) -> Result<R, Dead> {
-        self.place.0.call(|guest| {
-            guest.call_with(&self.waker);
-            call(guest, self.handle)
-        })
-    }
-
-    fn wake(&self, ids: &[ConnectionId]) {
-        self.place.0.wake(ids);
+        call: impl FnOnce(Box<Guest>) -> F + 'static,
+        then: impl FnOnce(&Rc<Instance>, R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: Unpin + 'static,
+    {
+        let instance = Rc::clone(&self.place.0);
+        let then = move |result| then(&instance, result);
+        self.place.0.call(&self.waker, call, then)
     }
 }
 
@@ -296,8 +494,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         let instance = &self.place.0;
         instance.members.borrow_mut().remove(&self.id);
-        // With the instance, what it holds is gone already.
-        let _ = instance.call(|guest| guest.drop_resource(self.handle));
+        instance.drop_resources(vec![self.handle]);
     }
 }
 
@@ -311,11 +508,18 @@ impl Undecided {
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn decide(&self, now: Instant) -> Result<Deliberation, Dead> {
-        let member = &self.0;
-        let progress = member.call(|guest, handle| guest.decide(handle, now, member.id))?;
-        member.wake(&progress.wake_others);
-        Ok(progress)
+    pub fn decide(&self, now: Instant) -> Call<Progress> {
+        let (handle, id) = (self.0.handle, self.0.id);
+        let decide = call!(guest => guest.decide(handle, now, id));
+        self.0.call(decide, |instance, deliberation| {
+            instance.wake(&deliberation.wake_others);
+            let answer = deliberation.answer;
+            Progress {
+                answer: answer.map(|answer| Place::on(instance).keep_for_answer(answer)),
+                wake_at: deliberation.wake_at,
+                fault: deliberation.fault,
+            }
+        })
     }
 
     /// Waits for a reason to ask again.
@@ -333,11 +537,17 @@ impl Undecided {
             }
         }
     }
+}
 
-    /// It is decided: its place is free for what has come of it.
-    pub fn into_place(self) -> Place {
-        Place::on(&self.0.place.0)
-    }
+/// How far a guest has come with its decision.
+#[derive(Debug)]
+pub struct Progress {
+    /// None: not decided yet.
+    pub answer: Option<Answered>,
+    /// When it wants to be asked again.
+    pub wake_at: Option<Instant>,
+    /// What its app has done wrong.
+    pub fault: Option<String>,
 }
 
 /// A connection of a guest.
@@ -354,69 +564,71 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn open(&self, now: Instant, residual: &[u8]) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.open(handle, now, self.0.id, residual))
+    /// [`Dead`] when the instance has ended, by this call or before. So in all that follow.
+    pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
+        let (handle, id) = (self.0.handle, self.0.id);
+        self.call(call!(guest => guest.open(handle, now, id, &residual)))
     }
 
-    /// See [`Guest::receive`].
-    ///
-    /// # Errors
-    ///
-    /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn receive(&self, now: Instant, bytes: &[u8]) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.receive(handle, now, bytes))
+    /// See [`Guest::receive`]. What the bytes are in is given to `reuse` when the guest has them.
+    pub fn receive<B: AsRef<[u8]> + Send + 'static>(
+        &self,
+        now: Instant,
+        bytes: B,
+        reuse: impl FnOnce(B) + 'static,
+    ) -> Call<Effects> {
+        let handle = self.0.handle;
+        let receive = move |mut guest: Box<Guest>| async move {
+            let outcome = guest.receive(handle, now, bytes.as_ref()).await;
+            (guest, outcome.map(|effects| (effects, bytes)))
+        };
+        self.0.call(receive, move |instance, (effects, bytes)| {
+            reuse(bytes);
+            instance.wake(&effects.wake_others);
+            effects
+        })
     }
 
     /// See [`Guest::receive_eof`].
-    ///
-    /// # Errors
-    ///
-    /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn receive_eof(&self, now: Instant) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.receive_eof(handle, now))
+    pub fn receive_eof(&self, now: Instant) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.receive_eof(handle, now)))
     }
 
     /// See [`Guest::wake`].
-    ///
-    /// # Errors
-    ///
-    /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn wake(&self, now: Instant, unsent: usize) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.wake(handle, now, unsent))
+    pub fn wake(&self, now: Instant, unsent: usize) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.wake(handle, now, unsent)))
     }
 
     /// See [`Guest::shutdown`].
-    ///
-    /// # Errors
-    ///
-    /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn shutdown(&self, now: Instant, reason: ShutdownReason) -> Result<Effects, Dead> {
-        self.call(|guest, handle| guest.shutdown(handle, now, reason))
+    pub fn shutdown(&self, now: Instant, reason: ShutdownReason) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.shutdown(handle, now, reason)))
     }
 
     /// See [`Guest::lost`]. An instance that has ended need not be told.
-    pub fn lost(&self, now: Instant) {
-        if let Ok(others) = self.0.call(|guest, handle| guest.lost(handle, now)) {
-            self.0.wake(&others);
-        }
+    pub fn lost(&self, now: Instant) -> Call<()> {
+        let handle = self.0.handle;
+        let lost = call!(guest => guest.lost(handle, now));
+        let wake = |instance: &Rc<Instance>, others: Vec<ConnectionId>| instance.wake(&others);
+        self.0.call(lost, wake)
     }
 
     /// See [`Guest::report`].
-    ///
-    /// # Errors
-    ///
-    /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn report(&self) -> Result<Report, Dead> {
-        self.0.call(|guest, handle| guest.report(handle))
+    pub fn report(&self) -> Call<Report> {
+        let handle = self.0.handle;
+        let report = call!(guest => guest.report(handle));
+        self.0.call(report, |_, report| report)
     }
 
-    fn call(
-        &self,
-        call: impl FnOnce(&mut Guest, ResourceAny) -> Result<Effects, GuestFault>,
-    ) -> Result<Effects, Dead> {
-        let effects = self.0.call(call)?;
-        self.0.wake(&effects.wake_others);
-        Ok(effects)
+    fn call<F>(&self, call: impl FnOnce(Box<Guest>) -> F + 'static) -> Call<Effects>
+    where
+        F: Future<Output = Returned<Effects>> + Send + 'static,
+    {
+        self.0.call(call, |instance, effects: Effects| {
+            instance.wake(&effects.wake_others);
+            effects
+        })
     }
 }

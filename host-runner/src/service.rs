@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
@@ -20,11 +21,11 @@ use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
 
 use crate::accepted::Peer;
 use crate::access::{Asked, log_fault};
-use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
+use crate::bindings::{HttpVersion, Request};
 use crate::gate::Arrived;
 use crate::head;
 use crate::hosts::MISDIRECTED;
-use crate::pool::{Dead, Place, Undecided};
+use crate::pool::{Answered, Dead, Outcome, Undecided};
 use crate::takeover::Taken;
 use crate::worker::Worker;
 
@@ -164,7 +165,7 @@ impl Http {
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
-        let request = with_peer(request, peer);
+        let request = Arc::new(with_peer(request, peer));
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
         let asked = Asked::now();
         async move {
@@ -239,32 +240,41 @@ fn log(cause: &Failure, request: &Request) {
 
 async fn answer(
     worker: &Worker,
-    request: &Request,
+    request: &Arc<Request>,
     peer: Peer,
     framing: Framing,
 ) -> Result<Answer, Failure> {
     let place = worker.pool.place()?;
-    let (verdict, fault) = place.handle(request)?;
-    let (place, answer, fault) = match verdict {
-        Verdict::Answer(answer) => (place, answer, fault),
-        Verdict::Later(undecided) => {
-            let undecided = place.keep_for_undecided(undecided);
+    let decided = place.handle(Arc::clone(request)).await?;
+    let (answer, fault) = match decided.verdict {
+        Outcome::Answer(answer) => (answer, decided.fault),
+        Outcome::Later(undecided) => {
             let decided = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
-            let (answer, fault) = decided.map_err(|_| Failure::Undecided)??;
-            (undecided.into_place(), answer, fault)
+            decided.map_err(|_| Failure::Undecided)??
         }
     };
     if let Some(fault) = fault {
         log_fault(&peer, &request.target, &fault);
     }
     match answer {
-        bindings::Answer::Respond(response) => {
+        Answered::Response(response) => {
             let closes = http1::closes(&response.head.fields);
             let response = head::response(response)?.map(Full::from);
             Ok(Answer::Response { response, closes })
         }
-        bindings::Answer::Takeover(takeover) => {
-            take(place, takeover, request, peer, framing).map(Answer::Taken)
+        Answered::Takeover {
+            response,
+            connection,
+            farewell,
+        } => {
+            framing.check_takeover()?;
+            Ok(Answer::Taken(Taken {
+                peer,
+                connection,
+                head: head::takeover(response.as_ref(), &farewell, &request.fields)?,
+                farewell,
+                target: request.target.clone(),
+            }))
         }
     }
 }
@@ -273,37 +283,18 @@ async fn answer(
 async fn decide(
     worker: &Worker,
     undecided: &Undecided,
-) -> Result<(bindings::Answer, Option<String>), Dead> {
+) -> Result<(Answered, Option<String>), Dead> {
     loop {
-        let deliberation = undecided.decide(worker.now())?;
-        if let Some(answer) = deliberation.answer {
-            return Ok((answer, deliberation.fault));
+        let progress = undecided.decide(worker.now()).await?;
+        if let Some(answer) = progress.answer {
+            return Ok((answer, progress.fault));
         }
-        let wake_at = deliberation.wake_at.and_then(|instant| worker.at(instant));
+        let wake_at = progress.wake_at.and_then(|instant| worker.at(instant));
         select! {
             woken = undecided.woken() => woken?,
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
     }
-}
-
-/// Checks a takeover. One that is not made drops the guest's connection.
-fn take(
-    place: Place,
-    takeover: Takeover,
-    request: &Request,
-    peer: Peer,
-    framing: Framing,
-) -> Result<Taken, Failure> {
-    let connection = place.keep_for(takeover.connection);
-    framing.check_takeover()?;
-    Ok(Taken {
-        peer,
-        connection,
-        head: head::takeover(&takeover, &request.fields)?,
-        farewell: takeover.farewell,
-        target: request.target.clone(),
-    })
 }
 
 /// Whether another request can follow: the body of this one is out of the way, which has not taken too much

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use crate::accepted::Accepted;
 use crate::access::Access;
-use crate::bindings::{Effects, Instant, Next, ShutdownReason};
+use crate::bindings::{Effects, Instant, Next, Report, ShutdownReason};
+use crate::call::Call;
 use crate::debt::Debt;
 use crate::pool::{Connection, Dead};
 use crate::rate::Rate;
+use crate::read_buffer::Filled;
 use crate::signals::Signal;
 use crate::socket::Socket;
 use crate::timer::Timer;
@@ -126,9 +128,11 @@ impl Session {
                 Err(error) => Err(error),
             };
             if outcome.is_err() && !self.released {
-                self.connection.lost(self.worker.now());
+                // With a dead instance it is lost anyway.
+                let _ = self.connection.lost(self.worker.now()).await;
             }
-            self.count_end(&outcome);
+            let report = self.connection.report().await;
+            self.count_end(&outcome, report);
             match self.end(outcome?)? {
                 Some(closing) => closing.await,
                 None => Ok(()),
@@ -137,8 +141,7 @@ impl Session {
     }
 
     /// Logs and counts the end.
-    fn count_end(&mut self, outcome: &io::Result<Ending>) {
-        let report = self.connection.report();
+    fn count_end(&mut self, outcome: &io::Result<Ending>, report: Result<Report, Dead>) {
         let metrics = &self.worker.metrics;
         match outcome {
             Ok(Ending::Close | Ending::Abort) => metrics.ended_well.count(),
@@ -160,7 +163,7 @@ impl Session {
             if matches!(event, Event::Wake) {
                 event = self.check_limits()?;
             }
-            let Ok(effects) = self.call(event) else {
+            let Ok(effects) = self.call(event).await else {
                 return Ok(Ending::Died);
             };
             if let Some(ending) = self.carry_out(effects)? {
@@ -205,14 +208,16 @@ impl Session {
         if self.paused {
             return Poll::Pending;
         }
-        let mut buffer = self.worker.read_buffer.borrow_mut();
-        let mut space = &mut buffer[..];
+        let mut most = usize::MAX;
         if let Some(rate) = &mut self.rate {
             ready!(rate.poll(context));
-            let most = rate.most().min(space.len());
-            space = space.get_mut(..most).unwrap_or_default();
+            most = rate.most();
         }
+        let mut buffer = self.worker.read_buffer.take();
+        let most = most.min(buffer.len());
+        let space = buffer.get_mut(..most).unwrap_or_default();
         let received = self.socket.poll_receive(context, space);
+        self.worker.read_buffer.put_back(buffer);
         received.map_ok(Event::Received)
     }
 
@@ -249,7 +254,7 @@ impl Session {
 
     /// Calls the guest. Between the reading and this no other task has run: the read buffer still
     /// holds what was received.
-    fn call(&mut self, event: Event) -> Result<Effects, Dead> {
+    fn call(&mut self, event: Event) -> Call<Effects> {
         let now = self.worker.now();
         self.called_at = now;
         match event {
@@ -261,15 +266,17 @@ impl Session {
                 if let Some(rate) = &mut self.rate {
                     rate.received(length, now);
                 }
-                let buffer = self.worker.read_buffer.borrow();
-                self.connection
-                    .receive(now, buffer.get(..length).unwrap_or_default())
+                let worker = Rc::clone(&self.worker);
+                let buffer = worker.read_buffer.take();
+                let bytes = Filled { buffer, length };
+                let reuse = move |bytes: Filled| worker.read_buffer.put_back(bytes.buffer);
+                self.connection.receive(now, bytes, reuse)
             }
             Event::Wake | Event::Signal(Signal::Woken) => {
                 self.connection.wake(now, self.socket.unsent())
             }
             Event::Signal(Signal::Stop(reason)) => self.connection.shutdown(now, reason),
-            Event::Signal(Signal::Died) => Err(Dead),
+            Event::Signal(Signal::Died) => Call::done(Err(Dead)),
         }
     }
 

@@ -15,6 +15,8 @@ use crate::wasi;
 /// The data of a guest's store.
 pub(crate) struct State {
     pub(crate) memory: MemoryLimiter,
+    /// What is left of the time of the call that is under way, when it has given way.
+    pub(crate) ticks_left: u64,
     grants: Arc<Grants>,
     /// Made when a guest first asks for something of WASI; most never do.
     wasi: Option<WasiCtx>,
@@ -31,6 +33,7 @@ impl State {
         table.set_max_capacity(policy.max_resources());
         Self {
             memory: MemoryLimiter { limit, used: 0 },
+            ticks_left: 0,
             grants: Arc::clone(grants),
             wasi: None,
             http: WasiHttpCtx::new(),

@@ -93,12 +93,14 @@ async fn take_over(
         }
     }
     let (stream, residual, taken) = speak_http(&worker, stream, peer).await;
+    let residual = residual.freeze();
     let Some(taken) = taken else {
         socket::close(stream).await?;
         return Ok(None);
     };
     tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
-    let Ok(opened) = taken.connection.open(worker.now(), &residual) else {
+    let opened = taken.connection.open(worker.now(), residual.clone());
+    let Ok(opened) = opened.await else {
         worker.metrics.answered(Refusal::FAILED.status);
         fail(stream).await?;
         return Ok(None);

@@ -1,6 +1,5 @@
 //! What the connections of one thread share.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,9 +17,7 @@ use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::operating::Operating;
 use crate::pool::Pool;
-
-/// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
-const READ_BUFFER: usize = 64 * 1024;
+use crate::read_buffer::ReadBuffer;
 
 /// A thread's share of the runner. Nothing in it is shared with other threads.
 #[derive(Debug)]
@@ -29,8 +26,7 @@ pub struct Worker {
     pub(crate) entrance: Entrance,
     pub(crate) hosts: Hosts,
     pub(crate) http: http1::Builder,
-    /// Read into by whichever connection is readable, so that an idle one has no buffer.
-    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    pub(crate) read_buffer: ReadBuffer,
     /// The most output that may wait for one peer.
     pub(crate) max_backlog: usize,
     /// How long a peer may take none of it.
@@ -68,7 +64,7 @@ impl Worker {
             entrance: Entrance::default(),
             hosts: Hosts::default(),
             http: http(),
-            read_buffer: RefCell::new(vec![0; READ_BUFFER].into_boxed_slice()),
+            read_buffer: ReadBuffer::default(),
             max_backlog,
             send_timeout,
             decision_timeout,

@@ -10,7 +10,7 @@ use wasocket::{Closing, ConnectionId, HttpVersion, Initiator, Report, Request, S
 use wasocket_host::bindings as wit;
 use wasocket_host::component::{Component, Grants};
 use wasocket_host::engine::engine;
-use wasocket_host::guest::{Guest, GuestFault, Limits};
+use wasocket_host::guest::{Guest, GuestFault, Limits, finish};
 
 use crate::Fault;
 use crate::app::{App, Call};
@@ -87,7 +87,8 @@ impl Instances {
     ) -> Result<T, Fault> {
         let guest = match &mut self.guest {
             Some(guest) => Ok(guest),
-            None => Guest::new(&self.component, self.limits).map(|guest| self.guest.insert(guest)),
+            None => finish(Guest::new(&self.component, self.limits))
+                .map(|guest| self.guest.insert(guest)),
         };
         guest.and_then(call).map_err(|fault| {
             self.guest = None;
@@ -129,7 +130,7 @@ impl Instances {
 impl App for Instances {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
         let request = to_wit(request);
-        let decision = self.guard(|guest| guest.handle(&request))?;
+        let decision = self.guard(|guest| finish(guest.handle(&request)))?;
         let verdict = match decision.verdict {
             wit::Verdict::Answer(answer) => Verdict::Answer(self.keep_answer(answer)),
             wit::Verdict::Later(undecided) => Verdict::Later(self.keep(undecided)),
@@ -147,7 +148,7 @@ impl App for Instances {
         id: ConnectionId,
     ) -> Result<Deliberation, Fault> {
         let it = self.resource(handle);
-        let progress = self.guard(|guest| guest.decide(it, now, id))?;
+        let progress = self.guard(|guest| finish(guest.decide(it, now, id)))?;
         Ok(Deliberation {
             answer: progress.answer.map(|answer| self.keep_answer(answer)),
             wake_at: progress.wake_at,
@@ -158,17 +159,17 @@ impl App for Instances {
     fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
         let it = self.resource(handle);
         self.resources.remove(&handle);
-        self.guard(|guest| guest.drop_resource(it))
+        self.guard(|guest| finish(guest.drop_resource(it)))
     }
 
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {
         let it = self.resource(handle);
         let effects = self.guard(|guest| match call {
-            Call::Open { id, residual } => guest.open(it, now, id, residual),
-            Call::Receive(bytes) => guest.receive(it, now, bytes),
-            Call::ReceiveEof => guest.receive_eof(it, now),
-            Call::Wake { unsent } => guest.wake(it, now, unsent),
-            Call::Shutdown(reason) => guest.shutdown(it, now, reason_to_wit(reason)),
+            Call::Open { id, residual } => finish(guest.open(it, now, id, residual)),
+            Call::Receive(bytes) => finish(guest.receive(it, now, bytes)),
+            Call::ReceiveEof => finish(guest.receive_eof(it, now)),
+            Call::Wake { unsent } => finish(guest.wake(it, now, unsent)),
+            Call::Shutdown(reason) => finish(guest.shutdown(it, now, reason_to_wit(reason))),
         })?;
         Ok(Effects {
             output: effects.output,
@@ -185,18 +186,18 @@ impl App for Instances {
 
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
         let it = self.resource(handle);
-        self.guard(|guest| guest.lost(it, now))
+        self.guard(|guest| finish(guest.lost(it, now)))
     }
 
     fn report(&mut self, handle: Handle) -> Result<Report, Fault> {
         let it = self.resource(handle);
-        self.guard(|guest| guest.report(it)).map(from_wit)
+        self.guard(|guest| finish(guest.report(it))).map(from_wit)
     }
 
     fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {
         let it = self.resource(handle);
         self.resources.remove(&handle);
-        self.guard(|guest| guest.drop_resource(it))
+        self.guard(|guest| finish(guest.drop_resource(it)))
     }
 }
 

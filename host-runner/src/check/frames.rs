@@ -3,7 +3,7 @@
 use wasocket_vectors::{FrameVector, Mismatch, Then};
 
 use crate::bindings::{self, Effects, Instant, Next};
-use crate::guest::GuestFault;
+use crate::guest::{GuestFault, finish};
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::Subject;
@@ -186,8 +186,8 @@ fn run<'a>(
     let mut next = None;
     for piece in pieces.into_iter().flat_map(|piece| piece.chunks(MAX_PIECE)) {
         let effects = subject.call(|guest| match next {
-            None => guest.open(connection, NOW, id, piece),
-            Some(_) => guest.receive(connection, NOW, piece),
+            None => finish(guest.open(connection, NOW, id, piece)),
+            Some(_) => finish(guest.receive(connection, NOW, piece)),
         });
         let mut effects = effects.map_err(fault)?;
         output.append(&mut effects.output);
@@ -195,7 +195,7 @@ fn run<'a>(
             if !is_due(&effects) {
                 break;
             }
-            let woken = subject.call(|guest| guest.wake(connection, NOW, 0));
+            let woken = subject.call(|guest| finish(guest.wake(connection, NOW, 0)));
             effects = woken.map_err(fault)?;
             output.append(&mut effects.output);
         }

@@ -7,7 +7,7 @@ use wasocket_vectors::{Fields, HandshakeVector};
 
 use crate::bindings::{Answer, HttpVersion, Request, Takeover, Verdict};
 use crate::component::Component;
-use crate::guest::{Guest, GuestFault, Limits};
+use crate::guest::{Guest, GuestFault, Limits, finish};
 
 /// The path that the vectors ask for.
 const VECTORS_PATH: &str = "/echo";
@@ -66,7 +66,7 @@ impl Subject {
         let guest = match &mut self.guest {
             Some(guest) => guest,
             None => {
-                let guest = Guest::new(&self.component, self.limits)?;
+                let guest = finish(Guest::new(&self.component, self.limits))?;
                 self.guest.insert(guest)
             }
         };
@@ -84,7 +84,7 @@ impl Subject {
 
     /// Has a request answered. A component that waits before it answers gets the time it asks for.
     pub(crate) fn handle(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
-        let undecided = match self.call(|guest| guest.handle(request))?.verdict {
+        let undecided = match self.call(|guest| finish(guest.handle(request)))?.verdict {
             Verdict::Answer(answer) => return Ok(answer),
             Verdict::Later(undecided) => undecided,
         };
@@ -95,15 +95,15 @@ impl Subject {
             let Some(now) = at.filter(|_| answer.is_none()) else {
                 break;
             };
-            let progress = self.call(|guest| guest.decide(undecided, now, id))?;
+            let progress = self.call(|guest| finish(guest.decide(undecided, now, id)))?;
             (answer, at) = (progress.answer, progress.wake_at);
         }
-        self.call(|guest| guest.drop_resource(undecided))?;
+        self.call(|guest| finish(guest.drop_resource(undecided)))?;
         answer.ok_or(NoAnswer::Undecided)
     }
 
     pub(crate) fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {
-        self.call(|guest| guest.drop_resource(connection))
+        self.call(|guest| finish(guest.drop_resource(connection)))
     }
 
     /// A number for a connection.

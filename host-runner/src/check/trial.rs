@@ -9,7 +9,7 @@ use wasocket_vectors::Frame;
 use crate::bindings::{
     Answer, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason, Takeover,
 };
-use crate::guest::{Guest, GuestFault};
+use crate::guest::{Guest, GuestFault, finish};
 use crate::head;
 
 use super::report::Failure;
@@ -102,7 +102,11 @@ impl<'a> Trial<'a> {
         let request = self.subject.handshake(&[]);
         match self.handle(&request)? {
             Answer::Takeover(takeover) => {
-                let checked = head::takeover(&takeover, &request.fields);
+                let checked = head::takeover(
+                    takeover.response.as_ref(),
+                    &takeover.farewell,
+                    &request.fields,
+                );
                 checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
                 Ok(takeover)
             }
@@ -126,7 +130,7 @@ impl<'a> Trial<'a> {
         let now = self.now;
         let what = format!("open with {}", shown(residual));
         let output = self.call(&mut line, &what, |guest| {
-            guest.open(connection, now, id, residual)
+            finish(guest.open(connection, now, id, residual))
         })?;
         Ok((line, output))
     }
@@ -136,7 +140,7 @@ impl<'a> Trial<'a> {
         let mut output = self.resume(line)?;
         let (connection, now) = (line.connection, self.now);
         let received = self.call(line, &format!("receive {}", shown(bytes)), |guest| {
-            guest.receive(connection, now, bytes)
+            finish(guest.receive(connection, now, bytes))
         })?;
         output.extend(received);
         Ok(output)
@@ -163,7 +167,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn receive_eof(&mut self, line: &mut Line) -> Result<Vec<u8>, Failure> {
         let (connection, now) = (line.connection, self.now);
         self.call(line, "receive-eof", |guest| {
-            guest.receive_eof(connection, now)
+            finish(guest.receive_eof(connection, now))
         })
     }
 
@@ -171,7 +175,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn wake(&mut self, line: &mut Line, unsent: usize) -> Result<Vec<u8>, Failure> {
         let (connection, now) = (line.connection, self.now);
         self.call(line, &format!("wake (unsent {unsent})"), |guest| {
-            guest.wake(connection, now, unsent)
+            finish(guest.wake(connection, now, unsent))
         })
     }
 
@@ -185,7 +189,9 @@ impl<'a> Trial<'a> {
             ShutdownReason::GoingAway => "shutdown (going-away)",
             ShutdownReason::ServiceRestart => "shutdown (service-restart)",
         };
-        self.call(line, what, |guest| guest.shutdown(connection, now, reason))
+        self.call(line, what, |guest| {
+            finish(guest.shutdown(connection, now, reason))
+        })
     }
 
     /// The socket is lost; the connection is dropped.
@@ -198,7 +204,9 @@ impl<'a> Trial<'a> {
     pub(crate) fn lost(&mut self, line: &Line) -> Result<(), Failure> {
         self.tell("lost");
         let (connection, now) = (line.connection, self.now);
-        let lost = self.subject.call(|guest| guest.lost(connection, now));
+        let lost = self
+            .subject
+            .call(|guest| finish(guest.lost(connection, now)));
         lost.map(drop).map_err(|fault| self.fault(&fault))
     }
 
@@ -206,7 +214,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn report(&mut self, line: Line) -> Result<Report, Failure> {
         self.tell("report");
         let connection = line.connection;
-        let report = self.subject.call(|guest| guest.report(connection));
+        let report = self.subject.call(|guest| finish(guest.report(connection)));
         let report = report.map_err(|fault| self.fault(&fault))?;
         self.close(line)?;
         Ok(report)
@@ -216,7 +224,9 @@ impl<'a> Trial<'a> {
     pub(crate) fn suspend(&mut self, line: &Line) -> Result<Option<Vec<u8>>, Failure> {
         self.tell("suspend");
         let (connection, now) = (line.connection, self.now);
-        let state = self.subject.call(|guest| guest.suspend(connection, now));
+        let state = self
+            .subject
+            .call(|guest| finish(guest.suspend(connection, now)));
         state.map_err(|fault| self.fault(&fault))
     }
 
@@ -227,7 +237,7 @@ impl<'a> Trial<'a> {
     ) -> Result<Result<Line, ResumeError>, Failure> {
         self.tell(&format!("resume {}", shown(state)));
         let (id, now) = (self.subject.next_id(), self.now);
-        let resume = |guest: &mut Guest| guest.resume(now, id, Duration::ZERO, state);
+        let resume = |guest: &mut Guest| finish(guest.resume(now, id, Duration::ZERO, state));
         let resumed = self.subject.call(resume);
         let resumed = resumed.map_err(|fault| self.fault(&fault))?;
         Ok(resumed.map(|resumed| Line {
