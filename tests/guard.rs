@@ -57,6 +57,49 @@ fn a_fault_costs_its_own_instance_only() {
 }
 
 #[test]
+fn nobody_waits_for_a_guest_of_others() {
+    for server in servers(&["--connections-per-instance", "2", "--call-timeout", "5000"]) {
+        let mut spinning = server.websocket("/");
+        let mut beside = server.websocket("/");
+        let mut elsewhere = server.websocket("/");
+        spinning.send(&text("spin"));
+        beside.send(&text("never answered"));
+        for _ in 0..100 {
+            assert_echoes(&mut elsewhere, "meanwhile");
+        }
+        let mut fresh = server.websocket("/");
+        assert_echoes(&mut fresh, "fresh");
+        assert!(
+            spinning.has_nothing_to_read(),
+            "the others were served first"
+        );
+        for mut client in [spinning, beside] {
+            assert_eq!(client.read_to_end(), FAREWELL);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_takes_long_may_end_well() {
+    for server in servers(&["--connections-per-instance", "3", "--call-timeout", "60000"]) {
+        let mut toiling = server.websocket("/");
+        let mut beside = server.websocket("/");
+        toiling.send(&text("toil"));
+        beside.send(&text("afterwards"));
+        // The third of the instance: in the middle of the call it is opened, and in the middle of its own it is gone.
+        let mut gone = server.connect();
+        gone.send(&opening_handshake("/toil"));
+        drop(gone);
+        assert_eq!(toiling.read_text(), "toil");
+        assert_eq!(beside.read_text(), "afterwards");
+        for client in [&mut toiling, &mut beside] {
+            assert_echoes(client, "as ever");
+        }
+        assert!(!server.log().contains("ERROR"), "{}", server.log());
+    }
+}
+
+#[test]
 fn the_log_shows_where_a_guest_failed() {
     let [bare, with_std] = servers(&[]);
     for server in [&bare, &with_std] {

@@ -60,6 +60,12 @@ fn fault(name: &str) {
         "spin" => loop {
             black_box(());
         },
+        // It takes some tenths of a second, and comes to an end.
+        "toil" => {
+            for step in 0..300_000_000_u32 {
+                black_box(step);
+            }
+        }
         "recurse" => {
             black_box(recurse(1));
         }
