@@ -170,6 +170,35 @@ impl<E: Exported> wit::Guest for Adapter<E> {
         }
     }
 
+    fn receive_many(now: u64, arrived: Vec<wit::Arrival<'_>>, bytes: Vec<u8>) -> wit::Outcomes {
+        let now = Instant::from_nanos(now);
+        let (mut rest, mut output) = (&bytes[..], Vec::<u8>::new());
+        let receive = |arrival: wit::Arrival<'_>| {
+            let connection = arrival.connection.get::<Connection<E>>();
+            // More than there is would be the host's fault.
+            let length = rest.len().min(arrival.length as usize);
+            let (bytes, behind) = rest.split_at(length);
+            rest = behind;
+            let effects = connection.0.borrow_mut().receive(now, bytes.to_vec());
+            // A 32-bit memory holds no more.
+            let output_length = effects.output.len() as u32;
+            match output.is_empty() {
+                true => output = effects.output,
+                false => output.extend_from_slice(&effects.output),
+            }
+            wit::Outcome {
+                output_length,
+                wake_at: effects.wake_at.map(Instant::as_nanos),
+                next: effects.next.into(),
+            }
+        };
+        wit::Outcomes {
+            each: arrived.into_iter().map(receive).collect(),
+            output,
+            wake_others: READY.take(),
+        }
+    }
+
     fn resume(
         now: u64,
         id: u64,
@@ -372,13 +401,19 @@ impl From<crate::Effects> for wit_types::Effects {
         Self {
             output: effects.output,
             wake_at: effects.wake_at.map(Instant::as_nanos),
-            next: match effects.next {
-                Disposition::Open => wit_types::Next::Open,
-                Disposition::Pause => wit_types::Next::Pause,
-                Disposition::Close => wit_types::Next::Close,
-                Disposition::Abort => wit_types::Next::Abort,
-            },
+            next: effects.next.into(),
             wake_others: READY.take(),
+        }
+    }
+}
+
+impl From<Disposition> for wit_types::Next {
+    fn from(next: Disposition) -> Self {
+        match next {
+            Disposition::Open => Self::Open,
+            Disposition::Pause => Self::Pause,
+            Disposition::Close => Self::Close,
+            Disposition::Abort => Self::Abort,
         }
     }
 }

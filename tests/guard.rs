@@ -58,7 +58,7 @@ fn a_fault_costs_its_own_instance_only() {
 
 #[test]
 fn nobody_waits_for_a_guest_of_others() {
-    for server in servers(&["--connections-per-instance", "2", "--call-timeout", "5000"]) {
+    for server in servers(&["--connections-per-instance", "2", "--call-timeout", "2000"]) {
         let mut spinning = server.websocket("/");
         let mut beside = server.websocket("/");
         let mut elsewhere = server.websocket("/");

@@ -43,6 +43,15 @@ impl Stream for Accepted {
         }
     }
 
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_readable(context),
+            Self::Unix(stream) => stream.poll_readable(context),
+            // It may have decrypted more than was asked for.
+            Self::Tls(_) => Poll::Ready(()),
+        }
+    }
+
     fn is_flushed(&self) -> bool {
         match self {
             Self::Tls(stream) => !stream.get_ref().1.wants_write(),

@@ -8,8 +8,8 @@ use wasmtime::component::{ResourceAny, TypedFunc};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::bindings::{
-    ConnectionId, Decision, Deliberation, Effects, Instant, Report, Request, ResumeError, Resumed,
-    ShutdownReason,
+    Arrival, ConnectionId, Decision, Deliberation, Effects, Instant, Outcomes, Report, Request,
+    ResumeError, Resumed, ShutdownReason,
 };
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
@@ -119,6 +119,24 @@ impl Guest {
     ) -> Result<Effects, GuestFault> {
         let function: WithBytes<'_> = self.functions.receive;
         self.instance.call(function, (connection, now, bytes)).await
+    }
+
+    /// `receive-many`: bytes arrived on several connections. It has the time of so many calls.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn receive_many(
+        &mut self,
+        now: Instant,
+        arrived: &[Arrival],
+        bytes: &[u8],
+    ) -> Result<Outcomes, GuestFault> {
+        let function: Many<'_> = self.functions.receive_many;
+        let params = (now, arrived, bytes);
+        self.instance
+            .call_for(arrived.len(), function, params)
+            .await
     }
 
     /// `connection.receive-eof`: the peer has finished sending.
@@ -252,6 +270,7 @@ impl fmt::Debug for Guest {
 
 type Open<'a> = TypedFunc<(ResourceAny, Instant, ConnectionId, &'a [u8]), (Effects,)>;
 type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
+type Many<'a> = TypedFunc<(Instant, &'a [Arrival], &'a [u8]), (Outcomes,)>;
 type Resume<'a> =
     TypedFunc<(Instant, ConnectionId, u64, &'a [u8]), (Result<Resumed, ResumeError>,)>;
 type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
@@ -265,6 +284,7 @@ struct Functions {
     decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,
     open: Open<'static>,
     receive: WithBytes<'static>,
+    receive_many: Many<'static>,
     receive_eof: WithTime,
     wake: TypedFunc<(ResourceAny, Instant, u64), (Effects,)>,
     shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
@@ -281,6 +301,7 @@ impl Functions {
             decide: exports.function(World::Handler, "[method]undecided.decide")?,
             open: exports.function(World::Handler, "[method]connection.open")?,
             receive: exports.function(World::Handler, "[method]connection.receive")?,
+            receive_many: exports.function(World::Handler, "receive-many")?,
             receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,
             wake: exports.function(World::Handler, "[method]connection.wake")?,
             shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,

@@ -44,7 +44,7 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(on_deadline);
         let mut it = Self { store, limits };
-        it.start_clock();
+        it.start_clock(1);
         let instance = pre.instantiate_async(&mut it.store).await;
         let functions = instance
             .and_then(|instance| {
@@ -59,7 +59,7 @@ impl Instance {
 
     /// Drops a resource. After this call its handle must not be used.
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
-        self.start_clock();
+        self.start_clock(1);
         let outcome = resource.resource_drop_async(&mut self.store).await;
         outcome.map_err(|error| GuestFault::new(&error, self.limits))
     }
@@ -74,15 +74,30 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.start_clock();
+        self.call_for(1, function, params).await
+    }
+
+    /// Calls a function that does what so many calls do: it has their time.
+    pub(crate) async fn call_for<P, R>(
+        &mut self,
+        calls: usize,
+        function: TypedFunc<P, (R,)>,
+        params: P,
+    ) -> Result<R, GuestFault>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+        (R,): ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        self.start_clock(calls);
         match function.call_async(&mut self.store, params).await {
             Ok((result,)) => Ok(result),
             Err(error) => Err(GuestFault::new(&error, self.limits)),
         }
     }
 
-    fn start_clock(&mut self) {
-        let ticks = engine::ticks(self.limits.call_time);
+    fn start_clock(&mut self, calls: usize) {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let ticks = engine::ticks(self.limits.call_time.saturating_mul(calls));
         let first = ticks.min(GIVES_WAY);
         self.store.data_mut().ticks_left = ticks - first;
         self.store.set_epoch_deadline(first);

@@ -33,6 +33,7 @@ pub mod accepted;
 mod access;
 pub mod admin;
 mod admission;
+mod batch;
 pub mod bell;
 pub mod bindings;
 pub mod cache;

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -19,8 +20,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
+use crate::batch::{Bargain, Batch, Batches, Receiver};
 use crate::bindings::{
-    Answer, ConnectionId, Effects, Instant, Report, Request, Response, ResponseHead,
+    Answer, ConnectionId, Effects, Instant, Outcomes, Report, Request, Response, ResponseHead,
     ShutdownReason, Verdict,
 };
 use crate::call::Call;
@@ -37,6 +39,7 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
+    batches: Rc<Batches<Instance>>,
     metrics: Rc<Metrics>,
     stopping: Cell<bool>,
 }
@@ -49,6 +52,7 @@ impl Pool {
             limits,
             connections_per_instance,
             instances: RefCell::default(),
+            batches: Rc::default(),
             metrics: Rc::default(),
             stopping: Cell::new(false),
         }
@@ -68,7 +72,11 @@ impl Pool {
         let guest = finish(Guest::new(&self.component.borrow(), self.limits))
             .map_err(|fault| log(&fault, 0, &self.metrics))?;
         self.metrics.instances.count();
-        let instance = Rc::new(Instance::new(guest, Rc::clone(&self.metrics)));
+        let instance = Rc::new(Instance::new(
+            guest,
+            Rc::clone(&self.batches),
+            Rc::clone(&self.metrics),
+        ));
         if self.stopping.get() {
             instance.stop(ShutdownReason::GoingAway);
         }
@@ -93,6 +101,16 @@ impl Pool {
         self.stopping.set(true);
         for instance in self.instances.borrow().iter() {
             instance.stop(ShutdownReason::GoingAway);
+        }
+    }
+
+    /// Gives the guests what connections leave for them, for ever. To be a task of its own.
+    pub(crate) async fn call_batches(&self, clock: impl Fn() -> Instant) {
+        loop {
+            let due = poll_fn(|context| self.batches.poll_due(context)).await;
+            for instance in due {
+                instance.call_batch(clock());
+            }
         }
     }
 
@@ -136,6 +154,10 @@ struct Instance {
     is_dead: Cell<bool>,
     /// What was given up while the guest was away.
     orphans: RefCell<Vec<ResourceAny>>,
+    /// What its connections have received, and it has not.
+    batch: RefCell<Batch>,
+    batches: Rc<Batches<Instance>>,
+    bargain: Bargain,
     places: Cell<usize>,
     /// Who is told what happens to others, and to the instance.
     members: RefCell<HashMap<ConnectionId, Arc<Signals>>>,
@@ -159,12 +181,15 @@ macro_rules! call {
 }
 
 impl Instance {
-    fn new(guest: Guest, metrics: Rc<Metrics>) -> Self {
+    fn new(guest: Guest, batches: Rc<Batches<Self>>, metrics: Rc<Metrics>) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
             back: Notify::new(),
             is_dead: Cell::new(false),
             orphans: RefCell::default(),
+            batch: RefCell::default(),
+            batches,
+            bargain: Bargain::default(),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
@@ -297,6 +322,42 @@ impl Instance {
             }
             None if self.is_dead.get() => {}
             None => self.orphans.borrow_mut().extend(resources),
+        }
+    }
+}
+
+impl Instance {
+    /// Leaves what a connection has received in the batch, if it has room.
+    fn join(self: &Rc<Self>, member: &Member, bytes: &[u8], receiver: Rc<dyn Receiver>) -> bool {
+        if !self.bargain.is_good() {
+            return false;
+        }
+        let mut batch = self.batch.borrow_mut();
+        let is_first = batch.is_empty();
+        let joined = batch.join(member.handle, bytes, receiver, &member.signals);
+        if joined && is_first {
+            self.batches.add(Rc::clone(self));
+        }
+        joined
+    }
+
+    fn call_batch(self: &Rc<Self>, now: Instant) {
+        let mut batch = self.batch.take();
+        let waker = batch.waker();
+        let Batch { left, waiting, .. } = batch;
+        let receive = move |mut guest: Box<Guest>| async move {
+            let outcomes = guest.receive_many(now, &left.arrived, &left.bytes).await;
+            let outcomes = outcomes.and_then(|outcomes| left.check(outcomes));
+            (guest, outcomes)
+        };
+        let (this, begun) = (Rc::clone(self), time::Instant::now());
+        let then = move |outcomes: Outcomes| {
+            this.bargain.learn(waiting.len(), begun.elapsed());
+            this.wake(&outcomes.wake_others);
+            waiting.deliver(now, &outcomes);
+        };
+        if let Call::Later(outcome) = self.call(&waker, receive, then) {
+            spawn_local(outcome);
         }
     }
 }
@@ -587,6 +648,13 @@ impl Connection {
             instance.wake(&effects.wake_others);
             effects
         })
+    }
+
+    /// Leaves what was received in the batch of the instance, if it has room. Then no other call may be made
+    /// until what comes of it is delivered.
+    pub(crate) fn join(&self, receiver: &Rc<impl Receiver + 'static>, bytes: &[u8]) -> bool {
+        let receiver = Rc::clone(receiver);
+        self.0.place.0.join(&self.0, bytes, receiver)
     }
 
     /// See [`Guest::receive_eof`].

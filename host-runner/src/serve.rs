@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::sleep;
 
 use crate::admin::{self, AdminError};
@@ -98,6 +98,8 @@ async fn run(
     let secure = worker.entrance.tls.is_some();
     announce(options.component.as_deref(), &listeners, secure);
 
+    let batches = Rc::clone(&worker);
+    spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
     let mut connections = JoinSet::new();
     let signal = select! {
         signal = signals.next() => signal,

@@ -29,6 +29,13 @@ pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
         Ok(0)
     }
 
+    /// Whether there may be something to read; if not, who asks is woken when there is. By default there always
+    /// may be.
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let _ = context;
+        Poll::Ready(())
+    }
+
     /// Whether nothing that was written is held back until a flush.
     fn is_flushed(&self) -> bool {
         true
@@ -36,6 +43,11 @@ pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
 }
 
 impl Stream for TcpStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        // A failure is found by reading.
+        self.poll_read_ready(context).map(drop)
+    }
+
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match TcpStream::try_write(self, bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -45,6 +57,11 @@ impl Stream for TcpStream {
 }
 
 impl Stream for UnixStream {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        // A failure is found by reading.
+        self.poll_read_ready(context).map(drop)
+    }
+
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match UnixStream::try_write(self, bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -168,6 +185,11 @@ impl<S: Stream> Socket<S> {
     /// Whether all output is sent, what the stream holds back included.
     pub fn is_flushed(&self) -> bool {
         self.backlog.is_empty() && self.stream.is_flushed()
+    }
+
+    /// Whether there may be something to read, behind what was received; if not, who asks is woken when there is.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_readable(context)
     }
 
     fn poll_read(

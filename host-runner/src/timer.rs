@@ -33,8 +33,14 @@ enum Wake {
 }
 
 impl Timer {
-    /// Sets the timer to what the call that was made at `called_at` has asked for.
-    pub(crate) fn set(&mut self, wake_at: Option<Instant>, called_at: Instant, worker: &Worker) {
+    /// Sets the timer to what the call that was made at `called_at` has asked for. Whether it is to be polled, to
+    /// go off then.
+    pub(crate) fn set(
+        &mut self,
+        wake_at: Option<Instant>,
+        called_at: Instant,
+        worker: &Worker,
+    ) -> bool {
         let wake_at = match wake_at {
             Some(instant) if instant <= called_at => Wake::AtOnce,
             Some(instant) => worker.at(instant).map_or(Wake::Never, Wake::At),
@@ -42,15 +48,16 @@ impl Timer {
         };
         self.wake_at = wake_at;
         let Wake::At(instant) = wake_at else {
-            return;
+            return wake_at == Wake::AtOnce;
         };
         match &mut self.sleep {
             // With each message the deadline moves away from one that goes off in time for it, and to move
             // that costs more than to look again then.
-            Some(sleep) if sleep.deadline() <= instant && !sleep.is_elapsed() => {}
+            Some(sleep) if sleep.deadline() <= instant && !sleep.is_elapsed() => return false,
             Some(sleep) => sleep.as_mut().reset(instant),
             none => *none = Some(Box::pin(sleep_until(instant))),
         }
+        true
     }
 
     /// Ready at the time, once.

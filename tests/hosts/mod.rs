@@ -41,6 +41,7 @@ pub const DEFAULT_APP: &[Behaviour] = &[
     ("half a head is refused", half_a_head_is_refused),
     ("hijack speaks raw TCP", hijack_speaks_raw_tcp),
     ("connections are independent", connections_are_independent),
+    ("each gets what is its own", each_gets_what_is_its_own),
 ];
 
 /// With the guest `faults`, which does what no component should.
@@ -317,6 +318,27 @@ fn hijack_speaks_raw_tcp(site: &Site) {
     client.send(request);
     client.finish_sending();
     assert_eq!(client.read_to_end(), GREETING);
+}
+
+/// All send before any of them reads, so that a host finds many sockets readable at once; one of them something
+/// long, one not yet all.
+fn each_gets_what_is_its_own(site: &Site) {
+    let mut clients: Vec<_> = (0..40).map(|_| site.websocket("/echo")).collect();
+    for round in 0..20 {
+        let mut frames = Vec::new();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let length = if number == round { 5000 } else { round };
+            let payload = format!("{number} in {round}: {}", "x".repeat(length));
+            let frame = text(&payload);
+            let cut = if number == round + 20 { 3 } else { frame.len() };
+            client.send(&frame[..cut]);
+            frames.push((payload, frame[cut..].to_vec()));
+        }
+        for (client, (payload, rest)) in clients.iter_mut().zip(frames) {
+            client.send(&rest);
+            assert_eq!(client.read_text(), payload);
+        }
+    }
 }
 
 fn connections_are_independent(site: &Site) {

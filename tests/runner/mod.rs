@@ -276,7 +276,15 @@ pub fn opening_handshake(path: &str) -> Vec<u8> {
 
 /// A masked text frame with a payload of up to 125 bytes; the masking key is zero.
 pub fn text(payload: &str) -> Vec<u8> {
-    let mut frame = vec![0x81, 0x80 | u8::try_from(payload.len()).expect("short")];
+    let length = u16::try_from(payload.len()).expect("not long");
+    let mut frame = vec![0x81];
+    match u8::try_from(length).ok().filter(|length| *length < 126) {
+        Some(length) => frame.push(0x80 | length),
+        None => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+    }
     frame.extend([0; 4]);
     frame.extend(payload.as_bytes());
     frame

@@ -20,7 +20,7 @@ const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
 
 /// Each with what rules.
-const CHECKS: [(&str, &str, Check); 18] = [
+const CHECKS: [(&str, &str, Check); 19] = [
     (
         "the farewell is a Close frame with code 1011",
         "websocket-handler.wit, takeover.farewell",
@@ -100,6 +100,11 @@ const CHECKS: [(&str, &str, Check); 18] = [
         "connections of an instance are kept apart",
         "websocket-handler.wit, connection",
         kept_apart,
+    ),
+    (
+        "what arrives on many in one call is to each what it is alone",
+        "websocket-handler.wit, receive-many",
+        many_at_once,
     ),
     (
         "an instance outlives its connections",
@@ -432,6 +437,39 @@ fn kept_apart(trial: &mut Trial<'_>) -> Result<(), Failure> {
     let output = trial.receive(&mut one, tail)?;
     has_pong(trial, &output)?;
     trial.close(one)
+}
+
+fn many_at_once(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let ping = |name: u8| [0x89, 0x81, 0, 0, 0, 0, name];
+    let (one, other) = (ping(b'1'), ping(b'2'));
+    let (head, tail) = PING.split_at(PING.len() / 2);
+    let mut lines = Vec::new();
+    for _ in 0..4 {
+        lines.push(trial.open(b"")?.0);
+    }
+    let outputs = trial.receive_many(&mut lines, &[&one, head, CLOSE, &other])?;
+    for (output, name) in [(0, b"1"), (3, b"2")] {
+        let frames = trial.frames(&outputs[output])?;
+        let is_its_own = |frame: &Frame| (frame.opcode, &frame.payload[..]) == ("pong", name);
+        let others = frames.iter().filter(|frame| frame.opcode == "pong").count();
+        let has_its_own = others == 1 && frames.iter().any(is_its_own);
+        trial.expect(has_its_own, "each its own pong", || listed(&frames))?;
+    }
+    let closed = lines.remove(2);
+    trial.expect(
+        !closed.is_open(),
+        "the end of the one that was closed",
+        || format!("a `next` of {:?}", closed.next),
+    )?;
+    trial.close(closed)?;
+    let outputs = trial.receive_many(&mut lines, &[PING, tail, PING])?;
+    for (line, output) in lines.into_iter().zip(outputs) {
+        has_pong(trial, &output)?;
+        stays_open(trial, &line)?;
+        trial.close(line)?;
+    }
+    let none = trial.receive_many(&mut [], &[])?;
+    trial.expect(none.is_empty(), "nothing of no connection", String::new)
 }
 
 fn many_in_turn(trial: &mut Trial<'_>) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
 use crate::bindings::{
-    Answer, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason, Takeover,
+    Answer, Arrival, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason, Takeover,
 };
 use crate::guest::{Guest, GuestFault, finish};
 use crate::head;
@@ -144,6 +144,46 @@ impl<'a> Trial<'a> {
         })?;
         output.extend(received);
         Ok(output)
+    }
+
+    /// Bytes arrive on several connections in one call. None of them has paused.
+    pub(crate) fn receive_many(
+        &mut self,
+        lines: &mut [Line],
+        pieces: &[&[u8]],
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        let pieces_shown: Vec<_> = pieces.iter().map(|bytes| shown(bytes)).collect();
+        self.tell(&format!("receive-many ({})", pieces_shown.join("; ")));
+        let arrival = |(line, bytes): (&Line, &&[u8])| Arrival {
+            connection: line.connection,
+            length: bytes.len() as u32,
+        };
+        let arrived: Vec<_> = lines.iter().zip(pieces).map(arrival).collect();
+        let (now, bytes) = (self.now, pieces.concat());
+        let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrived, &bytes));
+        let outcomes = self.subject.call(received);
+        let outcomes = outcomes.map_err(|fault| self.fault(&fault))?;
+        let number = outcomes.each.len();
+        self.expect(number == lines.len(), "an outcome of each", || {
+            format!("{number} outcomes")
+        })?;
+        let mut rest = &outcomes.output[..];
+        let mut outputs = Vec::new();
+        for (line, outcome) in lines.iter_mut().zip(&outcomes.each) {
+            let parts = rest.split_at_checked(outcome.output_length as usize);
+            let (output, behind) = parts.ok_or_else(|| self.failure("all output", "less"))?;
+            rest = behind;
+            (line.next, line.wake_at) = (outcome.next, outcome.wake_at);
+            let mut output = output.to_vec();
+            if line.is_open() && line.wake_at.is_some_and(|at| at <= now) {
+                output.extend(self.wake(line, 0)?);
+            }
+            outputs.push(output);
+        }
+        self.expect(rest.is_empty(), "no output but the connections'", || {
+            shown(rest)
+        })?;
+        Ok(outputs)
     }
 
     fn resume(&mut self, line: &mut Line) -> Result<Vec<u8>, Failure> {
