@@ -206,3 +206,71 @@ impl fmt::Debug for Batch {
         write!(f, "Batch({})", self.waiting.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::Next;
+
+    #[derive(Default)]
+    struct Log(RefCell<Vec<String>>);
+
+    impl Receiver for Log {
+        fn deliver(&self, now: Instant, _: &Outcome, output: &[u8]) {
+            let output = String::from_utf8_lossy(output);
+            self.0.borrow_mut().push(format!("{output} at {now}"));
+        }
+
+        fn forsake(&self) {
+            self.0.borrow_mut().push("forsaken".to_owned());
+        }
+    }
+
+    fn outcomes(lengths: &[u32], output: &[u8]) -> Outcomes {
+        let outcome = |length: &u32| Outcome {
+            output_length: *length,
+            wake_at: None,
+            next: Next::Open,
+        };
+        Outcomes {
+            each: lengths.iter().map(outcome).collect(),
+            output: output.to_vec(),
+            wake_others: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_is_given_its_own() {
+        let log = Rc::new(Log::default());
+        let waiting = Waiting(vec![log.clone(), log.clone(), log.clone()]);
+        waiting.deliver(7, &outcomes(&[2, 0, 3], b"abcde"));
+        assert_eq!(*log.0.borrow(), ["ab at 7", " at 7", "cde at 7"]);
+    }
+
+    #[test]
+    fn who_waits_is_told_when_nothing_comes() {
+        let log = Rc::new(Log::default());
+        drop(Waiting(vec![log.clone(), log.clone()]));
+        assert_eq!(*log.0.borrow(), ["forsaken", "forsaken"]);
+    }
+
+    #[test]
+    fn outcomes_that_do_not_fit_are_a_fault() {
+        let none = Left::default();
+        assert!(none.check(outcomes(&[], b"")).is_ok());
+        for (lengths, output) in [(&[][..], &b"a"[..]), (&[0], b""), (&[u32::MAX], b"")] {
+            assert!(none.check(outcomes(lengths, output)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_slow_instance_is_left_alone_for_a_time() {
+        let bargain = Bargain::default();
+        bargain.learn(10, SLOW * 10);
+        assert!(bargain.is_good());
+        bargain.learn(10, SLOW * 11);
+        let alone = (0..ALONE).filter(|_| !bargain.is_good()).count();
+        assert_eq!(alone, ALONE as usize);
+        assert!(bargain.is_good());
+    }
+}

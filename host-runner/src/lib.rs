@@ -17,7 +17,8 @@
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
-//! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
+//! `instance` bounds each, `pool` puts connections on instances and buries the dead (`call` is what it has of a call,
+//! `batch` what goes to many in one), `access` logs their
 //! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all,
 //! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.

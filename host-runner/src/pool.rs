@@ -453,10 +453,10 @@ impl Place {
         })
     }
 
-    fn keep_for(self, verdict: Verdict) -> Outcome {
+    fn keep_for(self, verdict: Verdict) -> Ruling {
         match verdict {
-            Verdict::Answer(answer) => Outcome::Answer(self.keep_for_answer(answer)),
-            Verdict::Later(undecided) => Outcome::Later(Undecided(Member::new(self, undecided))),
+            Verdict::Answer(answer) => Ruling::Answer(self.keep_for_answer(answer)),
+            Verdict::Later(undecided) => Ruling::Later(Undecided(Member::new(self, undecided))),
         }
     }
 
@@ -476,14 +476,14 @@ impl Place {
 #[derive(Debug)]
 pub struct Decided {
     /// Its decision.
-    pub verdict: Outcome,
+    pub verdict: Ruling,
     /// What its app has done wrong.
     pub fault: Option<String>,
 }
 
 /// A guest's decision. What it holds of the guest's is dropped there with it.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum Ruling {
     /// There is one.
     Answer(Answered),
     /// It takes its time.

@@ -25,7 +25,7 @@ use crate::bindings::{HttpVersion, Request};
 use crate::gate::Arrived;
 use crate::head;
 use crate::hosts::MISDIRECTED;
-use crate::pool::{Answered, Dead, Outcome, Undecided};
+use crate::pool::{Answered, Dead, Ruling, Undecided};
 use crate::takeover::Taken;
 use crate::worker::Worker;
 
@@ -247,8 +247,8 @@ async fn answer(
     let place = worker.pool.place()?;
     let decided = place.handle(Arc::clone(request)).await?;
     let (answer, fault) = match decided.verdict {
-        Outcome::Answer(answer) => (answer, decided.fault),
-        Outcome::Later(undecided) => {
+        Ruling::Answer(answer) => (answer, decided.fault),
+        Ruling::Later(undecided) => {
             let decided = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
             decided.map_err(|_| Failure::Undecided)??
         }
