@@ -233,6 +233,10 @@ pub struct Serve {
     /// Where connections come from, and for whom.
     #[command(flatten)]
     pub sockets: Sockets,
+    /// How many threads serve, each with instances of its own; `auto` is one for each core. Clients of an app
+    /// that meet, as in a chat, do so within an instance
+    #[arg(long, value_name = "N", default_value = "1", value_parser = crate::workers::number)]
+    pub workers: usize,
     // 32 connections that each collect a message of 1 MiB, the default limit of the protocol,
     // fit twice into the default memory.
     /// How many connections share an instance, and its fate should it fail

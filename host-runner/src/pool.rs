@@ -28,19 +28,24 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
-    metrics: Rc<Metrics>,
+    metrics: Arc<Metrics>,
     stopping: Cell<bool>,
 }
 
 impl Pool {
     /// A pool without instances: they are made when they are needed.
-    pub fn new(component: Component, limits: Limits, connections_per_instance: usize) -> Self {
+    pub(crate) fn new(
+        component: Component,
+        limits: Limits,
+        connections_per_instance: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             component: RefCell::new(component),
             limits,
             connections_per_instance,
             instances: RefCell::default(),
-            metrics: Rc::default(),
+            metrics,
             stopping: Cell::new(false),
         }
     }
@@ -53,17 +58,19 @@ impl Pool {
     pub fn place(&self) -> Result<Place, Dead> {
         let mut instances = self.instances.borrow_mut();
         self.forget_unneeded(&mut instances);
+        self.metrics.instances_now.set(instances.len());
         if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
             return Ok(Place::on(instance));
         }
         let guest = Guest::new(&self.component.borrow(), self.limits)
             .map_err(|fault| log(&fault, 0, &self.metrics))?;
         self.metrics.instances.count();
-        let instance = Rc::new(Instance::new(guest, Rc::clone(&self.metrics)));
+        let instance = Rc::new(Instance::new(guest, Arc::clone(&self.metrics)));
         if self.stopping.get() {
             instance.stop(ShutdownReason::GoingAway);
         }
         instances.push(Rc::clone(&instance));
+        self.metrics.instances_now.set(instances.len());
         tracing::debug!(instances = instances.len(), "new instance");
         Ok(Place::on(&instance))
     }
@@ -73,6 +80,7 @@ impl Pool {
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
         let retired = self.instances.take();
+        self.metrics.instances_now.set(0);
         for instance in &retired {
             instance.stop(ShutdownReason::ServiceRestart);
         }
@@ -88,18 +96,8 @@ impl Pool {
     }
 
     /// What is counted.
-    pub(crate) fn metrics(&self) -> &Rc<Metrics> {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// How many instances there are that connections may be put on.
-    pub(crate) fn len(&self) -> usize {
-        self.instances.borrow().len()
-    }
-
-    /// Whether all connections are asked to end.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -128,11 +126,11 @@ struct Instance {
     last_id: Cell<ConnectionId>,
     /// Why its connections are to end, if they are.
     stopped: Cell<Option<ShutdownReason>>,
-    metrics: Rc<Metrics>,
+    metrics: Arc<Metrics>,
 }
 
 impl Instance {
-    fn new(guest: Guest, metrics: Rc<Metrics>) -> Self {
+    fn new(guest: Guest, metrics: Arc<Metrics>) -> Self {
         Self {
             guest: RefCell::new(Some(guest)),
             places: Cell::new(0),
