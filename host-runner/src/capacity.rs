@@ -85,7 +85,8 @@ mod tests {
         let context = &mut Context::from_waker(Waker::noop());
         assert!(third.as_mut().poll(context).is_pending());
         drop(first);
-        assert!(third.as_mut().poll(context).is_ready());
+        let third = third.as_mut().poll(context);
+        assert!(third.is_ready());
         assert!(poll(capacity.room()).is_pending());
         drop(second);
         assert!(poll(capacity.room()).is_ready());

@@ -36,7 +36,7 @@ impl Instance {
         let pre = &component.instance_pre;
         let mut store = Store::new(pre.engine(), State::new(limits.memory, &component.grants));
         store.limiter(|state| &mut state.memory);
-        store.set_epoch_deadline(engine::ticks(limits.call_time));
+        store.set_epoch_deadline(engine::ticks(limits.start_time));
         let instance = if component.imports_wasi {
             at_once(pre.instantiate_async(&mut store), Waker::noop())
         } else {
@@ -50,7 +50,7 @@ impl Instance {
                     store: &mut store,
                 })
             })
-            .map_err(|error| GuestFault::new(&error, limits))?;
+            .map_err(|error| GuestFault::at_start(&error, limits))?;
         let instance = Self {
             store,
             limits,

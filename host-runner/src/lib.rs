@@ -18,7 +18,7 @@
 //! in common is in `shared`: nothing that a message touches.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
-//! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
+//! `instance` bounds each, `pool` puts connections on instances and buries the dead, `backoff` has pauses made if those are many, `access` logs their
 //! ends, `capacity` says how many are let in and `admission` who, `rate` how fast one is read, `debt` how much may wait for all,
 //! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.
@@ -34,6 +34,7 @@ pub mod accepted;
 mod access;
 pub mod admin;
 mod admission;
+mod backoff;
 pub mod bell;
 pub mod bindings;
 pub mod cache;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::admission::Denial;
 use crate::bindings::Report;
@@ -70,6 +71,8 @@ pub(crate) struct Metrics {
     deadlines: Counter,
     out_of_memory: Counter,
     blocked: Counter,
+    /// Until when no instance is made, since those before have failed.
+    pause: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
@@ -98,10 +101,20 @@ impl Metrics {
     pub(crate) fn faulted(&self, reason: &FaultReason) {
         match reason {
             FaultReason::Trap(_) => self.traps.count(),
-            FaultReason::Deadline(_) => self.deadlines.count(),
+            FaultReason::Deadline(_) | FaultReason::Start(_) => self.deadlines.count(),
             FaultReason::Memory(_) => self.out_of_memory.count(),
             FaultReason::Blocked => self.blocked.count(),
         }
+    }
+
+    /// No instance is made until then.
+    pub(crate) fn pause(&self, until: Option<Instant>) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    pub(crate) fn is_pausing(&self) -> bool {
+        let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        pause.is_some_and(|until| until > Instant::now())
     }
 
     /// How many sockets are open.
@@ -239,6 +252,11 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], unsent: usize) -> String {
         "instances_total",
         "Instances that were made.",
         sum.of(|all| &all.instances),
+    );
+    text.gauge(
+        "workers_backing_off",
+        "Workers that make no instance for now, since those before have failed.",
+        workers.iter().map(|all| u64::from(all.is_pausing())).sum(),
     );
     text.family(
         "guest_faults_total",

@@ -10,9 +10,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{self, Duration};
 
 use wasmtime::component::ResourceAny;
 
+use crate::backoff::Backoff;
 use crate::bindings::{
     ConnectionId, Deliberation, Effects, Instant, Report, Request, ShutdownReason, Verdict,
 };
@@ -28,6 +30,7 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
+    backoff: Rc<Backoff>,
     metrics: Arc<Metrics>,
     stopping: Cell<bool>,
 }
@@ -45,6 +48,7 @@ impl Pool {
             limits,
             connections_per_instance,
             instances: RefCell::default(),
+            backoff: Rc::default(),
             metrics,
             stopping: Cell::new(false),
         }
@@ -54,31 +58,45 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Dead`] when a new instance is needed and its start fails.
-    pub fn place(&self) -> Result<Place, Dead> {
+    /// See [`Unplaced`].
+    pub(crate) fn place(&self) -> Result<Place, Unplaced> {
         let mut instances = self.instances.borrow_mut();
         self.forget_unneeded(&mut instances);
         self.metrics.instances_now.set(instances.len());
         if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
             return Ok(Place::on(instance));
         }
-        let guest = Guest::new(&self.component.borrow(), self.limits)
-            .map_err(|fault| log(&fault, 0, &self.metrics))?;
-        self.metrics.instances.count();
-        let instance = Rc::new(Instance::new(guest, Arc::clone(&self.metrics)));
+        let born = instances.iter().map(|instance| instance.born);
+        if let Some(left) = self.backoff.pause(born, time::Instant::now) {
+            return Err(Unplaced::BackingOff(left));
+        }
+        self.metrics.pause(None);
+        let instance = Rc::new(self.start()?);
         if self.stopping.get() {
             instance.stop(ShutdownReason::GoingAway);
         }
         instances.push(Rc::clone(&instance));
         self.metrics.instances_now.set(instances.len());
-        tracing::debug!(instances = instances.len(), "new instance");
         Ok(Place::on(&instance))
+    }
+
+    fn start(&self) -> Result<Instance, Dead> {
+        let born = time::Instant::now();
+        let guest = Guest::new(&self.component.borrow(), self.limits).map_err(|fault| {
+            back_off(&self.backoff, born, &self.metrics);
+            log(&fault, 0, &self.metrics)
+        })?;
+        tracing::debug!("new instance, in {:.1?}", born.elapsed());
+        self.metrics.instances.count();
+        Ok(Instance::new(guest, born, &self.backoff, &self.metrics))
     }
 
     /// From now on, instances are made of this component; those that are there retire. Returns how many
     /// connections and requests are on those.
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
+        self.backoff.forget();
+        self.metrics.pause(None);
         let retired = self.instances.take();
         self.metrics.instances_now.set(0);
         for instance in &retired {
@@ -126,18 +144,27 @@ struct Instance {
     last_id: Cell<ConnectionId>,
     /// Why its connections are to end, if they are.
     stopped: Cell<Option<ShutdownReason>>,
+    born: time::Instant,
+    backoff: Rc<Backoff>,
     metrics: Arc<Metrics>,
 }
 
 impl Instance {
-    fn new(guest: Guest, metrics: Arc<Metrics>) -> Self {
+    fn new(
+        guest: Guest,
+        born: time::Instant,
+        backoff: &Rc<Backoff>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         Self {
             guest: RefCell::new(Some(guest)),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
             stopped: Cell::new(None),
-            metrics,
+            born,
+            backoff: Rc::clone(backoff),
+            metrics: Arc::clone(metrics),
         }
     }
 
@@ -152,6 +179,7 @@ impl Instance {
         outcome.map_err(|fault| {
             *guest = None;
             self.raise(Signal::Died);
+            back_off(&self.backoff, self.born, &self.metrics);
             log(&fault, self.places.get(), &self.metrics)
         })
     }
@@ -195,11 +223,31 @@ impl Instance {
     }
 }
 
+/// An instance has failed that was born then.
+fn back_off(backoff: &Backoff, born: time::Instant, metrics: &Metrics) {
+    metrics.pause(backoff.failed(born, time::Instant::now()));
+}
+
 /// The one place where a guest's fault is logged, and counted.
 fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> Dead {
     metrics.faulted(&fault.reason);
     tracing::error!("an instance ends, and with it {connections} connections: {fault}");
     Dead
+}
+
+/// Why there is no place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unplaced {
+    /// A new instance is needed, and its start has failed.
+    Dead,
+    /// A new instance is needed, and those before have failed so fast that none is made for this time.
+    BackingOff(Duration),
+}
+
+impl From<Dead> for Unplaced {
+    fn from(_: Dead) -> Self {
+        Self::Dead
+    }
 }
 
 /// The instance has ended; why is in the log.

@@ -91,8 +91,10 @@ async fn run(
     let (sockets, files) = listener::deal(places, options.workers);
     let mut workers = Workers::start(&plan, sockets)?;
     let orders = workers.orders();
-    announce(&line);
-
+    select! {
+        () = plan.shared.all_ready() => announce(&line),
+        error = workers.failure() => return Err(error.into()),
+    }
     let signal = select! {
         signal = signals.next() => signal,
         error = workers.failure() => return Err(error.into()),

@@ -2,7 +2,9 @@
 //! counted. None of it is touched while messages go to and fro, but by connections that cannot be sent all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::capacity::Capacity;
@@ -23,7 +25,7 @@ pub struct Shared {
     /// What each worker counts.
     metrics: Vec<Arc<Metrics>>,
     /// How many workers accept.
-    ready: AtomicUsize,
+    ready: watch::Sender<usize>,
     stopping: AtomicBool,
 }
 
@@ -35,7 +37,7 @@ impl Shared {
             admission: Admission::new(operating.per_address()),
             debts: Debts::new(operating.max_unsent()),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
-            ready: AtomicUsize::new(0),
+            ready: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
         }
     }
@@ -47,7 +49,15 @@ impl Shared {
 
     /// One more worker accepts.
     pub(crate) fn count_ready(&self) {
-        self.ready.fetch_add(1, Relaxed);
+        self.ready
+            .send_modify(|ready| *ready = ready.saturating_add(1));
+    }
+
+    /// Waits until all do.
+    pub(crate) async fn all_ready(&self) {
+        let mut ready = self.ready.subscribe();
+        // The sender is here: there is no error.
+        let _ = ready.wait_for(|ready| *ready >= self.metrics.len()).await;
     }
 
     /// The process has been asked to stop.
@@ -59,8 +69,10 @@ impl Shared {
     pub(crate) fn unreadiness(&self) -> Option<&'static str> {
         if self.stopping.load(Relaxed) {
             Some("stopping")
-        } else if self.ready.load(Relaxed) < self.metrics.len() {
+        } else if *self.ready.borrow() < self.metrics.len() {
             Some("starting")
+        } else if self.metrics.iter().any(|metrics| metrics.is_pausing()) {
+            Some("the component fails")
         } else {
             None
         }
