@@ -96,6 +96,14 @@ bench-grow: bench-build ## measure how the cost grows with connections, messages
 bench-micro: ## measure the parts of the protocol: masking, headers, UTF-8, handshake, compression
 	$(CARGO) bench --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench-micro
 
+SOAK_MINUTES ?= 30
+
+.PHONY: soak
+soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory stays flat (SOAK_OPTIONS=--write for README.md)
+	$(BUILD_DIST)
+	$(BUILD_BENCH) -p wasocket-bench
+	$(BENCH)/release/wasocket-bench soak --minutes $(SOAK_MINUTES) $(SOAK_OPTIONS)
+
 .PHONY: lint
 lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
 	$(CARGO) fmt --all --check

@@ -11,45 +11,13 @@ mod runner;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runner::{Client, PATIENCE, Server, Site, build_guest, text};
+use runner::operator::{admin, get, metric, wait_for_metric};
+use runner::{Client, PATIENCE, Server, build_guest, text};
 use serde_json::Value;
 
 fn assert_echoes(client: &mut Client, message: &str) {
     client.send(&text(message));
     assert_eq!(client.read_text(), message);
-}
-
-/// Where a server has its metrics.
-fn admin(server: &Server) -> Site {
-    server.wait_for_log("/metrics");
-    let log = server.log();
-    let (_, rest) = log.split_once("metrics on http://").expect("an address");
-    let (address, _) = rest.split_once('/').expect("an address");
-    Site::at(address.parse().expect("an address"))
-}
-
-fn get(site: &Site, path: &str) -> (u16, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
-    let (head, body) = site.request(&request);
-    (head.status, body)
-}
-
-/// The value of a metric; 0 while there is none.
-fn metric(admin: &Site, name: &str) -> u64 {
-    let (status, body) = get(admin, "/metrics");
-    assert_eq!(status, 200, "{body}");
-    let mut lines = body.lines();
-    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map_or(0, |value| value.parse().expect("a number"))
-}
-
-fn wait_for_metric(admin: &Site, name: &str, value: u64) {
-    let start = Instant::now();
-    while metric(admin, name) != value {
-        let (_, all) = get(admin, "/metrics");
-        assert!(start.elapsed() < PATIENCE, "{name} is not {value}: {all}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The lines of the access log, once there are so many.

@@ -30,19 +30,19 @@ const MAX_CONNECTIONS: usize = 32;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers on this address until the process ends: also while connections are asked to end. Within a tokio
-/// runtime only.
+/// runtime only. The worker is the operator's own, whatever the others are busy with.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened on.
-pub(crate) fn start(address: &str, worker: &Rc<Worker>) -> Result<SocketAddr, AdminError> {
+pub(crate) fn start(address: &str, worker: Worker) -> Result<SocketAddr, AdminError> {
     let failed = |error| AdminError {
         address: address.to_owned(),
         error,
     };
     let listener = listen(address).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    spawn_local(accept(listener, Rc::clone(worker)));
+    spawn_local(accept(listener, Rc::new(worker)));
     Ok(local)
 }
 
@@ -124,12 +124,12 @@ impl Admin {
 
     fn page(&self, target: &str) -> Answer {
         match target.split('?').next().unwrap_or_default() {
-            "/metrics" => (StatusCode::OK, METRICS, self.worker.metrics_text()),
+            "/metrics" => (StatusCode::OK, METRICS, self.worker.shared.metrics_text()),
             "/healthz" => plain(StatusCode::OK, "alive"),
-            "/readyz" if self.worker.pool.is_stopping() => {
-                plain(StatusCode::SERVICE_UNAVAILABLE, "stopping")
-            }
-            "/readyz" => plain(StatusCode::OK, "ready"),
+            "/readyz" => match self.worker.shared.unreadiness() {
+                Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
+                None => plain(StatusCode::OK, "ready"),
+            },
             _ => plain(
                 StatusCode::NOT_FOUND,
                 "here are /metrics, /healthz and /readyz",

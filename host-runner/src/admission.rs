@@ -2,10 +2,9 @@
 //!
 //! What is counted is an IPv4 address, or the /64 of an IPv6 one, of which a single customer has all.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::outgoing::is_public;
@@ -72,11 +71,12 @@ impl Denial {
     }
 }
 
-/// The addresses that have connections, or had some a moment ago.
+/// The addresses that have connections, or had some a moment ago. Of all workers together: locked when a
+/// connection comes and when it ends.
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: PerAddress,
-    addresses: RefCell<HashMap<IpAddr, Visitor>>,
+    addresses: Mutex<HashMap<IpAddr, Visitor>>,
 }
 
 /// What is known of an address.
@@ -89,21 +89,21 @@ struct Visitor {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: PerAddress) -> Rc<Self> {
-        Rc::new(Self {
+    pub(crate) fn new(limits: PerAddress) -> Arc<Self> {
+        Arc::new(Self {
             limits,
-            addresses: RefCell::default(),
+            addresses: Mutex::default(),
         })
     }
 
     /// Lets a connection in, for as long as the visit is kept.
-    pub(crate) fn admit(self: &Rc<Self>, remote: IpAddr, now: Instant) -> Result<Visit, Denial> {
+    pub(crate) fn admit(self: &Arc<Self>, remote: IpAddr, now: Instant) -> Result<Visit, Denial> {
         let limits = self.limits.of(remote.to_canonical());
         if limits.is_none() {
             return Ok(Visit(None));
         }
         let network = network(remote);
-        let mut addresses = self.addresses.borrow_mut();
+        let mut addresses = self.addresses();
         make_room(&mut addresses);
         let visitor = addresses.entry(network).or_insert_with(|| Visitor {
             open: 0,
@@ -111,7 +111,13 @@ impl Admission {
             since: now,
         });
         visitor.admit(limits, now)?;
-        Ok(Visit(Some((Rc::clone(self), network))))
+        Ok(Visit(Some((Arc::clone(self), network))))
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Visitor>> {
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,14 +159,14 @@ fn network(remote: IpAddr) -> IpAddr {
 
 /// A connection that is let in, and counts until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Visit(Option<(Rc<Admission>, IpAddr)>);
+pub(crate) struct Visit(Option<(Arc<Admission>, IpAddr)>);
 
 impl Drop for Visit {
     fn drop(&mut self) {
         let Some((admission, network)) = &self.0 else {
             return;
         };
-        if let Some(visitor) = admission.addresses.borrow_mut().get_mut(network) {
+        if let Some(visitor) = admission.addresses().get_mut(network) {
             visitor.open = visitor.open.saturating_sub(1);
         }
     }
@@ -173,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn limits(connections: usize, handshakes: u32, of_all: bool) -> Rc<Admission> {
+    fn limits(connections: usize, handshakes: u32, of_all: bool) -> Arc<Admission> {
         Admission::new(PerAddress {
             connections,
             connections_of_all: of_all,
@@ -243,7 +249,7 @@ mod tests {
             let address = Ipv4Addr::from_bits(bits);
             admission.admit(address.into(), now).expect("room");
         }
-        let addresses = admission.addresses.borrow();
+        let addresses = admission.addresses();
         assert!(addresses.len() <= 2 * MAX_REMEMBERED, "{}", addresses.len());
         assert_eq!(addresses.get(&of("9.9.9.9")).map(|kept| kept.open), Some(1));
     }

@@ -4,51 +4,53 @@
 //! together owe the limit, who owes more than an equal share of it must not owe more: its connection is lost.
 //! Who owes less is not touched, so that those who read are served beside those who do not. A share is never
 //! more than the limit, so that the sum stays below twice that.
+//!
+//! All are those of all workers. Who is sent everything at once owes nothing, and touches nothing here.
 
-use std::cell::Cell;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What all owe, in bytes.
 #[derive(Debug)]
 pub(crate) struct Debts {
     most: usize,
-    sum: Cell<usize>,
-    debtors: Cell<usize>,
+    sum: AtomicUsize,
+    debtors: AtomicUsize,
 }
 
 impl Debts {
     /// No debts, and at most so many.
-    pub(crate) fn new(most: usize) -> Rc<Self> {
-        Rc::new(Self {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
             most,
-            sum: Cell::new(0),
-            debtors: Cell::new(0),
+            sum: AtomicUsize::new(0),
+            debtors: AtomicUsize::new(0),
         })
     }
 
     /// What all owe.
     pub(crate) fn sum(&self) -> usize {
-        self.sum.get()
+        self.sum.load(Relaxed)
     }
 
     /// Whether one that owes this owes too much.
     fn is_too_much(&self, owed: usize) -> bool {
-        self.sum.get() > self.most && owed > self.most / self.debtors.get().max(1)
+        self.sum.load(Relaxed) > self.most && owed > self.most / self.debtors.load(Relaxed).max(1)
     }
 }
 
 /// What one client owes: nothing any more, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Debt {
-    debts: Rc<Debts>,
+    debts: Arc<Debts>,
     owed: usize,
 }
 
 impl Debt {
-    pub(crate) fn new(debts: &Rc<Debts>) -> Self {
+    pub(crate) fn new(debts: &Arc<Debts>) -> Self {
         Self {
-            debts: Rc::clone(debts),
+            debts: Arc::clone(debts),
             owed: 0,
         }
     }
@@ -74,11 +76,15 @@ impl Debt {
 
     fn settle(&mut self, unsent: usize) {
         let Debts { sum, debtors, .. } = &*self.debts;
-        sum.set(sum.get().saturating_sub(self.owed).saturating_add(unsent));
-        let others = debtors.get().saturating_sub(usize::from(self.owed > 0));
-        debtors.set(others.saturating_add(usize::from(unsent > 0)));
+        change(sum, self.owed, unsent);
+        change(debtors, (self.owed > 0).into(), (unsent > 0).into());
         self.owed = unsent;
     }
+}
+
+/// Counts a part of a sum anew. It wraps with its parts, and so never in the end.
+fn change(sum: &AtomicUsize, before: usize, now: usize) {
+    sum.fetch_add(now.wrapping_sub(before), Relaxed);
 }
 
 impl Drop for Debt {
@@ -102,10 +108,10 @@ mod tests {
         assert!(large.set(44).is_ok(), "less than before");
         assert_eq!(debts.sum(), 110);
         drop(larger);
-        assert_eq!((debts.sum(), debts.debtors.get()), (64, 2));
+        assert_eq!((debts.sum(), debts.debtors.load(Relaxed)), (64, 2));
         assert!(large.set(80).is_ok());
         assert!(large.set(0).is_ok() && small.set(0).is_ok());
-        assert_eq!((debts.sum(), debts.debtors.get()), (0, 0));
+        assert_eq!((debts.sum(), debts.debtors.load(Relaxed)), (0, 0));
     }
 
     #[test]

@@ -24,14 +24,17 @@ pub struct Limits {
     pub memory: usize,
     /// The time of one call.
     pub call_time: Duration,
+    /// The time until it can be called: that of its start functions.
+    pub start_time: Duration,
 }
 
 impl Default for Limits {
-    /// 64 MiB and 100 ms.
+    /// 64 MiB, 100 ms, and a second for the start.
     fn default() -> Self {
         Self {
             memory: 64 << 20,
             call_time: Duration::from_millis(100),
+            start_time: Duration::from_secs(1),
         }
     }
 }
@@ -332,6 +335,8 @@ pub enum FaultReason {
     Trap(String),
     /// A call took longer than this.
     Deadline(Duration),
+    /// The start took longer than this.
+    Start(Duration),
     /// It asked for more memory than this, in bytes.
     Memory(usize),
     /// It waited for time or input, where every function must return at once.
@@ -352,6 +357,18 @@ impl GuestFault {
             .downcast_ref::<WasmBacktrace>()
             .map(|backtrace| backtrace.to_string().into());
         Self { reason, backtrace }
+    }
+
+    /// The same, of an instance that could not be called yet.
+    pub(crate) fn at_start(error: &wasmtime::Error, limits: Limits) -> Self {
+        let fault = Self::new(error, limits);
+        match fault.reason {
+            FaultReason::Deadline(_) => Self {
+                reason: FaultReason::Start(limits.start_time),
+                ..fault
+            },
+            _ => fault,
+        }
     }
 
     pub(crate) fn blocked() -> Self {
@@ -379,6 +396,11 @@ impl fmt::Display for FaultReason {
             Self::Deadline(limit) => write!(
                 f,
                 "the guest did not return within {} ms (--call-timeout)",
+                limit.as_millis()
+            ),
+            Self::Start(limit) => write!(
+                f,
+                "the guest did not start within {} ms (--start-timeout)",
                 limit.as_millis()
             ),
             Self::Memory(limit) => write!(

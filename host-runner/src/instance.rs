@@ -9,6 +9,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use wasmtime::component::{
     ComponentNamedList, Instance as WasmInstance, Lift, Lower, ResourceAny, TypedFunc,
@@ -44,7 +45,7 @@ impl Instance {
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(on_deadline);
         let mut it = Self { store, limits };
-        it.start_clock(1);
+        it.start_clock(limits.start_time);
         let instance = pre.instantiate_async(&mut it.store).await;
         let functions = instance
             .and_then(|instance| {
@@ -53,13 +54,13 @@ impl Instance {
                     store: &mut it.store,
                 })
             })
-            .map_err(|error| GuestFault::new(&error, limits))?;
+            .map_err(|error| GuestFault::at_start(&error, limits))?;
         Ok((it, functions))
     }
 
     /// Drops a resource. After this call its handle must not be used.
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
-        self.start_clock(1);
+        self.start_clock(self.limits.call_time);
         let outcome = resource.resource_drop_async(&mut self.store).await;
         outcome.map_err(|error| GuestFault::new(&error, self.limits))
     }
@@ -88,16 +89,17 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        self.start_clock(calls);
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.start_clock(self.limits.call_time.saturating_mul(calls));
         match function.call_async(&mut self.store, params).await {
             Ok((result,)) => Ok(result),
             Err(error) => Err(GuestFault::new(&error, self.limits)),
         }
     }
 
-    fn start_clock(&mut self, calls: usize) {
-        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-        let ticks = engine::ticks(self.limits.call_time.saturating_mul(calls));
+    /// So much time is there until the next fault.
+    fn start_clock(&mut self, time: Duration) {
+        let ticks = engine::ticks(time);
         let first = ticks.min(GIVES_WAY);
         self.store.data_mut().ticks_left = ticks - first;
         self.store.set_epoch_deadline(first);

@@ -14,12 +14,13 @@
 //!
 //! `accepted` is what comes in, over TCP or a Unix socket, and `entrance` what
 //! it goes through first, such as `tls`; `proxied` is what a proxy says of its clients. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
-//! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
+//! the messages. A worker is one thread with a current-thread runtime, `workers` are all of them, and what they have
+//! in common is in `shared`: nothing that a message touches.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead (`call` is what it has of a call,
-//! `batch` what goes to many in one), `access` logs their
-//! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all,
+//! `batch` what goes to many in one), `backoff` has pauses made if those are many, `access` logs their
+//! ends, `capacity` says how many are let in and `admission` who, `rate` how fast one is read, `debt` how much may wait for all,
 //! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.
 //!
@@ -34,11 +35,13 @@ pub mod accepted;
 mod access;
 pub mod admin;
 mod admission;
+mod backoff;
 mod batch;
 pub mod bell;
 pub mod bindings;
 pub mod cache;
 pub mod call;
+mod capacity;
 pub mod check;
 pub mod client;
 pub mod clock;
@@ -70,6 +73,7 @@ mod read_buffer;
 pub mod serve;
 mod service;
 pub mod session;
+pub mod shared;
 pub mod shutdown;
 pub mod signals;
 pub mod socket;
@@ -84,3 +88,4 @@ pub mod url;
 mod wasi;
 pub mod watch;
 pub mod worker;
+pub mod workers;

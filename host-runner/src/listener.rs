@@ -13,7 +13,7 @@ use std::process;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -82,40 +82,84 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A listening socket.
+/// A place that is listened on, by all workers.
 #[derive(Debug)]
-pub enum Listener {
-    /// For TCP.
-    Tcp(TcpListener),
-    /// A Unix socket, with its file if that is ours.
-    Unix(UnixListener, Option<SocketFile>),
+pub struct Bound {
+    address: SockAddr,
+    /// One for each worker. Of TCP each is its own, and the system spreads connections over them
+    /// (`SO_REUSEPORT`, socket(7)); of others they are copies of one, which whoever is free accepts from.
+    sockets: Vec<Socket>,
+    /// The file of a Unix socket, if it is ours.
+    file: Option<SocketFile>,
 }
 
-impl Listener {
+impl Bound {
+    /// Copies of a socket that listens already, or is about to.
+    fn copies(socket: Socket, file: Option<SocketFile>, workers: usize) -> io::Result<Self> {
+        let further = (1..workers).map(|_| socket.try_clone());
+        let mut sockets = further.collect::<io::Result<Vec<_>>>()?;
+        let address = socket.local_addr()?;
+        sockets.push(socket);
+        Self::listen(address, sockets, file)
+    }
+
+    fn listen(
+        address: SockAddr,
+        sockets: Vec<Socket>,
+        file: Option<SocketFile>,
+    ) -> io::Result<Self> {
+        for socket in &sockets {
+            socket.set_nonblocking(true)?;
+            socket.listen(BACKLOG)?;
+        }
+        Ok(Self {
+            address,
+            sockets,
+            file,
+        })
+    }
+
     /// The address. A Unix socket has none.
     pub fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(..) => None,
-        }
+        self.address.as_socket()
     }
 
     /// What to open: `http://127.0.0.1:1234/`, or `unix:/run/app.sock`. `secure`: TCP is with TLS.
     pub fn place(&self, secure: bool) -> String {
         let scheme = if secure { "https" } else { "http" };
-        match self {
-            Self::Tcp(listener) => match listener.local_addr() {
-                Ok(address) => format!("{scheme}://{address}/"),
-                Err(error) => format!("({error})"),
-            },
-            Self::Unix(listener, _) => {
-                let address = listener.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                format!("unix:{}", path.unwrap_or(Path::new("")).display())
+        match self.address.as_socket() {
+            Some(address) => format!("{scheme}://{address}/"),
+            None => {
+                let path = self.address.as_pathname().unwrap_or(Path::new(""));
+                format!("unix:{}", path.display())
             }
         }
     }
+}
 
+/// What of these places is each worker's, and the files to keep for as long as they accept.
+pub fn deal(places: Vec<Bound>, workers: usize) -> (Vec<Vec<Socket>>, Vec<SocketFile>) {
+    let mut hands: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut files = Vec::new();
+    for place in places {
+        for (hand, socket) in hands.iter_mut().zip(place.sockets) {
+            hand.push(socket);
+        }
+        files.extend(place.file);
+    }
+    (hands, files)
+}
+
+/// A listening socket, in the runtime of its worker.
+#[derive(Debug)]
+pub enum Listener {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener {
     fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Accepted, Peer)>> {
         match self {
             Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
@@ -124,7 +168,7 @@ impl Listener {
                 let _ = stream.set_nodelay(true);
                 (Accepted::Tcp(stream), remote.into())
             }),
-            Self::Unix(listener, _) => listener
+            Self::Unix(listener) => listener
                 .poll_accept(context)
                 .map_ok(|(stream, _)| (Accepted::Unix(stream), Peer::LOCAL)),
         }
@@ -134,12 +178,10 @@ impl Listener {
 impl TryFrom<Socket> for Listener {
     type Error = io::Error;
 
-    /// Has a bound socket listen.
+    /// Takes a socket that listens into the runtime. Within a tokio runtime only.
     fn try_from(socket: Socket) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        socket.listen(BACKLOG)?;
         Ok(match socket.local_addr()?.is_unix() {
-            true => Self::Unix(UnixListener::from_std(socket.into())?, None),
+            true => Self::Unix(UnixListener::from_std(socket.into())?),
             false => Self::Tcp(TcpListener::from_std(socket.into())?),
         })
     }
@@ -149,42 +191,57 @@ impl TryFrom<Socket> for Listener {
 /// it takes to read the answer, which is a second at most.
 const MAX_DENIED: usize = 64;
 
-/// How often it is logged that there is no room.
-const FULL_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Listens. Within a tokio runtime only.
+/// Listens, for so many workers, at least one.
 ///
 /// # Errors
 ///
 /// When one of the places cannot be listened on.
-pub fn bind(places: &[Listen]) -> Result<Vec<Listener>, ListenError> {
-    let mut listeners = Vec::new();
+pub fn bind(places: &[Listen], workers: usize) -> Result<Vec<Bound>, ListenError> {
+    let mut all = Vec::new();
     for place in places {
         let bound = match place {
-            Listen::Address(address) => bind_tcp(address).map(|listener| vec![listener]),
-            Listen::Unix(path) => bind_unix(path).map(|listener| vec![listener]),
-            Listen::Systemd => passed(),
+            Listen::Address(address) => bind_tcp(address, workers).map(|bound| vec![bound]),
+            Listen::Unix(path) => bind_unix(path, workers).map(|bound| vec![bound]),
+            Listen::Systemd => passed(workers),
         };
-        listeners.extend(bound.map_err(|error| ListenError {
+        all.extend(bound.map_err(|error| ListenError {
             place: place.clone(),
             error,
         })?);
     }
-    Ok(listeners)
+    Ok(all)
 }
 
-fn bind_tcp(address: &str) -> io::Result<Listener> {
+fn bind_tcp(address: &str, workers: usize) -> io::Result<Bound> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for candidate in address.to_socket_addrs()? {
-        match bind_one(candidate) {
-            Ok(listener) => return Ok(listener),
+        match bind_all(candidate, workers) {
+            Ok(bound) => return Ok(bound),
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<Listener> {
+/// The first finds the port free, or finds a free port: only then it is shared. So the second runner of a user
+/// fails here instead of getting half of the first one's connections.
+fn bind_all(address: SocketAddr, workers: usize) -> io::Result<Bound> {
+    let first = bind_one(address, false)?;
+    let bound = first.local_addr()?;
+    let mut sockets = vec![first];
+    if workers > 1 {
+        let address = bound.as_socket().unwrap_or(address);
+        sockets
+            .iter()
+            .try_for_each(|first| first.set_reuse_port(true))?;
+        for _ in 1..workers {
+            sockets.push(bind_one(address, true)?);
+        }
+    }
+    Bound::listen(bound, sockets, None)
+}
+
+fn bind_one(address: SocketAddr, shares: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -192,22 +249,22 @@ fn bind_one(address: SocketAddr) -> io::Result<Listener> {
     )?;
     // So that a restart need not wait for the connections of the last run to time out.
     socket.set_reuse_address(true)?;
+    if shares {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&address.into())?;
-    socket.try_into()
+    Ok(socket)
 }
 
 /// For the user alone: a proxy of another's gets in by systemd, whose units say who may.
-fn bind_unix(path: &Path) -> io::Result<Listener> {
+fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile::of(path)?;
     // Before it listens: until then nobody can connect.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    Ok(match socket.try_into()? {
-        Listener::Unix(listener, _) => Listener::Unix(listener, Some(file)),
-        tcp @ Listener::Tcp(_) => tcp,
-    })
+    Bound::copies(socket, Some(file), workers)
 }
 
 /// Removes the file of a socket on which nobody listens, as one leaves it who was killed.
@@ -260,7 +317,7 @@ impl Drop for SocketFile {
 }
 
 /// The sockets that systemd has opened for this process (`sd_listen_fds(3)`).
-fn passed() -> io::Result<Vec<Listener>> {
+fn passed(workers: usize) -> io::Result<Vec<Bound>> {
     let number = |name| env::var(name).ok()?.parse::<u32>().ok();
     let count = number("LISTEN_FDS").filter(|_| number("LISTEN_PID") == Some(process::id()));
     let count = count.and_then(|count| i32::try_from(count).ok());
@@ -272,11 +329,13 @@ fn passed() -> io::Result<Vec<Listener>> {
         Some(count) if count > MAX_PASSED => Err(io::Error::other(format!(
             "{count} sockets are passed, and at most {MAX_PASSED} are taken"
         ))),
-        Some(count) => (FIRST_PASSED..FIRST_PASSED + count).map(take).collect(),
+        Some(count) => (FIRST_PASSED..FIRST_PASSED + count)
+            .map(|descriptor| take(descriptor, workers))
+            .collect(),
     }
 }
 
-fn take(descriptor: i32) -> io::Result<Listener> {
+fn take(descriptor: i32, workers: usize) -> io::Result<Bound> {
     #[allow(
         unsafe_code,
         reason = "systemd passes numbers. One that is not open makes the copy fail; nothing else owns or closes one"
@@ -292,7 +351,7 @@ fn take(descriptor: i32) -> io::Result<Listener> {
     if socket.r#type().map_err(refused)? != Type::STREAM {
         return Err(refused(ErrorKind::InvalidInput.into()));
     }
-    socket.try_into().map_err(refused)
+    Bound::copies(socket, None, workers).map_err(refused)
 }
 
 /// Accepts connections and serves each in a task of its own, for ever. When there are as many as may be, the
@@ -300,14 +359,14 @@ fn take(descriptor: i32) -> io::Result<Listener> {
 pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut JoinSet<()>) {
     let mut turn = 0;
     let mut denied = JoinSet::new();
-    let mut told_at = None;
+    let capacity = &worker.shared.capacity;
     loop {
-        let has_room = tasks.len() < worker.max_connections;
-        if !has_room {
-            tell_full(&mut told_at, worker.max_connections);
-        }
+        let accepted = async {
+            capacity.room().await;
+            poll_fn(|context| poll_accept(listeners, &mut turn, context)).await
+        };
         select! {
-            accepted = poll_fn(|context| poll_accept(listeners, &mut turn, context)), if has_room => match accepted {
+            accepted = accepted => match accepted {
                 Ok((stream, peer)) => admit(worker, stream, peer, tasks, &mut denied),
                 Err(error) => recover(&error).await,
             },
@@ -350,22 +409,18 @@ fn admit(
     match admitted {
         Ok(visit) => {
             worker.metrics.accepted.count();
-            tasks.spawn_local(takeover::serve(Rc::clone(worker), stream, peer, visit));
+            let room = worker.shared.capacity.take();
+            let serving = takeover::serve(Rc::clone(worker), stream, peer, visit);
+            tasks.spawn_local(async move {
+                let _room = room.await;
+                serving.await;
+            });
         }
         // Who expects TLS could not read it.
         Err(denial) if denied.len() < MAX_DENIED && worker.entrance.is_open_to(&stream) => {
             denied.spawn_local(takeover::deny(stream, denial));
         }
         Err(_) => {}
-    }
-}
-
-fn tell_full(told_at: &mut Option<Instant>, max_connections: usize) {
-    let now = Instant::now();
-    let is_old = |at: Instant| now.saturating_duration_since(at) >= FULL_INTERVAL;
-    if told_at.is_none_or(is_old) {
-        *told_at = Some(now);
-        tracing::warn!("{max_connections} connections are open: others wait (--max-connections)");
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the runner counts, as Prometheus reads it.
 //!
-//! Plain cells, since all is on one thread: a count costs an addition.
+//! Each worker has counters of its own, to which nobody else writes: a count costs an addition. They are added
+//! up when somebody asks.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::admission::Denial;
 use crate::bindings::Report;
@@ -12,11 +15,12 @@ use crate::guest::FaultReason;
 
 /// A number that only grows, until the process ends.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(Cell<u64>);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, number: u64) {
-        self.0.set(self.0.get().wrapping_add(number));
+        // Of one writer only: an addition, where that of several would lock the bus.
+        self.0.store(self.get().wrapping_add(number), Relaxed);
     }
 
     pub(crate) fn count(&self) {
@@ -24,7 +28,21 @@ impl Counter {
     }
 
     fn get(&self) -> u64 {
-        self.0.get()
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn set(&self, number: usize) {
+        self.0.store(number as u64, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 
@@ -36,7 +54,7 @@ pub(crate) struct Metrics {
     denied_connections: Counter,
     denied_handshakes: Counter,
     /// Requests by the status of their answer; at most one for each there is.
-    requests: RefCell<BTreeMap<u16, u64>>,
+    requests: Mutex<BTreeMap<u16, u64>>,
     pub(crate) takeovers: Counter,
     /// Takeovers that have ended, by how.
     pub(crate) ended_well: Counter,
@@ -48,10 +66,14 @@ pub(crate) struct Metrics {
     messages_sent: Counter,
     pub(crate) instances: Counter,
     pub(crate) long_calls: Counter,
+    /// Those that there are.
+    pub(crate) instances_now: Gauge,
     traps: Counter,
     deadlines: Counter,
     out_of_memory: Counter,
     blocked: Counter,
+    /// Until when no instance is made, since those before have failed.
+    pause: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
@@ -65,7 +87,7 @@ impl Metrics {
 
     /// A request has its answer.
     pub(crate) fn answered(&self, status: u16) {
-        let mut requests = self.requests.borrow_mut();
+        let mut requests = self.requests();
         let number = requests.entry(status).or_default();
         *number = number.wrapping_add(1);
     }
@@ -80,115 +102,188 @@ impl Metrics {
     pub(crate) fn faulted(&self, reason: &FaultReason) {
         match reason {
             FaultReason::Trap(_) => self.traps.count(),
-            FaultReason::Deadline(_) => self.deadlines.count(),
+            FaultReason::Deadline(_) | FaultReason::Start(_) => self.deadlines.count(),
             FaultReason::Memory(_) => self.out_of_memory.count(),
             FaultReason::Blocked => self.blocked.count(),
         }
     }
 
-    /// The text format of Prometheus, with what is so now: the unsent bytes, the places taken on instances.
-    pub(crate) fn to_text(&self, unsent: usize, instances: usize) -> String {
-        let open = self.accepted.get().saturating_sub(self.closed.get());
-        let ended = [
-            ("closed", &self.ended_well),
-            ("guest_fault", &self.ended_by_fault),
-            ("failed", &self.ended_by_failure),
-        ];
-        let over: u64 = ended.iter().map(|(_, counter)| counter.get()).sum();
-        let requests: Vec<(String, u64)> = {
-            let requests = self.requests.borrow();
-            requests
-                .iter()
-                .map(|(status, number)| (status.to_string(), *number))
-                .collect()
-        };
-        let mut text = Text::default();
-        text.gauge("connections_open", "Sockets that are open.", open);
-        text.counter(
-            "connections_total",
-            "Sockets that were accepted.",
-            &self.accepted,
-        );
-        text.family(
-            "connections_denied_total",
-            "Sockets that were not let in, by the limit.",
-            "limit",
-            &[
-                ("connections", self.denied_connections.get()),
-                ("handshakes", self.denied_handshakes.get()),
-            ],
-        );
-        text.family(
-            "requests_total",
-            "Requests, by the status of the answer; raw takeovers have none.",
-            "status",
-            &requests,
-        );
-        text.gauge(
-            "takeovers_open",
-            "Sockets in the hands of the app.",
-            self.takeovers.get().saturating_sub(over),
-        );
-        text.counter(
-            "takeovers_total",
-            "Sockets that the app has taken over.",
-            &self.takeovers,
-        );
-        text.family(
-            "takeovers_ended_total",
-            "Those that have ended, by how.",
-            "how",
-            &ended.map(|(how, counter)| (how, counter.get())),
-        );
-        text.counter(
-            "received_bytes_total",
-            "Bytes received on sockets that were taken over.",
-            &self.bytes_received,
-        );
-        text.counter(
-            "sent_bytes_total",
-            "Bytes put out on sockets that were taken over.",
-            &self.bytes_sent,
-        );
-        text.counter(
-            "received_messages_total",
-            "Messages received, counted when their connection has ended.",
-            &self.messages_received,
-        );
-        text.counter(
-            "sent_messages_total",
-            "Messages sent, counted when their connection has ended.",
-            &self.messages_sent,
-        );
-        text.gauge(
-            "unsent_bytes",
-            "Output that waits for clients to take it.",
-            unsent as u64,
-        );
-        text.gauge("instances", "Instances of the component.", instances as u64);
-        text.counter(
-            "instances_total",
-            "Instances that were made.",
-            &self.instances,
-        );
-        text.counter(
-            "long_calls_total",
-            "Calls that took so long that they were finished beside the worker.",
-            &self.long_calls,
-        );
-        text.family(
-            "guest_faults_total",
-            "Instances that have failed, by what they did.",
-            "reason",
-            &[
-                ("trap", self.traps.get()),
-                ("deadline", self.deadlines.get()),
-                ("out_of_memory", self.out_of_memory.get()),
-                ("blocked", self.blocked.get()),
-            ],
-        );
-        text.0
+    /// No instance is made until then.
+    pub(crate) fn pause(&self, until: Option<Instant>) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
+
+    pub(crate) fn is_pausing(&self) -> bool {
+        let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        pause.is_some_and(|until| until > Instant::now())
+    }
+
+    /// How many sockets are open.
+    pub(crate) fn open(&self) -> u64 {
+        // First what is never more than the other, also if one comes meanwhile.
+        let closed = self.closed.get();
+        self.accepted.get().saturating_sub(closed)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all workers have counted together.
+struct Sum<'a>(&'a [Arc<Metrics>]);
+
+impl Sum<'_> {
+    fn of(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
+        self.0.iter().map(|metrics| counter(metrics).get()).sum()
+    }
+
+    fn requests(&self) -> Vec<(String, u64)> {
+        let mut sum = BTreeMap::<u16, u64>::new();
+        for metrics in self.0 {
+            for (status, number) in metrics.requests().iter() {
+                let of_all = sum.entry(*status).or_default();
+                *of_all = of_all.wrapping_add(*number);
+            }
+        }
+        let named = |(status, number): (u16, u64)| (status.to_string(), number);
+        sum.into_iter().map(named).collect()
+    }
+
+    fn open_by_worker(&self) -> Vec<(String, u64)> {
+        let named =
+            |(worker, metrics): (usize, &Arc<Metrics>)| (worker.to_string(), metrics.open());
+        self.0.iter().enumerate().map(named).collect()
+    }
+}
+
+/// The text format of Prometheus, with what is so now: the unsent bytes.
+pub(crate) fn to_text(workers: &[Arc<Metrics>], unsent: usize) -> String {
+    let sum = Sum(workers);
+    let ended = [
+        ("closed", sum.of(|all| &all.ended_well)),
+        ("guest_fault", sum.of(|all| &all.ended_by_fault)),
+        ("failed", sum.of(|all| &all.ended_by_failure)),
+    ];
+    let over: u64 = ended.iter().map(|(_, number)| number).sum();
+    let mut text = Text::default();
+    text.gauge(
+        "connections_open",
+        "Sockets that are open.",
+        workers.iter().map(|metrics| metrics.open()).sum(),
+    );
+    text.family(
+        "worker_connections_open",
+        "Those, by the worker that serves them.",
+        Kind::Gauge,
+        "worker",
+        &sum.open_by_worker(),
+    );
+    text.counter(
+        "connections_total",
+        "Sockets that were accepted.",
+        sum.of(|all| &all.accepted),
+    );
+    text.family(
+        "connections_denied_total",
+        "Sockets that were not let in, by the limit.",
+        Kind::Counter,
+        "limit",
+        &[
+            ("connections", sum.of(|all| &all.denied_connections)),
+            ("handshakes", sum.of(|all| &all.denied_handshakes)),
+        ],
+    );
+    text.family(
+        "requests_total",
+        "Requests, by the status of the answer; raw takeovers have none.",
+        Kind::Counter,
+        "status",
+        &sum.requests(),
+    );
+    let takeovers = sum.of(|all| &all.takeovers);
+    text.gauge(
+        "takeovers_open",
+        "Sockets in the hands of the app.",
+        takeovers.saturating_sub(over),
+    );
+    text.counter(
+        "takeovers_total",
+        "Sockets that the app has taken over.",
+        takeovers,
+    );
+    text.family(
+        "takeovers_ended_total",
+        "Those that have ended, by how.",
+        Kind::Counter,
+        "how",
+        &ended,
+    );
+    text.counter(
+        "received_bytes_total",
+        "Bytes received on sockets that were taken over.",
+        sum.of(|all| &all.bytes_received),
+    );
+    text.counter(
+        "sent_bytes_total",
+        "Bytes put out on sockets that were taken over.",
+        sum.of(|all| &all.bytes_sent),
+    );
+    text.counter(
+        "received_messages_total",
+        "Messages received, counted when their connection has ended.",
+        sum.of(|all| &all.messages_received),
+    );
+    text.counter(
+        "sent_messages_total",
+        "Messages sent, counted when their connection has ended.",
+        sum.of(|all| &all.messages_sent),
+    );
+    text.gauge(
+        "unsent_bytes",
+        "Output that waits for clients to take it.",
+        unsent as u64,
+    );
+    text.gauge(
+        "instances",
+        "Instances of the component.",
+        workers.iter().map(|all| all.instances_now.get()).sum(),
+    );
+    text.counter(
+        "instances_total",
+        "Instances that were made.",
+        sum.of(|all| &all.instances),
+    );
+    text.gauge(
+        "workers_backing_off",
+        "Workers that make no instance for now, since those before have failed.",
+        workers.iter().map(|all| u64::from(all.is_pausing())).sum(),
+    );
+    text.counter(
+        "long_calls_total",
+        "Calls that took so long that they were finished beside the worker.",
+        sum.of(|all| &all.long_calls),
+    );
+    text.family(
+        "guest_faults_total",
+        "Instances that have failed, by what they did.",
+        Kind::Counter,
+        "reason",
+        &[
+            ("trap", sum.of(|all| &all.traps)),
+            ("deadline", sum.of(|all| &all.deadlines)),
+            ("out_of_memory", sum.of(|all| &all.out_of_memory)),
+            ("blocked", sum.of(|all| &all.blocked)),
+        ],
+    );
+    text.0
+}
+
+/// What Prometheus is to make of a number.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
 }
 
 /// A text that is written. Writing to a string does not fail.
@@ -196,7 +291,11 @@ impl Metrics {
 struct Text(String);
 
 impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    fn head(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
         let _ = writeln!(
             self.0,
             "# HELP wasocket_{name} {help}\n# TYPE wasocket_{name} {kind}"
@@ -204,18 +303,25 @@ impl Text {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.head(name, "gauge", help);
+        self.head(name, Kind::Gauge, help);
         let _ = writeln!(self.0, "wasocket_{name} {value}");
     }
 
-    fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
-        self.head(name, "counter", help);
-        let _ = writeln!(self.0, "wasocket_{name} {}", counter.get());
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, Kind::Counter, help);
+        let _ = writeln!(self.0, "wasocket_{name} {value}");
     }
 
-    /// Counters that differ in a label. The labels' values are ours, and need no escapes.
-    fn family(&mut self, name: &str, help: &str, label: &str, values: &[(impl AsRef<str>, u64)]) {
-        self.head(name, "counter", help);
+    /// Numbers that differ in a label. The labels' values are ours, and need no escapes.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        label: &str,
+        values: &[(impl AsRef<str>, u64)],
+    ) {
+        self.head(name, kind, help);
         for (of, value) in values {
             let _ = writeln!(
                 self.0,

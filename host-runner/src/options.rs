@@ -233,6 +233,10 @@ pub struct Serve {
     /// Where connections come from, and for whom.
     #[command(flatten)]
     pub sockets: Sockets,
+    /// How many threads serve, each with instances of its own; `auto` is one for each core. Clients of an app
+    /// that meet, as in a chat, do so within an instance
+    #[arg(long, value_name = "N", default_value = "1", value_parser = crate::workers::number)]
+    pub workers: usize,
     // 32 connections that each collect a message of 1 MiB, the default limit of the protocol,
     // fit twice into the default memory.
     /// How many connections share an instance, and its fate should it fail
@@ -244,6 +248,9 @@ pub struct Serve {
     /// The time a call into an instance may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub call_timeout: u64,
+    /// The time an instance may take to start, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    pub start_timeout: u64,
     /// A variable of the app's environment, which is empty otherwise. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
@@ -274,6 +281,7 @@ impl Serve {
         Limits {
             memory: self.memory << 20,
             call_time: Duration::from_millis(self.call_timeout),
+            start_time: Duration::from_millis(self.start_timeout),
         }
     }
 
@@ -343,6 +351,7 @@ impl Connect {
         Limits {
             memory: (64 << 20) + 8 * (self.max_message << 20),
             call_time: Duration::from_secs(10),
+            ..Limits::default()
         }
     }
 }
@@ -377,6 +386,7 @@ impl Check {
         Limits {
             memory: self.memory << 20,
             call_time: Duration::from_millis(self.call_timeout),
+            ..Limits::default()
         }
     }
 }

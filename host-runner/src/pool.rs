@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time;
+use std::time::{self, Duration};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
+use crate::backoff::Backoff;
 use crate::batch::{Bargain, Batch, Batches, Receiver};
 use crate::bindings::{
     Answer, ConnectionId, Effects, Instant, Outcomes, Report, Request, Response, ResponseHead,
@@ -40,20 +41,27 @@ pub struct Pool {
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
     batches: Rc<Batches<Instance>>,
-    metrics: Rc<Metrics>,
+    backoff: Rc<Backoff>,
+    metrics: Arc<Metrics>,
     stopping: Cell<bool>,
 }
 
 impl Pool {
     /// A pool without instances: they are made when they are needed.
-    pub fn new(component: Component, limits: Limits, connections_per_instance: usize) -> Self {
+    pub(crate) fn new(
+        component: Component,
+        limits: Limits,
+        connections_per_instance: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             component: RefCell::new(component),
             limits,
             connections_per_instance,
             instances: RefCell::default(),
             batches: Rc::default(),
-            metrics: Rc::default(),
+            backoff: Rc::default(),
+            metrics,
             stopping: Cell::new(false),
         }
     }
@@ -62,34 +70,47 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Dead`] when a new instance is needed and its start fails.
-    pub fn place(&self) -> Result<Place, Dead> {
+    /// See [`Unplaced`].
+    pub(crate) fn place(&self) -> Result<Place, Unplaced> {
         let mut instances = self.instances.borrow_mut();
         self.forget_unneeded(&mut instances);
+        self.metrics.instances_now.set(instances.len());
         if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
             return Ok(Place::on(instance));
         }
-        let guest = finish(Guest::new(&self.component.borrow(), self.limits))
-            .map_err(|fault| log(&fault, 0, &self.metrics))?;
-        self.metrics.instances.count();
-        let instance = Rc::new(Instance::new(
-            guest,
-            Rc::clone(&self.batches),
-            Rc::clone(&self.metrics),
-        ));
+        let born = instances.iter().map(|instance| instance.born);
+        if let Some(left) = self.backoff.pause(born, time::Instant::now) {
+            return Err(Unplaced::BackingOff(left));
+        }
+        self.metrics.pause(None);
+        let instance = Rc::new(self.start()?);
         if self.stopping.get() {
             instance.stop(ShutdownReason::GoingAway);
         }
         instances.push(Rc::clone(&instance));
-        tracing::debug!(instances = instances.len(), "new instance");
+        self.metrics.instances_now.set(instances.len());
         Ok(Place::on(&instance))
+    }
+
+    fn start(&self) -> Result<Instance, Dead> {
+        let born = time::Instant::now();
+        let guest = finish(Guest::new(&self.component.borrow(), self.limits)).map_err(|fault| {
+            back_off(&self.backoff, born, &self.metrics);
+            log(&fault, 0, &self.metrics)
+        })?;
+        tracing::debug!("new instance, in {:.1?}", born.elapsed());
+        self.metrics.instances.count();
+        Ok(Instance::new(guest, born, self))
     }
 
     /// From now on, instances are made of this component; those that are there retire. Returns how many
     /// connections and requests are on those.
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
+        self.backoff.forget();
+        self.metrics.pause(None);
         let retired = self.instances.take();
+        self.metrics.instances_now.set(0);
         for instance in &retired {
             instance.stop(ShutdownReason::ServiceRestart);
         }
@@ -115,18 +136,8 @@ impl Pool {
     }
 
     /// What is counted.
-    pub(crate) fn metrics(&self) -> &Rc<Metrics> {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// How many instances there are that connections may be put on.
-    pub(crate) fn len(&self) -> usize {
-        self.instances.borrow().len()
-    }
-
-    /// Whether all connections are asked to end.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.get()
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -164,7 +175,9 @@ struct Instance {
     last_id: Cell<ConnectionId>,
     /// Why its connections are to end, if they are.
     stopped: Cell<Option<ShutdownReason>>,
-    metrics: Rc<Metrics>,
+    born: time::Instant,
+    backoff: Rc<Backoff>,
+    metrics: Arc<Metrics>,
 }
 
 /// What a call gives back: the guest, to be called again if there was no fault.
@@ -181,20 +194,22 @@ macro_rules! call {
 }
 
 impl Instance {
-    fn new(guest: Guest, batches: Rc<Batches<Self>>, metrics: Rc<Metrics>) -> Self {
+    fn new(guest: Guest, born: time::Instant, pool: &Pool) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
             back: Notify::new(),
             is_dead: Cell::new(false),
             orphans: RefCell::default(),
             batch: RefCell::default(),
-            batches,
+            batches: Rc::clone(&pool.batches),
             bargain: Bargain::default(),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
             stopped: Cell::new(None),
-            metrics,
+            born,
+            backoff: Rc::clone(&pool.backoff),
+            metrics: Arc::clone(&pool.metrics),
         }
     }
 
@@ -302,6 +317,7 @@ impl Instance {
         self.is_dead.set(true);
         self.back.notify_waiters();
         self.raise(Signal::Died);
+        back_off(&self.backoff, self.born, &self.metrics);
         Err(log(&fault, self.places.get(), &self.metrics))
     }
 
@@ -407,11 +423,31 @@ impl Instance {
     }
 }
 
+/// An instance has failed that was born then.
+fn back_off(backoff: &Backoff, born: time::Instant, metrics: &Metrics) {
+    metrics.pause(backoff.failed(born, time::Instant::now()));
+}
+
 /// The one place where a guest's fault is logged, and counted.
 fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> Dead {
     metrics.faulted(&fault.reason);
     tracing::error!("an instance ends, and with it {connections} connections: {fault}");
     Dead
+}
+
+/// Why there is no place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unplaced {
+    /// A new instance is needed, and its start has failed.
+    Dead,
+    /// A new instance is needed, and those before have failed so fast that none is made for this time.
+    BackingOff(Duration),
+}
+
+impl From<Dead> for Unplaced {
+    fn from(_: Dead) -> Self {
+        Self::Dead
+    }
 }
 
 /// The instance has ended; why is in the log.

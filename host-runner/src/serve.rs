@@ -5,13 +5,10 @@ use std::future::pending;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
-use tokio::task::{JoinSet, spawn_local};
-use tokio::time::sleep;
 
 use crate::admin::{self, AdminError};
 use crate::cache::Cache;
@@ -19,19 +16,19 @@ use crate::component::{Component, LoadError, Loader, World};
 use crate::default_app::DEFAULT_APP;
 use crate::engine;
 use crate::hosts::Hosts;
-use crate::listener::{self, ListenError, Listener};
+use crate::listener::{self, Bound, ListenError};
 use crate::options::Serve;
-use crate::pool::Pool;
+use crate::shared::Shared;
 use crate::shutdown::Signals;
 use crate::tls::TlsError;
 use crate::watch::Watched;
-use crate::worker::Worker;
+use crate::workers::{Orders, Plan, WorkerError, Workers};
 
 /// Serves until a signal stops it. A second signal ends the process at once.
 ///
 /// # Errors
 ///
-/// When it cannot begin: see [`ServeError`].
+/// When it cannot begin, or a worker fails: see [`ServeError`].
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let file = options.component.as_deref();
@@ -75,77 +72,81 @@ async fn run(
     component: Component,
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
-    let listeners = listener::bind(&options.sockets.listen)?;
+    let places = listener::bind(&options.sockets.listen, options.workers)?;
     let mut signals = Signals::catch()?;
-    let limits = options.limits();
-    let pool = Pool::new(component, limits, options.connections_per_instance);
-    // A guest that is slow to be read may fill as much memory outside as inside.
-    let worker = Worker::new(
-        pool,
-        limits.memory,
-        Duration::from_secs(options.send_timeout),
-        Duration::from_secs(options.decision_timeout),
-        &options.operating,
-    );
-    let addresses: Vec<_> = listeners.iter().filter_map(Listener::address).collect();
+    let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let entrance = options.sockets.entrance().map_err(ServeError::Tls)?;
-    let hosts = Hosts::new(&options.sockets.allow_host, &addresses);
-    let worker = Rc::new(worker.with_entrance(entrance, hosts));
+    let plan = Plan {
+        component,
+        hosts: Hosts::new(&options.sockets.allow_host, &addresses).into(),
+        entrance: entrance.into(),
+        shared: Shared::new(&options.operating, options.workers).into(),
+        options: options.clone(),
+    };
     if let Some(address) = &options.operating.admin {
-        let address = admin::start(address, &worker)?;
+        let address = admin::start(address, plan.worker(options.workers))?;
         tracing::info!("metrics on http://{address}/metrics");
     }
-    let secure = worker.entrance.tls.is_some();
-    announce(options.component.as_deref(), &listeners, secure);
-
-    let batches = Rc::clone(&worker);
-    spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
-    let mut connections = JoinSet::new();
+    let line = announcement(options.component.as_deref(), &places, &plan);
+    let (sockets, files) = listener::deal(places, options.workers);
+    let mut workers = Workers::start(&plan, sockets)?;
+    let orders = workers.orders();
+    select! {
+        () = plan.shared.all_ready() => announce(&line),
+        error = workers.failure() => return Err(error.into()),
+    }
     let signal = select! {
         signal = signals.next() => signal,
-        () = listener::accept(&listeners, &worker, &mut connections) => return Ok(()),
-        () = worker.entrance.follow() => return Ok(()),
-        () = follow(watched, loader, &worker.pool) => return Ok(()),
+        error = workers.failure() => return Err(error.into()),
+        () = plan.entrance.follow() => return Ok(()),
+        () = follow(watched, loader, &orders) => return Ok(()),
     };
-    tracing::info!(connections = connections.len(), "{signal}: stopping");
-    drop(listeners);
-    worker.stop();
+    let connections = plan.shared.open();
+    tracing::info!(connections, "{signal}: stopping");
+    drop(files);
+    plan.shared.stop();
+    orders.stop();
     select! {
-        () = listener::drain(&mut connections) => tracing::info!("stopped"),
-        () = sleep(Duration::from_secs(options.shutdown_timeout)) => {
-            tracing::warn!(connections = connections.len(), "stopped; some did not end in time");
-            // So that each leaves its line.
-            connections.shutdown().await;
-        }
+        left = workers.ended() => match left? {
+            0 => tracing::info!("stopped"),
+            connections => tracing::warn!(connections, "stopped; some did not end in time"),
+        },
         again = signals.next() => process::exit(again.exit_code().into()),
     }
     Ok(())
 }
 
-/// Has the pool serve what the file becomes, if it is watched. For ever.
-async fn follow(watched: Option<Watched>, loader: &Loader, pool: &Pool) {
+/// Has the workers serve what the file becomes, if it is watched. For ever.
+async fn follow(watched: Option<Watched>, loader: &Loader, orders: &Orders) {
     match watched {
-        Some(watched) => watched.follow(loader, pool).await,
+        Some(watched) => {
+            let replace = async |component| orders.replace(component).await;
+            watched.follow(loader, replace).await;
+        }
         None => pending().await,
     }
 }
 
-/// Says in one line what to open. Tests read the port from it.
-fn announce(file: Option<&Path>, listeners: &[Listener], secure: bool) {
-    let place = |listener: &Listener| listener.place(secure);
-    let places: Vec<_> = listeners.iter().map(place).collect();
+/// What to open, in one line.
+fn announcement(file: Option<&Path>, places: &[Bound], plan: &Plan) -> String {
+    let secure = plan.entrance.tls.is_some();
+    let places: Vec<_> = places.iter().map(|place| place.place(secure)).collect();
     let places = places.join(" and ");
-    let line = format!(
+    tracing::debug!(places, "serving {}", name(file));
+    format!(
         "Wasocket serves {} on {places} (Ctrl-C stops it)",
         name(file)
-    );
+    )
+}
+
+/// Says what to open. Tests read the port from it.
+fn announce(line: &str) {
     let mut stdout = io::stdout().lock();
     // Nobody may be reading; that is no reason not to serve.
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    tracing::debug!(places, "serving {}", name(file));
 }
 
-/// Why `serve` could not begin.
+/// Why `serve` could not begin, or go on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -159,6 +160,8 @@ pub enum ServeError {
     Tls(TlsError),
     /// The operator's address cannot be listened on.
     Admin(AdminError),
+    /// A worker has ended. Half a server would be worse than none, which a service manager starts anew.
+    Worker(WorkerError),
     /// The system refused something else.
     System(io::Error),
 }
@@ -171,6 +174,7 @@ impl fmt::Display for ServeError {
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
+            Self::Worker(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
         }
     }
@@ -184,6 +188,7 @@ impl std::error::Error for ServeError {
             Self::Listen(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Admin(error) => Some(error),
+            Self::Worker(error) => Some(error),
             Self::System(error) => Some(error),
         }
     }
@@ -198,6 +203,12 @@ impl From<ListenError> for ServeError {
 impl From<AdminError> for ServeError {
     fn from(error: AdminError) -> Self {
         Self::Admin(error)
+    }
+}
+
+impl From<WorkerError> for ServeError {
+    fn from(error: WorkerError) -> Self {
+        Self::Worker(error)
     }
 }
 

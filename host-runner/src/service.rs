@@ -6,9 +6,10 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
@@ -25,7 +26,7 @@ use crate::bindings::{HttpVersion, Request};
 use crate::gate::Arrived;
 use crate::head;
 use crate::hosts::MISDIRECTED;
-use crate::pool::{Answered, Dead, Ruling, Undecided};
+use crate::pool::{Answered, Dead, Ruling, Undecided, Unplaced};
 use crate::takeover::Taken;
 use crate::worker::Worker;
 
@@ -87,6 +88,8 @@ enum Failure {
     BadAnswer(BadAnswer),
     /// It did not answer in time.
     Undecided,
+    /// No instance is made for this time.
+    BackingOff(Duration),
 }
 
 impl Failure {
@@ -96,13 +99,33 @@ impl Failure {
             Self::Died => Refusal::FAILED,
             Self::BadAnswer(bad) => bad.refusal(),
             Self::Undecided => Refusal::UNDECIDED,
+            Self::BackingOff(_) => Refusal::BACKING_OFF,
         }
+    }
+
+    fn response(&self) -> HttpResponse {
+        let mut response = refuse(self.refusal());
+        if let Self::BackingOff(left) = self {
+            // RFC 9110 §10.2.3: whole seconds.
+            let seconds = left.as_secs().saturating_add(1);
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 
 impl From<Dead> for Failure {
     fn from(_: Dead) -> Self {
         Self::Died
+    }
+}
+
+impl From<Unplaced> for Failure {
+    fn from(unplaced: Unplaced) -> Self {
+        match unplaced {
+            Unplaced::Dead => Self::Died,
+            Unplaced::BackingOff(left) => Self::BackingOff(left),
+        }
     }
 }
 
@@ -185,7 +208,7 @@ impl Http {
                 }
                 Err(cause) => {
                     log(&cause, &request);
-                    refuse(cause.refusal())
+                    cause.response()
                 }
             };
             let remote = request.remote.as_deref().unwrap_or_default();
@@ -228,7 +251,8 @@ fn with_peer(request: http1::Request, peer: Peer) -> Request {
 fn log(cause: &Failure, request: &Request) {
     let (method, target) = (&request.method, &request.target);
     match cause {
-        Failure::Died | Failure::BadAnswer(BadAnswer::HttpVersion) => {}
+        // Logged already: the first once, the second when it began.
+        Failure::Died | Failure::BackingOff(_) | Failure::BadAnswer(BadAnswer::HttpVersion) => {}
         Failure::BadAnswer(bad) => {
             tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
         }

@@ -112,7 +112,7 @@ impl Session {
         Rc::new(Self(RefCell::new(Line {
             called_at: now,
             rate: Rate::new(worker.max_bytes_per_second, now),
-            debt: Debt::new(&worker.debts),
+            debt: Debt::new(&worker.shared.debts),
             active_at: now,
             ends_at: after(now, worker.max_lifetime),
             outlived: false,

@@ -11,6 +11,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{self, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use http::StatusCode;
@@ -46,7 +47,7 @@ pub(crate) async fn serve(
     peer: Peer,
     mut visit: Option<Visit>,
 ) {
-    let metrics = Rc::clone(&worker.metrics);
+    let metrics = Arc::clone(&worker.metrics);
     tracing::debug!(remote = %peer, "connected");
     // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
     // once, it has room for to its end.

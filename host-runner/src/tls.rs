@@ -1,12 +1,11 @@
 //! TLS for those who connect to the runner.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::fs;
 use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
@@ -68,11 +67,17 @@ impl Files {
     }
 }
 
-/// A certificate and its key, as they are in their files.
+/// A certificate and its key, as they are in their files. One for all workers, so that a session can be resumed
+/// with each.
 pub struct Tls {
     files: Files,
-    acceptor: RefCell<TlsAcceptor>,
-    loaded: RefCell<Stamps>,
+    current: Mutex<Current>,
+}
+
+/// What the files were when they were last looked at, and what is used of them.
+struct Current {
+    acceptor: TlsAcceptor,
+    loaded: Stamps,
 }
 
 impl Tls {
@@ -84,8 +89,10 @@ impl Tls {
     pub fn load(files: &Files) -> Result<Self, TlsError> {
         Ok(Self {
             // Before they are read: a change meanwhile is seen then.
-            loaded: RefCell::new(files.stamps()),
-            acceptor: RefCell::new(files.load()?),
+            current: Mutex::new(Current {
+                loaded: files.stamps(),
+                acceptor: files.load()?,
+            }),
             files: files.clone(),
         })
     }
@@ -96,7 +103,7 @@ impl Tls {
     ///
     /// When the client speaks no TLS, or does not like what it gets; the stream is closed then.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let acceptor = self.acceptor.borrow().clone();
+        let acceptor = self.current().acceptor.clone();
         acceptor.accept(stream).await.map_err(|error| {
             let hint = hint(&error);
             io::Error::new(error.kind(), format!("TLS: {error}{hint}"))
@@ -111,7 +118,7 @@ impl Tls {
         loop {
             select! {
                 () = sleep(PERIOD) => {
-                    if self.files.stamps() != *self.loaded.borrow() {
+                    if self.files.stamps() != self.current().loaded {
                         self.reload();
                     }
                 }
@@ -120,11 +127,15 @@ impl Tls {
         }
     }
 
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn reload(&self) {
-        self.loaded.replace(self.files.stamps());
+        self.current().loaded = self.files.stamps();
         match self.files.load() {
             Ok(acceptor) => {
-                self.acceptor.replace(acceptor);
+                self.current().acceptor = acceptor;
                 tracing::info!("TLS: certificate and key are loaded anew");
             }
             Err(error) => tracing::error!("TLS: those before are used on: {error}"),

@@ -11,7 +11,6 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::component::{Component, Loader};
-use crate::pool::Pool;
 
 /// How often the file is looked at.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -35,15 +34,15 @@ impl Watched {
         }
     }
 
-    /// Has the pool serve what the file becomes, for ever. What cannot be served is reported; what has been
-    /// served stays.
-    pub async fn follow(mut self, loader: &Loader, pool: &Pool) {
+    /// Hands over what the file becomes, for ever; `replace` says how many connections are on the one before.
+    /// What cannot be served is reported; what has been served stays.
+    pub async fn follow(mut self, loader: &Loader, replace: impl AsyncFn(Component) -> usize) {
         loop {
             self.changed().await;
             let file = self.file.display();
             match load(loader, &self.file).await {
                 Ok(component) => {
-                    let connections = pool.replace(component);
+                    let connections = replace(component).await;
                     tracing::info!(connections, "{file} has changed: serving it anew");
                 }
                 Err(error) => {

@@ -1,30 +1,29 @@
 //! What the connections of one thread share.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 
 use crate::accepted::Peer;
-use crate::admission::{Admission, Denial, Visit};
+use crate::admission::{Denial, Visit};
 use crate::bell::Bell;
 use crate::bindings;
 use crate::clock::Clock;
-use crate::debt::Debts;
 use crate::entrance::Entrance;
-use crate::files;
 use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::operating::Operating;
 use crate::pool::Pool;
 use crate::read_buffer::ReadBuffer;
+use crate::shared::Shared;
 
-/// A thread's share of the runner. Nothing in it is shared with other threads.
+/// A thread's share of the runner. What it has in common with others is read only, or in `shared`.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) pool: Pool,
-    pub(crate) entrance: Entrance,
-    pub(crate) hosts: Hosts,
+    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) hosts: Arc<Hosts>,
     pub(crate) http: http1::Builder,
     pub(crate) read_buffer: ReadBuffer,
     /// The most output that may wait for one peer.
@@ -35,17 +34,13 @@ pub struct Worker {
     pub(crate) decision_timeout: Duration,
     /// Rings when the runner is to stop, for those that speak HTTP.
     pub(crate) stopping: Bell,
-    /// How many connections there may be, and how many of an address.
-    pub(crate) max_connections: usize,
-    pub(crate) admission: Rc<Admission>,
+    pub(crate) shared: Arc<Shared>,
     /// How much of a connection is read in a second; 0 is no limit.
     pub(crate) max_bytes_per_second: u32,
-    /// What is unsent on all connections.
-    pub(crate) debts: Rc<Debts>,
     /// How long a connection that is taken over may be silent, and how long it may last.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
-    pub(crate) metrics: Rc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     clock: Clock,
 }
 
@@ -57,22 +52,21 @@ impl Worker {
         send_timeout: Duration,
         decision_timeout: Duration,
         operating: &Operating,
+        shared: &Arc<Shared>,
     ) -> Self {
         Self {
-            metrics: Rc::clone(pool.metrics()),
+            metrics: Arc::clone(pool.metrics()),
             pool,
-            entrance: Entrance::default(),
-            hosts: Hosts::default(),
+            entrance: Arc::default(),
+            hosts: Arc::default(),
             http: http(),
             read_buffer: ReadBuffer::default(),
             max_backlog,
             send_timeout,
             decision_timeout,
             stopping: Bell::new(),
-            max_connections: files::connections(operating.max_connections),
-            admission: Admission::new(operating.per_address()),
+            shared: Arc::clone(shared),
             max_bytes_per_second: operating.max_bytes_per_second,
-            debts: Debts::new(operating.max_unsent()),
             idle_timeout: operating.idle_timeout(),
             max_lifetime: operating.max_lifetime(),
             clock: Clock::start(),
@@ -81,16 +75,16 @@ impl Worker {
 
     /// The same worker, which serves these hosts only, and connections that come in by this entrance.
     #[must_use]
-    pub fn with_entrance(mut self, entrance: Entrance, hosts: Hosts) -> Self {
-        self.entrance = entrance;
-        self.hosts = hosts;
+    pub fn with_entrance(mut self, entrance: &Arc<Entrance>, hosts: &Arc<Hosts>) -> Self {
+        self.entrance = Arc::clone(entrance);
+        self.hosts = Arc::clone(hosts);
         self
     }
 
     /// Lets a client in, for as long as the visit is kept, if its address may have one more connection. On a
     /// Unix socket it has none.
     pub(crate) fn admit(&self, peer: Peer) -> Result<Option<Visit>, Denial> {
-        let admit = |ip| self.admission.admit(ip, std::time::Instant::now());
+        let admit = |ip| self.shared.admission.admit(ip, std::time::Instant::now());
         let admitted = peer.ip.map(admit).transpose();
         if let Err(denial) = &admitted {
             self.metrics.denied(*denial);
@@ -103,11 +97,6 @@ impl Worker {
     pub fn stop(&self) {
         self.stopping.ring();
         self.pool.stop();
-    }
-
-    /// What is counted, as Prometheus reads it.
-    pub(crate) fn metrics_text(&self) -> String {
-        self.metrics.to_text(self.debts.sum(), self.pool.len())
     }
 
     /// The time as guests are told it: since the start of the worker.

@@ -19,6 +19,9 @@ impl Refusal {
     pub const FAILED: Self = Self::new(500, "The application failed.");
     /// RFC 9110 §7.8: a server that receives `Upgrade` in HTTP/1.0 "MUST ignore that Upgrade field".
     pub const NEEDS_HTTP_11: Self = Self::new(501, "This needs HTTP/1.1.");
+    /// The component fails again and again, and is not asked for a while (RFC 9110 §15.6.4). The host adds
+    /// `Retry-After`.
+    pub const BACKING_OFF: Self = Self::new(503, "The application fails. Try again later.");
     /// The component has not come to an answer in time.
     pub const UNDECIDED: Self = Self::new(504, "The application took too long.");
 

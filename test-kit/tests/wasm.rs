@@ -61,6 +61,7 @@ fn limits_hold() {
     let limits = Limits {
         memory: 8 << 20,
         call_time: Duration::from_millis(50),
+        ..Limits::default()
     };
     let kit = Kit::component_within(build("faults"), limits);
     for (path, reason) in [("/eat", "memory"), ("/spin", "did not return within 50 ms")] {

@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod connect;
+pub mod operator;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

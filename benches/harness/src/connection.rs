@@ -15,6 +15,9 @@ use crate::messages::Messages;
 /// How long a server may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The most that a server sends when it is told the end: a ping before, perhaps.
+const MAX_FAREWELL: u64 = 1024;
+
 /// How many handshakes are under way at a time: enough to keep a server busy, and fewer than any keeps waiting.
 pub const AT_ONCE: usize = 16;
 
@@ -145,6 +148,41 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Sends a message, and waits until it is back.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed, or what came back is not what was sent.
+    pub fn echo(&mut self, messages: &Messages) -> Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.send(1, messages)?;
+        let start = Instant::now();
+        let mut buffer = [0; 16 << 10];
+        while self.receive(&mut buffer, messages)? == 0 {
+            if start.elapsed() > PATIENCE {
+                return Err(format!("a message did not come back in {PATIENCE:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it by a closing handshake (RFC 6455 §7.1.2). Nothing else may be under way.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer, or does not close the connection behind it.
+    pub fn close(mut self) -> Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.write_all(b"\x88\x82\0\0\0\0\x03\xe8")?;
+        let mut answer = Vec::new();
+        let end = (&self.stream).take(MAX_FAREWELL).read_to_end(&mut answer);
+        end.map_err(|error| format!("the connection is not closed: {error}"))?;
+        match answer.ends_with(b"\x88\x02\x03\xe8") {
+            true => Ok(()),
+            false => Err(format!("no answer to a Close frame, but {answer:?}").into()),
+        }
     }
 
     /// Whether something is unsent.

@@ -117,6 +117,16 @@ fn last(places: &Places, name: &str) -> Result<Option<Report>> {
     }
 }
 
+/// Replaces what is between two comments of a file.
+///
+/// # Errors
+///
+/// When the file cannot be written, or has no such comments.
+pub fn replace(file: &Path, name: &str, inside: &str) -> Result<()> {
+    let text = between(&fs::read_to_string(file)?, name, inside.trim_end())?;
+    Ok(fs::write(file, text)?)
+}
+
 /// Replaces what is between two comments.
 fn between(text: &str, name: &str, inside: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
@@ -124,7 +134,7 @@ fn between(text: &str, name: &str, inside: &str) -> Result<String> {
         .split_once(&begin)
         .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let (before, after) =
-        parts.ok_or_else(|| format!("docs/performance.md has no <!-- {name} -->"))?;
+        parts.ok_or_else(|| format!("there is no <!-- {name} --> to write at"))?;
     Ok(format!("{before}{begin}\n{inside}\n{end}{after}"))
 }
 

@@ -12,11 +12,8 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 const CLOSE: u8 = 0x8;
 
-/// Of how many messages one is compared byte by byte.
-const SAMPLE: u64 = 64;
-
 /// The messages of one connection, as they come back. Their lengths are checked always, their content
-/// for the first and then for one in 64.
+/// for the first and then for one in 64, or for each.
 #[derive(Default)]
 pub struct Echoes {
     header: Vec<u8>,
@@ -101,7 +98,7 @@ impl Echoes {
                 if self.compressed && !messages.deflated() {
                     return Err("a message came back compressed, which was not agreed on".into());
                 }
-                self.sampled = self.received.is_multiple_of(SAMPLE);
+                self.sampled = self.received.is_multiple_of(messages.compared());
             }
             PING | PONG => {}
             CLOSE => return Err("the server has closed the connection".into()),

@@ -48,9 +48,17 @@ impl Load {
     ///
     /// When the server does not take them all.
     pub fn open(server: SocketAddr, cell: &Cell) -> Result<Self> {
-        let messages = Messages::new(cell);
+        Self::with(server, Messages::new(cell), cell.connections)
+    }
+
+    /// Opens so many connections, for these messages.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not take them all.
+    pub fn with(server: SocketAddr, messages: Messages, connections: usize) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let connections = Connection::open_many(server, messages.deflated(), cell.connections)?;
+        let connections = Connection::open_many(server, messages.deflated(), connections)?;
         for (index, connection) in connections.iter().enumerate() {
             let data = EventData::new_u64(index as u64);
             epoll::add(&epoll, connection, data, EventFlags::IN)?;

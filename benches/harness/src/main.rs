@@ -15,6 +15,7 @@ mod plot;
 mod process;
 mod report;
 mod servers;
+mod soak;
 #[cfg(test)]
 mod test_server;
 
@@ -55,6 +56,7 @@ fn run(options: &Options) -> Result<()> {
             println!("{}", document::grow(&report));
             finish(&report, "grow", run.write, &places)
         }
+        Command::Soak(options) => soak::soak(options, &places),
         Command::Write => document::write(&places),
     }
 }

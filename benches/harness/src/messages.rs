@@ -23,7 +23,12 @@ pub struct Messages {
     lengths: Vec<usize>,
     ring_bytes: usize,
     deflated: bool,
+    /// Of how many echoes one is compared byte by byte.
+    compared: u64,
 }
+
+/// Of how many messages one is compared byte by byte.
+const COMPARED: u64 = 64;
 
 impl Messages {
     /// The messages for a cell: as many as are in flight, and different ones.
@@ -61,7 +66,21 @@ impl Messages {
             lengths,
             ring_bytes,
             deflated,
+            compared: COMPARED,
         }
+    }
+
+    /// The same, of which every echo is compared byte by byte.
+    pub fn all_compared(self) -> Self {
+        Self {
+            compared: 1,
+            ..self
+        }
+    }
+
+    /// Of how many echoes one is compared byte by byte.
+    pub fn compared(&self) -> u64 {
+        self.compared
     }
 
     /// Whether they are compressed, and the answers may be.

@@ -27,6 +27,8 @@ pub enum Command {
     /// Measure how the cost grows: with connections, with the size of messages, and the start with that of
     /// components
     Grow(Run),
+    /// Load the runner for long, and see that its memory stays as it is
+    Soak(Soak),
     /// Write the tables and plots of the last `run` and the last `grow` into docs/performance.md
     Write,
 }
@@ -53,6 +55,24 @@ pub struct Run {
     /// Write the tables and plots into docs/performance.md
     #[arg(long)]
     pub write: bool,
+}
+
+/// How long to load the runner.
+#[derive(Debug, Args)]
+pub struct Soak {
+    /// How long
+    #[arg(long, value_name = "MINUTES", default_value_t = 30.0, value_parser = minutes)]
+    pub minutes: f64,
+    /// Write the table into README.md
+    #[arg(long)]
+    pub write: bool,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.5..=10_000.0).contains(&minutes) => Ok(minutes),
+        _ => Err("a number from 0.5 to 10000".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

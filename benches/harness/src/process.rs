@@ -88,6 +88,15 @@ pub fn memory(pid: u32) -> Result<u64> {
     Ok(kibibytes.trim().parse::<u64>()? << 10)
 }
 
+/// How many files a process has open.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn files(pid: u32) -> Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
+}
+
 /// The kind of processor, and how many cores there are.
 pub fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

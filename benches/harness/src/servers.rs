@@ -175,6 +175,17 @@ pub fn start_component(
     spawn(command, cores)
 }
 
+/// Starts `wasocket serve` with the embedded app, and with these options, on any core.
+///
+/// # Errors
+///
+/// When it cannot serve.
+pub fn start_runner(places: &Places, options: &[&str]) -> Result<Server> {
+    let mut command = serve(places, options);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    Server::new(child.map_err(|error| format!("{}: {error}", command.get_program().display()))?)
+}
+
 fn spawn(mut command: Command, cores: Cores) -> Result<Server> {
     // What a thread starts runs where the thread does.
     pin(cores.server)?;

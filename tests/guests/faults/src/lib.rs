@@ -15,6 +15,18 @@ use wasocket::{
 
 wasocket::export!(handle);
 
+/// Called when the component is instantiated.
+#[cfg(any(feature = "start-trap", feature = "start-spin"))]
+#[allow(unsafe_code, reason = "nothing else has this name")]
+#[unsafe(export_name = "_initialize")]
+extern "C" fn start() {
+    fault(if cfg!(feature = "start-spin") {
+        "spin"
+    } else {
+        "trap"
+    });
+}
+
 fn handle(request: &Request) -> Verdict {
     match request.path() {
         "/failed" => Verdict::Failed("what the app says\nof itself".into()),

@@ -1,0 +1,356 @@
+//! The soak: everything that clients do, for a long time, and whether the runner's memory stays as it is.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::cell::{Cell, Content};
+use crate::connection::Connection;
+use crate::document;
+use crate::load::Load;
+use crate::messages::Messages;
+use crate::options::Soak;
+use crate::process::{allow_files, files, machine, memory};
+use crate::servers::{Places, Server, start_runner};
+
+/// What is sent at full speed, each for a second, again and again: small and large, one and many at a time, compressed
+/// and not.
+const CELLS: [Cell; 8] = [
+    Cell::new(64, 16, Content::Binary).in_flight(16),
+    Cell::new(256, 125, Content::Text),
+    Cell::new(64, 1 << 10, Content::Deflated),
+    Cell::new(4, 1 << 20, Content::Binary),
+    Cell::new(16, 16 << 10, Content::Deflated).in_flight(4),
+    Cell::new(16, 64 << 10, Content::Binary),
+    Cell::new(4, 1 << 20, Content::Deflated),
+    Cell::new(500, 1 << 10, Content::Text),
+];
+const TURN: Duration = Duration::from_secs(1);
+
+/// Connections that stay for all the time: so many, and the pause between the messages of one and the next.
+const RESIDENTS: usize = 256;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Connections that come together, say something, and take their leave.
+const VISITORS: usize = 32;
+
+/// How often the runner is looked at.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// How many rows the table has, about.
+const ROWS: u32 = 30;
+
+/// How much higher the memory may be in the last third than in the second: a share of a hundred, and what an allocator
+/// keeps of one large message or two.
+const TOLERANCE: u64 = 3;
+const SLACK: u64 = 2 << 20;
+
+/// How many samples there have to be until it is warm: all instances have had the largest messages several times.
+const WARM_UP: usize = 50;
+
+/// How long the runner may take to close what its clients have left.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What all threads have done so far.
+#[derive(Default)]
+struct Progress {
+    connections: AtomicU64,
+    messages: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Progress {
+    fn goes_on(&self) -> bool {
+        !self.stopping.load(Relaxed)
+    }
+
+    fn connected(&self, number: usize) {
+        self.connections.fetch_add(number as u64, Relaxed);
+    }
+
+    fn echoed(&self, number: u64) {
+        self.messages.fetch_add(number, Relaxed);
+    }
+}
+
+/// What the runner was at a time.
+#[derive(Clone, Copy)]
+struct Sample {
+    memory: u64,
+    files: u64,
+}
+
+/// Loads the runner for so long as is asked for, and prints a table while it does.
+///
+/// # Errors
+///
+/// When an echo is not what was sent or does not come, a connection fails, files stay open, or the memory has grown.
+pub fn soak(options: &Soak, places: &Places) -> Result<()> {
+    allow_files(1 << 16);
+    let server = start_runner(places, &["--workers", "auto"])?;
+    // With the first instance there are the files that instances share.
+    visit_once(server.address)?;
+    thread::sleep(SAMPLE);
+    let before = files(server.pid())?;
+    let duration = Duration::from_secs_f64(options.minutes * 60.0);
+    let (samples, table) = run(&server, duration)?;
+    let verdict = judge(&samples);
+    let left = leave(&server, before);
+    let text = format!(
+        "`make soak` on {}: {:.0} minutes. {}\n\n{table}",
+        machine(),
+        options.minutes,
+        match &verdict {
+            Ok(text) => text.clone(),
+            Err(error) => error.to_string(),
+        },
+    );
+    if options.write {
+        document::replace(&places.root.join("README.md"), "soak", &text)?;
+    }
+    println!("\n{}", verdict?);
+    left
+}
+
+/// Returns what was seen in each second, and the table.
+fn run(server: &Server, duration: Duration) -> Result<(Vec<Sample>, String)> {
+    let (progress, address) = (Progress::default(), server.address);
+    thread::scope(|scope| {
+        let lanes: [fn(SocketAddr, &Progress) -> Result<()>; 4] =
+            [talk, visit, visit_compressed, reside];
+        let lanes = lanes.map(|lane| {
+            let progress = &progress;
+            scope.spawn(move || {
+                let outcome = lane(address, progress).map_err(|error| error.to_string());
+                // One that fails ends all.
+                progress.stopping.store(true, Relaxed);
+                outcome
+            })
+        });
+        let watched = watch(server, &progress, duration);
+        progress.stopping.store(true, Relaxed);
+        for lane in lanes {
+            lane.join().map_err(|_| "a thread has panicked")??;
+        }
+        watched
+    })
+}
+
+/// Messages at full speed. The connections are cut off at the end of a turn, in the middle of what they send.
+fn talk(address: SocketAddr, progress: &Progress) -> Result<()> {
+    for cell in CELLS.iter().cycle() {
+        if !progress.goes_on() {
+            break;
+        }
+        let in_cell = |error| format!("{cell}: {error}");
+        let messages = Messages::new(cell).all_compared();
+        let mut load = Load::with(address, messages, cell.connections).map_err(in_cell)?;
+        progress.connected(cell.connections);
+        load.begin(cell.in_flight).map_err(in_cell)?;
+        progress.echoed(load.run(TURN).map_err(in_cell)?);
+    }
+    Ok(())
+}
+
+fn visit(address: SocketAddr, progress: &Progress) -> Result<()> {
+    visits(address, progress, Content::Text)
+}
+
+fn visit_compressed(address: SocketAddr, progress: &Progress) -> Result<()> {
+    visits(address, progress, Content::Deflated)
+}
+
+/// Connections that come and go: each has an echo, and a closing handshake.
+fn visits(address: SocketAddr, progress: &Progress, content: Content) -> Result<()> {
+    let messages = Messages::new(&Cell::new(VISITORS, 125, content)).all_compared();
+    while progress.goes_on() {
+        let visitors = Connection::open_many(address, messages.deflated(), VISITORS)?;
+        progress.connected(VISITORS);
+        for mut visitor in visitors {
+            visitor.echo(&messages)?;
+            visitor.close()?;
+        }
+        progress.echoed(VISITORS as u64);
+    }
+    Ok(())
+}
+
+fn visit_once(address: SocketAddr) -> Result<()> {
+    let messages = Messages::new(&Cell::new(1, 16, Content::Text));
+    for mut visitor in Connection::open_many(address, false, 1)? {
+        visitor.echo(&messages)?;
+        visitor.close()?;
+    }
+    Ok(())
+}
+
+/// Connections that stay, and say something now and then: before the runner would ping them.
+fn reside(address: SocketAddr, progress: &Progress) -> Result<()> {
+    let messages = Messages::new(&Cell::new(RESIDENTS, 4096, Content::Deflated)).all_compared();
+    let mut residents = Connection::open_many(address, true, RESIDENTS)?;
+    progress.connected(RESIDENTS);
+    while progress.goes_on() {
+        for resident in &mut residents {
+            resident.echo(&messages)?;
+            progress.echoed(1);
+            thread::sleep(PAUSE);
+            if !progress.goes_on() {
+                break;
+            }
+        }
+    }
+    residents.into_iter().try_for_each(Connection::close)
+}
+
+/// Looks at the runner every second, and prints a row now and then.
+fn watch(
+    server: &Server,
+    progress: &Progress,
+    duration: Duration,
+) -> Result<(Vec<Sample>, String)> {
+    let (mut samples, mut table) = (Vec::new(), String::new());
+    put(
+        &mut table,
+        "| Time | Connections so far | Messages so far | Files open | Memory, median | Highest |\n\
+         |---:|---:|---:|---:|---:|---:|",
+    );
+    let (start, every) = (Instant::now(), (duration / ROWS).max(2 * SAMPLE));
+    let (mut next, mut row) = (every, 0);
+    while start.elapsed() < duration && progress.goes_on() {
+        thread::sleep(SAMPLE);
+        samples.push(Sample {
+            memory: memory(server.pid())?,
+            files: files(server.pid())?,
+        });
+        if start.elapsed() >= next.min(duration) {
+            put(
+                &mut table,
+                &line(start.elapsed(), progress, &samples[row..]),
+            );
+            (next, row) = (next + every, samples.len());
+        }
+    }
+    Ok((samples, table))
+}
+
+/// Prints a line of the table, and keeps it.
+fn put(table: &mut String, line: &str) {
+    println!("{line}");
+    let _ = writeln!(table, "{line}");
+}
+
+fn line(elapsed: Duration, progress: &Progress, samples: &[Sample]) -> String {
+    let seconds = elapsed.as_secs();
+    let highest = samples.iter().map(|sample| sample.memory).max();
+    let files = samples.iter().map(|sample| sample.files).max();
+    format!(
+        "| {}:{:02} | {} | {} | {} | {} | {} |",
+        seconds / 60,
+        seconds % 60,
+        progress.connections.load(Relaxed),
+        progress.messages.load(Relaxed),
+        files.unwrap_or_default(),
+        mebibytes(median(samples)),
+        mebibytes(highest.unwrap_or_default()),
+    )
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn median(samples: &[Sample]) -> u64 {
+    let mut memory: Vec<u64> = samples.iter().map(|sample| sample.memory).collect();
+    memory.sort_unstable();
+    memory.get(memory.len() / 2).copied().unwrap_or_default()
+}
+
+/// The first third is a warm-up: caches fill, and the allocator gets what it needs at most. From then on the memory
+/// goes up and down with what is sent, and its median must not rise.
+fn judge(samples: &[Sample]) -> Result<String> {
+    let third = samples.len() / 3;
+    if third < WARM_UP {
+        return Ok("Too short to say whether the memory is flat: that takes 3 minutes.".into());
+    }
+    let (second, last) = (
+        median(&samples[third..2 * third]),
+        median(&samples[2 * third..]),
+    );
+    let text = format!(
+        "The median of the memory is {} in the second third of the time and {} in the last",
+        mebibytes(second),
+        mebibytes(last)
+    );
+    match last > second + second * TOLERANCE / 100 + SLACK {
+        true => Err(format!("{text}: it grows.").into()),
+        false => Ok(format!("{text}: it is flat.")),
+    }
+}
+
+/// Waits until the runner has no more files open than before there were clients.
+fn leave(server: &Server, before: u64) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let now = files(server.pid())?;
+        if now <= before {
+            println!("All files are closed: {now} are open, as at the start.");
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            return Err(format!("{now} files stay open, where {before} were at the start").into());
+        }
+        thread::sleep(SAMPLE / 10);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_server::{Behaviour, start};
+
+    fn samples(memory: impl Fn(u64) -> u64) -> Vec<Sample> {
+        let sample = |second| Sample {
+            memory: memory(second) << 20,
+            files: 0,
+        };
+        (0..240).map(sample).collect()
+    }
+
+    #[test]
+    fn memory_that_goes_up_and_down_is_flat() {
+        for flat in [
+            samples(|_| 100),
+            samples(|second| 100 + 50 * (second % 8)),
+            samples(|second| if second < 80 { 20 } else { 120 }),
+            samples(|second| 400 - second),
+        ] {
+            assert!(judge(&flat).is_ok_and(|text| text.contains("flat")));
+        }
+    }
+
+    #[test]
+    fn memory_that_grows_is_found_out() {
+        for grown in [
+            samples(|second| 100 + second / 2),
+            samples(|second| 100 + second + 20 * (second % 8)),
+            samples(|second| if second < 160 { 100 } else { 106 }),
+        ] {
+            assert!(judge(&grown).is_err_and(|error| error.to_string().contains("grows")));
+        }
+        let short = judge(&samples(|second| 100 + second)[..60]);
+        assert!(short.is_ok_and(|text| text.contains("Too short")));
+    }
+
+    #[test]
+    fn who_does_not_echo_fails() {
+        for lane in [talk, visit, visit_compressed, reside] {
+            for behaviour in [Behaviour::Alter, Behaviour::Close] {
+                let outcome = lane(start(behaviour), &Progress::default());
+                assert!(outcome.is_err());
+            }
+        }
+    }
+}

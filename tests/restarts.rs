@@ -1,0 +1,97 @@
+//! Instances that fail one after the other: they are made after pauses, and their start has a limit.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod runner;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runner::operator::{admin, get, metric};
+use runner::{Client, Head, PATIENCE, Server, build_guest, opening_handshake, text};
+
+const FAULTS: &str = "wasocket_guest_faults_total{reason=\"trap\"}";
+const BEGIN: &str = "instances fail one after the other";
+const END: &str = "instances live on";
+
+/// Asks until the answer is this.
+fn ask_until(server: &Server, path: &str, status: u16) -> (Client, Head) {
+    let start = Instant::now();
+    loop {
+        let mut client = server.connect();
+        client.send(&opening_handshake(path));
+        let head = client.read_head();
+        if head.status == status {
+            return (client, head);
+        }
+        assert!(start.elapsed() < PATIENCE, "never {status}: {head:?}");
+    }
+}
+
+#[test]
+fn a_component_that_never_starts_is_started_after_pauses() {
+    let component = build_guest("faults", "bare,start-trap");
+    let server = Server::of(&component, &["--admin", "127.0.0.1:0"]);
+    let admin = admin(&server);
+    assert_eq!(get(&admin, "/readyz").0, 200, "nobody has asked yet");
+    let start = Instant::now();
+    // The first may be a bad request's fault.
+    for _ in 0..5 {
+        assert_eq!(get(&server, "/").0, 500);
+    }
+    let (mut refused, head) = ask_until(&server, "/", 503);
+    let seconds = head.field("Retry-After").expect("RFC 9110 §10.2.3");
+    assert_eq!(seconds, "1");
+    assert!(refused.read_body(&head).contains("Try again later"));
+
+    while get(&admin, "/readyz").0 == 200 {
+        get(&server, "/");
+        assert!(start.elapsed() < PATIENCE, "{}", server.log());
+    }
+    for _ in 0..200 {
+        get(&server, "/");
+    }
+    let faults = metric(&admin, FAULTS);
+    // The sixth is followed by 10 ms, and each other by twice as much.
+    let pauses = start.elapsed().as_millis() / 10 + 1;
+    let most = u64::from(6 + pauses.ilog2() + 1);
+    assert!((6..=most).contains(&faults), "{faults} of {most}");
+    assert_eq!(metric(&admin, "wasocket_instances_total"), 0);
+    assert_eq!(server.log().matches(BEGIN).count(), 1);
+    assert_eq!(get(&admin, "/healthz").0, 200);
+}
+
+#[test]
+fn one_that_lives_well_ends_the_pauses() {
+    let component = build_guest("faults", "bare");
+    let options = ["--admin", "127.0.0.1:0", "--connections-per-instance", "1"];
+    let server = Server::of(&component, &options);
+    let admin = admin(&server);
+    ask_until(&server, "/trap", 503);
+    server.wait_for_log(BEGIN);
+    let (mut good, _) = ask_until(&server, "/", 101);
+    // Time to live well.
+    thread::sleep(Duration::from_secs(1));
+    for _ in 0..20 {
+        assert_eq!(get(&server, "/trap").0, 500, "{}", server.log());
+    }
+    server.wait_for_log(END);
+    assert_eq!(get(&server, "/").0, 426, "it is asked");
+    assert_eq!(metric(&admin, "wasocket_workers_backing_off"), 0);
+    assert_eq!(get(&admin, "/readyz").0, 200);
+    good.send(&text("hello"));
+    assert_eq!(good.read_text(), "hello");
+}
+
+#[test]
+fn a_start_has_a_limit() {
+    let component = build_guest("faults", "bare,start-spin");
+    let options = ["--start-timeout", "30", "--call-timeout", "3600000"];
+    let server = Server::of(&component, &options);
+    assert_eq!(get(&server, "/").0, 500);
+    server.wait_for_log("the guest did not start within 30 ms (--start-timeout)");
+}
