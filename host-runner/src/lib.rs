@@ -25,7 +25,7 @@
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
 //!
-//! `hosts` says whose requests are answered at all.
+//! `options` is the command line, and `config` the file beside it. `hosts` says whose requests are answered at all.
 //!
 //! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
@@ -41,6 +41,7 @@ pub mod client;
 pub mod clock;
 pub mod component;
 pub mod compose;
+pub mod config;
 pub mod connect;
 mod debt;
 pub mod default_app;

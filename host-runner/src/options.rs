@@ -30,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   wasocket serve chat.wasm --listen [::]:80
   wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
 
+All options can stand in a file (docs/configuration.md): wasocket.toml here, or what --config names.
 Logs go to stderr; RUST_LOG overrides --quiet and --verbose (RUST_LOG=guest=info shows what
 components print, and nothing else).";
 
@@ -217,7 +218,7 @@ pub struct Compose {
     pub output: Option<PathBuf>,
 }
 
-/// The options of `wasocket serve`.
+/// The options of `wasocket serve`. Each can stand in a file, too: see [`config`](crate::config).
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// The component [default: an echo app with a page to try it]
@@ -230,6 +231,10 @@ pub struct Serve {
     /// `~/.cache/wasocket`)
     #[arg(long)]
     pub no_cache: bool,
+    /// A file with options, in TOML: `max-connections = 500`. What is said here goes before it [default:
+    /// wasocket.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where connections come from, and for whom.
     #[command(flatten)]
     pub sockets: Sockets,
