@@ -16,7 +16,7 @@
 //! it goes through first, such as `tls`; `proxied` is what a proxy says of its clients. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime; nothing on it is shared with another.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
-//! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
+//! it, and both with what other places need, `cache` keeps what is compiled, `compiled` has it as a file), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
 //! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all,
 //! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
@@ -39,6 +39,7 @@ pub mod cache;
 pub mod check;
 pub mod client;
 pub mod clock;
+pub mod compiled;
 pub mod component;
 pub mod compose;
 pub mod config;

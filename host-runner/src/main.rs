@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 use wasocket_host::check::check;
+use wasocket_host::compiled::compile;
 use wasocket_host::config;
 use wasocket_host::connect::connect;
 use wasocket_host::log::Json;
@@ -39,6 +40,10 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, 1),
         },
         Command::Compose(command) => match compose(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+        Command::Compile(command) => match compile(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },

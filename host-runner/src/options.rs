@@ -100,6 +100,20 @@ Exit codes:
   1    it is not, and why has been said
   2    wrong usage";
 
+const COMPILE_HELP: &str = "\
+`wasocket serve` compiles a component itself, and keeps what it has compiled. This is for where that is no use: in
+images of containers, on systems without a writable folder. The file is for this version of the program and for
+machines like this one. It is machine code, which is run as it is: whoever can change it can do what the program can.
+
+Examples:
+  wasocket compile app.wasm                         app.compiled
+  wasocket serve app.compiled --allow-precompiled
+
+Exit codes:
+  0    it is made
+  1    it is not, and why has been said
+  2    wrong usage";
+
 const CHECK_HELP: &str = "\
 Runs the vectors of tests/vectors, the frames also cut at every byte, and checks that the component
 keeps the contract in wit/websocket-handler.wit. The path should echo each message; what the component
@@ -167,6 +181,9 @@ pub enum Command {
     /// Join a component with what a target needs
     #[command(after_help = COMPOSE_HELP)]
     Compose(Compose),
+    /// Compile a component ahead of time, to a file that is served in milliseconds
+    #[command(after_help = COMPILE_HELP)]
+    Compile(Compile),
     /// Serve a component over HTTP until Ctrl-C or SIGTERM
     #[command(after_help = EXAMPLES)]
     Serve(Box<Serve>),
@@ -218,6 +235,16 @@ pub struct Compose {
     pub output: Option<PathBuf>,
 }
 
+/// The options of `wasocket compile`.
+#[derive(Clone, Debug, Args)]
+pub struct Compile {
+    /// The component: an app, or a handler, in any language
+    pub component: PathBuf,
+    /// The file that is made [default: beside the component, such as app.compiled]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// The options of `wasocket serve`. Each can stand in a file, too: see [`config`](crate::config).
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
@@ -231,6 +258,9 @@ pub struct Serve {
     /// `~/.cache/wasocket`)
     #[arg(long)]
     pub no_cache: bool,
+    /// Serve the component also if it is a file of `wasocket compile`: machine code, run as it is
+    #[arg(long)]
+    pub allow_precompiled: bool,
     /// A file with options, in TOML: `max-connections = 500`. What is said here goes before it [default:
     /// wasocket.toml, if it is there]
     #[arg(long, value_name = "FILE")]

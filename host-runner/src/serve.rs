@@ -40,6 +40,7 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
         engine,
         grants: options.grants(),
         cache: (!options.no_cache).then(Cache::of_user).flatten(),
+        allow_precompiled: options.allow_precompiled,
     };
     let component = load(&loader, file)?;
     let runtime = Builder::new_current_thread()
