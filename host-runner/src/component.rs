@@ -15,6 +15,7 @@ use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
 use crate::cache::Cache;
 use crate::compiled;
 use crate::compose::{APP, ComposeError, PROTOCOL, with_protocol};
+use crate::directory::Directory;
 use crate::outgoing::Policy;
 use crate::state::State;
 use crate::wasi;
@@ -37,6 +38,8 @@ pub struct Grants {
     pub tcp: Vec<SocketAddr>,
     /// Its environment: names and values.
     pub environment: Vec<(String, String)>,
+    /// The directories that it may read in.
+    pub directories: Vec<Directory>,
 }
 
 impl Component {
@@ -328,8 +331,8 @@ impl fmt::Display for LoadError {
             }
             Self::Import(import) => write!(
                 f,
-                "it imports {import}, which this runner does not grant (it grants WASI 0.2 without \
-                 files and sockets)"
+                "it imports {import}, which this runner does not grant (it grants WASI 0.2, and \
+                 no server's part of it)"
             ),
             Self::Http => write!(
                 f,

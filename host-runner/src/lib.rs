@@ -46,6 +46,7 @@ pub mod config;
 pub mod connect;
 mod debt;
 pub mod default_app;
+pub mod directory;
 pub mod engine;
 pub mod entrance;
 mod files;

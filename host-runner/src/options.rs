@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{RangedU64ValueParser, ValueHint};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bindings::Field;
 use crate::component::Grants;
 use crate::compose::Target;
+use crate::directory::Directory;
 use crate::guest::Limits;
 use crate::listener::is_address;
 use crate::operating::Operating;
@@ -289,6 +290,9 @@ pub struct Serve {
     /// A TCP server that the app may connect to; port 0 is any. May be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
     pub allow_tcp: Vec<SocketAddr>,
+    /// A directory that the app finds at a path of its own, to read in it. May be repeated
+    #[arg(long, value_name = "HOST_PATH::GUEST_PATH", value_hint = ValueHint::DirPath)]
+    pub dir: Vec<Directory>,
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
@@ -323,6 +327,7 @@ impl Serve {
             http: (!self.allow_http.is_empty()).then(|| Arc::new(policy())),
             tcp: self.allow_tcp.clone(),
             environment: self.env.clone(),
+            directories: self.dir.clone(),
         }
     }
 }
@@ -524,6 +529,7 @@ mod tests {
     fn nothing_is_granted_but_what_is_named() -> Result<(), clap::Error> {
         let none = parse(&[])?.grants();
         assert!(none.http.is_none() && none.tcp.is_empty() && none.environment.is_empty());
+        assert!(none.directories.is_empty());
         let options = [
             "--allow-http",
             "a.test",
@@ -544,6 +550,7 @@ mod tests {
             ("--allow-tcp", "localhost:22"),
             ("--env", "A"),
             ("--env", "=b"),
+            ("--dir", "data"),
         ] {
             assert!(parse(&[option, value]).is_err(), "{option} {value}");
         }

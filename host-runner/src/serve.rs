@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -42,6 +42,12 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
         cache: (!options.no_cache).then(Cache::of_user).flatten(),
         allow_precompiled: options.allow_precompiled,
     };
+    for directory in &loader.grants.directories {
+        let host = directory.host.clone();
+        directory
+            .check()
+            .map_err(|error| ServeError::Directory(host, error))?;
+    }
     let component = load(&loader, file)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -152,6 +158,8 @@ pub enum ServeError {
     Engine(wasmtime::Error),
     /// The component of this name cannot be served.
     Load(String, LoadError),
+    /// The component cannot be given this directory.
+    Directory(PathBuf, io::Error),
     /// The address cannot be listened on.
     Listen(ListenError),
     /// Certificate and key cannot be used.
@@ -167,6 +175,13 @@ impl fmt::Display for ServeError {
         match self {
             Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
             Self::Load(name, error) => write!(f, "cannot serve {name}: {error}"),
+            Self::Directory(directory, error) => {
+                write!(
+                    f,
+                    "cannot give {} to the app (--dir): {error}",
+                    directory.display()
+                )
+            }
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
@@ -183,7 +198,7 @@ impl std::error::Error for ServeError {
             Self::Listen(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Admin(error) => Some(error),
-            Self::System(error) => Some(error),
+            Self::System(error) | Self::Directory(_, error) => Some(error),
         }
     }
 }
