@@ -18,7 +18,7 @@
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
 //! it, and both with what other places need, `cache` keeps what is compiled, `compiled` has it as a file), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead, `access` logs their
-//! ends, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all,
+//! ends, `trace` tells a collector, `admission` says who is let in, `rate` how fast one is read, `debt` how much may wait for all,
 //! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.
 //!
@@ -78,6 +78,7 @@ mod state;
 pub mod takeover;
 mod timer;
 pub mod tls;
+pub mod trace;
 pub mod transport;
 pub mod url;
 mod wasi;

@@ -85,8 +85,14 @@ impl Metrics {
         }
     }
 
-    /// The text format of Prometheus, with what is so now: the unsent bytes, the places taken on instances.
-    pub(crate) fn to_text(&self, unsent: usize, instances: usize) -> String {
+    /// The text format of Prometheus, with what is so now: the unsent bytes, the places taken on instances; and
+    /// the spans that were sent and dropped, if there is a collector.
+    pub(crate) fn to_text(
+        &self,
+        unsent: usize,
+        instances: usize,
+        spans: Option<(u64, u64)>,
+    ) -> String {
         let open = self.accepted.get().saturating_sub(self.closed.get());
         let ended = [
             ("closed", &self.ended_well),
@@ -181,6 +187,14 @@ impl Metrics {
                 ("blocked", self.blocked.get()),
             ],
         );
+        if let Some((sent, dropped)) = spans {
+            text.family(
+                "trace_spans_total",
+                "Spans of traces, by what became of them.",
+                "outcome",
+                &[("sent", sent), ("dropped", dropped)],
+            );
+        }
         text.0
     }
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::admission::PerAddress;
+use crate::trace::Endpoint;
 
 /// What the network may ask of the runner, and where the operator does.
 #[derive(Clone, Debug, Args)]
@@ -46,6 +47,10 @@ pub struct Operating {
         value_parser = crate::options::address
     )]
     pub admin: Option<String>,
+    /// Where a span of each request and each connection is sent, as OTLP over HTTP in JSON, such as
+    /// http://localhost:4318 [default: nowhere, or what OTEL_EXPORTER_OTLP_ENDPOINT says]
+    #[arg(long, value_name = "URL", help_heading = "Operation")]
+    pub otlp_endpoint: Option<Endpoint>,
 }
 
 impl Operating {
@@ -58,6 +63,18 @@ impl Operating {
             connections_of_all: self.max_connections_per_address.is_some(),
             handshakes: self.max_handshakes_per_address.unwrap_or(100),
             handshakes_of_all: self.max_handshakes_per_address.is_some(),
+        }
+    }
+
+    /// Where traces go, if anywhere.
+    ///
+    /// # Errors
+    ///
+    /// When the environment names what is no place for them.
+    pub(crate) fn traces(&self) -> Result<Option<Endpoint>, String> {
+        match &self.otlp_endpoint {
+            Some(endpoint) => Ok(Some(endpoint.clone())),
+            None => Endpoint::of_environment(),
         }
     }
 

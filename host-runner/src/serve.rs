@@ -24,6 +24,7 @@ use crate::options::Serve;
 use crate::pool::Pool;
 use crate::shutdown::Signals;
 use crate::tls::TlsError;
+use crate::trace;
 use crate::watch::Watched;
 use crate::worker::Worker;
 
@@ -33,6 +34,8 @@ use crate::worker::Worker;
 ///
 /// When it cannot begin: see [`ServeError`].
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
+    let traces = options.operating.traces().map_err(ServeError::Traces)?;
+    let _traces = traces.map(trace::start).transpose()?;
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let file = options.component.as_deref();
     let watched = file.filter(|_| options.watch).map(Watched::new);
@@ -164,6 +167,8 @@ pub enum ServeError {
     Listen(ListenError),
     /// Certificate and key cannot be used.
     Tls(TlsError),
+    /// There is nowhere to send traces to.
+    Traces(String),
     /// The operator's address cannot be listened on.
     Admin(AdminError),
     /// The system refused something else.
@@ -182,6 +187,7 @@ impl fmt::Display for ServeError {
                     directory.display()
                 )
             }
+            Self::Traces(error) => write!(f, "cannot send traces: {error}"),
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
@@ -198,6 +204,7 @@ impl std::error::Error for ServeError {
             Self::Listen(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Admin(error) => Some(error),
+            Self::Traces(_) => None,
             Self::System(error) | Self::Directory(_, error) => Some(error),
         }
     }

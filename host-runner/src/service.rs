@@ -147,13 +147,7 @@ impl Http {
     /// Refuses what the guest is not asked about.
     fn turn_away(&self, refusal: Refusal, peer: Peer, line: Option<(&str, &str)>) -> Answering {
         let response = refuse(refusal);
-        log_answer(
-            &self.worker,
-            &Asked::now(),
-            &peer.to_string(),
-            line,
-            &response,
-        );
+        log_answer(&self.worker, Asked::now(), peer, line, &response);
         Box::pin(ready(Ok(response)))
     }
 
@@ -164,9 +158,9 @@ impl Http {
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
+        let asked = Asked::by(&request, peer);
         let request = with_peer(request, peer);
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
-        let asked = Asked::now();
         async move {
             let response = match answer(&worker, &request, peer, framing).await {
                 Ok(Answer::Response { response, closes }) => {
@@ -179,7 +173,8 @@ impl Http {
                     }
                 }
                 Ok(Answer::Taken(takeover)) => {
-                    taken.set(Some(takeover));
+                    let span = asked.into_span();
+                    taken.set(Some(Taken { span, ..takeover }));
                     return Err(TakenOver);
                 }
                 Err(cause) => {
@@ -187,9 +182,8 @@ impl Http {
                     refuse(cause.refusal())
                 }
             };
-            let remote = request.remote.as_deref().unwrap_or_default();
             let line = Some((&*request.method, &*request.target));
-            log_answer(&worker, &asked, remote, line, &response);
+            log_answer(&worker, asked, peer, line, &response);
             Ok(response)
         }
     }
@@ -198,15 +192,15 @@ impl Http {
 /// Counts an answer of HTTP's, and logs it.
 fn log_answer(
     worker: &Worker,
-    asked: &Asked,
-    remote: &str,
+    asked: Asked,
+    peer: Peer,
     line: Option<(&str, &str)>,
     response: &HttpResponse,
 ) {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
     let length = response.body().size_hint().exact().unwrap_or_default();
-    asked.log(remote, line, status, length);
+    asked.log(peer, line, status, length);
 }
 
 fn with_peer(request: http1::Request, peer: Peer) -> Request {
@@ -303,6 +297,7 @@ fn take(
         head: head::takeover(&takeover, &request.fields)?,
         farewell: takeover.farewell,
         target: request.target.clone(),
+        span: None,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::hosts::Hosts;
 use crate::metrics::Metrics;
 use crate::operating::Operating;
 use crate::pool::Pool;
+use crate::trace;
 
 /// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
 const READ_BUFFER: usize = 64 * 1024;
@@ -111,7 +112,8 @@ impl Worker {
 
     /// What is counted, as Prometheus reads it.
     pub(crate) fn metrics_text(&self) -> String {
-        self.metrics.to_text(self.debts.sum(), self.pool.len())
+        self.metrics
+            .to_text(self.debts.sum(), self.pool.len(), trace::counts())
     }
 
     /// The time as guests are told it: since the start of the worker.
