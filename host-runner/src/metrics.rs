@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     pub(crate) closed: Counter,
     denied_connections: Counter,
     denied_handshakes: Counter,
+    denied_requests: Counter,
     /// Requests by the status of their answer; at most one for each there is.
     requests: RefCell<BTreeMap<u16, u64>>,
     pub(crate) takeovers: Counter,
@@ -54,11 +55,12 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A connection was not let in.
+    /// A connection was not let in, or a request not answered.
     pub(crate) fn denied(&self, denial: Denial) {
         match denial {
             Denial::Connections => self.denied_connections.count(),
             Denial::Handshakes => self.denied_handshakes.count(),
+            Denial::Requests => self.denied_requests.count(),
         }
     }
 
@@ -128,6 +130,11 @@ impl Metrics {
             "Requests, by the status of the answer; raw takeovers have none.",
             "status",
             &requests,
+        );
+        text.counter(
+            "requests_denied_total",
+            "Requests that were refused, for there were too many from their address.",
+            &self.denied_requests,
         );
         text.gauge(
             "takeovers_open",

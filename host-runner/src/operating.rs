@@ -24,6 +24,10 @@ pub struct Operating {
     /// public addresses]
     #[arg(long, value_name = "N")]
     pub max_handshakes_per_address: Option<u32>,
+    /// The most requests in a second from one address, or IPv6 /64, on whatever connections; others get 429
+    /// [default: 1000 for public addresses]
+    #[arg(long, value_name = "N")]
+    pub max_requests_per_address: Option<u32>,
     /// The most bytes in a second that are read from a connection that the app has taken over; those beyond
     /// wait with the client
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
@@ -63,6 +67,8 @@ impl Operating {
             connections_of_all: self.max_connections_per_address.is_some(),
             handshakes: self.max_handshakes_per_address.unwrap_or(100),
             handshakes_of_all: self.max_handshakes_per_address.is_some(),
+            requests: self.max_requests_per_address.unwrap_or(1000),
+            requests_of_all: self.max_requests_per_address.is_some(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
@@ -137,6 +137,11 @@ impl Http {
         let peer = trust
             .client(self.peer, &request.fields)
             .unwrap_or(self.peer);
+        if !self.worker.may_ask(peer) {
+            let response = too_many();
+            self.worker.metrics.answered(response.status().as_u16());
+            return Box::pin(ready(Ok(response)));
+        }
         if self.worker.hosts.serve(&request, peer.secure) {
             return Box::pin(self.serve(request, peer, framing, body));
         }
@@ -322,6 +327,16 @@ async fn keeps(framing: Framing, mut body: Incoming) -> bool {
 fn refuse(refusal: Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     plain(status, format!("{}\n", refusal.reason))
+}
+
+/// The answer to a client that asks too fast (RFC 6585 §4), and the end of its connection: what it has sent behind
+/// need not be read. Counted, and not logged: a flood would fill the disk.
+fn too_many() -> HttpResponse {
+    let text = "Your address sends too many requests\n";
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> HttpResponse {
