@@ -222,7 +222,7 @@ fn describe(span: &mut Span, request: &Request, peer: Peer) {
     };
     span.set("network.protocol.version", version);
     if let Some(ip) = peer.ip {
-        span.set("client.address", ip.to_string());
+        span.set("client.address", ip.to_canonical().to_string());
     }
     if let Some(port) = peer.port {
         span.set("client.port", port);
