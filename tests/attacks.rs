@@ -74,8 +74,13 @@ fn flood_until(
         }
         match attacker.stream.write(rest) {
             Ok(taken) => {
+                let before = written / MIB;
                 written += taken;
                 rest = &rest[taken..];
+                // Also while all is taken: who is silent for long on a slow machine is pinged.
+                if written / MIB > before {
+                    assert_echoes(other, "served");
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 refusals += 1;
