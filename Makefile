@@ -113,7 +113,7 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
 	$(CARGO) fmt --manifest-path benches/Cargo.toml --all --check
 	$(CARGO) clippy --manifest-path benches/Cargo.toml --target-dir target/bench --all-targets -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p breaches -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p files -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >/dev/null
 

@@ -38,6 +38,8 @@ pub enum ProtocolError {
     MessageTooBig,
     /// A message of more fragments than [`Limits::max_fragments`](crate::Limits::max_fragments) (§10.4).
     TooManyFragments,
+    /// More messages than [`Limits::max_messages_per_second`](crate::Limits::max_messages_per_second) (§10.4).
+    TooManyMessages,
     /// A compressed message that is not what its extension defines: DEFLATE data that is invalid, ends
     /// too early, or consists of next to nothing but final blocks (RFC 7692 §7.2.2).
     InvalidCompression,
@@ -51,7 +53,8 @@ impl ProtocolError {
             // RFC 7692 names no code; §7.4.1: data "not consistent with the type of the message".
             Self::InvalidUtf8 | Self::InvalidCompression => CloseCode::INVALID_PAYLOAD,
             Self::MessageTooBig => CloseCode::MESSAGE_TOO_BIG,
-            Self::TooManyFragments => CloseCode::POLICY_VIOLATION,
+            // §7.4.1: 1008 is for a message that "violates its policy", where no other code is more suitable.
+            Self::TooManyFragments | Self::TooManyMessages => CloseCode::POLICY_VIOLATION,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }
@@ -75,6 +78,7 @@ impl fmt::Display for ProtocolError {
             Self::InvalidUtf8 => "text is not UTF-8",
             Self::MessageTooBig => "message too big",
             Self::TooManyFragments => "message of too many fragments",
+            Self::TooManyMessages => "too many messages in a second",
             Self::InvalidCompression => "compressed message is not valid DEFLATE data",
         })
     }

@@ -19,6 +19,13 @@ pub struct Limits {
     /// bytes. More fail the connection with close code 1008; empty fragments, which add nothing to the
     /// message and something to the work, are why there is such a limit.
     pub max_fragments: usize,
+    /// How many messages a peer may send in a second; pings and pongs count, too. Default none: as many as it
+    /// likes, since the right number is the app's (a chat: 20). At least one.
+    ///
+    /// More fail the connection with close code 1008. A second's worth may come at once. It is counted when they
+    /// are read: those that came while the app did not receive, and the connection was not read for that, may
+    /// have been sent in all that time.
+    pub max_messages_per_second: Option<u32>,
     /// The longest message that is received in pieces, in bytes
     /// ([`Connection::stream_messages`](crate::Connection::stream_messages)); a frame of it may be as
     /// long. Default none: `max_message_size` and `max_frame_size` apply to it, too.
@@ -69,6 +76,7 @@ impl Limits {
             max_message_size: size,
             max_frame_size: size,
             max_fragments: (size / 64).max(16_384),
+            max_messages_per_second: None,
             max_streamed_size: None,
             max_buffered_amount: 64 << 10,
             handshake_timeout: Duration::from_secs(10),

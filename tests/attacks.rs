@@ -13,7 +13,7 @@ use std::io::{ErrorKind, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runner::{Client, PATIENCE, Server, Site, opening_handshake, text};
+use runner::{Client, PATIENCE, Server, Site, build_guest, opening_handshake, text};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -74,8 +74,13 @@ fn flood_until(
         }
         match attacker.stream.write(rest) {
             Ok(taken) => {
+                let before = written / MIB;
                 written += taken;
                 rest = &rest[taken..];
+                // Also while all is taken: who is silent for long on a slow machine is pinged.
+                if written / MIB > before {
+                    assert_echoes(other, "served");
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 refusals += 1;
@@ -187,6 +192,65 @@ fn floods_of_small_frames_cost_time_only() {
     }
     // It has read nothing of its echoes, and is let go.
     server.wait_for_log("the peer takes nothing of what it is sent");
+}
+
+#[test]
+fn more_messages_than_the_app_allows_end_the_connection() {
+    let server = Server::of(&build_guest("faults", "bare"), &[]);
+    let mut other = server.websocket("/limited");
+    assert_echoes(&mut other, "served");
+    let before = server.memory();
+    for frame in [EMPTY, PING] {
+        let mut attacker = server.websocket("/limited");
+        attacker.try_send(&frame.repeat(64 * KIB));
+        // What was allowed is answered, and then comes a Close frame: 1008.
+        let said = attacker.read_to_end();
+        let close = b"too many messages in a second";
+        assert!(said.ends_with(close), "{:?}", &said[..said.len().min(200)]);
+        assert_eq!(said[said.len() - close.len() - 2..][..2], [0x03, 0xf0]);
+        assert!(said.len() < 600, "{} bytes", said.len());
+        assert_echoes(&mut other, "served");
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 8 * MIB, "{grown} bytes");
+}
+
+#[test]
+fn an_address_asks_so_many_times_in_a_second() {
+    let server = Server::with(&["--max-requests-per-address", "5"]);
+    let mut other = server.websocket("/echo");
+    let mut attacker = server.connect_from([127, 0, 0, 2]);
+    let request = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    // Pipelined: even a slow machine answers more than 5 in a second.
+    attacker.try_send(&request.repeat(1000));
+    let mut answered = 0;
+    let refused = loop {
+        let head = attacker.read_head();
+        let body = attacker.read_body(&head);
+        match head.status {
+            200 => answered += 1,
+            _ => break (head, body),
+        }
+        assert!(answered < 1000, "all are answered");
+        assert_echoes(&mut other, "served");
+    };
+    let (head, body) = refused;
+    assert_eq!(head.status, 429);
+    assert_eq!(head.field("Retry-After").as_deref(), Some("1"));
+    assert!(body.contains("too many requests"), "{body}");
+    attacker.wait_for_end();
+    // Another address has its own, and a second brings more.
+    let from = |address| {
+        let mut client = server.connect_from(address);
+        client.send(request);
+        client.read_head().status
+    };
+    assert_eq!(from([127, 0, 0, 3]), 200);
+    let start = Instant::now();
+    while from([127, 0, 0, 2]) != 200 {
+        assert!(start.elapsed() < PATIENCE, "not answered again");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

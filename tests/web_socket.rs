@@ -1153,6 +1153,86 @@ fn an_idle_connection_is_closed_and_so_is_an_old_one() {
     assert_eq!(host.connections[old].effects.next, Disposition::Close);
 }
 
+#[test]
+fn a_peer_that_sends_too_many_messages_is_closed() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_messages_per_second: Some(10),
+        ..Limits::default()
+    };
+    let steady = host.open_with(limits, echo);
+    for _ in 0..100 {
+        host.say(steady, "x");
+        host.pass_by_seconds(1);
+    }
+    assert_eq!(host.texts(steady).len(), 100);
+
+    // One too many: those before it are answered.
+    let fast = host.open_with(limits, echo);
+    host.client(fast, |client| {
+        for _ in 0..11 {
+            client.send_text("x").expect("open");
+        }
+    });
+    let events = host.received(fast);
+    let messages = events.iter().filter(|it| matches!(it, Event::Message(_)));
+    assert_eq!(messages.count(), 10);
+    let reason = CloseReason {
+        code: CloseCode::POLICY_VIOLATION,
+        reason: "too many messages in a second".into(),
+    };
+    let closed = Closed::Handshake(Some(reason));
+    assert_eq!(events.last(), Some(&Event::Closed(closed)));
+
+    // Pings count; further fragments do not.
+    let pings = host.open_with(limits, echo);
+    host.client(pings, |client| {
+        for _ in 0..11 {
+            client.ping(b"").expect("open");
+        }
+    });
+    assert_eq!(host.close_frame(pings).0, 1008);
+    let fragments = host.open_with(limits, echo);
+    host.client(fragments, |client| {
+        client.start_message(MessageType::Text).expect("open");
+        for _ in 0..100 {
+            client.send_fragment(b"x").expect("open");
+        }
+        client.end_message().expect("open");
+    });
+    assert!(host.texts(fragments)[0].ends_with(&"x".repeat(100)));
+}
+
+/// What waits for the app is no flood of the peer's.
+#[test]
+fn a_peer_that_waits_for_the_app_may_send_as_in_all_that_time() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_messages_per_second: Some(20),
+        ..Limits::default()
+    };
+    let id = host.open_with(limits, |ws| async move {
+        ws.sleep(Duration::from_secs(10)).await;
+        echo(ws).await
+    });
+    // Fills what the session keeps; the rest comes when it is read again.
+    for _ in 0..2 {
+        host.client(id, |client| {
+            for _ in 0..16 {
+                client.send_text("x").expect("open");
+            }
+        });
+        host.pass_by_seconds(1);
+    }
+    host.pass_by_seconds(9);
+    host.client(id, |client| {
+        for _ in 0..150 {
+            client.send_text("x").expect("open");
+        }
+    });
+    assert_eq!(host.texts(id).len(), 32 + 150);
+}
+
 /// What waits for the app is no idleness of the peer's.
 #[test]
 fn a_connection_whose_app_is_busy_is_not_idle() {

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io;
 use std::time::Instant;
 
+use wasocket_http1::{Request, Version};
+
 use crate::accepted::Peer;
 use crate::bindings::{Initiator, Report};
 use crate::pool::Dead;
+use crate::trace::{self, Span};
 
 /// How much of a text from outside is logged, in bytes: of a path, of what a guest reports.
 const MAX_TEXT: usize = 1024;
@@ -23,6 +26,7 @@ pub struct Access {
     bytes_received: u64,
     bytes_sent: u64,
     is_logged: bool,
+    span: Option<Box<Span>>,
 }
 
 impl Access {
@@ -36,7 +40,23 @@ impl Access {
             bytes_received: 0,
             bytes_sent: 0,
             is_logged: false,
+            span: None,
         }
+    }
+
+    /// The span of the request, which is the connection's from now on. A raw takeover has no answer.
+    #[must_use]
+    pub(crate) fn with_span(mut self, mut span: Option<Box<Span>>, is_switched: bool) -> Self {
+        if let Some(span) = &mut span {
+            span.open();
+            span.rename(if is_switched { "WebSocket" } else { "takeover" });
+            if is_switched {
+                span.set("http.response.status_code", 101);
+                span.set("network.protocol.name", "websocket");
+            }
+        }
+        self.span = span;
+        self
     }
 
     /// So many bytes were received.
@@ -84,6 +104,29 @@ impl Access {
             error,
             "ended"
         );
+        self.end_span(report, error);
+    }
+
+    /// What OpenTelemetry has no names for is under our own.
+    fn end_span(&mut self, report: Option<&Report>, error: Option<&str>) {
+        let Some(mut span) = self.span.take() else {
+            return;
+        };
+        span.set("wasocket.received.bytes", self.bytes_received);
+        span.set("wasocket.sent.bytes", self.bytes_sent);
+        if let Some(report) = report {
+            span.set("wasocket.received.messages", report.messages_received);
+            span.set("wasocket.sent.messages", report.messages_sent);
+        }
+        if let Some(closing) = report.and_then(|report| report.closing.as_ref()) {
+            span.set("wasocket.close.initiator", name(closing.initiator));
+            span.set("wasocket.close.code", closing.code);
+            span.set("wasocket.close.reason", beginning(&closing.reason));
+        }
+        if let Some(error) = error {
+            span.fail(beginning(error));
+        }
+        span.end();
     }
 }
 
@@ -100,21 +143,40 @@ impl Drop for Access {
 #[derive(Debug)]
 pub(crate) struct Asked {
     since: Instant,
+    span: Option<Box<Span>>,
 }
 
 impl Asked {
-    /// A request that has just arrived.
+    /// A request that has just arrived, and is refused.
     pub(crate) fn now() -> Self {
         Self {
             since: Instant::now(),
+            span: trace::begin(&[]),
         }
     }
 
+    /// This request, which has just arrived.
+    pub(crate) fn by(request: &Request, peer: Peer) -> Self {
+        let mut span = trace::begin(&request.fields);
+        if let Some(span) = &mut span {
+            describe(span, request, peer);
+        }
+        Self {
+            since: Instant::now(),
+            span,
+        }
+    }
+
+    /// The span, for a connection that has come of the request.
+    pub(crate) fn into_span(self) -> Option<Box<Span>> {
+        self.span
+    }
+
     /// Logs the answer. Of a head that is refused there is neither a method nor a target.
-    pub(crate) fn log(&self, remote: &str, asked: Option<(&str, &str)>, status: u16, bytes: u64) {
+    pub(crate) fn log(self, remote: Peer, asked: Option<(&str, &str)>, status: u16, bytes: u64) {
         tracing::info!(
             target: TARGET,
-            remote,
+            %remote,
             method = asked.map(|(method, _)| beginning(method)),
             path = asked.map(|(_, target)| path(target)),
             status,
@@ -122,6 +184,48 @@ impl Asked {
             bytes_sent = bytes,
             "answered"
         );
+        end_answered(self.span, status);
+    }
+}
+
+/// Ends the span of a request that has this answer. An error is what the server is to blame for.
+pub(crate) fn end_answered(span: Option<Box<Span>>, status: u16) {
+    let Some(mut span) = span else {
+        return;
+    };
+    span.set("http.response.status_code", status);
+    if status >= 500 {
+        span.set("error.type", status.to_string());
+        span.fail("");
+    }
+    span.end();
+}
+
+/// By the semantic conventions for HTTP servers. A method that nobody knows is no name for a span: there could be
+/// as many as there are requests.
+fn describe(span: &mut Span, request: &Request, peer: Peer) {
+    const METHODS: [&str; 9] = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    if METHODS.contains(&&*request.method) {
+        span.rename(&request.method);
+        span.set("http.request.method", &*request.method);
+    } else {
+        span.set("http.request.method", "_OTHER");
+        span.set("http.request.method_original", beginning(&request.method));
+    }
+    span.set("url.scheme", if peer.secure { "https" } else { "http" });
+    span.set("url.path", path(&request.target));
+    let version = match request.version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+    };
+    span.set("network.protocol.version", version);
+    if let Some(ip) = peer.ip {
+        span.set("client.address", ip.to_canonical().to_string());
+    }
+    if let Some(port) = peer.port {
+        span.set("client.port", port);
     }
 }
 

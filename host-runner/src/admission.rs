@@ -1,4 +1,5 @@
-//! Who is let in: how many connections an address may have at once, and how many it may make in a second.
+//! Who is let in: how many connections an address may have at once, how many it may make in a second, and how many
+//! requests.
 //!
 //! What is counted is an IPv4 address, or the /64 of an IPv6 one, of which a single customer has all.
 
@@ -21,6 +22,9 @@ pub(crate) struct PerAddress {
     /// How many new ones in a second, and the same.
     pub(crate) handshakes: u32,
     pub(crate) handshakes_of_all: bool,
+    /// How many requests in a second, and the same.
+    pub(crate) requests: u32,
+    pub(crate) requests_of_all: bool,
 }
 
 impl PerAddress {
@@ -34,6 +38,10 @@ impl PerAddress {
             },
             handshakes: match is_public || self.handshakes_of_all {
                 true => self.handshakes,
+                false => 0,
+            },
+            requests: match is_public || self.requests_of_all {
+                true => self.requests,
                 false => 0,
             },
             ..self
@@ -52,6 +60,8 @@ pub(crate) enum Denial {
     Connections,
     /// It makes them too fast.
     Handshakes,
+    /// It asks too fast, on those that it has.
+    Requests,
 }
 
 impl Denial {
@@ -67,6 +77,8 @@ impl Denial {
                 b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n\
                 Content-Length: 40\r\nConnection: close\r\n\r\nYour address makes too many connections\n"
             }
+            // The service's to say: there is a request, and perhaps responses before it.
+            Self::Requests => b"",
         }
     }
 }
@@ -83,9 +95,40 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 struct Visitor {
     open: usize,
-    /// How many connections it may still make, as of `since`: it gains the limit in a second, up to the limit.
+    handshakes: Bucket,
+    requests: Bucket,
+}
+
+/// How often something may still be done, as of `since`: a second brings the limit, and no more is kept.
+#[derive(Debug)]
+struct Bucket {
     left: f64,
     since: Instant,
+}
+
+impl Bucket {
+    fn full(most: u32, now: Instant) -> Self {
+        Self {
+            left: most.into(),
+            since: now,
+        }
+    }
+
+    /// Whether it may be done now, which it then is. No limit is 0.
+    fn take(&mut self, most: u32, now: Instant) -> bool {
+        if most == 0 {
+            return true;
+        }
+        let most = f64::from(most);
+        let gained = now.saturating_duration_since(self.since).as_secs_f64() * most;
+        self.left = (self.left + gained).min(most);
+        self.since = now;
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
 }
 
 impl Admission {
@@ -103,15 +146,36 @@ impl Admission {
             return Ok(Visit(None));
         }
         let network = network(remote);
+        self.visitor(network, limits, now, |visitor| visitor.admit(limits, now))?;
+        Ok(Visit(Some((Arc::clone(self), network))))
+    }
+
+    /// Whether one more request from there may be answered now.
+    pub(crate) fn ask(&self, remote: IpAddr, now: Instant) -> Result<(), Denial> {
+        let limits = self.limits.of(remote.to_canonical());
+        if limits.requests == 0 {
+            return Ok(());
+        }
+        let may = self.visitor(network(remote), limits, now, |visitor| {
+            visitor.requests.take(limits.requests, now)
+        });
+        may.then_some(()).ok_or(Denial::Requests)
+    }
+
+    fn visitor<R>(
+        &self,
+        network: IpAddr,
+        limits: PerAddress,
+        now: Instant,
+        then: impl FnOnce(&mut Visitor) -> R,
+    ) -> R {
         let mut addresses = self.addresses();
         make_room(&mut addresses);
-        let visitor = addresses.entry(network).or_insert_with(|| Visitor {
+        then(addresses.entry(network).or_insert_with(|| Visitor {
             open: 0,
-            left: f64::from(limits.handshakes),
-            since: now,
-        });
-        visitor.admit(limits, now)?;
-        Ok(Visit(Some((Arc::clone(self), network))))
+            handshakes: Bucket::full(limits.handshakes, now),
+            requests: Bucket::full(limits.requests, now),
+        }))
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Visitor>> {
@@ -126,15 +190,8 @@ impl Visitor {
         if limits.connections > 0 && self.open >= limits.connections {
             return Err(Denial::Connections);
         }
-        if limits.handshakes > 0 {
-            let most = f64::from(limits.handshakes);
-            let gained = now.saturating_duration_since(self.since).as_secs_f64() * most;
-            self.left = (self.left + gained).min(most);
-            self.since = now;
-            if self.left < 1.0 {
-                return Err(Denial::Handshakes);
-            }
-            self.left -= 1.0;
+        if !self.handshakes.take(limits.handshakes, now) {
+            return Err(Denial::Handshakes);
         }
         self.open = self.open.saturating_add(1);
         Ok(())
@@ -185,6 +242,8 @@ mod tests {
             connections_of_all: of_all,
             handshakes,
             handshakes_of_all: of_all,
+            requests: 0,
+            requests_of_all: of_all,
         })
     }
 
@@ -226,6 +285,22 @@ mod tests {
         assert_eq!(admit(500).err(), Some(Denial::Handshakes));
         assert!(admit(9_000).is_ok() && admit(9_000).is_ok());
         assert!(admit(9_000).is_err(), "not more than in a second");
+    }
+
+    #[test]
+    fn requests_have_a_rate_of_their_own() {
+        let admission = Admission::new(PerAddress {
+            requests: 2,
+            ..limits(0, 0, false).limits
+        });
+        let now = Instant::now();
+        let ask = |later| admission.ask(of("1.1.1.1"), now + Duration::from_millis(later));
+        assert!(ask(0).is_ok() && ask(0).is_ok());
+        assert_eq!(ask(499), Err(Denial::Requests));
+        assert_eq!(admission.ask(of("1.1.1.2"), now), Ok(()));
+        assert_eq!(ask(500), Ok(()));
+        assert!((0..10).all(|_| admission.ask(of("10.0.0.1"), now).is_ok()));
+        assert!(admission.admit(of("1.1.1.1"), now).is_ok());
     }
 
     #[test]

@@ -85,21 +85,8 @@ impl Cache {
         Ok(component)
     }
 
-    /// Written beside and then renamed: nobody finds half of it.
     fn keep(&self, file: &Path, component: &Component) -> wasmtime::Result<()> {
-        let compiled = component.serialize()?;
-        let own = file.with_extension(process::id().to_string());
-        let mut options = File::options();
-        options.write(true).create_new(true).mode(0o600);
-        let written = options
-            .open(&own)
-            .and_then(|mut file| file.write_all(&compiled))
-            .and_then(|()| fs::rename(&own, file));
-        if written.is_err() {
-            // Perhaps it is not there.
-            let _ = fs::remove_file(&own);
-        }
-        written?;
+        put(file, &component.serialize()?, 0o600)?;
         Ok(self.forget()?)
     }
 
@@ -120,6 +107,22 @@ impl Cache {
     }
 }
 
+/// Written beside and then renamed: nobody finds half of it.
+pub(crate) fn put(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let own = file.with_extension(process::id().to_string());
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(mode);
+    let written = options
+        .open(&own)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&own, file));
+    if written.is_err() {
+        // Perhaps it is not there.
+        let _ = fs::remove_file(&own);
+    }
+    written
+}
+
 /// What is in a file, if it is there and can be trusted.
 fn take(engine: &Engine, file: &Path) -> Option<Component> {
     let mut file = File::open(file).ok()?;
@@ -129,17 +132,17 @@ fn take(engine: &Engine, file: &Path) -> Option<Component> {
     file.read_to_end(&mut compiled).ok()?;
     // Used now: the others go first.
     let _ = file.set_modified(SystemTime::now());
-    deserialize(engine, &compiled)
+    deserialize(engine, &compiled).ok()
 }
 
 /// Engines of another version, or with another configuration, are refused by wasmtime itself.
 #[allow(
     unsafe_code,
-    reason = "the file is the user's own, as is checked above: who can write it can do all that this process can"
+    reason = "the file is the user's own, as both callers check: who can write it can do all that this process can"
 )]
-fn deserialize(engine: &Engine, compiled: &[u8]) -> Option<Component> {
+pub(crate) fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: these are the bytes of a `Component::serialize` of this program's.
-    unsafe { Component::deserialize(engine, compiled) }.ok()
+    unsafe { Component::deserialize(engine, compiled) }
 }
 
 /// Refuses what belongs to another user, or what others may write.

@@ -1,7 +1,8 @@
 //! A component, read, compiled and checked: ready to be instantiated.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use wasmtime::component::{self, InstancePre, Linker};
 
 use crate::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
 use crate::cache::Cache;
+use crate::compiled;
 use crate::compose::{APP, ComposeError, PROTOCOL, with_protocol};
+use crate::directory::Directory;
 use crate::outgoing::Policy;
 use crate::state::State;
 use crate::wasi;
@@ -33,6 +36,8 @@ pub struct Grants {
     pub tcp: Vec<SocketAddr>,
     /// Its environment: names and values.
     pub environment: Vec<(String, String)>,
+    /// The directories that it may read in.
+    pub directories: Vec<Directory>,
 }
 
 impl Component {
@@ -78,6 +83,8 @@ pub struct Loader {
     pub grants: Grants,
     /// Where they are kept when they are compiled.
     pub cache: Option<Cache>,
+    /// Whether files of `wasocket compile` are loaded, whose machine code is run as it is.
+    pub allow_precompiled: bool,
 }
 
 impl Loader {
@@ -87,17 +94,30 @@ impl Loader {
             engine: engine.clone(),
             grants: Grants::default(),
             cache: None,
+            allow_precompiled: false,
         }
     }
 
-    /// The component in a file, of the world `handler`: see [`Component::from_file`].
+    /// The component in a file, of the world `handler`: see [`Component::from_file`]. What `wasocket compile` has
+    /// made is loaded if that is allowed.
     ///
     /// # Errors
     ///
     /// See [`LoadError`].
     pub fn file(&self, path: &Path) -> Result<Component, LoadError> {
-        let bytes = std::fs::read(path).map_err(LoadError::Read)?;
-        self.load(World::Handler, &bytes)
+        let mut file = File::open(path).map_err(LoadError::Read)?;
+        let mut bytes = vec![];
+        file.read_to_end(&mut bytes).map_err(LoadError::Read)?;
+        if !compiled::is_compiled(&bytes) {
+            return self.load(World::Handler, &bytes);
+        }
+        if !self.allow_precompiled {
+            return Err(LoadError::Precompiled);
+        }
+        // Of the file that was read, whatever has that name now.
+        let metadata = file.metadata().map_err(LoadError::Read)?;
+        let component = compiled::unpack(&self.engine, &bytes, &metadata)?;
+        self.fit(World::Handler, &component)
     }
 
     /// A component of a world.
@@ -106,15 +126,21 @@ impl Loader {
     ///
     /// See [`LoadError`].
     pub fn load(&self, world: World, bytes: &[u8]) -> Result<Component, LoadError> {
-        let Self { engine, grants, .. } = self;
+        let engine = &self.engine;
         check_preamble(bytes)?;
         let compile = || compile(engine, bytes);
         let component = match &self.cache {
             Some(cache) => cache.take_or(engine, &[bytes, PROTOCOL], compile)?,
             None => compile()?,
         };
-        check_exports(world, engine, &component)?;
-        let imports = imports(engine, &component);
+        self.fit(world, &component)
+    }
+
+    /// Checks that a component fits a world, and needs nothing that it is not granted.
+    fn fit(&self, world: World, component: &component::Component) -> Result<Component, LoadError> {
+        let Self { engine, grants, .. } = self;
+        check_exports(world, engine, component)?;
+        let imports = imports(engine, component);
         if let Some(import) = imports.iter().find(|import| !wasi::provides(import)) {
             return Err(LoadError::Import(import.clone()));
         }
@@ -123,7 +149,7 @@ impl Loader {
         }
         let imports_wasi = !imports.is_empty();
         Ok(Component {
-            instance_pre: link(world, &component, imports_wasi)
+            instance_pre: link(world, component, imports_wasi)
                 .map_err(|error| LoadError::Type(world, error))?,
             grants: Arc::new(grants.clone()),
         })
@@ -255,6 +281,14 @@ pub enum LoadError {
     Import(String),
     /// The component asks HTTP backends, and none is allowed.
     Http,
+    /// The file is of `wasocket compile`, and such files are not allowed.
+    Precompiled,
+    /// The same, and others than this user and root could have written it.
+    CodeOfOthers,
+    /// The same, and it is not what was written.
+    CodeDamaged,
+    /// The same, of another version of this program, or for another machine.
+    CodeOfOtherKind(wasmtime::Error),
     /// The names are right, but a function or a type behind them is not.
     Type(World, wasmtime::Error),
 }
@@ -292,13 +326,29 @@ impl fmt::Display for LoadError {
             }
             Self::Import(import) => write!(
                 f,
-                "it imports {import}, which this runner does not grant (it grants WASI 0.2 without \
-                 files and sockets)"
+                "it imports {import}, which this runner does not grant (it grants WASI 0.2, and \
+                 no server's part of it)"
             ),
             Self::Http => write!(
                 f,
                 "it sends requests to HTTP servers: say to which with --allow-http HOST[:PORT], such as \
                  --allow-http api.example.com"
+            ),
+            Self::Precompiled => write!(
+                f,
+                "it is machine code, which is run as it is: if nobody but you could have made it, serve it with \
+                 --allow-precompiled"
+            ),
+            Self::CodeOfOthers => write!(
+                f,
+                "it is machine code that somebody else could have written: it has to belong to this user, or to root, \
+                 and must not be writable for others (chmod go-w)"
+            ),
+            Self::CodeDamaged => write!(f, "it is damaged: make it anew, with `wasocket compile`"),
+            Self::CodeOfOtherKind(error) => write!(
+                f,
+                "it was compiled by another version of this program, or for another machine: make it anew, here, \
+                 with `wasocket compile` ({error:#})"
             ),
             Self::Type(world, error) => {
                 write!(f, "it does not fit {}: {error:#}", world.interface())
@@ -311,7 +361,9 @@ impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Read(error) => Some(error),
-            Self::Invalid(error) | Self::Type(_, error) => Some(error.as_ref()),
+            Self::Invalid(error) | Self::Type(_, error) | Self::CodeOfOtherKind(error) => {
+                Some(error.as_ref())
+            }
             _ => None,
         }
     }

@@ -17,17 +17,17 @@
 //! the messages. A worker is one thread with a current-thread runtime, `workers` are all of them, and what they have
 //! in common is in `shared`: nothing that a message touches.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
-//! it, and both with what other places need, `cache` keeps what is compiled), `guest` has the calls and
+//! it, and both with what other places need, `cache` keeps what is compiled, `compiled` has it as a file), `guest` has the calls and
 //! `instance` bounds each, `pool` puts connections on instances and buries the dead (`call` is what it has of a call,
 //! `batch` what goes to many in one), `backoff` has pauses made if those are many, `access` logs their
-//! ends, `capacity` says how many are let in and `admission` who, `rate` how fast one is read, `debt` how much may wait for all,
+//! ends, `trace` tells a collector, `capacity` says how many are let in and `admission` who, `rate` how fast one is read, `debt` how much may wait for all,
 //! `metrics` counts and `admin` shows it, `signals` tells a connection what happens elsewhere, `shutdown` hears those of the system, `watch`
 //! looks for a new component, `serve` puts all together.
 //!
 //! The other way round, `connect` moves bytes between a server and the embedded `client`, over a
 //! `transport` (TCP, TLS, a `proxy`), and messages between that and the `input` and stdout.
 //!
-//! `hosts` says whose requests are answered at all.
+//! `options` is the command line, and `config` the file beside it. `hosts` says whose requests are answered at all.
 //!
 //! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
@@ -45,11 +45,14 @@ mod capacity;
 pub mod check;
 pub mod client;
 pub mod clock;
+pub mod compiled;
 pub mod component;
 pub mod compose;
+pub mod config;
 pub mod connect;
 mod debt;
 pub mod default_app;
+pub mod directory;
 pub mod engine;
 pub mod entrance;
 mod files;
@@ -83,6 +86,7 @@ mod state;
 pub mod takeover;
 mod timer;
 pub mod tls;
+pub mod trace;
 pub mod transport;
 pub mod url;
 mod wasi;

@@ -1,13 +1,15 @@
 //! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 could not run, 2 wrong usage;
 //! those of the other commands are in their help.
 
+use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use wasocket_host::check::check;
+use wasocket_host::compiled::compile;
+use wasocket_host::config;
 use wasocket_host::connect::connect;
 use wasocket_host::log::Json;
 use wasocket_host::options::{Command, LogFormat, Options};
@@ -15,8 +17,15 @@ use wasocket_host::serve::serve;
 use wasocket_host::start::{build, compose, new};
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let (options, file) = match config::parse(env::args_os().collect()) {
+        Ok(given) => given,
+        Err(config::Error::CommandLine(error)) => error.exit(),
+        Err(config::Error::File(error)) => return fail(&error, 2),
+    };
     start_logging(&options);
+    if let Some(file) = file {
+        tracing::info!("options of {}", file.display());
+    }
     match &options.command {
         Command::Serve(command) => match serve(command) {
             Ok(()) => ExitCode::SUCCESS,
@@ -31,6 +40,10 @@ fn main() -> ExitCode {
             Err(error) => fail(&error, 1),
         },
         Command::Compose(command) => match compose(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+        Command::Compile(command) => match compile(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         },

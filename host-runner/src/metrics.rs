@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     pub(crate) closed: Counter,
     denied_connections: Counter,
     denied_handshakes: Counter,
+    denied_requests: Counter,
     /// Requests by the status of their answer; at most one for each there is.
     requests: Mutex<BTreeMap<u16, u64>>,
     pub(crate) takeovers: Counter,
@@ -77,11 +78,12 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A connection was not let in.
+    /// A connection was not let in, or a request not answered.
     pub(crate) fn denied(&self, denial: Denial) {
         match denial {
             Denial::Connections => self.denied_connections.count(),
             Denial::Handshakes => self.denied_handshakes.count(),
+            Denial::Requests => self.denied_requests.count(),
         }
     }
 
@@ -157,8 +159,13 @@ impl Sum<'_> {
     }
 }
 
-/// The text format of Prometheus, with what is so now: the unsent bytes.
-pub(crate) fn to_text(workers: &[Arc<Metrics>], unsent: usize) -> String {
+/// The text format of Prometheus, with what is so now: the unsent bytes; and the spans that were sent and
+/// dropped, if there is a collector.
+pub(crate) fn to_text(
+    workers: &[Arc<Metrics>],
+    unsent: usize,
+    spans: Option<(u64, u64)>,
+) -> String {
     let sum = Sum(workers);
     let ended = [
         ("closed", sum.of(|all| &all.ended_well)),
@@ -200,6 +207,11 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], unsent: usize) -> String {
         Kind::Counter,
         "status",
         &sum.requests(),
+    );
+    text.counter(
+        "requests_denied_total",
+        "Requests that were refused, for there were too many from their address.",
+        sum.of(|all| &all.denied_requests),
     );
     let takeovers = sum.of(|all| &all.takeovers);
     text.gauge(
@@ -276,6 +288,15 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], unsent: usize) -> String {
             ("blocked", sum.of(|all| &all.blocked)),
         ],
     );
+    if let Some((sent, dropped)) = spans {
+        text.family(
+            "trace_spans_total",
+            "Spans of traces, by what became of them.",
+            Kind::Counter,
+            "outcome",
+            &[("sent", sent), ("dropped", dropped)],
+        );
+    }
     text.0
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::admission::PerAddress;
+use crate::trace::Endpoint;
 
 /// What the network may ask of the runner, and where the operator does.
 #[derive(Clone, Debug, Args)]
@@ -23,6 +24,10 @@ pub struct Operating {
     /// public addresses]
     #[arg(long, value_name = "N")]
     pub max_handshakes_per_address: Option<u32>,
+    /// The most requests in a second from one address, or IPv6 /64, on whatever connections; others get 429
+    /// [default: 1000 for public addresses]
+    #[arg(long, value_name = "N")]
+    pub max_requests_per_address: Option<u32>,
     /// The most bytes in a second that are read from a connection that the app has taken over; those beyond
     /// wait with the client
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
@@ -46,6 +51,10 @@ pub struct Operating {
         value_parser = crate::options::address
     )]
     pub admin: Option<String>,
+    /// Where a span of each request and each connection is sent, as OTLP over HTTP in JSON, such as
+    /// http://localhost:4318 [default: nowhere, or what OTEL_EXPORTER_OTLP_ENDPOINT says]
+    #[arg(long, value_name = "URL", help_heading = "Operation")]
+    pub otlp_endpoint: Option<Endpoint>,
 }
 
 impl Operating {
@@ -58,6 +67,20 @@ impl Operating {
             connections_of_all: self.max_connections_per_address.is_some(),
             handshakes: self.max_handshakes_per_address.unwrap_or(100),
             handshakes_of_all: self.max_handshakes_per_address.is_some(),
+            requests: self.max_requests_per_address.unwrap_or(1000),
+            requests_of_all: self.max_requests_per_address.is_some(),
+        }
+    }
+
+    /// Where traces go, if anywhere.
+    ///
+    /// # Errors
+    ///
+    /// When the environment names what is no place for them.
+    pub(crate) fn traces(&self) -> Result<Option<Endpoint>, String> {
+        match &self.otlp_endpoint {
+            Some(endpoint) => Ok(Some(endpoint.clone())),
+            None => Endpoint::of_environment(),
         }
     }
 

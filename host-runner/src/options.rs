@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{RangedU64ValueParser, ValueHint};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bindings::Field;
 use crate::component::Grants;
 use crate::compose::Target;
+use crate::directory::Directory;
 use crate::guest::Limits;
 use crate::listener::is_address;
 use crate::operating::Operating;
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   wasocket serve chat.wasm --listen [::]:80
   wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
 
+All options can stand in a file (docs/configuration.md): wasocket.toml here, or what --config names.
 Logs go to stderr; RUST_LOG overrides --quiet and --verbose (RUST_LOG=guest=info shows what
 components print, and nothing else).";
 
@@ -93,6 +95,20 @@ Examples:
   wasocket compose app.wasm --target server         app-server.wasm, to be run by wasmtime or jco
   wasocket compose app.wasm --target node           app-node, a folder, to be run by node
   wasocket compose app.wasm --output whole.wasm
+
+Exit codes:
+  0    it is made
+  1    it is not, and why has been said
+  2    wrong usage";
+
+const COMPILE_HELP: &str = "\
+`wasocket serve` compiles a component itself, and keeps what it has compiled. This is for where that is no use: in
+images of containers, on systems without a writable folder. The file is for this version of the program and for
+machines like this one. It is machine code, which is run as it is: whoever can change it can do what the program can.
+
+Examples:
+  wasocket compile app.wasm                         app.compiled
+  wasocket serve app.compiled --allow-precompiled
 
 Exit codes:
   0    it is made
@@ -166,6 +182,9 @@ pub enum Command {
     /// Join a component with what a target needs
     #[command(after_help = COMPOSE_HELP)]
     Compose(Compose),
+    /// Compile a component ahead of time, to a file that is served in milliseconds
+    #[command(after_help = COMPILE_HELP)]
+    Compile(Compile),
     /// Serve a component over HTTP until Ctrl-C or SIGTERM
     #[command(after_help = EXAMPLES)]
     Serve(Box<Serve>),
@@ -217,7 +236,17 @@ pub struct Compose {
     pub output: Option<PathBuf>,
 }
 
-/// The options of `wasocket serve`.
+/// The options of `wasocket compile`.
+#[derive(Clone, Debug, Args)]
+pub struct Compile {
+    /// The component: an app, or a handler, in any language
+    pub component: PathBuf,
+    /// The file that is made [default: beside the component, such as app.compiled]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// The options of `wasocket serve`. Each can stand in a file, too: see [`config`](crate::config).
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// The component [default: an echo app with a page to try it]
@@ -230,6 +259,13 @@ pub struct Serve {
     /// `~/.cache/wasocket`)
     #[arg(long)]
     pub no_cache: bool,
+    /// Serve the component also if it is a file of `wasocket compile`: machine code, run as it is
+    #[arg(long)]
+    pub allow_precompiled: bool,
+    /// A file with options, in TOML: `max-connections = 500`. What is said here goes before it [default:
+    /// wasocket.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where connections come from, and for whom.
     #[command(flatten)]
     pub sockets: Sockets,
@@ -261,6 +297,9 @@ pub struct Serve {
     /// A TCP server that the app may connect to; port 0 is any. May be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
     pub allow_tcp: Vec<SocketAddr>,
+    /// A directory that the app finds at a path of its own, to read in it. May be repeated
+    #[arg(long, value_name = "HOST_PATH::GUEST_PATH", value_hint = ValueHint::DirPath)]
+    pub dir: Vec<Directory>,
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
@@ -296,6 +335,7 @@ impl Serve {
             http: (!self.allow_http.is_empty()).then(|| Arc::new(policy())),
             tcp: self.allow_tcp.clone(),
             environment: self.env.clone(),
+            directories: self.dir.clone(),
         }
     }
 }
@@ -499,6 +539,7 @@ mod tests {
     fn nothing_is_granted_but_what_is_named() -> Result<(), clap::Error> {
         let none = parse(&[])?.grants();
         assert!(none.http.is_none() && none.tcp.is_empty() && none.environment.is_empty());
+        assert!(none.directories.is_empty());
         let options = [
             "--allow-http",
             "a.test",
@@ -519,6 +560,7 @@ mod tests {
             ("--allow-tcp", "localhost:22"),
             ("--env", "A"),
             ("--env", "=b"),
+            ("--dir", "data"),
         ] {
             assert!(parse(&[option, value]).is_err(), "{option} {value}");
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use crate::options::Serve;
 use crate::shared::Shared;
 use crate::shutdown::Signals;
 use crate::tls::TlsError;
+use crate::trace;
 use crate::watch::Watched;
 use crate::workers::{Orders, Plan, WorkerError, Workers};
 
@@ -30,6 +31,8 @@ use crate::workers::{Orders, Plan, WorkerError, Workers};
 ///
 /// When it cannot begin, or a worker fails: see [`ServeError`].
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
+    let traces = options.operating.traces().map_err(ServeError::Traces)?;
+    let _traces = traces.map(trace::start).transpose()?;
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let file = options.component.as_deref();
     let watched = file.filter(|_| options.watch).map(Watched::new);
@@ -37,7 +40,14 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
         engine,
         grants: options.grants(),
         cache: (!options.no_cache).then(Cache::of_user).flatten(),
+        allow_precompiled: options.allow_precompiled,
     };
+    for directory in &loader.grants.directories {
+        let host = directory.host.clone();
+        directory
+            .check()
+            .map_err(|error| ServeError::Directory(host, error))?;
+    }
     let component = load(&loader, file)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -154,10 +164,14 @@ pub enum ServeError {
     Engine(wasmtime::Error),
     /// The component of this name cannot be served.
     Load(String, LoadError),
+    /// The component cannot be given this directory.
+    Directory(PathBuf, io::Error),
     /// The address cannot be listened on.
     Listen(ListenError),
     /// Certificate and key cannot be used.
     Tls(TlsError),
+    /// There is nowhere to send traces to.
+    Traces(String),
     /// The operator's address cannot be listened on.
     Admin(AdminError),
     /// A worker has ended. Half a server would be worse than none, which a service manager starts anew.
@@ -171,6 +185,14 @@ impl fmt::Display for ServeError {
         match self {
             Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
             Self::Load(name, error) => write!(f, "cannot serve {name}: {error}"),
+            Self::Directory(directory, error) => {
+                write!(
+                    f,
+                    "cannot give {} to the app (--dir): {error}",
+                    directory.display()
+                )
+            }
+            Self::Traces(error) => write!(f, "cannot send traces: {error}"),
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
@@ -189,7 +211,8 @@ impl std::error::Error for ServeError {
             Self::Tls(error) => Some(error),
             Self::Admin(error) => Some(error),
             Self::Worker(error) => Some(error),
-            Self::System(error) => Some(error),
+            Self::Traces(_) => None,
+            Self::System(error) | Self::Directory(_, error) => Some(error),
         }
     }
 }

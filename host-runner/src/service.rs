@@ -161,6 +161,11 @@ impl Http {
         let peer = trust
             .client(self.peer, &request.fields)
             .unwrap_or(self.peer);
+        if !self.worker.may_ask(peer) {
+            let response = too_many();
+            self.worker.metrics.answered(response.status().as_u16());
+            return Box::pin(ready(Ok(response)));
+        }
         if self.worker.hosts.serve(&request, peer.secure) {
             return Box::pin(self.serve(request, peer, framing, body));
         }
@@ -171,13 +176,7 @@ impl Http {
     /// Refuses what the guest is not asked about.
     fn turn_away(&self, refusal: Refusal, peer: Peer, line: Option<(&str, &str)>) -> Answering {
         let response = refuse(refusal);
-        log_answer(
-            &self.worker,
-            &Asked::now(),
-            &peer.to_string(),
-            line,
-            &response,
-        );
+        log_answer(&self.worker, Asked::now(), peer, line, &response);
         Box::pin(ready(Ok(response)))
     }
 
@@ -188,9 +187,9 @@ impl Http {
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
+        let asked = Asked::by(&request, peer);
         let request = Arc::new(with_peer(request, peer));
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
-        let asked = Asked::now();
         async move {
             let response = match answer(&worker, &request, peer, framing).await {
                 Ok(Answer::Response { response, closes }) => {
@@ -203,7 +202,8 @@ impl Http {
                     }
                 }
                 Ok(Answer::Taken(takeover)) => {
-                    taken.set(Some(takeover));
+                    let span = asked.into_span();
+                    taken.set(Some(Taken { span, ..takeover }));
                     return Err(TakenOver);
                 }
                 Err(cause) => {
@@ -211,9 +211,8 @@ impl Http {
                     cause.response()
                 }
             };
-            let remote = request.remote.as_deref().unwrap_or_default();
             let line = Some((&*request.method, &*request.target));
-            log_answer(&worker, &asked, remote, line, &response);
+            log_answer(&worker, asked, peer, line, &response);
             Ok(response)
         }
     }
@@ -222,15 +221,15 @@ impl Http {
 /// Counts an answer of HTTP's, and logs it.
 fn log_answer(
     worker: &Worker,
-    asked: &Asked,
-    remote: &str,
+    asked: Asked,
+    peer: Peer,
     line: Option<(&str, &str)>,
     response: &HttpResponse,
 ) {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
     let length = response.body().size_hint().exact().unwrap_or_default();
-    asked.log(remote, line, status, length);
+    asked.log(peer, line, status, length);
 }
 
 fn with_peer(request: http1::Request, peer: Peer) -> Request {
@@ -298,6 +297,7 @@ async fn answer(
                 head: head::takeover(response.as_ref(), &farewell, &request.fields)?,
                 farewell,
                 target: request.target.clone(),
+                span: None,
             }))
         }
     }
@@ -342,6 +342,16 @@ async fn keeps(framing: Framing, mut body: Incoming) -> bool {
 fn refuse(refusal: Refusal) -> HttpResponse {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     plain(status, format!("{}\n", refusal.reason))
+}
+
+/// The answer to a client that asks too fast (RFC 6585 §4), and the end of its connection: what it has sent behind
+/// need not be read. Counted, and not logged: a flood would fill the disk.
+fn too_many() -> HttpResponse {
+    let text = "Your address sends too many requests\n";
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> HttpResponse {

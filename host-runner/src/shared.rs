@@ -12,6 +12,7 @@ use crate::debt::Debts;
 use crate::files;
 use crate::metrics::{self, Metrics};
 use crate::operating::Operating;
+use crate::trace;
 
 /// Limits and counters of the process.
 #[derive(Debug)]
@@ -85,6 +86,6 @@ impl Shared {
 
     /// What is counted, as Prometheus reads it.
     pub(crate) fn metrics_text(&self) -> String {
-        metrics::to_text(&self.metrics, self.debts.sum())
+        metrics::to_text(&self.metrics, self.debts.sum(), trace::counts())
     }
 }

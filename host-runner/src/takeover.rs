@@ -19,7 +19,7 @@ use tokio::select;
 use wasocket_http1::{Refusal, Response};
 
 use crate::accepted::{Accepted, Peer};
-use crate::access::Access;
+use crate::access::{self, Access};
 use crate::admission::{Denial, Visit};
 use crate::entrance::enter;
 use crate::gate::Gate;
@@ -27,6 +27,7 @@ use crate::pool::Connection;
 use crate::service::Http;
 use crate::session::Session;
 use crate::socket::{self, Socket};
+use crate::trace::Span;
 use crate::worker::Worker;
 
 /// A takeover on its way from the service to the session.
@@ -38,6 +39,8 @@ pub(crate) struct Taken {
     pub(crate) farewell: Vec<u8>,
     /// The target of the request.
     pub(crate) target: String,
+    /// The span of the request, which becomes the connection's.
+    pub(crate) span: Option<Box<Span>>,
 }
 
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
@@ -103,10 +106,12 @@ async fn take_over(
     let opened = taken.connection.open(worker.now(), residual.clone());
     let Ok(opened) = opened.await else {
         worker.metrics.answered(Refusal::FAILED.status);
+        access::end_answered(taken.span, Refusal::FAILED.status);
         fail(stream).await?;
         return Ok(None);
     };
-    let mut access = Access::new(taken.peer, &taken.target);
+    let mut access =
+        Access::new(taken.peer, &taken.target).with_span(taken.span, !taken.head.is_empty());
     access.received(residual.len());
     worker.metrics.takeovers.count();
     worker.metrics.bytes_received.add(residual.len() as u64);

@@ -2,8 +2,8 @@
 //!
 //! Granted are clocks, random numbers, and standard output and error, which go to the log (so that
 //! the message of a guest's panic is found there). All else is present, because the standard library
-//! imports it, and empty: no arguments, no directories, no input; no environment, no sockets
-//! but what the operator gives. Requests to HTTP backends are as `outgoing` allows.
+//! imports it, and empty: no arguments, no input; no environment, no directories, no
+//! sockets but what the operator gives. Requests to HTTP backends are as `outgoing` allows.
 
 use std::future::{Future, ready};
 use std::net::SocketAddr;
@@ -56,8 +56,14 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 /// The WASI context of one guest.
 pub(crate) fn context(grants: &Grants) -> WasiCtx {
-    WasiCtx::builder()
-        .envs(&grants.environment)
+    let mut wasi = WasiCtx::builder();
+    // A call is polled once, and one that waits is a fault: see `instance`. So a file is read on this thread,
+    // which waits for the disk; of another thread's reading the call would have to be told by waiting.
+    wasi.allow_blocking_current_thread(true);
+    for directory in &grants.directories {
+        directory.give(&mut wasi);
+    }
+    wasi.envs(&grants.environment)
         .stdout(LogStream::new("stdout"))
         .stderr(LogStream::new("stderr"))
         .socket_addr_check(may_connect(grants.tcp.clone()))

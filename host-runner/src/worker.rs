@@ -93,6 +93,16 @@ impl Worker {
         admitted
     }
 
+    /// Whether a request of this client's may be answered now. On a Unix socket there is nobody to count.
+    pub(crate) fn may_ask(&self, peer: Peer) -> bool {
+        let ask = |ip| self.shared.admission.ask(ip, std::time::Instant::now());
+        let Err(denial) = peer.ip.map_or(Ok(()), ask) else {
+            return true;
+        };
+        self.metrics.denied(denial);
+        false
+    }
+
     /// Asks all connections to end, and to end well.
     pub fn stop(&self) {
         self.stopping.ring();

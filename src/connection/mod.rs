@@ -2,6 +2,7 @@ mod age;
 mod fragments;
 mod keepalive;
 mod pieces;
+mod rate;
 mod receive;
 mod send;
 mod suspend;
@@ -24,6 +25,7 @@ use age::Age;
 use fragments::Outgoing;
 use keepalive::{Keepalive, Verdict};
 use pieces::Pieces;
+use rate::Rate;
 use receive::{Frame, Step};
 
 /// One connection after the opening handshake, without I/O: bytes in, events and bytes out.
@@ -50,6 +52,7 @@ pub struct Connection {
     state: State,
     keepalive: Keepalive,
     age: Age,
+    rate: Rate,
     now: Instant,
     /// Received and not yet parsed.
     input: BytesMut,
@@ -248,6 +251,7 @@ impl Connection {
             role,
             keepalive: Keepalive::new(&limits),
             age: Age::new(&limits),
+            rate: Rate::new(&limits),
             limits,
             extensions: Extensions::default(),
             state: State::Open,
@@ -280,6 +284,12 @@ impl Connection {
     /// behind the pieces before.
     pub fn stream_messages(&mut self, streams: bool) {
         self.streams = streams;
+    }
+
+    /// Whether the peer is not read from for now, which is no fault of its own: see
+    /// [`Limits::max_messages_per_second`].
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.rate.hold(held, self.now);
     }
 
     /// Sets how long a message may be, from the next one that begins to arrive:

@@ -56,6 +56,10 @@ impl Connection {
             return Ok(Step::NeedMore);
         };
         let _ = self.input.split_to(consumed);
+        // Pings and pongs cost as much as messages do. Further fragments have a limit of their own.
+        if !matches!(header.opcode, Opcode::Continuation | Opcode::Close) {
+            self.rate.message(self.now)?;
+        }
         self.receive_payload(Frame {
             header,
             received: 0,

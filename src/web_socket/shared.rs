@@ -458,8 +458,10 @@ impl Machine for Shared {
                 .flatten()
                 .min()
         };
+        let is_full = state.inbox.is_full();
+        state.connection.hold(is_full);
         let next = match state.connection.disposition() {
-            Disposition::Open if state.inbox.is_full() => Disposition::Pause,
+            Disposition::Open if is_full => Disposition::Pause,
             next => next,
         };
         Effects {

@@ -65,6 +65,7 @@ fn load(options: &Check) -> Result<Component, CheckError> {
         engine,
         grants,
         cache: (!options.no_cache).then(Cache::of_user).flatten(),
+        allow_precompiled: false,
     };
     let file = &options.component;
     let component = loader.file(file);

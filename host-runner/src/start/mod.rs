@@ -31,6 +31,6 @@ fn say(line: &str) {
 }
 
 /// Says what has been made, and how many bytes it has.
-fn say_size(file: &Path, bytes: usize) {
+pub(crate) fn say_size(file: &Path, bytes: usize) {
     say(&format!("{}: {} kB", file.display(), bytes.div_ceil(1000)));
 }

@@ -51,12 +51,22 @@ fn answer(request: &Request) -> Answer {
         "/open" => Upgrade::new().accept(request, FaultInOpen),
         "/raw" => Answer::takeover(Flood),
         "/flood" => Upgrade::new().accept(request, flood),
+        "/limited" => limited(request),
         "/keepalive" => keepalive(request),
         path => {
             fault(path.trim_start_matches('/'));
             Upgrade::new().accept(request, on_message)
         }
     }
+}
+
+/// Few messages in a second.
+fn limited(request: &Request) -> Answer {
+    let limits = Limits {
+        max_messages_per_second: Some(100),
+        ..Limits::default()
+    };
+    Upgrade::new().limits(limits).accept(request, on_message)
 }
 
 fn on_message(connection: &mut Connection, message: Message) -> Result<(), UsageError> {

@@ -1,0 +1,46 @@
+//! A component that reads and writes files on command. A message is a command, a path, and perhaps a text: see
+//! [`obey`]. What comes of it is said in a message.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+
+use wasocket::{Error, WebSocket, websocket};
+
+wasocket::export!(websocket(serve));
+
+async fn serve(ws: WebSocket) -> Result<(), Error> {
+    while let Some(command) = ws.receive::<String>().await? {
+        let said = obey(&command).unwrap_or_else(|error| format!("error: {:?}", error.kind()));
+        ws.send(said).await?;
+    }
+    Ok(())
+}
+
+fn obey(command: &str) -> io::Result<String> {
+    let mut words = command.splitn(3, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (name, path, text) = (word(), word(), word());
+    match name {
+        "read" => fs::read_to_string(path),
+        // In several reads, none of which has all of it.
+        "size" => {
+            let (mut file, mut buffer, mut size) = (File::open(path)?, [0; 1000], 0);
+            loop {
+                match file.read(&mut buffer)? {
+                    0 => return Ok(size.to_string()),
+                    length => size += length,
+                }
+            }
+        }
+        "list" => {
+            let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name()));
+            let mut names = names.collect::<io::Result<Vec<_>>>()?;
+            names.sort();
+            let names = names.iter().map(|name| name.to_string_lossy());
+            Ok(names.collect::<Vec<_>>().join(" "))
+        }
+        "write" => fs::write(path, text).map(|()| "written".to_owned()),
+        "remove" => fs::remove_file(path).map(|()| "removed".to_owned()),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
