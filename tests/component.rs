@@ -111,6 +111,7 @@ fn native_echo() -> Box<dyn wasocket::Session> {
         target: handshake.target,
         version: wasocket::HttpVersion::Http11,
         authority: None,
+        protocol: None,
         fields: handshake.fields.into(),
         secure: false,
         ..wasocket::Request::default()
@@ -200,6 +201,7 @@ fn request(vector: &HandshakeVector) -> Request {
         target,
         version,
         authority: None,
+        protocol: None,
         fields,
         secure: false,
         remote: None,

@@ -52,6 +52,7 @@ fn request(vector: &HandshakeVector) -> Request {
         target,
         version,
         authority: None,
+        protocol: None,
         fields: fields.into(),
         secure: false,
         ..Request::default()

@@ -40,6 +40,9 @@ pub(crate) type Outcome = Result<(Request, Framing), Refusal>;
 /// The request whose stand-in hyper has, until the service takes it.
 pub(crate) type Arrived = Cell<Option<Outcome>>;
 
+/// What a client of HTTP/2 begins with that has not asked first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A socket whose requests are read by the gate.
 pub(crate) struct Gate {
     worker: Rc<Worker>,
@@ -56,6 +59,9 @@ pub(crate) struct Gate {
     unsent: bool,
     awaited: bool,
     stall: Stall,
+    /// Whether the socket may begin with the preface of HTTP/2, and whether it has.
+    may_be_http2: bool,
+    is_http2: bool,
 }
 
 /// What follows the stand-in.
@@ -69,6 +75,9 @@ impl Gate {
     pub(crate) fn new(worker: Rc<Worker>, stream: Accepted, arrived: Rc<Arrived>) -> Self {
         Self {
             stall: Stall::new(worker.send_timeout),
+            // RFC 9113 §3.3: over TLS it is ALPN that says so, and nothing else.
+            may_be_http2: worker.entrance.http2 && !stream.is_tls(),
+            is_http2: false,
             worker,
             stream,
             arrived,
@@ -86,6 +95,11 @@ impl Gate {
         (self.stream, self.buffer)
     }
 
+    /// Whether the socket speaks HTTP/2. Then nothing of it has been taken, and hyper has seen its end.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
     /// Waits for a whole head, or a fault in it. Neither comes at the end of the stream, or of the
     /// client's time, while no head has begun.
     fn poll_head(
@@ -94,7 +108,17 @@ impl Gate {
         head: &mut Head,
     ) -> Poll<io::Result<Option<Outcome>>> {
         loop {
-            if let Some(outcome) = head.read(&mut self.buffer).transpose() {
+            if self.may_be_http2 && PREFACE.starts_with(first(&self.buffer, PREFACE.len())) {
+                self.is_http2 = self.buffer.len() >= PREFACE.len();
+            } else {
+                self.may_be_http2 = false;
+            }
+            if self.is_http2 {
+                return Poll::Ready(Ok(None));
+            }
+            if !self.may_be_http2
+                && let Some(outcome) = head.read(&mut self.buffer).transpose()
+            {
                 return Poll::Ready(Ok(Some(outcome)));
             }
             let refusal = match self.poll_receive(context)? {
@@ -105,7 +129,8 @@ impl Gate {
             };
             // RFC 9112 §9.5: an idle connection may be closed at any time. A 408 would be taken for
             // the answer to a request that crosses it on the way.
-            return Poll::Ready(Ok(head.has_begun().then_some(Err(refusal))));
+            let has_begun = head.has_begun() || !self.buffer.is_empty();
+            return Poll::Ready(Ok(has_begun.then_some(Err(refusal))));
         }
     }
 
@@ -165,6 +190,10 @@ impl Gate {
         };
         Poll::Ready(Ok(()))
     }
+}
+
+fn first(bytes: &[u8], length: usize) -> &[u8] {
+    bytes.get(..length).unwrap_or(bytes)
 }
 
 /// The head that hyper gets: what it needs to frame the messages, and nothing that it could refuse.

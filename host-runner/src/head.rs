@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 pub use wasocket_http1::BadAnswer;
 use wasocket_http1::{check_response, expects_continue, takeover_head};
 
-use crate::bindings::{self, Field, Takeover};
+use crate::bindings::{self, Field, ResponseHead};
 
 /// Checks a final response and makes of it what hyper sends.
 ///
@@ -27,10 +27,13 @@ pub fn response(answer: bindings::Response) -> Result<Response<Vec<u8>>, BadAnsw
 /// # Errors
 ///
 /// A [`BadAnswer`]: the client gets status 500 instead.
-pub fn takeover(takeover: &Takeover, request: &[Field]) -> Result<Vec<u8>, BadAnswer> {
-    let head = takeover.response.as_ref();
-    let head = head.map(|head| (head.status, &head.fields[..]));
-    takeover_head(head, &takeover.farewell, expects_continue(request))
+pub fn takeover(
+    response: Option<&ResponseHead>,
+    farewell: &[u8],
+    request: &[Field],
+) -> Result<Vec<u8>, BadAnswer> {
+    let head = response.map(|head| (head.status, &head.fields[..]));
+    takeover_head(head, farewell, expects_continue(request))
 }
 
 fn fields(fields: Vec<Field>) -> Result<HeaderMap, BadAnswer> {

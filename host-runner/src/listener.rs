@@ -302,7 +302,8 @@ pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut Joi
     let mut denied = JoinSet::new();
     let mut told_at = None;
     loop {
-        let has_room = tasks.len() < worker.max_connections;
+        worker.tunnels.see_sockets(tasks.len());
+        let has_room = worker.tunnels.connections() < worker.max_connections;
         if !has_room {
             tell_full(&mut told_at, worker.max_connections);
         }
@@ -312,6 +313,7 @@ pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut Joi
                 Err(error) => recover(&error).await,
             },
             Some(ended) = tasks.join_next() => report(ended),
+            () = worker.tunnels.ended(), if !has_room => {}
             Some(ended) = denied.join_next() => report(ended),
         }
     }

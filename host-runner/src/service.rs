@@ -12,19 +12,18 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
-use tokio::select;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use wasocket_http1::limits::DISCARD_TIMEOUT;
-use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
+use wasocket_http1::{self as http1, Framing, Refusal, Version};
 
 use crate::accepted::Peer;
-use crate::access::{Asked, log_fault};
-use crate::bindings::{self, HttpVersion, Request, Takeover, Verdict};
+use crate::access::Asked;
+use crate::ask::{self, Failure, Offer, ask};
+use crate::bindings::{HttpVersion, Request};
 use crate::gate::Arrived;
 use crate::head;
 use crate::hosts::MISDIRECTED;
-use crate::pool::{Dead, Place, Undecided};
 use crate::takeover::Taken;
 use crate::worker::Worker;
 
@@ -78,39 +77,6 @@ enum Answer {
     Taken(Taken),
 }
 
-/// Why a request gets an answer of the host's instead of the guest's.
-enum Failure {
-    /// The instance died of it.
-    Died,
-    /// The instance lives, but its answer cannot be sent.
-    BadAnswer(BadAnswer),
-    /// It did not answer in time.
-    Undecided,
-}
-
-impl Failure {
-    /// What the client gets. Why is in the log, and only there.
-    fn refusal(&self) -> Refusal {
-        match self {
-            Self::Died => Refusal::FAILED,
-            Self::BadAnswer(bad) => bad.refusal(),
-            Self::Undecided => Refusal::UNDECIDED,
-        }
-    }
-}
-
-impl From<Dead> for Failure {
-    fn from(_: Dead) -> Self {
-        Self::Died
-    }
-}
-
-impl From<BadAnswer> for Failure {
-    fn from(bad: BadAnswer) -> Self {
-        Self::BadAnswer(bad)
-    }
-}
-
 impl Http {
     pub(crate) fn new(worker: &Rc<Worker>, peer: Peer) -> Self {
         Self {
@@ -137,34 +103,28 @@ impl Http {
         let peer = trust
             .client(self.peer, &request.fields)
             .unwrap_or(self.peer);
-        if self.worker.hosts.serve(&request, peer.secure) {
+        let request = with_peer(request, peer);
+        if self.worker.hosts.serve(&request) {
             return Box::pin(self.serve(request, peer, framing, body));
         }
         tracing::debug!(remote = %peer, "a host that is not served (--allow-host)");
-        self.turn_away(MISDIRECTED, peer, Some((&request.method, &request.target)))
+        self.turn_away(MISDIRECTED, peer, Some(&request))
     }
 
     /// Refuses what the guest is not asked about.
-    fn turn_away(&self, refusal: Refusal, peer: Peer, line: Option<(&str, &str)>) -> Answering {
+    fn turn_away(&self, refusal: Refusal, peer: Peer, asked: Option<&Request>) -> Answering {
         let response = refuse(refusal);
-        log_answer(
-            &self.worker,
-            &Asked::now(),
-            &peer.to_string(),
-            line,
-            &response,
-        );
+        log_answer(&self.worker, &Asked::now(), &peer, asked, &response);
         Box::pin(ready(Ok(response)))
     }
 
     fn serve(
         &self,
-        request: http1::Request,
+        request: Request,
         peer: Peer,
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
-        let request = with_peer(request, peer);
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
         let asked = Asked::now();
         async move {
@@ -183,13 +143,11 @@ impl Http {
                     return Err(TakenOver);
                 }
                 Err(cause) => {
-                    log(&cause, &request);
+                    cause.log(&request);
                     refuse(cause.refusal())
                 }
             };
-            let remote = request.remote.as_deref().unwrap_or_default();
-            let line = Some((&*request.method, &*request.target));
-            log_answer(&worker, &asked, remote, line, &response);
+            log_answer(&worker, &asked, &peer, Some(&request), &response);
             Ok(response)
         }
     }
@@ -198,15 +156,15 @@ impl Http {
 /// Counts an answer of HTTP's, and logs it.
 fn log_answer(
     worker: &Worker,
-    asked: &Asked,
-    remote: &str,
-    line: Option<(&str, &str)>,
+    since: &Asked,
+    peer: &Peer,
+    asked: Option<&Request>,
     response: &HttpResponse,
 ) {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
     let length = response.body().size_hint().exact().unwrap_or_default();
-    asked.log(remote, line, status, length);
+    since.log(peer, asked, status, length);
 }
 
 fn with_peer(request: http1::Request, peer: Peer) -> Request {
@@ -218,22 +176,10 @@ fn with_peer(request: http1::Request, peer: Peer) -> Request {
             Version::Http11 => HttpVersion::Http11,
         },
         authority: None,
+        protocol: None,
         fields: request.fields,
         secure: peer.secure,
         remote: peer.remote(),
-    }
-}
-
-fn log(cause: &Failure, request: &Request) {
-    let (method, target) = (&request.method, &request.target);
-    match cause {
-        Failure::Died | Failure::BadAnswer(BadAnswer::HttpVersion) => {}
-        Failure::BadAnswer(bad) => {
-            tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
-        }
-        Failure::Undecided => tracing::warn!(
-            "the guest has not answered {method} {target} in time (--decision-timeout)"
-        ),
     }
 }
 
@@ -243,65 +189,24 @@ async fn answer(
     peer: Peer,
     framing: Framing,
 ) -> Result<Answer, Failure> {
-    let place = worker.pool.place()?;
-    let (verdict, fault) = place.handle(request)?;
-    let (place, answer, fault) = match verdict {
-        Verdict::Answer(answer) => (place, answer, fault),
-        Verdict::Later(undecided) => {
-            let undecided = place.keep_for_undecided(undecided);
-            let decided = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
-            let (answer, fault) = decided.map_err(|_| Failure::Undecided)??;
-            (undecided.into_place(), answer, fault)
-        }
-    };
-    if let Some(fault) = fault {
-        log_fault(&peer, &request.target, &fault);
-    }
-    match answer {
-        bindings::Answer::Respond(response) => {
+    match ask(worker, request, peer).await? {
+        ask::Answer::Respond(response) => {
             let closes = http1::closes(&response.head.fields);
             let response = head::response(response)?.map(Full::from);
             Ok(Answer::Response { response, closes })
         }
-        bindings::Answer::Takeover(takeover) => {
-            take(place, takeover, request, peer, framing).map(Answer::Taken)
-        }
-    }
-}
-
-/// Asks the guest for its answer, whenever there is a reason to, until there is one.
-async fn decide(
-    worker: &Worker,
-    undecided: &Undecided,
-) -> Result<(bindings::Answer, Option<String>), Dead> {
-    loop {
-        let deliberation = undecided.decide(worker.now())?;
-        if let Some(answer) = deliberation.answer {
-            return Ok((answer, deliberation.fault));
-        }
-        let wake_at = deliberation.wake_at.and_then(|instant| worker.at(instant));
-        select! {
-            woken = undecided.woken() => woken?,
-            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
-        }
+        ask::Answer::Takeover(offer) => take(offer, request, peer, framing).map(Answer::Taken),
     }
 }
 
 /// Checks a takeover. One that is not made drops the guest's connection.
-fn take(
-    place: Place,
-    takeover: Takeover,
-    request: &Request,
-    peer: Peer,
-    framing: Framing,
-) -> Result<Taken, Failure> {
-    let connection = place.keep_for(takeover.connection);
+fn take(offer: Offer, request: &Request, peer: Peer, framing: Framing) -> Result<Taken, Failure> {
     framing.check_takeover()?;
     Ok(Taken {
         peer,
-        connection,
-        head: head::takeover(&takeover, &request.fields)?,
-        farewell: takeover.farewell,
+        head: head::takeover(offer.response.as_ref(), &offer.farewell, &request.fields)?,
+        connection: offer.connection,
+        farewell: offer.farewell,
         target: request.target.clone(),
     })
 }

@@ -15,6 +15,7 @@ use crate::debt::Debts;
 use crate::entrance::Entrance;
 use crate::files;
 use crate::hosts::Hosts;
+use crate::http2::Tunnels;
 use crate::metrics::Metrics;
 use crate::operating::Operating;
 use crate::pool::Pool;
@@ -42,6 +43,8 @@ pub struct Worker {
     /// How many connections there may be, and how many of an address.
     pub(crate) max_connections: usize,
     pub(crate) admission: Rc<Admission>,
+    /// The streams of HTTP/2 among them that are taken over.
+    pub(crate) tunnels: Rc<Tunnels>,
     /// How much of a connection is read in a second; 0 is no limit.
     pub(crate) max_bytes_per_second: u32,
     /// What is unsent on all connections.
@@ -75,6 +78,7 @@ impl Worker {
             stopping: Bell::new(),
             max_connections: files::connections(operating.max_connections),
             admission: Admission::new(operating.per_address()),
+            tunnels: Rc::default(),
             max_bytes_per_second: operating.max_bytes_per_second,
             debts: Debts::new(operating.max_unsent()),
             idle_timeout: operating.idle_timeout(),

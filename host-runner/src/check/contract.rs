@@ -183,7 +183,11 @@ fn refuse(
     takeover: &Takeover,
     request: &Request,
 ) -> Result<Result<(), BadAnswer>, Failure> {
-    let checked = head::takeover(takeover, &request.fields);
+    let checked = head::takeover(
+        takeover.response.as_ref(),
+        &takeover.farewell,
+        &request.fields,
+    );
     trial.discard(takeover.connection)?;
     Ok(checked.map(drop))
 }

@@ -102,7 +102,11 @@ impl<'a> Trial<'a> {
         let request = self.subject.handshake(&[]);
         match self.handle(&request)? {
             Answer::Takeover(takeover) => {
-                let checked = head::takeover(&takeover, &request.fields);
+                let checked = head::takeover(
+                    takeover.response.as_ref(),
+                    &takeover.farewell,
+                    &request.fields,
+                );
                 checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
                 Ok(takeover)
             }
