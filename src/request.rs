@@ -5,7 +5,7 @@ use core::str;
 
 use percent_encoding::percent_decode_str;
 
-use crate::Fields;
+use crate::{Fields, handshake};
 
 /// The HTTP version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,12 +103,11 @@ impl Request {
     /// [`Upgrade::accept`](crate::Upgrade::accept) says so.
     #[must_use]
     pub fn wants_websocket(&self) -> bool {
-        match self.version {
-            HttpVersion::Http10 | HttpVersion::Http11 => {
-                self.fields.list_contains("Upgrade", "websocket")
-            }
-            HttpVersion::Http2 | HttpVersion::Http3 => {
-                self.protocol.as_deref() == Some(crate::handshake::PROTOCOL)
+        let protocol = handshake::PROTOCOL;
+        match &self.protocol {
+            Some(own) => own.eq_ignore_ascii_case(protocol),
+            None => {
+                self.version < HttpVersion::Http2 && self.fields.list_contains("Upgrade", protocol)
             }
         }
     }

@@ -313,7 +313,7 @@ pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut Joi
                 Err(error) => recover(&error).await,
             },
             Some(ended) = tasks.join_next() => report(ended),
-            () = worker.tunnels.ended(), if !has_room => {}
+            () = worker.tunnels.changed() => {}
             Some(ended) = denied.join_next() => report(ended),
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 pub(crate) struct Tunnels {
     sockets: Cell<usize>,
     open: Cell<usize>,
-    ended: Notify,
+    changed: Notify,
 }
 
 impl Tunnels {
@@ -24,14 +24,15 @@ impl Tunnels {
         self.sockets.get().saturating_add(self.open.get())
     }
 
-    /// Waits until there is one less.
-    pub(crate) async fn ended(&self) {
-        self.ended.notified().await;
+    /// Waits until there is one more, or one less.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// One more, until this is dropped.
     pub(super) fn open(self: &Rc<Self>) -> Open {
         self.open.set(self.open.get().saturating_add(1));
+        self.changed.notify_one();
         Open(Rc::clone(self))
     }
 }
@@ -43,6 +44,6 @@ impl Drop for Open {
     fn drop(&mut self) {
         let open = &self.0.open;
         open.set(open.get().saturating_sub(1));
-        self.0.ended.notify_one();
+        self.0.changed.notify_one();
     }
 }
