@@ -114,6 +114,7 @@ impl Connection {
                 accepted = self.http2.accept() => match accepted {
                     Some(Ok((request, respond))) => self.begin(request, respond),
                     Some(Err(error)) => return Err(io_error(error)),
+                    None if self.is_sent_away() => return Err(abandoned()),
                     None => return Ok(()),
                 },
                 Some(ended) = self.exchanges.join_next() => self.judge(ended),
@@ -144,9 +145,13 @@ impl Connection {
             Ok(Outcome::Over) => self.abandoned.saturating_sub(1),
             Err(error) => return tracing::error!("a bug in the runner cost a stream: {error}"),
         };
-        if self.abandoned > MAX_ABANDONED {
+        if self.is_sent_away() {
             self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         }
+    }
+
+    fn is_sent_away(&self) -> bool {
+        self.abandoned > MAX_ABANDONED
     }
 
     /// What is left of the exchanges learns from its stream that the connection is gone.
@@ -167,6 +172,10 @@ fn patience(leaving: bool) -> Duration {
         true => FLUSH_TIMEOUT,
         false => HEAD_TIMEOUT,
     }
+}
+
+fn abandoned() -> io::Error {
+    io::Error::other("HTTP/2: excessive load: the client resets its requests before they are answered")
 }
 
 fn late(text: &'static str) -> io::Error {
