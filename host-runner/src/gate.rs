@@ -59,9 +59,16 @@ pub(crate) struct Gate {
     unsent: bool,
     awaited: bool,
     stall: Stall,
-    /// Whether the socket may begin with the preface of HTTP/2, and whether it has.
-    may_be_http2: bool,
-    is_http2: bool,
+    speaks: Speaks,
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Http1,
+    Http2,
+    /// What there is of it may be either.
+    Unknown,
 }
 
 /// What follows the stand-in.
@@ -76,8 +83,10 @@ impl Gate {
         Self {
             stall: Stall::new(worker.send_timeout),
             // RFC 9113 §3.3: over TLS it is ALPN that says so, and nothing else.
-            may_be_http2: worker.entrance.http2 && !stream.is_tls(),
-            is_http2: false,
+            speaks: match worker.entrance.http2 && !stream.is_tls() {
+                true => Speaks::Unknown,
+                false => Speaks::Http1,
+            },
             worker,
             stream,
             arrived,
@@ -97,29 +106,38 @@ impl Gate {
 
     /// Whether the socket speaks HTTP/2. Then nothing of it has been taken, and hyper has seen its end.
     pub(crate) fn is_http2(&self) -> bool {
-        self.is_http2
+        self.speaks == Speaks::Http2
+    }
+
+    /// HTTP/2 begins with its preface, and with nothing else.
+    fn recognise(&mut self) {
+        if self.speaks != Speaks::Unknown {
+            return;
+        }
+        if self.buffer.starts_with(PREFACE) {
+            self.speaks = Speaks::Http2;
+        } else if !PREFACE.starts_with(&self.buffer) {
+            self.speaks = Speaks::Http1;
+        }
     }
 
     /// Waits for a whole head, or a fault in it. Neither comes at the end of the stream, or of the
-    /// client's time, while no head has begun.
+    /// client's time, while no head has begun; nor if HTTP/2 is spoken.
     fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         head: &mut Head,
     ) -> Poll<io::Result<Option<Outcome>>> {
         loop {
-            if self.may_be_http2 && PREFACE.starts_with(first(&self.buffer, PREFACE.len())) {
-                self.is_http2 = self.buffer.len() >= PREFACE.len();
-            } else {
-                self.may_be_http2 = false;
-            }
-            if self.is_http2 {
-                return Poll::Ready(Ok(None));
-            }
-            if !self.may_be_http2
-                && let Some(outcome) = head.read(&mut self.buffer).transpose()
-            {
-                return Poll::Ready(Ok(Some(outcome)));
+            self.recognise();
+            match self.speaks {
+                Speaks::Http1 => {
+                    if let Some(outcome) = head.read(&mut self.buffer).transpose() {
+                        return Poll::Ready(Ok(Some(outcome)));
+                    }
+                }
+                Speaks::Http2 => return Poll::Ready(Ok(None)),
+                Speaks::Unknown => {}
             }
             let refusal = match self.poll_receive(context)? {
                 Poll::Ready(0) => Refusal::INCOMPLETE,
@@ -190,10 +208,6 @@ impl Gate {
         };
         Poll::Ready(Ok(()))
     }
-}
-
-fn first(bytes: &[u8], length: usize) -> &[u8] {
-    bytes.get(..length).unwrap_or(bytes)
 }
 
 /// The head that hyper gets: what it needs to frame the messages, and nothing that it could refuse.

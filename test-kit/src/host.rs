@@ -429,7 +429,7 @@ fn check_takeover(request: &Request, takeover: &Takeover) -> Result<Vec<u8>, Bre
         return Err(breach(BadAnswer::RequestBody));
     }
     let fields: Vec<Field> = request.fields.clone().into();
-    head::takeover(takeover, &fields).map_err(breach)
+    head::takeover(takeover.response.as_ref(), &takeover.farewell, &fields).map_err(breach)
 }
 
 /// RFC 9112 §6.3: the fields say whether a request has a body.

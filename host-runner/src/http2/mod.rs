@@ -77,10 +77,12 @@ pub(crate) async fn serve(
     peer: Peer,
 ) -> io::Result<()> {
     let handshake = settings().handshake(Begun::new(stream, begun));
-    let http2 = timeout(HEAD_TIMEOUT, handshake)
-        .await
-        .map_err(|_| late("the client does not begin"))?
-        .map_err(io_error)?;
+    let http2 = select! {
+        begun = timeout(HEAD_TIMEOUT, handshake) => begun
+            .map_err(|_| late("the client does not begin"))?
+            .map_err(io_error)?,
+        () = worker.stopping.rung() => return Err(io::Error::other("the runner stops")),
+    };
     let mut connection = Connection {
         worker: Rc::clone(worker),
         peer,
@@ -175,7 +177,9 @@ fn patience(leaving: bool) -> Duration {
 }
 
 fn abandoned() -> io::Error {
-    io::Error::other("HTTP/2: excessive load: the client resets its requests before they are answered")
+    io::Error::other(
+        "HTTP/2: excessive load: the client resets its requests before they are answered",
+    )
 }
 
 fn late(text: &'static str) -> io::Error {
