@@ -29,7 +29,7 @@ pub struct Sockets {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     /// HTTP/2 beside HTTP/1.1: where TLS agrees on it, and without TLS for clients that begin with it. Browsers
-    /// then open WebSockets as streams of one connection (RFC 8441), if the app's part of the contract knows how
+    /// then open WebSockets as streams of one connection (RFC 8441), which the component has to know
     #[arg(long)]
     pub http2: bool,
     /// All connections begin with a header of the PROXY protocol, version 1 or 2, which has the address of
