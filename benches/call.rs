@@ -57,6 +57,7 @@ fn open(guest: &mut Guest) -> ResourceAny {
         target: "/echo".to_owned(),
         version: HttpVersion::Http11,
         authority: None,
+        protocol: None,
         fields: vec![
             field("Host", "a.test"),
             field("Upgrade", "websocket"),

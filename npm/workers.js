@@ -534,6 +534,7 @@ function toAppRequest(request) {
     target: pathname + search,
     version: 'http11',
     authority: undefined,
+    protocol: undefined,
     fields: [...request.headers].map(([name, value]) => [name, new TextEncoder().encode(value)]),
     secure: protocol === 'https:',
     remote: undefined,

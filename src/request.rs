@@ -5,7 +5,7 @@ use core::str;
 
 use percent_encoding::percent_decode_str;
 
-use crate::Fields;
+use crate::{Fields, handshake};
 
 /// The HTTP version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub struct Request {
     pub version: HttpVersion,
     /// The `:authority` of HTTP/2 and HTTP/3; none in HTTP/1.
     pub authority: Option<String>,
+    /// The `:protocol` of an extended CONNECT (RFC 8441 §4); none of other requests.
+    pub protocol: Option<String>,
     /// All field lines.
     pub fields: Fields,
     /// Whether the request reached the host over TLS.
@@ -96,11 +98,18 @@ impl Request {
         offers.filter_map(|offer| str::from_utf8(offer).ok())
     }
 
-    /// Whether the client asks to speak WebSocket: `Upgrade` lists `websocket`. The handshake may
-    /// still be invalid; [`Upgrade::accept`](crate::Upgrade::accept) says so.
+    /// Whether the client asks to speak WebSocket: `Upgrade` lists `websocket`, or in HTTP/2 and HTTP/3
+    /// `:protocol` is it. The handshake may still be invalid;
+    /// [`Upgrade::accept`](crate::Upgrade::accept) says so.
     #[must_use]
     pub fn wants_websocket(&self) -> bool {
-        self.fields.list_contains("Upgrade", "websocket")
+        let protocol = handshake::PROTOCOL;
+        match &self.protocol {
+            Some(own) => own.eq_ignore_ascii_case(protocol),
+            None => {
+                self.version < HttpVersion::Http2 && self.fields.list_contains("Upgrade", protocol)
+            }
+        }
     }
 }
 
@@ -172,6 +181,7 @@ mod tests {
                 target: target.into(),
                 version: HttpVersion::Http11,
                 authority: None,
+                protocol: None,
                 fields: Fields::new(),
                 secure: false,
                 ..Request::default()

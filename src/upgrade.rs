@@ -229,8 +229,10 @@ impl Upgrade {
                 farewell: WebSocketSession::<()>::FAREWELL,
             }),
             Err(error) => Answer::Respond(match self.refusal {
-                Some(Refusal(refuse)) => refuse(request, error, error.response()),
-                None => error.response(),
+                Some(Refusal(refuse)) => {
+                    refuse(request, error, error.response_over(request.version))
+                }
+                None => error.response_over(request.version),
             }),
         }
     }

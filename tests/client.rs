@@ -40,6 +40,7 @@ fn serve(head: &[u8]) -> (Vec<u8>, Box<dyn Session>) {
         target: parsed.path.expect("a target").into(),
         version: HttpVersion::Http11,
         authority: None,
+        protocol: None,
         fields: fields
             .map(|field| (field.name.into(), field.value.into()))
             .collect::<Vec<_>>()

@@ -44,6 +44,32 @@ fn handshake_vectors() {
 }
 
 #[test]
+fn handshake_vectors_of_http2() {
+    let mut guest = default_app();
+    for vector in vectors::http2_handshakes() {
+        let head = vector.parse_http2();
+        let request = Request {
+            method: head.method,
+            target: head.path,
+            version: HttpVersion::Http2,
+            authority: head.authority,
+            protocol: head.protocol,
+            fields: head.fields,
+            secure: false,
+            remote: None,
+        };
+        let head = match answer(&mut guest, &request) {
+            Answer::Respond(response) => response.head,
+            Answer::Takeover(takeover) => {
+                finish(guest.drop_resource(takeover.connection)).expect("no fault");
+                takeover.response.expect("a WebSocket has a response")
+            }
+        };
+        vector.check(head.status, &head.fields);
+    }
+}
+
+#[test]
 fn frame_vectors_whole() {
     let mut guest = default_app();
     for vector in vectors::frames() {
@@ -111,6 +137,7 @@ fn native_echo() -> Box<dyn wasocket::Session> {
         target: handshake.target,
         version: wasocket::HttpVersion::Http11,
         authority: None,
+        protocol: None,
         fields: handshake.fields.into(),
         secure: false,
         ..wasocket::Request::default()
@@ -200,6 +227,7 @@ fn request(vector: &HandshakeVector) -> Request {
         target,
         version,
         authority: None,
+        protocol: None,
         fields,
         secure: false,
         remote: None,

@@ -17,9 +17,29 @@ fn vectors_hold() {
 }
 
 #[test]
+fn vectors_of_http2_hold() {
+    for vector in vectors::http2_handshakes() {
+        for version in [HttpVersion::Http2, HttpVersion::Http3] {
+            let head = answer(&http2_request(&vector, version));
+            let fields: Vec<_> = head.fields.into();
+            vector.check(head.status, &fields);
+        }
+    }
+}
+
+#[test]
 fn every_refusal_says_why() {
-    for vector in vectors::parsed_handshakes() {
-        if let Answer::Respond(response) = upgrade(&request(&vector)) {
+    let connects = vectors::http2_handshakes();
+    let requests = connects.iter().map(|vector| {
+        let request = http2_request(vector, HttpVersion::Http2);
+        (vector.clone(), request)
+    });
+    let upgrades = vectors::parsed_handshakes().map(|vector| {
+        let request = request(&vector);
+        (vector, request)
+    });
+    for (vector, request) in upgrades.chain(requests) {
+        if let Answer::Respond(response) = upgrade(&request) {
             assert!(response.body.len() > 10, "{}", vector.name);
         }
     }
@@ -52,8 +72,22 @@ fn request(vector: &HandshakeVector) -> Request {
         target,
         version,
         authority: None,
+        protocol: None,
         fields: fields.into(),
         secure: false,
+        ..Request::default()
+    }
+}
+
+fn http2_request(vector: &HandshakeVector, version: HttpVersion) -> Request {
+    let head = vector.parse_http2();
+    Request {
+        method: head.method,
+        target: head.path,
+        version,
+        authority: head.authority,
+        protocol: head.protocol,
+        fields: head.fields.into(),
         ..Request::default()
     }
 }

@@ -29,6 +29,7 @@ fn server(bytes: &[u8]) {
             _ => HttpVersion::Http11,
         },
         authority: None,
+        protocol: None,
         fields: fields
             .map(|field| (field.name.into(), field.value.into()))
             .collect::<Vec<_>>()

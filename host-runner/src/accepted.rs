@@ -10,7 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::http2::Tunnel;
 use crate::socket::Stream;
+use crate::tls::HTTP_2;
 
 /// What was accepted. An enum, so that the way of every byte is a branch and not a call through a table.
 #[derive(Debug)]
@@ -21,6 +23,22 @@ pub enum Accepted {
     Unix(UnixStream),
     /// TLS on a connection of TCP. On the heap: it is large, and few have it.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A stream of HTTP/2, on one of the others.
+    Tunnel(Box<Tunnel>),
+}
+
+impl Accepted {
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Whether HTTP/2 is what client and server have agreed on (RFC 7301).
+    pub(crate) fn has_agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+            _ => false,
+        }
+    }
 }
 
 /// The same expression for each kind of stream.
@@ -30,6 +48,7 @@ macro_rules! each {
             Accepted::Tcp($stream) => $do,
             Accepted::Unix($stream) => $do,
             Accepted::Tls($stream) => $do,
+            Accepted::Tunnel($stream) => $do,
         }
     };
 }
@@ -40,6 +59,7 @@ impl Stream for Accepted {
             Self::Tcp(stream) => Stream::try_write(stream, bytes),
             Self::Unix(stream) => Stream::try_write(stream, bytes),
             Self::Tls(stream) => try_write(stream, bytes),
+            Self::Tunnel(stream) => Stream::try_write(&mut **stream, bytes),
         }
     }
 
@@ -47,8 +67,8 @@ impl Stream for Accepted {
         match self {
             Self::Tcp(stream) => stream.poll_readable(context),
             Self::Unix(stream) => stream.poll_readable(context),
-            // It may have decrypted more than was asked for.
-            Self::Tls(_) => Poll::Ready(()),
+            // There may be more that was decrypted, or received in a frame, than was asked for.
+            Self::Tls(_) | Self::Tunnel(_) => Poll::Ready(()),
         }
     }
 

@@ -4,10 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Instant;
 
-use wasocket_http1::{Request, Version};
-
 use crate::accepted::Peer;
-use crate::bindings::{Initiator, Report};
+use crate::bindings::{HttpVersion, Initiator, Report, Request};
 use crate::pool::Dead;
 use crate::trace::{self, Span};
 
@@ -22,6 +20,7 @@ const TARGET: &str = "access";
 pub struct Access {
     remote: Peer,
     path: String,
+    http: HttpVersion,
     since: Instant,
     bytes_received: u64,
     bytes_sent: u64,
@@ -32,10 +31,11 @@ pub struct Access {
 impl Access {
     /// A connection that begins now, by a request for this target. Its query is not logged: it is where pages
     /// put tokens, for want of fields of their own.
-    pub fn new(remote: Peer, target: &str) -> Self {
+    pub fn new(remote: Peer, target: &str, http: HttpVersion) -> Self {
         Self {
             remote,
             path: path(target).to_owned(),
+            http,
             since: Instant::now(),
             bytes_received: 0,
             bytes_sent: 0,
@@ -93,6 +93,7 @@ impl Access {
             target: TARGET,
             remote = %self.remote,
             path = &*self.path,
+            http = version(self.http),
             duration_ms = millis(self.since),
             bytes_received = self.bytes_received,
             bytes_sent = self.bytes_sent,
@@ -173,12 +174,13 @@ impl Asked {
     }
 
     /// Logs the answer. Of a head that is refused there is neither a method nor a target.
-    pub(crate) fn log(self, remote: Peer, asked: Option<(&str, &str)>, status: u16, bytes: u64) {
+    pub(crate) fn log(self, remote: Peer, asked: Option<&Request>, status: u16, bytes: u64) {
         tracing::info!(
             target: TARGET,
             %remote,
-            method = asked.map(|(method, _)| beginning(method)),
-            path = asked.map(|(_, target)| path(target)),
+            method = asked.map(|request| beginning(&request.method)),
+            path = asked.map(|request| path(&request.target)),
+            http = asked.map(|request| version(request.version)),
             status,
             duration_ms = millis(self.since),
             bytes_sent = bytes,
@@ -216,16 +218,32 @@ fn describe(span: &mut Span, request: &Request, peer: Peer) {
     }
     span.set("url.scheme", if peer.secure { "https" } else { "http" });
     span.set("url.path", path(&request.target));
-    let version = match request.version {
-        Version::Http10 => "1.0",
-        Version::Http11 => "1.1",
-    };
-    span.set("network.protocol.version", version);
+    span.set("network.protocol.version", version(request.version));
     if let Some(ip) = peer.ip {
         span.set("client.address", ip.to_canonical().to_string());
     }
     if let Some(port) = peer.port {
         span.set("client.port", port);
+    }
+}
+
+impl Asked {
+    /// Logs that there is no answer, but a code of HTTP/2 with which the stream is reset.
+    pub(crate) fn log_reset(self, remote: Peer, asked: &Request, code: &str) {
+        tracing::info!(
+            target: TARGET,
+            %remote,
+            method = beginning(&asked.method),
+            path = path(&asked.target),
+            http = version(asked.version),
+            reset = code,
+            duration_ms = millis(self.since),
+            "answered"
+        );
+        if let Some(mut span) = self.span {
+            span.fail(code);
+            span.end();
+        }
     }
 }
 
@@ -237,6 +255,15 @@ fn millis(since: Instant) -> u64 {
 pub(crate) fn log_fault(remote: &dyn fmt::Display, target: &str, fault: &str) {
     let (path, fault) = (path(target), beginning(fault));
     tracing::warn!(%remote, ?path, "the app is at fault: {fault:?}");
+}
+
+fn version(version: HttpVersion) -> &'static str {
+    match version {
+        HttpVersion::Http10 => "1.0",
+        HttpVersion::Http11 => "1.1",
+        HttpVersion::Http2 => "2",
+        HttpVersion::Http3 => "3",
+    }
 }
 
 /// Without the query, and not more of it than is logged.
@@ -265,9 +292,9 @@ mod tests {
 
     #[test]
     fn a_query_is_not_logged_nor_more_than_a_kilobyte() {
-        let remote = Peer::LOCAL;
-        assert_eq!(Access::new(remote, "/a?token=secret").path, "/a");
+        let (remote, http) = (Peer::LOCAL, HttpVersion::Http11);
+        assert_eq!(Access::new(remote, "/a?token=secret", http).path, "/a");
         let long = format!("/{}", "ä".repeat(MAX_TEXT));
-        assert_eq!(Access::new(remote, &long).path.len(), MAX_TEXT - 1);
+        assert_eq!(Access::new(remote, &long, http).path.len(), MAX_TEXT - 1);
     }
 }

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use wasocket_http1::Refusal;
+
 use crate::outgoing::is_public;
 
 /// How many addresses without a connection are remembered, for what they did in the last second.
@@ -65,6 +67,18 @@ pub(crate) enum Denial {
 }
 
 impl Denial {
+    /// The answer to a request for one more connection on another: a stream of HTTP/2.
+    pub(crate) fn refusal(self) -> Refusal {
+        Refusal {
+            status: 429,
+            reason: match self {
+                Self::Connections => "Your address has too many connections already",
+                Self::Handshakes => "Your address makes too many connections",
+                Self::Requests => "Your address sends too many requests",
+            },
+        }
+    }
+
     /// The answer (RFC 6585 §4), which needs no request: nothing of it would change the matter.
     pub(crate) fn response(self) -> &'static [u8] {
         match self {

@@ -51,6 +51,11 @@ impl Capacity {
         }
     }
 
+    /// Takes room, if there is some.
+    pub(crate) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
     fn tell_full(&self) {
         let now = Instant::now();
         let is_old = |at: Instant| now.saturating_duration_since(at) >= FULL_INTERVAL;

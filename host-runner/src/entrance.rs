@@ -21,6 +21,8 @@ pub struct Entrance {
     pub trust: Trust,
     /// TLS, of those that come by TCP.
     pub tls: Option<Tls>,
+    /// HTTP/2, beside HTTP/1.1.
+    pub http2: bool,
 }
 
 impl Entrance {

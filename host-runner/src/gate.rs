@@ -40,6 +40,9 @@ pub(crate) type Outcome = Result<(Request, Framing), Refusal>;
 /// The request whose stand-in hyper has, until the service takes it.
 pub(crate) type Arrived = Cell<Option<Outcome>>;
 
+/// What a client of HTTP/2 begins with that has not asked first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A socket whose requests are read by the gate.
 pub(crate) struct Gate {
     worker: Rc<Worker>,
@@ -56,6 +59,16 @@ pub(crate) struct Gate {
     unsent: bool,
     awaited: bool,
     stall: Stall,
+    speaks: Speaks,
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Http1,
+    Http2,
+    /// What there is of it may be either.
+    Unknown,
 }
 
 /// What follows the stand-in.
@@ -69,6 +82,11 @@ impl Gate {
     pub(crate) fn new(worker: Rc<Worker>, stream: Accepted, arrived: Rc<Arrived>) -> Self {
         Self {
             stall: Stall::new(worker.send_timeout),
+            // RFC 9113 §3.3: over TLS it is ALPN that says so, and nothing else.
+            speaks: match worker.entrance.http2 && !stream.is_tls() {
+                true => Speaks::Unknown,
+                false => Speaks::Http1,
+            },
             worker,
             stream,
             arrived,
@@ -86,16 +104,40 @@ impl Gate {
         (self.stream, self.buffer)
     }
 
+    /// Whether the socket speaks HTTP/2. Then nothing of it has been taken, and hyper has seen its end.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.speaks == Speaks::Http2
+    }
+
+    /// HTTP/2 begins with its preface, and with nothing else.
+    fn recognise(&mut self) {
+        if self.speaks != Speaks::Unknown {
+            return;
+        }
+        if self.buffer.starts_with(PREFACE) {
+            self.speaks = Speaks::Http2;
+        } else if !PREFACE.starts_with(&self.buffer) {
+            self.speaks = Speaks::Http1;
+        }
+    }
+
     /// Waits for a whole head, or a fault in it. Neither comes at the end of the stream, or of the
-    /// client's time, while no head has begun.
+    /// client's time, while no head has begun; nor if HTTP/2 is spoken.
     fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         head: &mut Head,
     ) -> Poll<io::Result<Option<Outcome>>> {
         loop {
-            if let Some(outcome) = head.read(&mut self.buffer).transpose() {
-                return Poll::Ready(Ok(Some(outcome)));
+            self.recognise();
+            match self.speaks {
+                Speaks::Http1 => {
+                    if let Some(outcome) = head.read(&mut self.buffer).transpose() {
+                        return Poll::Ready(Ok(Some(outcome)));
+                    }
+                }
+                Speaks::Http2 => return Poll::Ready(Ok(None)),
+                Speaks::Unknown => {}
             }
             let refusal = match self.poll_receive(context)? {
                 Poll::Ready(0) => Refusal::INCOMPLETE,
@@ -105,7 +147,8 @@ impl Gate {
             };
             // RFC 9112 §9.5: an idle connection may be closed at any time. A 408 would be taken for
             // the answer to a request that crosses it on the way.
-            return Poll::Ready(Ok(head.has_begun().then_some(Err(refusal))));
+            let has_begun = head.has_begun() || !self.buffer.is_empty();
+            return Poll::Ready(Ok(has_begun.then_some(Err(refusal))));
         }
     }
 

@@ -7,8 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use wasocket_http1::{Refusal, Request};
+use wasocket_http1::Refusal;
 
+use crate::bindings::Request;
 use crate::outgoing::{AllowedError, Host};
 
 /// RFC 9110 §15.5.20: for a server that is "unable or unwilling to produce an authoritative response for
@@ -78,8 +79,9 @@ impl Hosts {
     }
 
     /// Whether a request is for one of them. One of HTTP/1.0 may name none: no browser sends such.
-    pub(crate) fn serve(&self, request: &Request, secure: bool) -> bool {
-        self.any || authority(request).is_none_or(|authority| self.has(&authority, secure))
+    pub(crate) fn serve(&self, request: &Request) -> bool {
+        let has = |authority: String| self.has(&authority, request.secure);
+        self.any || authority(request).is_none_or(has)
     }
 
     fn has(&self, authority: &str, secure: bool) -> bool {
@@ -133,8 +135,11 @@ fn split(authority: &str) -> (&str, Option<&str>) {
 
 /// RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target, the
 /// origin server MUST ignore the received Host header field (if any) and instead use the host information of
-/// the request-target."
+/// the request-target." In HTTP/2 there is `:authority`, which takes the place of `Host` (RFC 9113 §8.3.1).
 fn authority(request: &Request) -> Option<String> {
+    if request.authority.is_some() {
+        return request.authority.clone();
+    }
     if let Some((_, behind)) = request.target.split_once("://")
         && !request.target.starts_with('/')
     {
@@ -149,6 +154,7 @@ fn authority(request: &Request) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bindings::HttpVersion;
 
     fn hosts(allowed: &[&str], listening: &[&str]) -> Result<Hosts, String> {
         let allowed: Result<Vec<AllowedHost>, _> =
@@ -161,22 +167,26 @@ mod tests {
         ))
     }
 
-    fn request(target: &str, host: Option<&str>) -> Request {
+    fn request(target: &str, host: Option<&str>, secure: bool) -> Request {
         let field = |host: &str| ("HOST".to_owned(), host.as_bytes().to_vec());
         Request {
             method: "GET".to_owned(),
             target: target.to_owned(),
-            version: wasocket_http1::Version::Http11,
+            version: HttpVersion::Http11,
+            authority: None,
+            protocol: None,
             fields: host.map(field).into_iter().collect(),
+            secure,
+            remote: None,
         }
     }
 
     fn check(hosts: &Hosts, served: &[&str], refused: &[&str]) {
         for host in served {
-            assert!(hosts.serve(&request("/", Some(host)), false), "{host}");
+            assert!(hosts.serve(&request("/", Some(host), false)), "{host}");
         }
         for host in refused {
-            assert!(!hosts.serve(&request("/", Some(host)), false), "{host}");
+            assert!(!hosts.serve(&request("/", Some(host), false)), "{host}");
         }
     }
 
@@ -261,19 +271,33 @@ mod tests {
             );
         }
         let secure = hosts(&["a.example:443"], &["0.0.0.0:443"])?;
-        assert!(secure.serve(&request("/", Some("a.example")), true));
-        assert!(!secure.serve(&request("/", Some("a.example")), false));
+        assert!(secure.serve(&request("/", Some("a.example"), true)));
+        assert!(!secure.serve(&request("/", Some("a.example"), false)));
         Ok(())
     }
 
     #[test]
     fn a_target_with_a_host_comes_first() -> Result<(), String> {
         let hosts = hosts(&[], &["127.0.0.1:1"])?;
-        let serves = |target, host| hosts.serve(&request(target, host), false);
+        let serves = |target, host| hosts.serve(&request(target, host, false));
         assert!(serves("http://localhost/x", Some("evil.example")));
         assert!(!serves("http://evil.example?x", Some("localhost")));
         assert!(serves("/?a=http://evil.example/", Some("localhost")));
         assert!(serves("/", None));
+        Ok(())
+    }
+
+    #[test]
+    fn in_http_2_the_authority_counts() -> Result<(), String> {
+        let hosts = hosts(&[], &["127.0.0.1:1"])?;
+        for (authority, is_served) in [("localhost:1", true), ("evil.example", false)] {
+            let request = Request {
+                authority: Some(authority.to_owned()),
+                version: HttpVersion::Http2,
+                ..request("/", Some("localhost"), false)
+            };
+            assert_eq!(hosts.serve(&request), is_served, "{authority}");
+        }
         Ok(())
     }
 

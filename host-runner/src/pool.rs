@@ -499,11 +499,11 @@ impl Place {
     fn keep_for_answer(self, answer: Answer) -> Answered {
         match answer {
             Answer::Respond(response) => Answered::Response(response),
-            Answer::Takeover(takeover) => Answered::Takeover {
+            Answer::Takeover(takeover) => Answered::Takeover(Offer {
                 response: takeover.response,
                 connection: Connection(Member::new(self, takeover.connection)),
                 farewell: takeover.farewell,
-            },
+            }),
         }
     }
 }
@@ -532,14 +532,18 @@ pub enum Answered {
     /// Plain HTTP.
     Response(Response),
     /// The socket is to be the guest's.
-    Takeover {
-        /// The head that goes before; none for a raw takeover.
-        response: Option<ResponseHead>,
-        /// What the socket is for.
-        connection: Connection,
-        /// What is sent if the guest dies.
-        farewell: Vec<u8>,
-    },
+    Takeover(Offer),
+}
+
+/// What a guest takes a socket over with. Dropped, the guest's connection is.
+#[derive(Debug)]
+pub struct Offer {
+    /// The head that goes before; none for a raw takeover.
+    pub response: Option<ResponseHead>,
+    /// What the socket is for.
+    pub connection: Connection,
+    /// What is sent if the guest dies.
+    pub farewell: Vec<u8>,
 }
 
 impl Drop for Place {

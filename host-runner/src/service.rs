@@ -6,7 +6,6 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -14,19 +13,20 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
-use tokio::select;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use wasocket_http1::limits::DISCARD_TIMEOUT;
-use wasocket_http1::{self as http1, BadAnswer, Framing, Refusal, Version};
+use wasocket_http1::{self as http1, Framing, Refusal, Version};
 
 use crate::accepted::Peer;
-use crate::access::{Asked, log_fault};
+use crate::access::Asked;
+use crate::admission::Denial;
+use crate::ask::{Failure, ask};
 use crate::bindings::{HttpVersion, Request};
 use crate::gate::Arrived;
 use crate::head;
 use crate::hosts::MISDIRECTED;
-use crate::pool::{Answered, Dead, Ruling, Undecided, Unplaced};
+use crate::pool::{Answered, Offer};
 use crate::takeover::Taken;
 use crate::worker::Worker;
 
@@ -80,61 +80,6 @@ enum Answer {
     Taken(Taken),
 }
 
-/// Why a request gets an answer of the host's instead of the guest's.
-enum Failure {
-    /// The instance died of it.
-    Died,
-    /// The instance lives, but its answer cannot be sent.
-    BadAnswer(BadAnswer),
-    /// It did not answer in time.
-    Undecided,
-    /// No instance is made for this time.
-    BackingOff(Duration),
-}
-
-impl Failure {
-    /// What the client gets. Why is in the log, and only there.
-    fn refusal(&self) -> Refusal {
-        match self {
-            Self::Died => Refusal::FAILED,
-            Self::BadAnswer(bad) => bad.refusal(),
-            Self::Undecided => Refusal::UNDECIDED,
-            Self::BackingOff(_) => Refusal::BACKING_OFF,
-        }
-    }
-
-    fn response(&self) -> HttpResponse {
-        let mut response = refuse(self.refusal());
-        if let Self::BackingOff(left) = self {
-            // RFC 9110 §10.2.3: whole seconds.
-            let seconds = left.as_secs().saturating_add(1);
-            response.headers_mut().insert(RETRY_AFTER, seconds.into());
-        }
-        response
-    }
-}
-
-impl From<Dead> for Failure {
-    fn from(_: Dead) -> Self {
-        Self::Died
-    }
-}
-
-impl From<Unplaced> for Failure {
-    fn from(unplaced: Unplaced) -> Self {
-        match unplaced {
-            Unplaced::Dead => Self::Died,
-            Unplaced::BackingOff(left) => Self::BackingOff(left),
-        }
-    }
-}
-
-impl From<BadAnswer> for Failure {
-    fn from(bad: BadAnswer) -> Self {
-        Self::BadAnswer(bad)
-    }
-}
-
 impl Http {
     pub(crate) fn new(worker: &Rc<Worker>, peer: Peer) -> Self {
         Self {
@@ -161,34 +106,35 @@ impl Http {
         let peer = trust
             .client(self.peer, &request.fields)
             .unwrap_or(self.peer);
+        let request = with_peer(request, peer);
         if !self.worker.may_ask(peer) {
             let response = too_many();
             self.worker.metrics.answered(response.status().as_u16());
             return Box::pin(ready(Ok(response)));
         }
-        if self.worker.hosts.serve(&request, peer.secure) {
+        if self.worker.hosts.serve(&request) {
             return Box::pin(self.serve(request, peer, framing, body));
         }
         tracing::debug!(remote = %peer, "a host that is not served (--allow-host)");
-        self.turn_away(MISDIRECTED, peer, Some((&request.method, &request.target)))
+        self.turn_away(MISDIRECTED, peer, Some(&request))
     }
 
     /// Refuses what the guest is not asked about.
-    fn turn_away(&self, refusal: Refusal, peer: Peer, line: Option<(&str, &str)>) -> Answering {
+    fn turn_away(&self, refusal: Refusal, peer: Peer, asked: Option<&Request>) -> Answering {
         let response = refuse(refusal);
-        log_answer(&self.worker, Asked::now(), peer, line, &response);
+        log_answer(&self.worker, Asked::now(), peer, asked, &response);
         Box::pin(ready(Ok(response)))
     }
 
     fn serve(
         &self,
-        request: http1::Request,
+        request: Request,
         peer: Peer,
         framing: Framing,
         body: Incoming,
     ) -> impl Future<Output = Result<HttpResponse, TakenOver>> + use<> {
         let asked = Asked::by(&request, peer);
-        let request = Arc::new(with_peer(request, peer));
+        let request = Arc::new(request);
         let (worker, taken) = (Rc::clone(&self.worker), Rc::clone(&self.taken));
         async move {
             let response = match answer(&worker, &request, peer, framing).await {
@@ -207,12 +153,11 @@ impl Http {
                     return Err(TakenOver);
                 }
                 Err(cause) => {
-                    log(&cause, &request);
-                    cause.response()
+                    cause.log(&request);
+                    failed(&cause)
                 }
             };
-            let line = Some((&*request.method, &*request.target));
-            log_answer(&worker, asked, peer, line, &response);
+            log_answer(&worker, asked, peer, Some(&request), &response);
             Ok(response)
         }
     }
@@ -221,15 +166,15 @@ impl Http {
 /// Counts an answer of HTTP's, and logs it.
 fn log_answer(
     worker: &Worker,
-    asked: Asked,
+    since: Asked,
     peer: Peer,
-    line: Option<(&str, &str)>,
+    asked: Option<&Request>,
     response: &HttpResponse,
 ) {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
     let length = response.body().size_hint().exact().unwrap_or_default();
-    asked.log(peer, line, status, length);
+    since.log(peer, asked, status, length);
 }
 
 fn with_peer(request: http1::Request, peer: Peer) -> Request {
@@ -241,23 +186,10 @@ fn with_peer(request: http1::Request, peer: Peer) -> Request {
             Version::Http11 => HttpVersion::Http11,
         },
         authority: None,
+        protocol: None,
         fields: request.fields,
         secure: peer.secure,
         remote: peer.remote(),
-    }
-}
-
-fn log(cause: &Failure, request: &Request) {
-    let (method, target) = (&request.method, &request.target);
-    match cause {
-        // Logged already: the first once, the second when it began.
-        Failure::Died | Failure::BackingOff(_) | Failure::BadAnswer(BadAnswer::HttpVersion) => {}
-        Failure::BadAnswer(bad) => {
-            tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
-        }
-        Failure::Undecided => tracing::warn!(
-            "the guest has not answered {method} {target} in time (--decision-timeout)"
-        ),
     }
 }
 
@@ -267,58 +199,27 @@ async fn answer(
     peer: Peer,
     framing: Framing,
 ) -> Result<Answer, Failure> {
-    let place = worker.pool.place()?;
-    let decided = place.handle(Arc::clone(request)).await?;
-    let (answer, fault) = match decided.verdict {
-        Ruling::Answer(answer) => (answer, decided.fault),
-        Ruling::Later(undecided) => {
-            let decided = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
-            decided.map_err(|_| Failure::Undecided)??
-        }
-    };
-    if let Some(fault) = fault {
-        log_fault(&peer, &request.target, &fault);
-    }
-    match answer {
+    match ask(worker, request, peer).await? {
         Answered::Response(response) => {
             let closes = http1::closes(&response.head.fields);
             let response = head::response(response)?.map(Full::from);
             Ok(Answer::Response { response, closes })
         }
-        Answered::Takeover {
-            response,
-            connection,
-            farewell,
-        } => {
-            framing.check_takeover()?;
-            Ok(Answer::Taken(Taken {
-                peer,
-                connection,
-                head: head::takeover(response.as_ref(), &farewell, &request.fields)?,
-                farewell,
-                target: request.target.clone(),
-                span: None,
-            }))
-        }
+        Answered::Takeover(offer) => take(offer, request, peer, framing).map(Answer::Taken),
     }
 }
 
-/// Asks the guest for its answer, whenever there is a reason to, until there is one.
-async fn decide(
-    worker: &Worker,
-    undecided: &Undecided,
-) -> Result<(Answered, Option<String>), Dead> {
-    loop {
-        let progress = undecided.decide(worker.now()).await?;
-        if let Some(answer) = progress.answer {
-            return Ok((answer, progress.fault));
-        }
-        let wake_at = progress.wake_at.and_then(|instant| worker.at(instant));
-        select! {
-            woken = undecided.woken() => woken?,
-            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
-        }
-    }
+/// Checks a takeover. One that is not made drops the guest's connection.
+fn take(offer: Offer, request: &Request, peer: Peer, framing: Framing) -> Result<Taken, Failure> {
+    framing.check_takeover()?;
+    Ok(Taken {
+        peer,
+        head: head::takeover(offer.response.as_ref(), &offer.farewell, &request.fields)?,
+        connection: offer.connection,
+        farewell: offer.farewell,
+        target: request.target.clone(),
+        span: None,
+    })
 }
 
 /// Whether another request can follow: the body of this one is out of the way, which has not taken too much
@@ -344,11 +245,18 @@ fn refuse(refusal: Refusal) -> HttpResponse {
     plain(status, format!("{}\n", refusal.reason))
 }
 
+fn failed(cause: &Failure) -> HttpResponse {
+    let mut response = refuse(cause.refusal());
+    if let Some(seconds) = cause.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
 /// The answer to a client that asks too fast (RFC 6585 §4), and the end of its connection: what it has sent behind
 /// need not be read. Counted, and not logged: a flood would fill the disk.
 fn too_many() -> HttpResponse {
-    let text = "Your address sends too many requests\n";
-    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, text);
+    let mut response = refuse(Denial::Requests.refusal());
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

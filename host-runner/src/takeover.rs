@@ -1,6 +1,6 @@
 //! From HTTP to a raw socket.
 //!
-//! hyper speaks HTTP/1.1 on every new socket and the guest is asked about every request. Where it
+//! hyper speaks HTTP/1.1 on every new socket, but those that are HTTP/2's ([`http2`]), and the guest is asked about every request. Where it
 //! takes the socket over, the service *fails*, on purpose: hyper then writes nothing and gives the
 //! socket up. This one mechanism serves both the 101 and the raw takeover, which has no response.
 //! hyper's own upgrade could not do the second, and would send the 101 in a write of its own, where
@@ -21,8 +21,10 @@ use wasocket_http1::{Refusal, Response};
 use crate::accepted::{Accepted, Peer};
 use crate::access::{self, Access};
 use crate::admission::{Denial, Visit};
+use crate::bindings::HttpVersion;
 use crate::entrance::enter;
 use crate::gate::Gate;
+use crate::http2;
 use crate::pool::Connection;
 use crate::service::Http;
 use crate::session::Session;
@@ -96,13 +98,23 @@ async fn take_over(
             }
         }
     }
-    let (stream, residual, taken) = speak_http(&worker, stream, peer).await;
-    let residual = residual.freeze();
-    let Some(taken) = taken else {
-        socket::close(stream).await?;
+    if stream.has_agreed_on_http2() {
+        http2::serve(&worker, stream, BytesMut::new(), peer).await?;
         return Ok(None);
+    }
+    let (stream, residual, taken) = match speak_http(&worker, stream, peer).await {
+        Spoken::Taken(stream, residual, taken) => (stream, residual, taken),
+        Spoken::Http2(stream, begun) => {
+            http2::serve(&worker, stream, begun, peer).await?;
+            return Ok(None);
+        }
+        Spoken::Over(stream) => {
+            socket::close(stream).await?;
+            return Ok(None);
+        }
     };
     tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
+    let residual = residual.freeze();
     let opened = taken.connection.open(worker.now(), residual.clone());
     let Ok(opened) = opened.await else {
         worker.metrics.answered(Refusal::FAILED.status);
@@ -110,8 +122,8 @@ async fn take_over(
         fail(stream).await?;
         return Ok(None);
     };
-    let mut access =
-        Access::new(taken.peer, &taken.target).with_span(taken.span, !taken.head.is_empty());
+    let mut access = Access::new(taken.peer, &taken.target, HttpVersion::Http11)
+        .with_span(taken.span, !taken.head.is_empty());
     access.received(residual.len());
     worker.metrics.takeovers.count();
     worker.metrics.bytes_received.add(residual.len() as u64);
@@ -132,13 +144,18 @@ async fn fail(stream: Accepted) -> io::Result<()> {
     socket.close().await
 }
 
-/// Lets hyper serve requests until the socket is to be closed or is taken over. Gives back the
-/// socket and the bytes received behind the last head.
-async fn speak_http(
-    worker: &Rc<Worker>,
-    stream: Accepted,
-    peer: Peer,
-) -> (Accepted, BytesMut, Option<Taken>) {
+/// What came of a socket on which HTTP/1.1 was spoken.
+enum Spoken {
+    /// It is to be closed.
+    Over(Accepted),
+    /// A guest has it, and the bytes received behind the head.
+    Taken(Accepted, BytesMut, Taken),
+    /// It has begun with these bytes, which are HTTP/2.
+    Http2(Accepted, BytesMut),
+}
+
+/// Lets hyper serve requests until the socket is to be closed or is taken over.
+async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> Spoken {
     let http = Http::new(worker, peer);
     let gate = Gate::new(Rc::clone(worker), stream, http.arrived());
     let mut connection = worker.http.serve_connection(gate, http);
@@ -161,6 +178,11 @@ async fn speak_http(
         let cause = error.source().map(|cause| format!(": {cause}"));
         tracing::debug!(remote = %peer, "HTTP: {error}{}", cause.unwrap_or_default());
     }
+    let is_http2 = parts.io.is_http2();
     let (stream, residual) = parts.io.into_parts();
-    (stream, residual, taken)
+    match taken {
+        Some(taken) => Spoken::Taken(stream, residual, taken),
+        None if is_http2 => Spoken::Http2(stream, residual),
+        None => Spoken::Over(stream),
+    }
 }

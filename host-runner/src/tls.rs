@@ -19,6 +19,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+/// What ALPN calls the versions of HTTP (RFC 9113 §3.1, RFC 7301 §6).
+pub(crate) const HTTP_2: &[u8] = b"h2";
+const HTTP_11: &[u8] = b"http/1.1";
+
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(60);
 
@@ -35,7 +39,7 @@ pub struct Files {
 type Stamps = [Option<(SystemTime, u64)>; 2];
 
 impl Files {
-    fn load(&self) -> Result<TlsAcceptor, TlsError> {
+    fn load(&self, http2: bool) -> Result<TlsAcceptor, TlsError> {
         let chain = self.chain()?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| TlsError::of(&self.key, "unencrypted private key", error))?;
@@ -44,8 +48,13 @@ impl Files {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| TlsError::Unfit(self.clone(), error))?;
-        // RFC 7301: of what a browser offers, h2 among it, it is the only one spoken here.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // The preferred one first. Of what a browser offers, it takes none that is not listed.
+        let spoken: &[&[u8]] = if http2 {
+            &[HTTP_2, HTTP_11]
+        } else {
+            &[HTTP_11]
+        };
+        config.alpn_protocols = spoken.iter().map(|name| name.to_vec()).collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
@@ -71,6 +80,7 @@ impl Files {
 /// with each.
 pub struct Tls {
     files: Files,
+    http2: bool,
     current: Mutex<Current>,
 }
 
@@ -81,19 +91,20 @@ struct Current {
 }
 
 impl Tls {
-    /// Loads the files.
+    /// Loads the files. `http2`: whether that is offered, too.
     ///
     /// # Errors
     ///
     /// See [`TlsError`].
-    pub fn load(files: &Files) -> Result<Self, TlsError> {
+    pub fn load(files: &Files, http2: bool) -> Result<Self, TlsError> {
         Ok(Self {
             // Before they are read: a change meanwhile is seen then.
             current: Mutex::new(Current {
                 loaded: files.stamps(),
-                acceptor: files.load()?,
+                acceptor: files.load(http2)?,
             }),
             files: files.clone(),
+            http2,
         })
     }
 
@@ -133,7 +144,7 @@ impl Tls {
 
     fn reload(&self) {
         self.current().loaded = self.files.stamps();
-        match self.files.load() {
+        match self.files.load(self.http2) {
             Ok(acceptor) => {
                 self.current().acceptor = acceptor;
                 tracing::info!("TLS: certificate and key are loaded anew");

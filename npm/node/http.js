@@ -33,6 +33,7 @@ export function toRequest(request) {
     target: request.originalUrl ?? request.url ?? '',
     version: VERSIONS[request.httpVersion] ?? 'http10',
     authority: undefined,
+    protocol: undefined,
     fields,
     secure: 'encrypted' in socket,
     remote: remoteOf(socket),

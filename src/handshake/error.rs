@@ -1,17 +1,19 @@
 use alloc::format;
 use core::fmt;
 
-use crate::Response;
+use crate::{HttpVersion, Response};
 
 /// A rule that a request for a WebSocket breaks (RFC 6455 §4.2.1). Nothing is upgraded;
 /// [`response`](Self::response) is what to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// Neither HTTP/1.0 nor HTTP/1.1, where the handshake is another one.
-    HttpVersion,
     /// The method is not GET.
     Method,
+    /// In HTTP/2 or HTTP/3, the method is not CONNECT.
+    NotConnect,
+    /// `:protocol` is not `websocket`.
+    ProtocolUnsupported,
     /// The request has, or may have, a body.
     Body,
     /// `Expect` has something else than `100-continue`.
@@ -33,7 +35,7 @@ pub enum HandshakeError {
     KeyRepeated,
     /// `Sec-WebSocket-Key` is not the base64 of 16 bytes.
     KeyInvalid,
-    /// `Host` is missing, repeated or malformed.
+    /// The host is not named, or not in one way: `:authority` and `Host` differ, are repeated or malformed.
     HostInvalid,
     /// `Origin` is repeated.
     OriginRepeated,
@@ -51,10 +53,11 @@ impl HandshakeError {
     pub const fn status(self) -> u16 {
         match self {
             Self::OriginForbidden => 403,
-            Self::Method => 405,
+            Self::Method | Self::NotConnect => 405,
             Self::ExpectationUnknown => 417,
             Self::UpgradeMissing | Self::ConnectionMissing | Self::VersionUnsupported => 426,
-            Self::HttpVersion => 501,
+            // RFC 9220 §3, of a `:protocol` that is not known.
+            Self::ProtocolUnsupported => 501,
             _ => 400,
         }
     }
@@ -69,6 +72,7 @@ impl HandshakeError {
         let response = match self {
             // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".
             Self::Method => response.with_field("Allow", "GET"),
+            Self::NotConnect => response.with_field("Allow", "CONNECT"),
             // RFC 6455 §4.2.2, item 4: "a |Sec-WebSocket-Version| header field indicating the
             // version(s) the server is capable of understanding".
             Self::VersionUnsupported | Self::VersionNotSingle => {
@@ -85,13 +89,33 @@ impl HandshakeError {
         }
         response.with_field("Connection", "close")
     }
+
+    /// The refusal of a request of this version of HTTP: [`response`](Self::response), or in HTTP/2 and HTTP/3
+    /// the same without what they do not have.
+    #[must_use]
+    pub fn response_over(self, version: HttpVersion) -> Response {
+        let mut response = self.response();
+        if version < HttpVersion::Http2 {
+            return response;
+        }
+        // RFC 9113 §8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing
+        // connection-specific header fields." Without `Upgrade` there is no 426.
+        response.head.fields.remove("Connection");
+        if response.head.fields.remove("Upgrade") {
+            response.head.status = 400;
+        }
+        response
+    }
 }
 
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::HttpVersion => "WebSocket over this version of HTTP is not supported",
             Self::Method => "a WebSocket is opened with GET",
+            Self::NotConnect => {
+                "this is a WebSocket endpoint: send CONNECT with :protocol websocket, or use HTTP/1.1"
+            }
+            Self::ProtocolUnsupported => "only the :protocol websocket is supported",
             Self::Body => "a request for a WebSocket has no body",
             Self::ExpectationUnknown => "Expect has something else than 100-continue",
             Self::TargetInvalid => "the request target is not a path, or has bytes it cannot have",
@@ -104,7 +128,7 @@ impl fmt::Display for HandshakeError {
             Self::KeyMissing => "Sec-WebSocket-Key is missing",
             Self::KeyRepeated => "Sec-WebSocket-Key is repeated",
             Self::KeyInvalid => "Sec-WebSocket-Key is not the base64 of 16 bytes",
-            Self::HostInvalid => "Host is missing, repeated or malformed",
+            Self::HostInvalid => "the host is not named, or not in one way",
             Self::OriginRepeated => "Origin is repeated",
             Self::OriginForbidden => "this Origin is not allowed here",
             Self::ExtensionsInvalid => "Sec-WebSocket-Extensions is malformed",

@@ -1,4 +1,4 @@
-//! The server's side of the opening handshake (RFC 6455 §4.2).
+//! The server's side of the opening handshake (RFC 6455 §4.2, RFC 8441 §5).
 
 mod accept_key;
 mod authority;
@@ -22,10 +22,13 @@ use crate::fields::{NotSingle, is_token};
 use crate::{Fields, HttpVersion, Request, ResponseHead};
 use authority::Authority;
 
+/// What `Upgrade` and `:protocol` call it (RFC 6455 §11.2, RFC 8441 §9.2).
+pub(crate) const PROTOCOL: &str = "websocket";
+
 /// An opening handshake that succeeded.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The response: status 101 and its fields.
+    /// The response: status 101, or 200 in HTTP/2 and HTTP/3, and its fields.
     pub response: ResponseHead,
     /// The extensions in use.
     pub extensions: Extensions,
@@ -54,16 +57,23 @@ pub struct Handshake {
 ///
 /// The first rule that the request breaks; [`HandshakeError::response`] is the refusal to send.
 pub fn accept(request: &Request, handshake: &Handshake) -> Result<Accepted, HandshakeError> {
-    check_request(request)?;
+    let way = Way::of(request)?;
+    check_message(&request.fields)?;
     let host = host(request)?;
-    check_upgrade(&request.fields)?;
+    if way == Way::Upgrade {
+        check_upgrade(&request.fields)?;
+    }
     check_websocket_version(&request.fields)?;
-    let key = websocket_key(&request.fields)?;
+    let mut fields = way.answer(&request.fields)?;
     handshake.origins.check(request, &host)?;
     let subprotocol = handshake.select(request)?;
     let (extensions, agreed) = extensions(&request.fields, handshake.compression.as_ref())?;
+    add(&mut fields, subprotocol, agreed, &handshake.fields);
     Ok(Accepted {
-        response: response(key, subprotocol, agreed, &handshake.fields),
+        response: ResponseHead {
+            status: way.status(),
+            fields,
+        },
         subprotocol: subprotocol.map(Into::into),
         extensions,
     })
@@ -80,12 +90,8 @@ pub fn accept_proxied(request: &Request, handshake: &Handshake) -> Result<Fields
     let host = host(request)?;
     handshake.origins.check(request, &host)?;
     let mut fields = Fields::new();
-    if let Some(subprotocol) = handshake.select(request)? {
-        fields.append("Sec-WebSocket-Protocol", subprotocol);
-    }
-    for (name, value) in handshake.fields.iter() {
-        fields.append(name, value);
-    }
+    let subprotocol = handshake.select(request)?;
+    add(&mut fields, subprotocol, None, &handshake.fields);
     Ok(fields)
 }
 
@@ -118,27 +124,67 @@ fn extensions(
     })
 }
 
-fn check_request(request: &Request) -> Result<(), HandshakeError> {
-    match request.version {
-        // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST
-        // ignore that Upgrade field", so the field this resource requires is missing.
-        HttpVersion::Http10 => return Err(HandshakeError::UpgradeMissing),
-        HttpVersion::Http11 => {}
-        // RFC 8441 and RFC 9220 have an opening handshake of their own.
-        HttpVersion::Http2 | HttpVersion::Http3 => return Err(HandshakeError::HttpVersion),
+/// How a connection, or a stream, becomes a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By `Upgrade`, in HTTP/1.1 (RFC 6455 §4).
+    Upgrade,
+    /// By extended CONNECT, in HTTP/2 (RFC 8441 §5) and HTTP/3 (RFC 9220).
+    Connect,
+}
+
+impl Way {
+    /// The way that the request goes, by its version and its method.
+    fn of(request: &Request) -> Result<Self, HandshakeError> {
+        match request.version {
+            // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST
+            // ignore that Upgrade field", so the field this resource requires is missing.
+            HttpVersion::Http10 => Err(HandshakeError::UpgradeMissing),
+            // RFC 6455 §4.1: "The method of the request MUST be GET".
+            HttpVersion::Http11 if request.method != "GET" => Err(HandshakeError::Method),
+            HttpVersion::Http11 => Ok(Self::Upgrade),
+            // RFC 8441 §4: `:protocol` is for requests that have `:method` CONNECT.
+            HttpVersion::Http2 | HttpVersion::Http3 if request.method != "CONNECT" => {
+                Err(HandshakeError::NotConnect)
+            }
+            HttpVersion::Http2 | HttpVersion::Http3 if !request.wants_websocket() => {
+                Err(HandshakeError::ProtocolUnsupported)
+            }
+            HttpVersion::Http2 | HttpVersion::Http3 => Ok(Self::Connect),
+        }
     }
-    // RFC 6455 §4.1: "The method of the request MUST be GET".
-    if request.method != "GET" {
-        return Err(HandshakeError::Method);
+
+    /// RFC 8441 §5: "The Sec-WebSocket-Accept header field is not used", nor the key that it answers.
+    fn answer(self, request: &Fields) -> Result<Fields, HandshakeError> {
+        let mut fields = Fields::new();
+        if self == Self::Upgrade {
+            // RFC 6455 §4.2.2, item 5.
+            let key = websocket_key(request)?;
+            fields.append("Upgrade", PROTOCOL);
+            fields.append("Connection", "Upgrade");
+            fields.append("Sec-WebSocket-Accept", accept_key(key));
+        }
+        Ok(fields)
     }
-    check_body(&request.fields)?;
+
+    /// RFC 8441 §5: a 2xx in place of the 101.
+    const fn status(self) -> u16 {
+        match self {
+            Self::Upgrade => 101,
+            Self::Connect => 200,
+        }
+    }
+}
+
+fn check_message(fields: &Fields) -> Result<(), HandshakeError> {
+    check_body(fields)?;
     // RFC 9110 §10.1.1: the one expectation that HTTP defines. It is for the host to meet: §7.8 has
     // it send 100 before 101.
     let is_met = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
-    if !request.fields.list("Expect").all(is_met) {
-        return Err(HandshakeError::ExpectationUnknown);
+    match fields.list("Expect").all(is_met) {
+        true => Ok(()),
+        false => Err(HandshakeError::ExpectationUnknown),
     }
-    Ok(())
 }
 
 /// Stricter than RFC 6455, which does not speak of a body: bytes that one party counts as body and
@@ -155,7 +201,7 @@ fn check_body(fields: &Fields) -> Result<(), HandshakeError> {
 
 fn check_upgrade(fields: &Fields) -> Result<(), HandshakeError> {
     // RFC 6455 §4.2.1, items 3 and 4.
-    if !lists(fields, "Upgrade", b"websocket", is_protocol) {
+    if !lists(fields, "Upgrade", PROTOCOL.as_bytes(), is_protocol) {
         return Err(HandshakeError::UpgradeMissing);
     }
     if !lists(fields, "Connection", b"upgrade", is_token) {
@@ -200,31 +246,30 @@ fn websocket_key(fields: &Fields) -> Result<&[u8], HandshakeError> {
 
 /// The host that the request is for.
 fn host(request: &Request) -> Result<Authority<'_>, HandshakeError> {
+    let invalid = || HandshakeError::HostInvalid;
+    let parse = |text| Authority::parse(text).ok_or_else(invalid);
     // RFC 9112 §3.2: 400 "to any HTTP/1.1 request message that lacks a Host header field and to any
     // request message that contains more than one Host header field line or a Host header field with
     // an invalid field value."
-    let host = request
-        .fields
-        .single("Host")
-        .ok()
-        .and_then(Authority::parse)
-        .ok_or(HandshakeError::HostInvalid)?;
+    let host = match request.fields.single("Host") {
+        Ok(host) => Some(parse(host)?),
+        Err(NotSingle::Missing) => None,
+        Err(NotSingle::Repeated) => return Err(invalid()),
+    };
+    let authority = request.authority.as_deref();
+    let authority = authority.map(|text| parse(text.as_bytes())).transpose()?;
+    let host = match (authority, host) {
+        // RFC 9113 §8.3.1: malformed, if the two identify different entities.
+        (Some(authority), Some(host)) if !authority.matches(&host, None) => return Err(invalid()),
+        (authority, host) => authority.or(host).ok_or_else(invalid)?,
+    };
     // RFC 9112 §3.2.2: with an absolute target, "the origin server MUST ignore the received Host
     // header field (if any) and instead use the host information of the request-target."
     Ok(target::check(&request.target)?.unwrap_or(host))
 }
 
-fn response(
-    key: &[u8],
-    subprotocol: Option<&str>,
-    agreed: Option<String>,
-    further: &Fields,
-) -> ResponseHead {
-    // RFC 6455 §4.2.2, item 5.
-    let mut fields = Fields::new();
-    fields.append("Upgrade", "websocket");
-    fields.append("Connection", "Upgrade");
-    fields.append("Sec-WebSocket-Accept", accept_key(key));
+/// What was agreed on, and what the app adds.
+fn add(fields: &mut Fields, subprotocol: Option<&str>, agreed: Option<String>, further: &Fields) {
     if let Some(subprotocol) = subprotocol {
         fields.append("Sec-WebSocket-Protocol", subprotocol);
     }
@@ -233,9 +278,5 @@ fn response(
     }
     for (name, value) in further.iter() {
         fields.append(name, value);
-    }
-    ResponseHead {
-        status: 101,
-        fields,
     }
 }

@@ -212,6 +212,7 @@ fn to_wit(request: &Request) -> wit::Request {
             HttpVersion::Http3 => wit::HttpVersion::Http3,
         },
         authority: request.authority.clone(),
+        protocol: request.protocol.clone(),
         fields: request.fields.clone().into(),
         secure: request.secure,
         remote: request.remote.clone(),

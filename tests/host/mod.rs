@@ -219,6 +219,7 @@ fn request() -> Request {
         target: "/talk?room=1".into(),
         version: wasocket::HttpVersion::Http11,
         authority: None,
+        protocol: None,
         fields: fields.to_vec().into(),
         secure: false,
         ..Request::default()

@@ -19,6 +19,9 @@ use serde_json::Value;
 /// The opening handshakes, as data.
 pub const HANDSHAKES: &str = include_str!("handshakes.json");
 
+/// The opening handshakes of HTTP/2, as data.
+pub const HTTP2_HANDSHAKES: &str = include_str!("http2.json");
+
 /// The frame sequences, as data.
 pub const FRAMES: &str = include_str!("frames.json");
 
@@ -99,6 +102,27 @@ pub fn parsed_handshakes() -> impl Iterator<Item = HandshakeVector> {
     vectors.filter(|vector| vector.raw.is_empty())
 }
 
+/// All handshakes of HTTP/2 (RFC 8441): each has a `request`, to be [parsed](HandshakeVector::parse_http2).
+#[must_use]
+pub fn http2_handshakes() -> Vec<HandshakeVector> {
+    serde_json::from_str(HTTP2_HANDSHAKES).unwrap_or_default()
+}
+
+/// The head of a request of HTTP/2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http2Head {
+    /// The pseudo-headers.
+    pub method: String,
+    /// `:path`.
+    pub path: String,
+    /// `:authority`, where there is one.
+    pub authority: Option<String>,
+    /// `:protocol`, where there is one.
+    pub protocol: Option<String>,
+    /// The others.
+    pub fields: Fields,
+}
+
 /// All frame sequences.
 #[must_use]
 pub fn frames() -> Vec<FrameVector> {
@@ -130,6 +154,23 @@ impl HandshakeVector {
             return latin_1(&(self.request.join("\r\n") + "\r\n\r\n"));
         }
         self.raw.iter().flat_map(raw_part).collect()
+    }
+
+    /// The head of one of the [handshakes of HTTP/2](http2_handshakes), parsed.
+    #[must_use]
+    pub fn parse_http2(&self) -> Http2Head {
+        let mut head = Http2Head::default();
+        for line in &self.request {
+            let (name, value) = line.rsplit_once(": ").unwrap_or((line, ""));
+            match name {
+                ":method" => head.method = value.to_owned(),
+                ":path" => head.path = value.to_owned(),
+                ":authority" => head.authority = Some(value.to_owned()),
+                ":protocol" => head.protocol = Some(value.to_owned()),
+                _ => head.fields.push((name.to_owned(), latin_1(value))),
+            }
+        }
+        head
     }
 
     /// The head, parsed, which is easy, as it is well-formed: method, target, minor version of HTTP,
@@ -426,6 +467,10 @@ mod tests {
             assert_eq!(vector.frames().len(), vector.receive.len(), "{name}");
         }
         assert!(handshakes.len() > 300 && frames.len() > 100);
+        let http2: Vec<HandshakeVector> =
+            serde_json::from_str(HTTP2_HANDSHAKES).expect("http2.json");
+        assert!(http2.iter().all(|v| !v.parse_http2().path.is_empty()));
+        assert!(http2.len() > 20);
     }
 
     #[test]

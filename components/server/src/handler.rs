@@ -34,6 +34,7 @@ pub(crate) fn request(request: http1::Request, remote: String) -> types::Request
             http1::Version::Http11 => types::HttpVersion::Http11,
         },
         authority: None,
+        protocol: None,
         fields: request.fields,
         secure: false,
         remote: Some(remote),

@@ -182,6 +182,7 @@ pub(crate) fn request(method: &str, target: &str, fields: Fields) -> Request {
         target: target.to_owned(),
         version: HttpVersion::Http11,
         authority: None,
+        protocol: None,
         fields,
         secure: false,
         remote: Some("192.0.2.1:50000".to_owned()),

@@ -28,6 +28,10 @@ pub struct Sockets {
     /// The key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// HTTP/2 beside HTTP/1.1: where TLS agrees on it, and without TLS for clients that begin with it. Browsers
+    /// then open WebSockets as streams of one connection (RFC 8441), which the component has to know
+    #[arg(long)]
+    pub http2: bool,
     /// All connections begin with a header of the PROXY protocol, version 1 or 2, which has the address of
     /// the client. What does not is closed; and with --trust, what does not come from there
     #[arg(long)]
@@ -47,15 +51,17 @@ impl Sockets {
     pub fn entrance(&self) -> Result<Entrance, TlsError> {
         let files = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
         let tls = files.map(|(certificate, key)| {
-            Tls::load(&Files {
+            let files = Files {
                 certificate: certificate.clone(),
                 key: key.clone(),
-            })
+            };
+            Tls::load(&files, self.http2)
         });
         Ok(Entrance {
             proxy_protocol: self.proxy_protocol,
             trust: Trust(self.trust.clone()),
             tls: tls.transpose()?,
+            http2: self.http2,
         })
     }
 }

@@ -250,6 +250,7 @@ void http_request_free(http_request_t *ptr) {
   wasocket_string_free(&ptr->method);
   wasocket_string_free(&ptr->target);
   wasocket_option_string_free(&ptr->authority);
+  wasocket_option_string_free(&ptr->protocol);
   http_list_field_free(&ptr->fields);
   wasocket_option_string_free(&ptr->remote);
 }
@@ -474,11 +475,11 @@ void wasocket_string_free(wasocket_string_t *ret) {
 
 __attribute__((__export_name__("wasocket:websocket/app@0.1.0#handle")))
 uint8_t * __wasm_export_exports_websocket_handle(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4) {
-  wasocket_string_t arg9 = (wasocket_string_t) { (uint8_t*)(arg), (arg0) };
-  wasocket_list_u8_t arg10 = (wasocket_list_u8_t) { (uint8_t*)(arg1), (arg2) };
-  exports_websocket_list_event_t arg11 = (exports_websocket_list_event_t) { (exports_websocket_event_t*)(arg3), (arg4) };
+  wasocket_string_t arg11 = (wasocket_string_t) { (uint8_t*)(arg), (arg0) };
+  wasocket_list_u8_t arg12 = (wasocket_list_u8_t) { (uint8_t*)(arg1), (arg2) };
+  exports_websocket_list_event_t arg13 = (exports_websocket_list_event_t) { (exports_websocket_event_t*)(arg3), (arg4) };
   exports_websocket_list_action_t ret;
-  exports_websocket_handle(&arg9, &arg10, &arg11, &ret);
+  exports_websocket_handle(&arg11, &arg12, &arg13, &ret);
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   *((size_t*)(ptr + sizeof(void*))) = (ret).len;
   *((uint8_t **)(ptr + 0)) = (uint8_t *) (ret).ptr;

@@ -63,7 +63,13 @@ typedef struct http_request_t {
   // The `:authority` pseudo-header (RFC 9113 section 8.3.1). None in HTTP/1, where the `Host`
   // field carries the authority.
   wasocket_option_string_t   authority;
-  // All field lines, those of connection management (`Connection`, `Upgrade`, `Host`) included.
+  // The `:protocol` pseudo-header: what an extended CONNECT asks to speak on its stream, as
+  // `websocket` (RFC 8441 section 4, RFC 9220). Such a request has a path for its target. None of
+  // all other requests, and in HTTP/1.
+  wasocket_option_string_t   protocol;
+  // All field lines, those of connection management (`Connection`, `Upgrade`, `Host`) included. The
+  // lines of `Cookie` that a client of HTTP/2 or HTTP/3 has made of one are one again (RFC 9113
+  // section 8.2.3).
   http_list_field_t   fields;
   // Whether the request reached the host over TLS.
   bool   secure;
@@ -86,7 +92,9 @@ typedef struct http_response_head_t {
 // 
 // The host frames the body: it sets `Content-Length` and leaves the body out in an answer to HEAD.
 // `Connection: close` is honoured: the host sends the response and closes, and reads no further
-// request from that socket.
+// request from that socket. In HTTP/2 and HTTP/3 that is of no use, since every stream has one request:
+// there a host leaves out `Connection`, the fields that it names, and `Upgrade` (RFC 9113 section
+// 8.2.2), so that a component may answer all versions alike.
 typedef struct http_response_t {
   http_response_head_t   head;
   wasocket_list_u8_t   body;

@@ -17,6 +17,7 @@ export interface Request {
   target: string,
   version: HttpVersion,
   authority?: string,
+  protocol?: string,
   fields: Array<Field>,
   secure: boolean,
   remote?: string,

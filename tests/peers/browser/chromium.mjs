@@ -12,6 +12,9 @@ if (!server) {
   process.exit(2);
 }
 
+// The certificate is a test's own.
+const isSecure = server.startsWith('wss:');
+
 let running = 'Chromium starts';
 setTimeout(() => fail(running, `not over ${TIME_LIMIT_MS} ms after the start`), TIME_LIMIT_MS).unref();
 
@@ -19,10 +22,11 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   // No sandbox: Chromium refuses to run as root with one. The rest: no traffic of its own.
   chromiumSandbox: false,
-  args: ['--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: ['--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    ...(isSecure ? ['--ignore-certificate-errors'] : [])],
 });
 
-export const page = await browser.newPage();
+export const page = await browser.newPage({ ignoreHTTPSErrors: isSecure });
 page.setDefaultTimeout(STEP_LIMIT_MS);
 
 /** What the page's scripts have thrown. */
