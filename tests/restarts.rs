@@ -88,6 +88,25 @@ fn one_that_lives_well_ends_the_pauses() {
 }
 
 #[test]
+fn nobody_waits_for_a_start_who_does_not_need_it() {
+    let component = build_guest("faults", "bare,start-spin");
+    let server = Server::of(&component, &["--start-timeout", "3000"]);
+    let mut waits = server.connect();
+    waits.send(&opening_handshake("/"));
+    for _ in 0..20 {
+        // The answer is the host's own: the guest is not asked.
+        let mut other = server.connect();
+        other.send(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+        assert_eq!(other.read_head().status, 400);
+    }
+    assert!(
+        waits.has_nothing_to_read(),
+        "the others were answered first"
+    );
+    assert_eq!(waits.read_head().status, 500);
+}
+
+#[test]
 fn a_start_has_a_limit() {
     let component = build_guest("faults", "bare,start-spin");
     let options = ["--start-timeout", "30", "--call-timeout", "3600000"];

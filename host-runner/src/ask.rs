@@ -87,7 +87,7 @@ pub(crate) async fn ask(
     request: &Arc<Request>,
     peer: Peer,
 ) -> Result<Answered, Failure> {
-    let place = worker.pool.place()?;
+    let place = worker.pool.place().await?;
     let decided = place.handle(Arc::clone(request)).await?;
     let (answer, fault) = match decided.verdict {
         Ruling::Answer(answer) => (answer, decided.fault),

@@ -16,7 +16,7 @@ use std::time::{self, Duration};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
@@ -29,7 +29,7 @@ use crate::bindings::{
 use crate::call::Call;
 use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
-use crate::instance::{Advance, advance, finish, finish_with};
+use crate::instance::{Advance, advance, finish_with};
 use crate::metrics::Metrics;
 use crate::signals::{Signal, Signals};
 
@@ -37,6 +37,10 @@ use crate::signals::{Signal, Signals};
 #[derive(Debug)]
 pub struct Pool {
     component: RefCell<Component>,
+    /// How often it has become another.
+    replaced: Cell<u64>,
+    /// Held while an instance starts.
+    starting: Arc<Mutex<()>>,
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
@@ -56,6 +60,8 @@ impl Pool {
     ) -> Self {
         Self {
             component: RefCell::new(component),
+            replaced: Cell::new(0),
+            starting: Arc::default(),
             limits,
             connections_per_instance,
             instances: RefCell::default(),
@@ -66,47 +72,78 @@ impl Pool {
         }
     }
 
-    /// A place on an instance: one that lives and has room, else a new one.
+    /// A place on an instance: one that lives and has room, else a new one. While one starts, whoever needs one
+    /// waits for it.
     ///
     /// # Errors
     ///
     /// See [`Unplaced`].
-    pub(crate) fn place(&self) -> Result<Place, Unplaced> {
+    pub(crate) async fn place(&self) -> Result<Place, Unplaced> {
+        loop {
+            if let Some(place) = self.vacancy() {
+                return Ok(place);
+            }
+            let starting = Arc::clone(&self.starting).lock_owned().await;
+            if let Some(place) = self.vacancy() {
+                return Ok(place);
+            }
+            if let Some(left) = self.pause() {
+                return Err(Unplaced::BackingOff(left));
+            }
+            if let Some(instance) = self.start(starting).await? {
+                return Ok(Place::on(&instance));
+            }
+        }
+    }
+
+    fn vacancy(&self) -> Option<Place> {
         let mut instances = self.instances.borrow_mut();
         self.forget_unneeded(&mut instances);
         self.metrics.instances_now.set(instances.len());
-        if let Some(instance) = instances.iter().find(|instance| self.has_room(instance)) {
-            return Ok(Place::on(instance));
-        }
-        let born = instances.iter().map(|instance| instance.born);
-        if let Some(left) = self.backoff.pause(born, time::Instant::now) {
-            return Err(Unplaced::BackingOff(left));
-        }
-        self.metrics.pause(None);
-        let instance = Rc::new(self.start()?);
-        if self.stopping.get() {
-            instance.stop(ShutdownReason::GoingAway);
-        }
-        instances.push(Rc::clone(&instance));
-        self.metrics.instances_now.set(instances.len());
-        Ok(Place::on(&instance))
+        let instance = instances.iter().find(|instance| self.has_room(instance));
+        instance.map(Place::on)
     }
 
-    fn start(&self) -> Result<Instance, Dead> {
-        let born = time::Instant::now();
-        let guest = finish(Guest::new(&self.component.borrow(), self.limits)).map_err(|fault| {
+    /// How long no instance is to be made.
+    fn pause(&self) -> Option<Duration> {
+        let instances = self.instances.borrow();
+        let born = instances.iter().map(|instance| instance.born);
+        let left = self.backoff.pause(born, time::Instant::now);
+        if left.is_none() {
+            self.metrics.pause(None);
+        }
+        left
+    }
+
+    /// Makes an instance; none if the component is another by the time that it has started.
+    async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Dead> {
+        let (born, component) = (time::Instant::now(), self.component.borrow().clone());
+        let replaced = self.replaced.get();
+        let guest = start(component, self.limits, starting).await;
+        let guest = guest.map_err(|fault| {
             back_off(&self.backoff, born, &self.metrics);
             log(&fault, 0, &self.metrics)
         })?;
         tracing::debug!("new instance, in {:.1?}", born.elapsed());
         self.metrics.instances.count();
-        Ok(Instance::new(guest, born, self))
+        if self.replaced.get() != replaced {
+            return Ok(None);
+        }
+        let instance = Rc::new(Instance::new(guest, born, self));
+        if self.stopping.get() {
+            instance.stop(ShutdownReason::GoingAway);
+        }
+        let mut instances = self.instances.borrow_mut();
+        instances.push(Rc::clone(&instance));
+        self.metrics.instances_now.set(instances.len());
+        Ok(Some(instance))
     }
 
     /// From now on, instances are made of this component; those that are there retire. Returns how many
     /// connections and requests are on those.
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
+        self.replaced.set(self.replaced.get().wrapping_add(1));
         self.backoff.forget();
         self.metrics.pause(None);
         let retired = self.instances.take();
@@ -153,6 +190,29 @@ impl Pool {
             instance.is_alive() && (!is_idle || idle == 1)
         });
     }
+}
+
+/// Starts an instance: on this thread, unless it takes long. `starting` is held until then, even if nobody waits
+/// any more.
+async fn start(
+    component: Component,
+    limits: Limits,
+    starting: OwnedMutexGuard<()>,
+) -> Result<Guest, GuestFault> {
+    let mut start = Box::pin(async move { Guest::new(&component, limits).await });
+    let started = match advance(start.as_mut(), Waker::noop()) {
+        Advance::Done(started) => Some(started),
+        Advance::GaveWay => {
+            let rest = spawn_blocking(move || {
+                let started = finish_with(start.as_mut(), Waker::noop());
+                drop(starting);
+                started
+            });
+            rest.await.unwrap_or_default()
+        }
+        Advance::Blocked => None,
+    };
+    started.unwrap_or_else(|| Err(GuestFault::blocked()))
 }
 
 /// One instance, with the count of those who use it.

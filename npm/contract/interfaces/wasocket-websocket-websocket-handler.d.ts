@@ -1,9 +1,11 @@
 /** @module Interface wasocket:websocket/websocket-handler@0.1.0 **/
 export function handle(request: Request): Decision;
 export function resume(now: Instant, id: ConnectionId, suspendedFor: bigint, state: Uint8Array): Resumed;
+export function receiveMany(now: Instant, arrived: Array<Arrival>, bytes: Uint8Array): Outcomes;
 export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
 export type Effects = import('./wasocket-websocket-types.js').Effects;
 export type Instant = import('./wasocket-websocket-types.js').Instant;
+export type Next = import('./wasocket-websocket-types.js').Next;
 export type Request = import('./wasocket-websocket-types.js').Request;
 export type Response = import('./wasocket-websocket-types.js').Response;
 export type ResponseHead = import('./wasocket-websocket-types.js').ResponseHead;
@@ -56,6 +58,20 @@ export interface Resumed {
  * ## `"invalid"`
  */
 export type ResumeError = 'unsupported' | 'unknown-version' | 'invalid';
+export interface Arrival {
+  connection: Connection,
+  length: number,
+}
+export interface Outcome {
+  outputLength: number,
+  wakeAt?: Instant,
+  next: Next,
+}
+export interface Outcomes {
+  each: Array<Outcome>,
+  output: Uint8Array,
+  wakeOthers: BigUint64Array,
+}
 /**
  * # Variants
  * 
