@@ -1,10 +1,10 @@
 //! From HTTP to a raw socket.
 //!
-//! hyper speaks HTTP/1.1 on every new socket, but those that are HTTP/2's ([`http2`]), and the guest is asked about every request. Where it
-//! takes the socket over, the service *fails*, on purpose: hyper then writes nothing and gives the
-//! socket up. This one mechanism serves both the 101 and the raw takeover, which has no response.
-//! hyper's own upgrade could not do the second, and would send the 101 in a write of its own, where
-//! here it leaves together with the first output.
+//! hyper speaks HTTP/1.1 on every new socket, but on those that are HTTP/2's (`http2`), and the guest is asked about
+//! every request. Where it takes the socket over, the service *fails*, on purpose: hyper then writes nothing and gives
+//! the socket up. This one mechanism serves both the 101 and the raw takeover, which has no response. hyper's own
+//! upgrade could not do the second, and would send the 101 in a write of its own, where here it leaves together with
+//! the first output.
 
 use std::error::Error;
 use std::future::Future;

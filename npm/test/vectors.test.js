@@ -28,7 +28,7 @@ const DIFFERENT = {
   'no version': 426,
   'the preface of HTTP/2': 400,
   'version HTTP/0.9': 426,
-  'version HTTP/2.0': 501,
+  'version HTTP/2.0': 404, // Where Upgrade means nothing.
   'version HTTP/3.0': 400,
 };
 
