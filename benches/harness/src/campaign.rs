@@ -90,6 +90,11 @@ impl<'a> Campaign<'a> {
         (self.places, self.cores, self.rounds)
     }
 
+    /// How long and how much to measure.
+    pub fn effort(&self) -> Effort {
+        self.effort
+    }
+
     /// Measures everything in every round, with servers that are started anew for each. A server that fails
     /// a measurement is left out of that table, and why is said on stderr.
     ///

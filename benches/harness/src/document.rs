@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::cell::{Cell, bytes};
-use crate::grow::{START, is_of_connections, is_of_sizes};
+use crate::grow::{START, WORKERS, is_of_connections, is_of_sizes};
 use crate::measure::Measurement;
 use crate::plot::{Line, bars, lines};
 use crate::report::{Report, Row, ServerInfo, Table};
@@ -35,13 +35,17 @@ pub fn run(report: &Report) -> String {
 /// What `bench grow` measured.
 pub fn grow(report: &Report) -> String {
     let mut text = conditions(report);
-    let (starts, cells): (Vec<_>, Vec<_>) =
-        report.tables.iter().partition(|table| table.id == START);
+    let (others, cells): (Vec<_>, Vec<_>) = report.tables.iter().partition(|table| is_own(table));
     if !cells.is_empty() {
         text += "\nCPU time of the server for each message, in µs:\n\n";
         text += &report.overview(&cells, REFERENCE);
     }
-    text + &details(&starts)
+    text + &details(&others)
+}
+
+/// Whether there are no other servers in a table.
+fn is_own(table: &Table) -> bool {
+    [START, WORKERS].contains(&&*table.id)
 }
 
 /// Tables with all their metrics.
@@ -143,13 +147,7 @@ fn messages_plot(report: &Report) -> String {
         .tables
         .iter()
         .filter(|table| cell(table).is_some())
-        .map(|table| {
-            let bar = |row: &Row| Some((row.name.clone(), row.spread(0)?.median));
-            (
-                table.title.clone(),
-                table.rows.iter().filter_map(bar).collect(),
-            )
-        })
+        .map(|table| (table.title.clone(), panel(table, 0).1))
         .collect();
     bars(
         "CPU time of the server for each message, in µs",
@@ -172,7 +170,22 @@ fn write_growth_plots(report: &Report, folder: &Path) -> Result<()> {
     let by_size = growth(report, is_of_sizes, |cell| cell.size);
     let plot = lines(&format!("{title}, by size"), &by_size, bytes, REFERENCE);
     fs::write(folder.join("sizes.svg"), plot)?;
+    for (id, metrics) in [(WORKERS, 1..2), (START, 0..3)] {
+        if let Some(table) = report.tables.iter().find(|table| table.id == id) {
+            let panels: Vec<_> = metrics.map(|metric| panel(table, metric)).collect();
+            let plot = bars(&table.title, &panels, REFERENCE);
+            fs::write(folder.join(format!("{id}.svg")), plot)?;
+        }
+    }
     Ok(())
+}
+
+/// The medians of one metric.
+fn panel(table: &Table, metric: usize) -> (String, Vec<(String, f64)>) {
+    let bar = |row: &Row| Some((row.name.clone(), row.spread(metric)?.median));
+    let title = table.metrics.get(metric).map(|metric| metric.name.clone());
+    let bars = table.rows.iter().filter_map(bar).collect();
+    (title.unwrap_or_default(), bars)
 }
 
 /// A line for each server, over the cells of a series.

@@ -1,5 +1,5 @@
-//! How the cost grows: with the number of connections, with the size of messages, and the time of a start
-//! with the size of the component.
+//! How the cost grows: with the number of connections, with the size of messages; what workers bring; and the
+//! time of a start with the size of the component.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::cell::{Cell, Content};
 use crate::measure::Measurement;
 use crate::options::Run;
 use crate::report::{Metric, Report, Table};
-use crate::servers::{BIG, Cores, Places, start_component};
+use crate::servers::{BIG, Cores, Places, compile, start_component, start_workers};
 
 const CONNECTIONS: [usize; 7] = [10, 100, 1000, 2000, 5000, 10_000, 20_000];
 /// The size of messages on those.
@@ -42,8 +42,12 @@ const COMPONENTS: [&str; 5] = [
     "languages/python-echo.wasm",
 ];
 
-/// What the table of starts is called.
+/// What the table of starts is called, and that of workers.
 pub const START: &str = "start";
+pub const WORKERS: &str = "workers";
+
+/// How many there are: as many as cores in the smallest machine for this.
+const MOST_WORKERS: usize = 2;
 
 /// Measures all of it, or the cells that are named.
 ///
@@ -57,6 +61,7 @@ pub fn grow(run: &Run, places: &Places) -> Result<Report> {
     if run.cells.is_empty() {
         tables.extend(campaign.measure(&connections(campaign.max_connections()))?);
         tables.extend(big.measure(&sizes())?);
+        tables.push(workers(&campaign)?);
         tables.push(starts(&campaign)?);
     } else {
         tables.extend(big.measure(&run.cells)?);
@@ -86,12 +91,42 @@ fn sizes() -> Vec<Measurement> {
     SIZES.map(cell).map(Measurement::Throughput).into()
 }
 
+/// What goes through one worker, and through more. All cores are the server's, and one of them is the load
+/// generator's, too. In the first cell that works as hard as a worker, in the second next to nothing.
+fn workers(campaign: &Campaign<'_>) -> Result<Table> {
+    let (places, cores, rounds) = campaign.surroundings();
+    let cells = [
+        Cell::new(64, 16, Content::Binary),
+        Cell::new(64, 16 << 10, Content::Deflated),
+    ];
+    let mut table = Table::new(
+        WORKERS.to_owned(),
+        "Workers of `wasocket serve`".to_owned(),
+        cells.map(Measurement::Throughput)[0].metrics(),
+    );
+    for _ in 0..rounds {
+        for cell in cells {
+            for workers in 1..=MOST_WORKERS {
+                let name = format!("{cell}, workers: {workers}");
+                eprintln!("workers  {name}");
+                let server = start_workers(places, cores, workers)?;
+                match Measurement::Throughput(cell).measure(&server, campaign.effort()) {
+                    Ok(figures) => table.add(&name, figures),
+                    Err(error) => eprintln!("{name} fails: {error}"),
+                }
+            }
+        }
+    }
+    Ok(table)
+}
+
 /// How long `wasocket serve` takes until it listens, by component.
 fn starts(campaign: &Campaign<'_>) -> Result<Table> {
     let (places, cores, rounds) = campaign.surroundings();
     let metrics = [
         ("compiled anew, ms", 0),
         ("from the cache, ms", 0),
+        ("precompiled, ms", 0),
         ("component, KiB", 0),
     ];
     let metrics = metrics
@@ -106,7 +141,7 @@ fn starts(campaign: &Campaign<'_>) -> Result<Table> {
         let name = component.file_name().unwrap_or_default().to_string_lossy();
         eprintln!("start  {name}");
         for _ in 0..rounds {
-            match start_twice(places, cores, &component) {
+            match start_thrice(places, cores, &component) {
                 Ok(figures) => table.add(&name, figures),
                 Err(error) => eprintln!("{name} fails: {error}"),
             }
@@ -115,14 +150,21 @@ fn starts(campaign: &Campaign<'_>) -> Result<Table> {
     Ok(table)
 }
 
-/// How long a start takes with an empty cache, and with what that has left there; and the component's size.
-fn start_twice(places: &Places, cores: Cores, component: &Path) -> Result<Vec<f64>> {
+/// How long a start takes with an empty cache, with what that has left there, and with what `wasocket compile` has
+/// made; and the component's size.
+fn start_thrice(places: &Places, cores: Cores, component: &Path) -> Result<Vec<f64>> {
     let cache = places.built.join("cache-of-starts");
     let _ = fs::remove_dir_all(&cache);
+    let compiled = places.built.join("precompiled.wasocket");
+    compile(places, component, &compiled)?;
     let mut figures = Vec::new();
-    for _ in 0..2 {
+    for (file, options) in [
+        (component, &[][..]),
+        (component, &[]),
+        (&compiled, &["--allow-precompiled"]),
+    ] {
         let start = Instant::now();
-        let server = start_component(places, cores, component, &cache)?;
+        let server = start_component(places, cores, file, &cache, options)?;
         figures.push(start.elapsed().as_secs_f64() * 1e3);
         drop(server);
     }

@@ -28,7 +28,7 @@ const COLOURS: [&str; 9] = [
 ];
 
 const PANEL_WIDTH: f64 = 430.0;
-const LABEL_WIDTH: f64 = 110.0;
+const LABEL_WIDTH: f64 = 150.0;
 const FIGURE_WIDTH: f64 = 60.0;
 const BAR: f64 = 16.0;
 const HEAD: f64 = 30.0;

@@ -16,10 +16,19 @@ use crate::Result;
 ///
 /// When there is no such core for this process.
 pub fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores)
-        .map_err(|error| format!("cannot run on core {core}: {error}"))?;
+    pin_to(&[core])
+}
+
+/// The same on several cores.
+///
+/// # Errors
+///
+/// As above.
+pub fn pin_to(cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    cores.iter().for_each(|core| set.set(*core));
+    sched_setaffinity(None, &set)
+        .map_err(|error| format!("cannot run on the cores {cores:?}: {error}"))?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Result;
-use crate::process::{pin, which};
+use crate::process::{pin, pin_to, which};
 
 /// The one that all others are compared with.
 pub const REFERENCE: &str = "wasocket";
@@ -159,7 +159,40 @@ impl Kind {
     }
 }
 
-/// Starts `wasocket serve` with a component, and with this folder for what is compiled.
+/// Starts `wasocket serve` with so many workers, on all cores.
+///
+/// # Errors
+///
+/// When it cannot serve.
+pub fn start_workers(places: &Places, cores: Cores, workers: usize) -> Result<Server> {
+    let mut command = serve(places, &["--workers", &workers.to_string()]);
+    // What a thread starts runs where the thread does.
+    pin_to(&[cores.server, cores.load])?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    pin(cores.load)?;
+    Server::new(child?)
+}
+
+/// Makes machine code of a component, in a file.
+///
+/// # Errors
+///
+/// When it cannot be compiled.
+pub fn compile(places: &Places, component: &Path, to: &Path) -> Result<()> {
+    let mut command = Command::new(&places.wasocket);
+    command.args(["compile", "--quiet"]).arg(component);
+    let status = command
+        .arg("--output")
+        .arg(to)
+        .stdout(Stdio::null())
+        .status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("wasocket compile {}: {status}", component.display()).into()),
+    }
+}
+
+/// Starts `wasocket serve` with a component and these options, and with this folder for what is compiled.
 ///
 /// # Errors
 ///
@@ -169,8 +202,9 @@ pub fn start_component(
     cores: Cores,
     component: &Path,
     cache: &Path,
+    options: &[&str],
 ) -> Result<Server> {
-    let mut command = serve(places, &[]);
+    let mut command = serve(places, options);
     command.arg(component).env("XDG_CACHE_HOME", cache);
     spawn(command, cores)
 }
