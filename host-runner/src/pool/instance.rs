@@ -1,0 +1,325 @@
+//! An instance and those who share it: calls one at a time, what wakes whom, the end.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{spawn_blocking, spawn_local};
+use wasmtime::component::ResourceAny;
+
+use super::Pool;
+use super::member::Member;
+use crate::backoff::Backoff;
+use crate::batch::{Bargain, Batch, Batches, Receiver};
+use crate::bindings::{ConnectionId, Instant, Outcomes, ShutdownReason};
+use crate::call::Call;
+use crate::guest::{Guest, GuestFault};
+use crate::instance::{Advance, advance, finish_with};
+use crate::metrics::Metrics;
+use crate::signals::{Signal, Signals};
+
+/// One instance, with the count of those who use it.
+#[derive(Debug)]
+pub(super) struct Instance {
+    /// Away while a call is under way, and after a fault for ever.
+    guest: RefCell<Option<Box<Guest>>>,
+    /// Notified when it may be back.
+    back: Notify,
+    is_dead: Cell<bool>,
+    /// What was given up while the guest was away.
+    orphans: RefCell<Vec<ResourceAny>>,
+    /// What its connections have received, and it has not.
+    batch: RefCell<Batch>,
+    batches: Rc<Batches<Instance>>,
+    bargain: Bargain,
+    pub(super) places: Cell<usize>,
+    /// Who is told what happens to others, and to the instance.
+    pub(super) members: RefCell<HashMap<ConnectionId, Arc<Signals>>>,
+    last_id: Cell<ConnectionId>,
+    /// Why its connections are to end, if they are.
+    stopped: Cell<Option<ShutdownReason>>,
+    pub(super) born: time::Instant,
+    backoff: Rc<Backoff>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a call gives back: the guest, to be called again if there was no fault.
+pub(super) type Returned<R> = (Box<Guest>, Result<R, GuestFault>);
+
+/// Makes a call of a function of [`Guest`]'s: `call!(guest => guest.wake(handle, now, 0))`.
+macro_rules! call {
+    ($guest:ident => $call:expr) => {
+        move |mut $guest: Box<Guest>| async move {
+            let outcome = $call.await;
+            ($guest, outcome)
+        }
+    };
+}
+pub(super) use call;
+
+impl Instance {
+    pub(super) fn new(guest: Guest, born: time::Instant, pool: &Pool) -> Self {
+        Self {
+            guest: RefCell::new(Some(Box::new(guest))),
+            back: Notify::new(),
+            is_dead: Cell::new(false),
+            orphans: RefCell::default(),
+            batch: RefCell::default(),
+            batches: Rc::clone(&pool.batches),
+            bargain: Bargain::default(),
+            places: Cell::new(0),
+            members: RefCell::default(),
+            last_id: Cell::new(0),
+            stopped: Cell::new(None),
+            born,
+            backoff: Rc::clone(&pool.backoff),
+            metrics: Arc::clone(&pool.metrics),
+        }
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !self.is_dead.get()
+    }
+
+    /// Calls the guest, and then, on this thread, does with the result what is to be done whether or not somebody
+    /// waits for it. A fault ends the instance, and everybody on it learns of it.
+    pub(super) fn call<R, T, F>(
+        self: &Rc<Self>,
+        waker: &Waker,
+        call: impl FnOnce(Box<Guest>) -> F + 'static,
+        then: impl FnOnce(R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: Unpin + 'static,
+    {
+        match self.guest.take() {
+            Some(guest) => self.begin(waker, call(guest), then),
+            None if self.is_dead.get() => Call::done(Err(Dead)),
+            None => {
+                let (this, waker) = (Rc::clone(self), waker.clone());
+                Call::later(async move {
+                    let guest = this.awaited().await?;
+                    this.begin(&waker, call(guest), then).await
+                })
+            }
+        }
+    }
+
+    /// The guest, when the call is done that is under way.
+    async fn awaited(&self) -> Result<Box<Guest>, Dead> {
+        loop {
+            let back = self.back.notified();
+            match self.guest.take() {
+                Some(guest) => return Ok(guest),
+                None if self.is_dead.get() => return Err(Dead),
+                None => back.await,
+            }
+        }
+    }
+
+    fn begin<R, T, F>(
+        self: &Rc<Self>,
+        waker: &Waker,
+        call: F,
+        then: impl FnOnce(R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: 'static,
+    {
+        let mut call = Box::pin(call);
+        let returned = match advance(call.as_mut(), waker) {
+            Advance::Done(returned) => Some(returned),
+            Advance::GaveWay if Handle::try_current().is_ok() => {
+                return self.finish_elsewhere(waker.clone(), call, then);
+            }
+            // Nobody is there who could be let go on.
+            Advance::GaveWay => finish_with(call.as_mut(), waker),
+            Advance::Blocked => None,
+        };
+        Call::done(self.settle(returned).map(then))
+    }
+
+    /// Has a thread of its own finish a call that takes long.
+    fn finish_elsewhere<R, T, F>(
+        self: &Rc<Self>,
+        waker: Waker,
+        mut call: Pin<Box<F>>,
+        then: impl FnOnce(R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: 'static,
+    {
+        self.metrics.long_calls.count();
+        let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker));
+        let (tell, told) = oneshot::channel();
+        let this = Rc::clone(self);
+        spawn_local(async move {
+            // A panic in there is as bad as a trap, and the guest is gone with it.
+            let returned = returned.await.unwrap_or_default();
+            // Who has asked may be gone; what is to be done with the result is done by `then`.
+            let _ = tell.send(this.settle(returned).map(then));
+        });
+        Call::later(async move { told.await.unwrap_or(Err(Dead)) })
+    }
+
+    /// What has come of a call: none if the guest waits, which it must not.
+    fn settle<R>(self: &Rc<Self>, returned: Option<Returned<R>>) -> Result<R, Dead> {
+        let fault = match returned {
+            Some((guest, Ok(result))) => {
+                self.put_back(guest);
+                return Ok(result);
+            }
+            Some((_, Err(fault))) => fault,
+            None => GuestFault::blocked(),
+        };
+        self.is_dead.set(true);
+        self.back.notify_waiters();
+        self.raise(Signal::Died);
+        back_off(&self.backoff, self.born, &self.metrics);
+        Err(log(&fault, self.places.get(), &self.metrics))
+    }
+
+    fn put_back(self: &Rc<Self>, guest: Box<Guest>) {
+        self.guest.replace(Some(guest));
+        match self.orphans.take() {
+            orphans if orphans.is_empty() => self.back.notify_one(),
+            orphans => self.drop_resources(orphans),
+        }
+    }
+
+    /// Drops resources in the guest. With a dead instance, what it holds is gone already.
+    pub(super) fn drop_resources(self: &Rc<Self>, resources: Vec<ResourceAny>) {
+        match self.guest.take() {
+            Some(guest) => {
+                let call = call!(guest => drop_all(&mut guest, resources));
+                drop(self.begin(Waker::noop(), call(guest), drop));
+            }
+            None if self.is_dead.get() => {}
+            None => self.orphans.borrow_mut().extend(resources),
+        }
+    }
+}
+
+impl Instance {
+    /// Leaves what a connection has received in the batch, if it has room.
+    pub(super) fn join(
+        self: &Rc<Self>,
+        member: &Member,
+        bytes: &[u8],
+        receiver: Rc<dyn Receiver>,
+    ) -> bool {
+        if !self.bargain.is_good() {
+            return false;
+        }
+        let mut batch = self.batch.borrow_mut();
+        let is_first = batch.is_empty();
+        let joined = batch.join(member.handle, bytes, receiver, &member.signals);
+        if joined && is_first {
+            self.batches.add(Rc::clone(self));
+        }
+        joined
+    }
+
+    pub(super) fn call_batch(self: &Rc<Self>, now: Instant) {
+        let mut batch = self.batch.take();
+        let waker = batch.waker();
+        let Batch { left, waiting, .. } = batch;
+        let receive = move |mut guest: Box<Guest>| async move {
+            let outcomes = guest.receive_many(now, &left.arrived, &left.bytes).await;
+            let outcomes = outcomes.and_then(|outcomes| left.check(outcomes));
+            (guest, outcomes)
+        };
+        let (this, begun) = (Rc::clone(self), time::Instant::now());
+        let then = move |outcomes: Outcomes| {
+            this.bargain.learn(waiting.len(), begun.elapsed());
+            this.wake(&outcomes.wake_others);
+            waiting.deliver(now, &outcomes);
+        };
+        if let Call::Later(outcome) = self.call(&waker, receive, then) {
+            spawn_local(outcome);
+        }
+    }
+}
+
+async fn drop_all(guest: &mut Guest, resources: Vec<ResourceAny>) -> Result<(), GuestFault> {
+    for resource in resources {
+        guest.drop_resource(resource).await?;
+    }
+    Ok(())
+}
+
+impl Instance {
+    /// A number for a member, and its signals.
+    pub(super) fn admit(&self) -> (ConnectionId, Arc<Signals>) {
+        let id = self.last_id.get().wrapping_add(1);
+        self.last_id.set(id);
+        let signals = Arc::new(Signals::default());
+        if let Some(reason) = self.stopped.get() {
+            signals.raise(Signal::Stop(reason));
+        }
+        self.members.borrow_mut().insert(id, Arc::clone(&signals));
+        (id, signals)
+    }
+
+    pub(super) fn wake(&self, ids: &[ConnectionId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let members = self.members.borrow();
+        ids.iter()
+            .filter_map(|id| members.get(id))
+            .for_each(|signals| signals.raise(Signal::Woken));
+    }
+
+    /// Asks all members to end, those that come later too. The first reason counts.
+    pub(super) fn stop(&self, reason: ShutdownReason) {
+        if self.stopped.get().is_none() {
+            self.stopped.set(Some(reason));
+            self.raise(Signal::Stop(reason));
+        }
+    }
+
+    fn raise(&self, signal: Signal) {
+        for signals in self.members.borrow().values() {
+            signals.raise(signal);
+        }
+    }
+}
+
+/// An instance has failed that was born then.
+pub(super) fn back_off(backoff: &Backoff, born: time::Instant, metrics: &Metrics) {
+    metrics.pause(backoff.failed(born, time::Instant::now()));
+}
+
+/// The one place where a guest's fault is logged, and counted.
+pub(super) fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> Dead {
+    metrics.faulted(&fault.reason);
+    tracing::error!("an instance ends, and with it {connections} connections: {fault}");
+    Dead
+}
+
+/// The instance has ended; why is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead;
+
+impl fmt::Display for Dead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the instance has ended")
+    }
+}
+
+impl std::error::Error for Dead {}

@@ -1,0 +1,207 @@
+//! What is on an instance for longer than a call: requests that wait for their answer, and connections.
+
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use wasmtime::component::ResourceAny;
+
+use super::Dead;
+use super::instance::{Instance, Returned, call};
+use super::place::{Answered, Place};
+use crate::batch::Receiver;
+use crate::bindings::{ConnectionId, Effects, Instant, Report, ShutdownReason};
+use crate::call::Call;
+use crate::guest::Guest;
+use crate::signals::{Signal, Signals};
+
+/// What a host holds of a guest's, and others of the instance can wake. Dropped, it is dropped in the
+/// guest too: exactly once.
+#[derive(Debug)]
+pub(super) struct Member {
+    place: Place,
+    pub(super) handle: ResourceAny,
+    id: ConnectionId,
+    pub(super) signals: Arc<Signals>,
+    waker: Waker,
+}
+
+impl Member {
+    pub(super) fn new(place: Place, handle: ResourceAny) -> Self {
+        let (id, signals) = place.0.admit();
+        Self {
+            place,
+            handle,
+            id,
+            waker: Waker::from(Arc::clone(&signals)),
+            signals,
+        }
+    }
+
+    fn call<R, T, F>(
+        &self,
+        call: impl FnOnce(Box<Guest>) -> F + 'static,
+        then: impl FnOnce(&Rc<Instance>, R) -> T + 'static,
+    ) -> Call<T>
+    where
+        F: Future<Output = Returned<R>> + Send + 'static,
+        R: Send + 'static,
+        T: Unpin + 'static,
+    {
+        let instance = Rc::clone(&self.place.0);
+        let then = move |result| then(&instance, result);
+        self.place.0.call(&self.waker, call, then)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let instance = &self.place.0;
+        instance.members.borrow_mut().remove(&self.id);
+        instance.drop_resources(vec![self.handle]);
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Undecided(pub(super) Member);
+
+impl Undecided {
+    /// See [`Guest::decide`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before.
+    pub fn decide(&self, now: Instant) -> Call<Progress> {
+        let (handle, id) = (self.0.handle, self.0.id);
+        let decide = call!(guest => guest.decide(handle, now, id));
+        self.0.call(decide, |instance, deliberation| {
+            instance.wake(&deliberation.wake_others);
+            let answer = deliberation.answer;
+            Progress {
+                answer: answer.map(|answer| Place::on(instance).keep_for_answer(answer)),
+                wake_at: deliberation.wake_at,
+                fault: deliberation.fault,
+            }
+        })
+    }
+
+    /// Waits for a reason to ask again.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended.
+    pub async fn woken(&self) -> Result<(), Dead> {
+        loop {
+            match poll_fn(|context| self.0.signals.poll(context)).await {
+                Signal::Died => return Err(Dead),
+                Signal::Woken => return Ok(()),
+                // The runner answers what it has begun to.
+                Signal::Stop(_) => {}
+            }
+        }
+    }
+}
+
+/// How far a guest has come with its decision.
+#[derive(Debug)]
+pub struct Progress {
+    /// None: not decided yet.
+    pub answer: Option<Answered>,
+    /// When it wants to be asked again.
+    pub wake_at: Option<Instant>,
+    /// What its app has done wrong.
+    pub fault: Option<String>,
+}
+
+/// A connection of a guest.
+#[derive(Debug)]
+pub struct Connection(pub(super) Member);
+
+impl Connection {
+    /// What has happened elsewhere, each once.
+    pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
+        self.0.signals.poll(context)
+    }
+
+    /// See [`Guest::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`] when the instance has ended, by this call or before. So in all that follow.
+    pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
+        let (handle, id) = (self.0.handle, self.0.id);
+        self.call(call!(guest => guest.open(handle, now, id, &residual)))
+    }
+
+    /// See [`Guest::receive`]. What the bytes are in is given to `reuse` when the guest has them.
+    pub fn receive<B: AsRef<[u8]> + Send + 'static>(
+        &self,
+        now: Instant,
+        bytes: B,
+        reuse: impl FnOnce(B) + 'static,
+    ) -> Call<Effects> {
+        let handle = self.0.handle;
+        let receive = move |mut guest: Box<Guest>| async move {
+            let outcome = guest.receive(handle, now, bytes.as_ref()).await;
+            (guest, outcome.map(|effects| (effects, bytes)))
+        };
+        self.0.call(receive, move |instance, (effects, bytes)| {
+            reuse(bytes);
+            instance.wake(&effects.wake_others);
+            effects
+        })
+    }
+
+    /// Leaves what was received in the batch of the instance, if it has room. Then no other call may be made
+    /// until what comes of it is delivered.
+    pub(crate) fn join(&self, receiver: &Rc<impl Receiver + 'static>, bytes: &[u8]) -> bool {
+        let receiver = Rc::clone(receiver);
+        self.0.place.0.join(&self.0, bytes, receiver)
+    }
+
+    /// See [`Guest::receive_eof`].
+    pub fn receive_eof(&self, now: Instant) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.receive_eof(handle, now)))
+    }
+
+    /// See [`Guest::wake`].
+    pub fn wake(&self, now: Instant, unsent: usize) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.wake(handle, now, unsent)))
+    }
+
+    /// See [`Guest::shutdown`].
+    pub fn shutdown(&self, now: Instant, reason: ShutdownReason) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.shutdown(handle, now, reason)))
+    }
+
+    /// See [`Guest::lost`]. An instance that has ended need not be told.
+    pub fn lost(&self, now: Instant) -> Call<()> {
+        let handle = self.0.handle;
+        let lost = call!(guest => guest.lost(handle, now));
+        let wake = |instance: &Rc<Instance>, others: Vec<ConnectionId>| instance.wake(&others);
+        self.0.call(lost, wake)
+    }
+
+    /// See [`Guest::report`].
+    pub fn report(&self) -> Call<Report> {
+        let handle = self.0.handle;
+        let report = call!(guest => guest.report(handle));
+        self.0.call(report, |_, report| report)
+    }
+
+    fn call<F>(&self, call: impl FnOnce(Box<Guest>) -> F + 'static) -> Call<Effects>
+    where
+        F: Future<Output = Returned<Effects>> + Send + 'static,
+    {
+        self.0.call(call, |instance, effects: Effects| {
+            instance.wake(&effects.wake_others);
+            effects
+        })
+    }
+}
