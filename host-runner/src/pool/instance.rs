@@ -222,7 +222,8 @@ impl Instance {
         bytes: &[u8],
         receiver: Rc<dyn Receiver>,
     ) -> bool {
-        if !self.bargain.is_good() {
+        let is_alone = self.places.get() < 2;
+        if is_alone || !self.bargain.is_good() {
             return false;
         }
         let mut batch = self.batch.borrow_mut();
