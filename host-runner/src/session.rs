@@ -326,6 +326,9 @@ impl Line {
         {
             let bytes = buffer.get(..length).unwrap_or_default();
             self.joined = self.connection.join(session, bytes);
+            if self.joined {
+                self.received(length);
+            }
         }
         self.worker.read_buffer.put_back(buffer);
         if self.joined {
@@ -344,7 +347,6 @@ impl Line {
         {
             return false;
         }
-        self.received(length);
         match &mut self.waker {
             Some(waker) => waker.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
