@@ -21,7 +21,7 @@ use wasocket_host::client::{CLIENT_COMPONENT, Client};
 use wasocket_host::component::{Component, World};
 use wasocket_host::default_app::DEFAULT_APP;
 use wasocket_host::engine::engine;
-use wasocket_host::guest::{Guest, Limits};
+use wasocket_host::guest::{Guest, Limits, finish};
 use wasocket_host::head;
 
 #[derive(Arbitrary, Debug)]
@@ -75,13 +75,14 @@ thread_local! {
 const LIMITS: Limits = Limits {
     memory: 64 << 20,
     call_time: Duration::from_secs(10),
+    start_time: Duration::from_secs(10),
 };
 
 fn guests() -> (Guest, Client) {
     let engine = engine().expect("an engine");
     let app = Component::from_bytes(&engine, DEFAULT_APP).expect("the default app");
     let client = Component::of_world(World::Client, &engine, CLIENT_COMPONENT).expect("the client");
-    let app = Guest::new(&app, LIMITS).expect("an instance");
+    let app = finish(Guest::new(&app, LIMITS)).expect("an instance");
     (app, Client::new(&client, LIMITS).expect("an instance"))
 }
 
@@ -121,7 +122,7 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
         {}
     }
     pair.end();
-    guest.drop_resource(takeover.connection).expect("no fault");
+    finish(guest.drop_resource(takeover.connection)).expect("no fault");
 }
 
 /// A connection of the component, and its native twin.
@@ -135,13 +136,10 @@ struct Pair<'a> {
 impl Pair<'_> {
     /// The socket is lost, and both say what became of the connection.
     fn end(&mut self) {
-        let others = self
-            .guest
-            .lost(self.connection, u64::MAX)
-            .expect("no fault");
+        let others = finish(self.guest.lost(self.connection, u64::MAX)).expect("no fault");
         assert!(others.is_empty());
         self.native.lost(Instant::from_nanos(u64::MAX));
-        let report = self.guest.report(self.connection).expect("no fault");
+        let report = finish(self.guest.report(self.connection)).expect("no fault");
         let expected = self.native.report();
         assert_eq!(report.messages_received, expected.messages_received);
         assert_eq!(report.messages_sent, expected.messages_sent);
@@ -158,7 +156,7 @@ impl Pair<'_> {
     }
 
     fn open(&mut self, residual: &[u8]) -> bool {
-        let effects = self.guest.open(self.connection, self.now, 1, residual);
+        let effects = finish(self.guest.open(self.connection, self.now, 1, residual));
         let now = Instant::from_nanos(self.now);
         let expected = self
             .native
@@ -173,18 +171,18 @@ impl Pair<'_> {
         let (guest, connection, native) = (&mut *self.guest, self.connection, &mut self.native);
         let (effects, expected) = match event.1 {
             What::Receive(bytes) if !*at_eof && !bytes.is_empty() => (
-                guest.receive(connection, self.now, bytes),
+                finish(guest.receive(connection, self.now, bytes)),
                 native.receive(now, bytes.to_vec()),
             ),
             What::EndOfStream if !*at_eof => {
                 *at_eof = true;
                 (
-                    guest.receive_eof(connection, self.now),
+                    finish(guest.receive_eof(connection, self.now)),
                     native.receive_eof(now),
                 )
             }
             What::Wake(unsent) => {
-                let effects = guest.wake(connection, self.now, unsent as usize);
+                let effects = finish(guest.wake(connection, self.now, unsent as usize));
                 (effects, native.wake(now, unsent.into()))
             }
             What::Shutdown(restart) if !*stopped => {
@@ -199,7 +197,7 @@ impl Pair<'_> {
                         wasocket::ShutdownReason::GoingAway,
                     ),
                 };
-                let effects = guest.shutdown(connection, self.now, reason);
+                let effects = finish(guest.shutdown(connection, self.now, reason));
                 (effects, native.shutdown(now, expected))
             }
             _ => return true,
@@ -250,7 +248,7 @@ fn handle(guest: &mut Guest, request: &Request) {
     let fields = |head: wasocket::ResponseHead| -> Vec<Field> { head.fields.into() };
     match (guest_handle(guest, &head), native_handle(head)) {
         (bindings::Answer::Takeover(takeover), Answer::Takeover(expected)) => {
-            guest.drop_resource(takeover.connection).expect("no fault");
+            finish(guest.drop_resource(takeover.connection)).expect("no fault");
             let head = takeover.response.expect("a WebSocket has a response");
             let expected_head = expected.response.expect("a WebSocket has a response");
             assert_eq!(head.status, expected_head.status);
@@ -295,7 +293,7 @@ fn opening_handshake(deflate: bool) -> bindings::Request {
 
 /// What the default app does with a request for `/echo`.
 fn guest_handle(guest: &mut Guest, request: &bindings::Request) -> bindings::Answer {
-    match guest.handle(request).expect("no fault").verdict {
+    match finish(guest.handle(request)).expect("no fault").verdict {
         bindings::Verdict::Answer(answer) => answer,
         bindings::Verdict::Later(_) => panic!("an echo has nothing to wait for"),
     }

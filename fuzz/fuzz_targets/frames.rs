@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     max_message_size: 4096,
     max_frame_size: 2048,
     max_fragments: 16,
+    max_messages_per_second: None,
     max_streamed_size: None,
     handshake_timeout: core::time::Duration::from_secs(10),
     ping_interval: None,
