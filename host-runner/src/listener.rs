@@ -409,11 +409,11 @@ fn admit(
     match admitted {
         Ok(visit) => {
             worker.metrics.accepted.count();
-            let room = worker.shared.capacity.take();
-            let serving = takeover::serve(Rc::clone(worker), stream, peer, visit);
+            let (worker, room) = (Rc::clone(worker), worker.shared.capacity.take());
             tasks.spawn_local(async move {
                 let _room = room.await;
-                serving.await;
+                // Made here: the task would have room for it twice if it were moved in.
+                takeover::serve(worker, stream, peer, visit).await;
             });
         }
         // Who expects TLS could not read it.

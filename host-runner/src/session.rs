@@ -162,15 +162,23 @@ impl Session {
             let report = self.line().connection.report();
             let report = report.await;
             self.line().count_end(&outcome, report);
-            let ending = outcome?;
-            // No batch has it any more: nothing ends while one does.
-            let Some(Self(line)) = Rc::into_inner(self) else {
-                return Ok(());
-            };
-            match line.into_inner().end(ending)? {
+            match self.end(outcome?)? {
                 Some(closing) => closing.await,
                 None => Ok(()),
             }
+        }
+    }
+
+    /// How the socket is closed, if it is not to be at once. No function that waits: in its future, too, there would
+    /// be room for what is taken apart here.
+    fn end(
+        self: Rc<Self>,
+        ending: Ending,
+    ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
+        // No batch has it any more: nothing ends while one does.
+        match Rc::into_inner(self) {
+            Some(Self(line)) => line.into_inner().end(ending),
+            None => Ok(None),
         }
     }
 
