@@ -2,7 +2,7 @@
 //!
 //! A call costs more than a short message. So a session that has read one leaves it here, and waits; the task of
 //! [`Batches`] comes behind all the sessions that were ready in this turn, and makes one call for each instance. What
-//! the guest answers it sends by itself: to wake the sessions for it would cost what was gained.
+//! the guest answers it sends by itself: to wake the sessions for it would be one more turn for each.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
