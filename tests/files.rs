@@ -10,9 +10,13 @@ mod runner;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use runner::{Client, Server, build_guest, text, wasocket};
+
+/// A Close frame with code 1011: the farewell.
+const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
 
 /// A new folder, with a file of this content and a way out in it.
 fn folder(test: &str) -> PathBuf {
@@ -26,6 +30,12 @@ fn folder(test: &str) -> PathBuf {
     folder
 }
 
+/// Grants the folder's data, for reading and perhaps more.
+fn server(folder: &Path, more: &str) -> Server {
+    let dir = format!("{}::/data{more}", folder.join("data").display());
+    Server::of(&build_guest("files", ""), &["--dir", &dir])
+}
+
 fn ask(client: &mut Client, command: &str) -> String {
     client.send(&text(command));
     client.read_text()
@@ -34,8 +44,7 @@ fn ask(client: &mut Client, command: &str) -> String {
 #[test]
 fn what_is_granted_can_be_read_and_nothing_else() {
     let folder = folder("read");
-    let dir = format!("{}::/data", folder.join("data").display());
-    let server = Server::of(&build_guest("files", ""), &["--dir", &dir]);
+    let server = server(&folder, "");
     let mut client = server.websocket("/");
     for (command, expected) in [
         ("read /data/file", "inside"),
@@ -65,6 +74,81 @@ fn what_is_granted_can_be_read_and_nothing_else() {
     assert!(!folder.join("data/new").exists());
     // All in one instance, and no call was a fault.
     assert_eq!(ask(&mut client, "read /data/file"), "inside");
+    fs::remove_dir_all(folder).expect("the folder");
+}
+
+#[test]
+fn what_is_granted_for_it_can_be_written_and_nothing_else() {
+    let folder = folder("write");
+    let server = server(&folder, "::rw");
+    let (mut client, mut other) = (server.websocket("/"), server.websocket("/"));
+    for (command, expected) in [
+        ("write /data/file changed", "written"),
+        ("append /data/file  twice", "appended"),
+        ("read /data/file", "changed twice"),
+        ("write /data/new made", "written"),
+        ("fill /data/deep/large 2000", "filled"),
+        ("size /data/deep/large", "2000000"),
+        ("make /data/more", "made"),
+        ("rename /data/new /data/more/new", "renamed"),
+        ("remove /data/deep/large", "removed"),
+        ("list /data", "deep file link more"),
+    ] {
+        assert_eq!(ask(&mut client, command), expected, "{command}");
+        assert_eq!(
+            ask(&mut other, "list /data/deep/.."),
+            ask(&mut client, "list /data")
+        );
+    }
+    for command in [
+        "write /data/link changed",
+        "append /data/link changed",
+        "write /data/../secret changed",
+        "rename /data/file /data/../file",
+        "remove /data/../secret",
+        "write /new changed",
+    ] {
+        let said = ask(&mut client, command);
+        assert!(said.starts_with("error: "), "{command}: {said}");
+    }
+    let content = |path| fs::read_to_string(folder.join(path)).expect("it is there");
+    assert_eq!(content("data/file"), "changed twice");
+    assert_eq!(content("data/more/new"), "made");
+    assert_eq!(content("secret"), "outside");
+    assert!(!folder.join("data/deep/large").exists());
+    fs::remove_dir_all(folder).expect("the folder");
+}
+
+/// To open a named pipe takes until somebody opens its other end. Nobody does.
+#[test]
+fn who_waits_for_a_file_holds_up_nobody_and_not_for_ever() {
+    let folder = folder("pipe");
+    let made = Command::new("mkfifo")
+        .arg(folder.join("data/pipe"))
+        .status();
+    assert!(made.expect("mkfifo").success());
+    let dir = format!("{}::/data", folder.join("data").display());
+    let options = [
+        "--dir",
+        &dir,
+        "--connections-per-instance",
+        "1",
+        "--call-timeout",
+        "2000",
+    ];
+    let mut server = Server::of(&build_guest("files", ""), &options);
+    let (mut client, mut other) = (server.websocket("/"), server.websocket("/"));
+    client.send(&text("read /data/pipe"));
+    for _ in 0..100 {
+        assert_eq!(ask(&mut other, "read /data/file"), "inside");
+    }
+    assert!(client.has_nothing_to_read(), "the other was served first");
+    assert_eq!(client.read_to_end(), FAREWELL);
+    server.wait_for_log("the guest did not return within 2000 ms");
+    assert_eq!(ask(&mut other, "read /data/file"), "inside");
+    // The thread that opens the pipe is still there; the runner ends without it.
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
     fs::remove_dir_all(folder).expect("the folder");
 }
 

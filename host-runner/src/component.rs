@@ -36,7 +36,7 @@ pub struct Grants {
     pub tcp: Vec<SocketAddr>,
     /// Its environment: names and values.
     pub environment: Vec<(String, String)>,
-    /// The directories that it may read in.
+    /// The directories that it may read in, and some of them write.
     pub directories: Vec<Directory>,
 }
 

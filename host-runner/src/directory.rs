@@ -7,16 +7,16 @@ use std::str::FromStr;
 
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-/// A directory, and what the component calls it: `HOST_PATH::GUEST_PATH`. It is for reading.
-///
-/// A file is written by WASI's streams in the background, and the component waits for the end of that inside of its
-/// call: which no call may. To grant it would be to grant a fault.
+/// A directory, and what the component calls it: `HOST_PATH::GUEST_PATH`, for reading, or
+/// `HOST_PATH::GUEST_PATH::rw`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
     /// Where it is.
     pub host: PathBuf,
     /// Where the component finds it.
     pub guest: String,
+    /// Whether the component may change what is in it.
+    pub is_writable: bool,
 }
 
 impl FromStr for Directory {
@@ -24,14 +24,23 @@ impl FromStr for Directory {
 
     /// Both paths have to be named: who runs the component knows the one, and who wrote it the other.
     fn from_str(text: &str) -> Result<Self, String> {
-        let paths = text.split_once("::");
-        let paths = paths
-            .filter(|(host, guest)| !host.is_empty() && !guest.is_empty() && !guest.contains("::"));
-        let (host, guest) =
-            paths.ok_or("expected HOST_PATH::GUEST_PATH, such as ./pages::/pages")?;
+        let parts: Vec<_> = text.split("::").collect();
+        let (host, guest, is_writable) = match parts[..] {
+            [host, guest] => (host, guest, false),
+            [host, guest, "rw"] => (host, guest, true),
+            _ => ("", "", false),
+        };
+        if host.is_empty() || guest.is_empty() {
+            return Err(
+                "expected HOST_PATH::GUEST_PATH, such as ./pages::/pages, or \
+                HOST_PATH::GUEST_PATH::rw where the app may write"
+                    .to_owned(),
+            );
+        }
         Ok(Self {
             host: host.into(),
             guest: guest.to_owned(),
+            is_writable,
         })
     }
 }
@@ -51,7 +60,11 @@ impl Directory {
 
     /// Gives it to an instance. One that is not there any more is reported, and missing.
     pub(crate) fn give(&self, wasi: &mut WasiCtxBuilder) {
-        if let Err(error) = wasi.preopened_dir(&self.host, &self.guest, FsPerms::ReadOnly) {
+        let permissions = match self.is_writable {
+            true => FsPerms::ReadWrite,
+            false => FsPerms::ReadOnly,
+        };
+        if let Err(error) = wasi.preopened_dir(&self.host, &self.guest, permissions) {
             let host = self.host.display();
             tracing::error!("{host} cannot be given to the component (--dir): {error:#}");
         }
@@ -64,15 +77,30 @@ mod tests {
 
     #[test]
     fn both_paths_are_named() {
-        let directory = |guest: &str| {
+        let directory = |guest: &str, is_writable| {
             Ok(Directory {
                 host: "./a:b".into(),
                 guest: guest.to_owned(),
+                is_writable,
             })
         };
-        assert_eq!(Directory::from_str("./a:b::/data"), directory("/data"));
-        assert_eq!(Directory::from_str("./a:b::."), directory("."));
-        for bad in ["", "data", "::/data", "data::", "a::b::rw", "a::b::"] {
+        for (text, expected) in [
+            ("./a:b::/data", directory("/data", false)),
+            ("./a:b::.", directory(".", false)),
+            ("./a:b::/data::rw", directory("/data", true)),
+        ] {
+            assert_eq!(Directory::from_str(text), expected);
+        }
+        for bad in [
+            "",
+            "data",
+            "::/data",
+            "data::",
+            "a::b::ro",
+            "a::b::",
+            "::::rw",
+            "a::b::rw::",
+        ] {
             assert!(Directory::from_str(bad).is_err(), "{bad}");
         }
     }

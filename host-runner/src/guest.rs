@@ -372,8 +372,19 @@ impl GuestFault {
     }
 
     pub(crate) fn blocked() -> Self {
+        FaultReason::Blocked.into()
+    }
+
+    /// Of one that has waited for too long where it may.
+    pub(crate) fn late(limit: Duration) -> Self {
+        FaultReason::Deadline(limit).into()
+    }
+}
+
+impl From<FaultReason> for GuestFault {
+    fn from(reason: FaultReason) -> Self {
         Self {
-            reason: FaultReason::Blocked,
+            reason,
             backtrace: None,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A call is a future, and done when it is first polled, nearly always. It is pending for one of two reasons: it has
 //! taken so long that others should be let go on, or the guest waits for something, which the contract does not
-//! allow. [`advance`] tells them apart, and [`finish`] is for those who have nobody to let go on.
+//! allow: there is [`Patience`] for files only. [`advance`] tells them apart, and [`finish`] is for those who have
+//! nobody to let go on.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -20,6 +21,7 @@ use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 use crate::component::{Component, World};
 use crate::engine;
 use crate::guest::{GuestFault, Limits};
+use crate::patience::Patience;
 use crate::state::State;
 
 /// After so many ticks a call lets others go on: between 10 and 20 ms.
@@ -127,8 +129,7 @@ pub(crate) enum Advance<T> {
     Done(T),
     /// It takes long. It goes on when it is polled again, by whatever thread.
     GaveWay,
-    /// It waits for something of WASI. It is not waited with: drop it, and it is a
-    /// [fault](GuestFault::blocked).
+    /// It waits for something of WASI, which is for its [`Patience`] to judge.
     Blocked,
 }
 
@@ -151,17 +152,26 @@ pub(crate) fn advance<F: Future>(call: Pin<&mut F>, waker: &Waker) -> Advance<F:
 ///
 /// The call's [`GuestFault`], or one that says that it waits for something.
 pub fn finish<T>(call: impl Future<Output = Result<T, GuestFault>>) -> Result<T, GuestFault> {
-    let call = pin!(call);
-    finish_with(call, Waker::noop()).unwrap_or_else(|| Err(GuestFault::blocked()))
+    finish_with(pin!(call), Waker::noop(), Patience::NONE).flatten()
 }
 
-/// Polls a call until it is done; none if it waits for something.
-pub(crate) fn finish_with<F: Future>(mut call: Pin<&mut F>, waker: &Waker) -> Option<F::Output> {
+/// Polls a call until it is done, on this thread.
+///
+/// # Errors
+///
+/// That it waits for something for which there is no patience.
+pub(crate) fn finish_with<F: Future>(
+    mut call: Pin<&mut F>,
+    waker: &Waker,
+    patience: Patience,
+) -> Result<F::Output, GuestFault> {
+    let waiting = patience.begin(waker);
     loop {
-        match advance(call.as_mut(), waker) {
-            Advance::Done(output) => return Some(output),
+        match advance(call.as_mut(), &waiting.waker) {
+            Advance::Done(output) => return Ok(output),
             Advance::GaveWay => {}
-            Advance::Blocked => return None,
+            Advance::Blocked if waiting.wait() => {}
+            Advance::Blocked => return Err(patience.fault()),
         }
     }
 }

@@ -70,6 +70,7 @@ mod metrics;
 pub mod operating;
 pub mod options;
 pub mod outgoing;
+mod patience;
 pub mod pool;
 pub mod proxied;
 pub mod proxy;

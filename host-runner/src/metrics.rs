@@ -273,7 +273,7 @@ pub(crate) fn to_text(
     );
     text.counter(
         "long_calls_total",
-        "Calls that took so long that they were finished beside the worker.",
+        "Calls that took so long, or waited for files, that they were finished beside the worker.",
         sum.of(|all| &all.long_calls),
     );
     text.family(

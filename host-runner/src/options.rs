@@ -297,8 +297,9 @@ pub struct Serve {
     /// A TCP server that the app may connect to; port 0 is any. May be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
     pub allow_tcp: Vec<SocketAddr>,
-    /// A directory that the app finds at a path of its own, to read in it. May be repeated
-    #[arg(long, value_name = "HOST_PATH::GUEST_PATH", value_hint = ValueHint::DirPath)]
+    /// A directory that the app finds at a path of its own, to read in it; with `::rw`, to write, too. May be
+    /// repeated
+    #[arg(long, value_name = "HOST_PATH::GUEST_PATH[::rw]", value_hint = ValueHint::DirPath)]
     pub dir: Vec<Directory>,
     /// The time a client may take nothing of what it is sent
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]

@@ -47,8 +47,8 @@ pub(crate) fn is_http(import: &str) -> bool {
 }
 
 /// Links WASI 0.2 in its asynchronous form. The synchronous one waits by blocking the thread, and a
-/// thread that runs tokio may not be blocked; with this one, a guest that waits is found out: see
-/// [`GuestFault`](crate::guest::GuestFault).
+/// thread that runs tokio may not be blocked; with this one, a guest that waits is found out, be it for time, for a
+/// socket or for a disk: see [`Patience`](crate::patience::Patience).
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     outgoing::link(linker)
@@ -57,9 +57,6 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// The WASI context of one guest.
 pub(crate) fn context(grants: &Grants) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
-    // A call is polled once, and one that waits is a fault: see `instance`. So a file is read on this thread,
-    // which waits for the disk; of another thread's reading the call would have to be told by waiting.
-    wasi.allow_blocking_current_thread(true);
     for directory in &grants.directories {
         directory.give(&mut wasi);
     }

@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::time;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
@@ -24,6 +24,7 @@ use crate::call::Call;
 use crate::guest::{Guest, GuestFault};
 use crate::instance::{Advance, advance, finish_with};
 use crate::metrics::Metrics;
+use crate::patience::Patience;
 use crate::signals::{Signal, Signals};
 
 /// One instance, with the count of those who use it.
@@ -31,6 +32,10 @@ use crate::signals::{Signal, Signals};
 pub(super) struct Instance {
     /// Away while a call is under way, and after a fault for ever.
     guest: RefCell<Option<Box<Guest>>>,
+    /// How long it may wait in a call.
+    patience: Patience,
+    /// Those on which calls are finished.
+    threads: Rc<Semaphore>,
     /// Notified when it may be back.
     back: Notify,
     is_dead: Cell<bool>,
@@ -66,9 +71,11 @@ macro_rules! call {
 pub(super) use call;
 
 impl Instance {
-    pub(super) fn new(guest: Guest, born: time::Instant, pool: &Pool) -> Self {
+    pub(super) fn new(guest: Guest, patience: Patience, born: time::Instant, pool: &Pool) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
+            patience,
+            threads: Rc::clone(&pool.threads),
             back: Notify::new(),
             is_dead: Cell::new(false),
             orphans: RefCell::default(),
@@ -140,18 +147,18 @@ impl Instance {
     {
         let mut call = Box::pin(call);
         let returned = match advance(call.as_mut(), waker) {
-            Advance::Done(returned) => Some(returned),
-            Advance::GaveWay if Handle::try_current().is_ok() => {
+            Advance::Done(returned) => Ok(returned),
+            Advance::Blocked if self.patience.is_none() => Err(self.patience.fault()),
+            Advance::Blocked | Advance::GaveWay if Handle::try_current().is_ok() => {
                 return self.finish_elsewhere(waker.clone(), call, then);
             }
             // Nobody is there who could be let go on.
-            Advance::GaveWay => finish_with(call.as_mut(), waker),
-            Advance::Blocked => None,
+            _ => finish_with(call.as_mut(), waker, self.patience),
         };
         Call::done(self.settle(returned).map(then))
     }
 
-    /// Has a thread of its own finish a call that takes long.
+    /// Has a thread of its own finish a call that takes long, or waits.
     fn finish_elsewhere<R, T, F>(
         self: &Rc<Self>,
         waker: Waker,
@@ -164,27 +171,29 @@ impl Instance {
         T: 'static,
     {
         self.metrics.long_calls.count();
-        let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker));
         let (tell, told) = oneshot::channel();
-        let this = Rc::clone(self);
+        let (this, patience) = (Rc::clone(self), self.patience);
         spawn_local(async move {
+            let thread = this.threads.acquire().await;
+            let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker, patience));
+            let returned = returned.await;
+            drop(thread);
             // A panic in there is as bad as a trap, and the guest is gone with it.
-            let returned = returned.await.unwrap_or_default();
+            let returned = returned.unwrap_or_else(|_| Err(GuestFault::blocked()));
             // Who has asked may be gone; what is to be done with the result is done by `then`.
             let _ = tell.send(this.settle(returned).map(then));
         });
         Call::later(async move { told.await.unwrap_or(Err(Dead)) })
     }
 
-    /// What has come of a call: none if the guest waits, which it must not.
-    fn settle<R>(self: &Rc<Self>, returned: Option<Returned<R>>) -> Result<R, Dead> {
+    /// What has come of a call: the guest and what it says, or a fault without it.
+    fn settle<R>(self: &Rc<Self>, returned: Result<Returned<R>, GuestFault>) -> Result<R, Dead> {
         let fault = match returned {
-            Some((guest, Ok(result))) => {
+            Ok((guest, Ok(result))) => {
                 self.put_back(guest);
                 return Ok(result);
             }
-            Some((_, Err(fault))) => fault,
-            None => GuestFault::blocked(),
+            Ok((_, Err(fault))) | Err(fault) => fault,
         };
         self.is_dead.set(true);
         self.back.notify_waiters();

@@ -1,6 +1,6 @@
 //! The instances of a worker and the connections on them.
 //!
-//! All of it stays on one thread, but for a call that takes long: that is finished elsewhere, and whoever
+//! All of it stays on one thread, but for a call that takes long or waits: that is finished elsewhere, and whoever
 //! wants the same instance waits for it, so that no instance is entered while a call into it is under way, as the
 //! contract asks. Everybody else goes on.
 
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{self, Duration};
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 
 use self::instance::{Instance, back_off, log};
@@ -30,6 +30,11 @@ use crate::component::Component;
 use crate::guest::{Guest, GuestFault, Limits};
 use crate::instance::{Advance, advance, finish_with};
 use crate::metrics::Metrics;
+use crate::patience::Patience;
+
+/// So many calls at once are finished beside a worker. Fewer than the threads that tokio has for it (512), so that
+/// there are some left for the files that calls wait for.
+const THREADS: usize = 128;
 
 /// The instances of a component, each serving up to so many connections.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub struct Pool {
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
     batches: Rc<Batches<Instance>>,
+    /// Those on which calls are finished that take long.
+    threads: Rc<Semaphore>,
     backoff: Rc<Backoff>,
     metrics: Arc<Metrics>,
     stopping: Cell<bool>,
@@ -64,6 +71,7 @@ impl Pool {
             connections_per_instance,
             instances: RefCell::default(),
             batches: Rc::default(),
+            threads: Rc::new(Semaphore::new(THREADS)),
             backoff: Rc::default(),
             metrics,
             stopping: Cell::new(false),
@@ -117,6 +125,7 @@ impl Pool {
     async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Dead> {
         let (born, component) = (time::Instant::now(), self.component.borrow().clone());
         let replaced = self.replaced.get();
+        let patience = Patience::with(&component.grants, self.limits.call_time);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
             back_off(&self.backoff, born, &self.metrics);
@@ -127,7 +136,7 @@ impl Pool {
         if self.replaced.get() != replaced {
             return Ok(None);
         }
-        let instance = Rc::new(Instance::new(guest, born, self));
+        let instance = Rc::new(Instance::new(guest, patience, born, self));
         if self.stopping.get() {
             instance.stop(ShutdownReason::GoingAway);
         }
@@ -197,20 +206,19 @@ async fn start(
     limits: Limits,
     starting: OwnedMutexGuard<()>,
 ) -> Result<Guest, GuestFault> {
+    let patience = Patience::with(&component.grants, limits.start_time);
     let mut start = Box::pin(async move { Guest::new(&component, limits).await });
-    let started = match advance(start.as_mut(), Waker::noop()) {
-        Advance::Done(started) => Some(started),
-        Advance::GaveWay => {
-            let rest = spawn_blocking(move || {
-                let started = finish_with(start.as_mut(), Waker::noop());
-                drop(starting);
-                started
-            });
-            rest.await.unwrap_or_default()
-        }
-        Advance::Blocked => None,
-    };
-    started.unwrap_or_else(|| Err(GuestFault::blocked()))
+    match advance(start.as_mut(), Waker::noop()) {
+        Advance::Done(started) => return started,
+        Advance::Blocked if patience.is_none() => return Err(patience.fault()),
+        Advance::Blocked | Advance::GaveWay => {}
+    }
+    let rest = spawn_blocking(move || {
+        let started = finish_with(start.as_mut(), Waker::noop(), patience);
+        drop(starting);
+        started.flatten()
+    });
+    rest.await.unwrap_or_else(|_| Err(GuestFault::blocked()))
 }
 
 /// Why there is no place for a request.

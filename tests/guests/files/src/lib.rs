@@ -2,7 +2,7 @@
 //! [`obey`]. What comes of it is said in a message.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 
 use wasocket::{Error, WebSocket, websocket};
 
@@ -40,6 +40,21 @@ fn obey(command: &str) -> io::Result<String> {
             Ok(names.collect::<Vec<_>>().join(" "))
         }
         "write" => fs::write(path, text).map(|()| "written".to_owned()),
+        "append" => {
+            let mut file = File::options().append(true).open(path)?;
+            file.write_all(text.as_bytes())?;
+            Ok("appended".to_owned())
+        }
+        // In several writes, each of which goes on where the last one ended.
+        "fill" => {
+            let mut file = File::create(path)?;
+            for _ in 0..text.parse().unwrap_or(0) {
+                file.write_all(&[b'a'; 1000])?;
+            }
+            Ok("filled".to_owned())
+        }
+        "rename" => fs::rename(path, text).map(|()| "renamed".to_owned()),
+        "make" => fs::create_dir(path).map(|()| "made".to_owned()),
         "remove" => fs::remove_file(path).map(|()| "removed".to_owned()),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
