@@ -20,9 +20,10 @@ use crate::decision::failure;
 use crate::extension::DeflateOptions;
 use crate::report::shortened;
 use crate::{
-    Answer, App, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed, Disposition, Event,
-    HttpVersion, Initiator, Instant, Limits, Message, ReadyList, Report, Request, Response,
-    ResponseHead, ResumeError, Session, ShutdownReason, Undecided, UsageError, Verdict,
+    Answer, App, Ceiling, ClientEvent, ClientRequest, ClientSession, CloseCode, Closed,
+    Disposition, Event, HttpVersion, Initiator, Instant, Limits, Message, ReadyList, Report,
+    Request, Response, ResponseHead, ResumeError, Session, ShutdownReason, Undecided, UsageError,
+    Verdict,
 };
 use bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
 use bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
@@ -264,6 +265,13 @@ impl<E: Exported> wit::GuestConnection for Connection<E> {
     fn open(&self, now: u64, id: u64, residual: Vec<u8>) -> wit_types::Effects {
         let now = Instant::from_nanos(now);
         self.0.borrow_mut().open(now, id, &READY, residual).into()
+    }
+
+    fn limit(&self, ceiling: wit::Ceiling) {
+        self.0.borrow_mut().limit(Ceiling {
+            max_message_size: ceiling.max_message_size,
+            max_messages_per_second: ceiling.max_messages_per_second,
+        });
     }
 
     fn receive(&self, now: u64, bytes: Vec<u8>) -> wit_types::Effects {

@@ -87,6 +87,7 @@ extern crate std;
 mod app;
 #[cfg(all(target_family = "wasm", feature = "bare"))]
 mod bare;
+mod ceiling;
 mod client;
 mod close;
 #[cfg(target_family = "wasm")]
@@ -126,6 +127,7 @@ mod web_socket;
 #[cfg(feature = "router")]
 pub use app::Router;
 pub use app::{App, websocket};
+pub use ceiling::Ceiling;
 pub use client::{ClientEvent, ClientSession, Refused};
 pub use close::{CloseCode, CloseReason};
 pub use connection::{Closed, Connection, Disposition, Event};

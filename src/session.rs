@@ -5,7 +5,7 @@ use core::mem;
 use bytes::{Bytes, BytesMut};
 
 use crate::{
-    CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Initiator, Instant,
+    Ceiling, CloseCode, Connection, ConnectionId, Disposition, Event, Handler, Initiator, Instant,
     RawHandler, RawSocket, ReadyList, Report, Suspended, UsageError,
 };
 
@@ -21,6 +21,11 @@ pub trait Session {
         ready: &ReadyList,
         residual: Vec<u8>,
     ) -> Effects;
+    /// Those who run the app allow no more than this. Unless implemented otherwise, there is nothing to which it
+    /// would apply: a raw socket has no messages.
+    fn limit(&mut self, ceiling: Ceiling) {
+        let _ = ceiling;
+    }
     /// Bytes arrived.
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects;
     /// The peer has finished sending.
@@ -148,6 +153,10 @@ impl<H: Handler> Session for WebSocketSession<H> {
         let result = self.handler.open(&mut self.connection);
         self.check(result);
         self.receive(now, residual)
+    }
+
+    fn limit(&mut self, ceiling: Ceiling) {
+        self.connection.limit(ceiling);
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {

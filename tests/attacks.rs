@@ -195,13 +195,23 @@ fn floods_of_small_frames_cost_time_only() {
 }
 
 #[test]
-fn more_messages_than_the_app_allows_end_the_connection() {
-    let server = Server::of(&build_guest("faults", "bare"), &[]);
-    let mut other = server.websocket("/limited");
+fn more_messages_than_the_app_or_the_operator_allows_end_the_connection() {
+    let guest = build_guest("faults", "bare");
+    let by_app = Server::of(&guest, &[]);
+    too_many_messages_end(&by_app, "/limited");
+    // The lower one counts, whose ever it is.
+    let by_both = Server::of(&guest, &["--max-messages-per-second", "1000"]);
+    too_many_messages_end(&by_both, "/limited");
+    let by_operator = Server::of(&guest, &["--max-messages-per-second", "100"]);
+    too_many_messages_end(&by_operator, "/");
+}
+
+fn too_many_messages_end(server: &Server, path: &str) {
+    let mut other = server.websocket(path);
     assert_echoes(&mut other, "served");
     let before = server.memory();
     for frame in [EMPTY, PING] {
-        let mut attacker = server.websocket("/limited");
+        let mut attacker = server.websocket(path);
         attacker.try_send(&frame.repeat(64 * KIB));
         // What was allowed is answered, and then comes a Close frame: 1008.
         let said = attacker.read_to_end();
@@ -213,6 +223,28 @@ fn more_messages_than_the_app_allows_end_the_connection() {
     }
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 8 * MIB, "{grown} bytes");
+}
+
+#[test]
+fn messages_are_as_long_as_the_operator_allows() {
+    let server = Server::with(&["--max-message-size", "1"]);
+    let mut other = server.websocket("/echo");
+    let fits = "a".repeat(KIB);
+    assert_echoes(&mut other, &fits);
+    let mut attacker = server.websocket("/echo");
+    // The header of a text of 1,025 bytes is enough.
+    attacker.send(b"\x81\xfe\x04\x01");
+    let said = attacker.read_to_end();
+    assert_eq!(said[..1], [0x88]);
+    assert_eq!(said[2..4], 1009_u16.to_be_bytes());
+    assert_echoes(&mut other, &fits);
+    // What has no messages is not limited.
+    let mut raw = server.connect();
+    raw.send(b"GET /hijack HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    raw.send(&"a".repeat(2 * KIB).into_bytes());
+    raw.send(b"\n");
+    let said = raw.read_to_end();
+    assert!(said.len() > 2 * KIB, "{} bytes", said.len());
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 498 passed, 0 failed, 1 skipped\n"),
+        report.ends_with("/echo: 499 passed, 0 failed, 1 skipped\n"),
         "{report}"
     );
     // A function cannot be suspended; all else is asked of it.
@@ -171,6 +171,11 @@ fn breaches_are_found() {
             "/report",
             "contract",
             "a report says who ended the connection, and how",
+        ),
+        (
+            "/limit",
+            "contract",
+            "a connection that is limited takes no more",
         ),
         (
             "/trap-at-the-end",

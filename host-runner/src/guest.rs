@@ -8,8 +8,8 @@ use wasmtime::component::{ResourceAny, TypedFunc};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::bindings::{
-    Arrival, ConnectionId, Decision, Deliberation, Effects, Instant, Outcomes, Report, Request,
-    ResumeError, Resumed, ShutdownReason,
+    Arrival, Ceiling, ConnectionId, Decision, Deliberation, Effects, Instant, Outcomes, Report,
+    Request, ResumeError, Resumed, ShutdownReason,
 };
 use crate::component::{Component, World};
 use crate::instance::{Exports, Instance as Bounded};
@@ -17,7 +17,7 @@ use crate::instance::{Exports, Instance as Bounded};
 pub use crate::instance::finish;
 use crate::state::MemoryExceeded;
 
-/// What a guest may take.
+/// What a guest may take, and have its peers send it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The bytes of all its memories and tables.
@@ -26,15 +26,18 @@ pub struct Limits {
     pub call_time: Duration,
     /// The time until it can be called: that of its start functions.
     pub start_time: Duration,
+    /// What connections are [limited](Guest::limit) to; none leaves it to the guest.
+    pub ceiling: Option<Ceiling>,
 }
 
 impl Default for Limits {
-    /// 64 MiB, 100 ms, and a second for the start.
+    /// 64 MiB, 100 ms, a second for the start, and no ceiling.
     fn default() -> Self {
         Self {
             memory: 64 << 20,
             call_time: Duration::from_millis(100),
             start_time: Duration::from_secs(1),
+            ceiling: None,
         }
     }
 }
@@ -106,6 +109,21 @@ impl Guest {
         let function: Open<'_> = self.functions.open;
         self.instance
             .call(function, (connection, now, id, residual))
+            .await
+    }
+
+    /// `connection.limit`: no more is allowed than this.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn limit(
+        &mut self,
+        connection: ResourceAny,
+        ceiling: Ceiling,
+    ) -> Result<(), GuestFault> {
+        self.instance
+            .tell(self.functions.limit, (connection, ceiling))
             .await
     }
 
@@ -286,6 +304,7 @@ struct Functions {
     handle: TypedFunc<(&'static Request,), (Decision,)>,
     decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,
     open: Open<'static>,
+    limit: TypedFunc<(ResourceAny, Ceiling), ()>,
     receive: WithBytes<'static>,
     receive_many: Many<'static>,
     receive_eof: WithTime,
@@ -303,6 +322,7 @@ impl Functions {
             handle: exports.function(World::Handler, "handle")?,
             decide: exports.function(World::Handler, "[method]undecided.decide")?,
             open: exports.function(World::Handler, "[method]connection.open")?,
+            limit: exports.function(World::Handler, "[method]connection.limit")?,
             receive: exports.function(World::Handler, "[method]connection.receive")?,
             receive_many: exports.function(World::Handler, "receive-many")?,
             receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,

@@ -99,6 +99,20 @@ impl Instance {
         }
     }
 
+    /// Calls a function that says nothing.
+    pub(crate) async fn tell<P>(
+        &mut self,
+        function: TypedFunc<P, ()>,
+        params: P,
+    ) -> Result<(), GuestFault>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+    {
+        self.start_clock(self.limits.call_time);
+        let outcome = function.call_async(&mut self.store, params).await;
+        outcome.map_err(|error| GuestFault::new(&error, self.limits))
+    }
+
     /// So much time is there until the next fault.
     fn start_clock(&mut self, time: Duration) {
         let ticks = engine::ticks(time);

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
 use crate::admission::PerAddress;
+use crate::bindings::Ceiling;
 use crate::trace::Endpoint;
 
 /// What the network may ask of the runner, and where the operator does.
@@ -28,6 +29,14 @@ pub struct Operating {
     /// [default: 1000 for public addresses]
     #[arg(long, value_name = "N")]
     pub max_requests_per_address: Option<u32>,
+    /// The longest message, in KiB and decompressed, that a WebSocket may receive: Close 1009. The app may allow
+    /// less
+    #[arg(long, value_name = "KIB", default_value_t = 0)]
+    pub max_message_size: u64,
+    /// The most messages in a second that a WebSocket may receive, pings among them: Close 1008. The app may
+    /// allow less
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_messages_per_second: u32,
     /// The most bytes in a second that are read from a connection that the app has taken over; those beyond
     /// wait with the client
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
@@ -82,6 +91,19 @@ impl Operating {
             Some(endpoint) => Ok(Some(endpoint.clone())),
             None => Endpoint::of_environment(),
         }
+    }
+
+    /// What WebSockets may receive, if that is limited at all.
+    pub(crate) fn ceiling(&self) -> Option<Ceiling> {
+        let ceiling = Ceiling {
+            max_message_size: (self.max_message_size > 0)
+                .then(|| self.max_message_size.saturating_mul(1 << 10)),
+            max_messages_per_second: (self.max_messages_per_second > 0)
+                .then_some(self.max_messages_per_second),
+        };
+        let is_any =
+            ceiling.max_message_size.is_some() || ceiling.max_messages_per_second.is_some();
+        is_any.then_some(ceiling)
     }
 
     /// The most unsent output, in bytes.

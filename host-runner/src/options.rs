@@ -322,6 +322,7 @@ impl Serve {
             memory: self.memory << 20,
             call_time: Duration::from_millis(self.call_timeout),
             start_time: Duration::from_millis(self.start_timeout),
+            ceiling: self.operating.ceiling(),
         }
     }
 

@@ -18,8 +18,8 @@ use crate::extension::Extensions;
 use crate::frame::Opcode;
 use crate::message::PartialMessage;
 use crate::{
-    CloseReason, Closing, Initiator, Instant, Limits, MaskingKeys, Message, Piece, ProtocolError,
-    Report,
+    Ceiling, CloseReason, Closing, Initiator, Instant, Limits, MaskingKeys, Message, Piece,
+    ProtocolError, Report,
 };
 use age::Age;
 use fragments::Outgoing;
@@ -48,6 +48,8 @@ use receive::{Frame, Step};
 pub struct Connection {
     role: Role,
     limits: Limits,
+    /// Above which they are not to be raised.
+    ceiling: Ceiling,
     extensions: Extensions,
     state: State,
     keepalive: Keepalive,
@@ -253,6 +255,7 @@ impl Connection {
             age: Age::new(&limits),
             rate: Rate::new(&limits),
             limits,
+            ceiling: Ceiling::default(),
             extensions: Extensions::default(),
             state: State::Open,
             now: Instant::default(),
@@ -294,9 +297,18 @@ impl Connection {
 
     /// Sets how long a message may be, from the next one that begins to arrive:
     /// [`Limits::max_message_size`], and with it `max_frame_size` and `max_fragments`, as
-    /// [`Limits::for_messages`] has them. For peers that may send more once they have logged in, or less.
+    /// [`Limits::for_messages`] has them; but not above the [ceiling](Self::limit). For peers that may send more
+    /// once they have logged in, or less.
     pub fn set_max_message_size(&mut self, size: usize) {
-        self.limits = self.limits.with_max_message_size(size);
+        let limits = self.limits.with_max_message_size(size);
+        self.limits = limits.below(self.ceiling);
+    }
+
+    /// Lowers the limits to those of whoever runs the app, from the next message on. None is ever raised by it.
+    pub fn limit(&mut self, ceiling: Ceiling) {
+        self.ceiling = self.ceiling.with(ceiling);
+        self.limits = self.limits.below(self.ceiling);
+        self.rate.limit(&self.limits);
     }
 
     /// The limits of the connection, as they are now.

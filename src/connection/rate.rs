@@ -24,15 +24,17 @@ pub(super) struct Rate {
 
 impl Rate {
     pub(super) fn new(limits: &Limits) -> Self {
-        let cost = limits
-            .max_messages_per_second
-            .map(|most| BURST / most.max(1));
         Self {
-            cost,
+            cost: cost(limits),
             paid: Instant::default(),
             held: None,
             longest: Duration::ZERO,
         }
+    }
+
+    /// The limits are others. What is owed stays owed.
+    pub(super) fn limit(&mut self, limits: &Limits) {
+        self.cost = cost(limits);
     }
 
     /// A message begins.
@@ -58,6 +60,12 @@ impl Rate {
             _ => {}
         }
     }
+}
+
+/// What a message costs by these limits.
+fn cost(limits: &Limits) -> Option<Duration> {
+    let most = limits.max_messages_per_second;
+    most.map(|most| BURST / most.max(1))
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ use crate::ready::Calling;
 use crate::session::shut_down;
 use crate::suspended::{Reader, Writer};
 use crate::{
-    CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, Message, ReadyList, Report,
-    ResumeError, Session, ShutdownReason, Suspended, connection,
+    Ceiling, CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, Message, ReadyList,
+    Report, ResumeError, Session, ShutdownReason, Suspended, connection,
 };
 
 pub(super) struct EventSession<A: EventApp> {
@@ -286,6 +286,10 @@ impl<A: EventApp> Session for EventSession<A> {
         let opening = mem::take(&mut self.opening);
         self.carry_out(opening);
         self.receive(now, residual)
+    }
+
+    fn limit(&mut self, ceiling: Ceiling) {
+        self.connection.limit(ceiling);
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {

@@ -8,7 +8,7 @@ use super::shared::Shared;
 use crate::ready::{ConnectionId, ReadyList};
 use crate::session::shut_down;
 use crate::task::Task;
-use crate::{Effects, Instant, Report, Session, ShutdownReason};
+use crate::{Ceiling, Effects, Instant, Report, Session, ShutdownReason};
 
 impl Session for Task<Shared> {
     fn open(
@@ -24,6 +24,11 @@ impl Session for Task<Shared> {
             .with_connection(|connection| connection.receive_bytes(now, BytesMut::new()));
         self.poll();
         self.receive(now, residual)
+    }
+
+    fn limit(&mut self, ceiling: Ceiling) {
+        self.machine
+            .with_connection(|connection| connection.limit(ceiling));
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {

@@ -30,6 +30,7 @@ const LIMITS: Limits = Limits {
     memory: 256 << 20,
     call_time: Duration::from_secs(10),
     start_time: Duration::from_secs(1),
+    ceiling: None,
 };
 
 fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 use wasocket_vectors::Frame;
 
 use crate::access::name;
-use crate::bindings::{Answer, Initiator, Next, Request, ShutdownReason, Takeover};
+use crate::bindings::{Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover};
 use crate::head::{self, BadAnswer};
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
@@ -20,7 +20,7 @@ const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
 
 /// Each with what rules.
-const CHECKS: [(&str, &str, Check); 19] = [
+const CHECKS: [(&str, &str, Check); 20] = [
     (
         "the farewell is a Close frame with code 1011",
         "websocket-handler.wit, takeover.farewell",
@@ -105,6 +105,11 @@ const CHECKS: [(&str, &str, Check); 19] = [
         "what arrives on many in one call is to each what it is alone",
         "websocket-handler.wit, receive-many",
         many_at_once,
+    ),
+    (
+        "a connection that is limited takes no more",
+        "websocket-handler.wit, connection.limit",
+        limited,
     ),
     (
         "an instance outlives its connections",
@@ -470,6 +475,38 @@ fn many_at_once(trial: &mut Trial<'_>) -> Result<(), Failure> {
     }
     let none = trial.receive_many(&mut [], &[])?;
     trial.expect(none.is_empty(), "nothing of no connection", String::new)
+}
+
+fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    const RATE: u32 = 2;
+    let ceiling = |max_message_size, max_messages_per_second| Ceiling {
+        max_message_size,
+        max_messages_per_second,
+    };
+    // The header of a text of 11 bytes, which proves it.
+    let too_long = b"\x81\x8b".to_vec();
+    let pings = PING.repeat(2 * RATE as usize + 1);
+    for (ceiling, bytes, code) in [
+        (ceiling(Some(10), None), too_long, 1009_u16),
+        (ceiling(None, Some(RATE)), pings, 1008),
+    ] {
+        trial.begin();
+        let (mut line, _) = trial.open(b"")?;
+        trial.limit(&line, ceiling)?;
+        let output = trial.receive(&mut line, &bytes)?;
+        let frames = trial.frames(&output)?;
+        let is_refused = frames.last().is_some_and(|frame| {
+            frame.opcode == "close" && frame.payload.starts_with(&code.to_be_bytes())
+        });
+        trial.expect(
+            is_refused,
+            &format!("a Close frame with code {code}"),
+            || listed(&frames),
+        )?;
+        trial.close(line)?;
+        works(trial)?;
+    }
+    Ok(())
 }
 
 fn many_in_turn(trial: &mut Trial<'_>) -> Result<(), Failure> {

@@ -7,7 +7,8 @@ use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
 use crate::bindings::{
-    Answer, Arrival, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason, Takeover,
+    Answer, Arrival, Ceiling, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason,
+    Takeover,
 };
 use crate::guest::{Guest, GuestFault, finish};
 use crate::head;
@@ -133,6 +134,19 @@ impl<'a> Trial<'a> {
             finish(guest.open(connection, now, id, residual))
         })?;
         Ok((line, output))
+    }
+
+    /// Those who run it allow no more than this.
+    pub(crate) fn limit(&mut self, line: &Line, ceiling: Ceiling) -> Result<(), Failure> {
+        self.tell(&format!(
+            "limit (max-message-size {:?}, max-messages-per-second {:?})",
+            ceiling.max_message_size, ceiling.max_messages_per_second
+        ));
+        let connection = line.connection;
+        let limited = self
+            .subject
+            .call(|guest| finish(guest.limit(connection, ceiling)));
+        limited.map_err(|fault| self.fault(&fault))
     }
 
     /// Bytes arrive. A connection that has paused is first given the time it asks for.

@@ -19,7 +19,7 @@ use super::Pool;
 use super::member::Member;
 use crate::backoff::Backoff;
 use crate::batch::{Bargain, Batch, Batches, Receiver};
-use crate::bindings::{ConnectionId, Instant, Outcomes, ShutdownReason};
+use crate::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
 use crate::call::Call;
 use crate::guest::{Guest, GuestFault};
 use crate::instance::{Advance, advance, finish_with};
@@ -32,6 +32,7 @@ use crate::signals::{Signal, Signals};
 pub(super) struct Instance {
     /// Away while a call is under way, and after a fault for ever.
     guest: RefCell<Option<Box<Guest>>>,
+    pub(super) ceiling: Option<Ceiling>,
     /// How long it may wait in a call.
     patience: Patience,
     /// Those on which calls are finished.
@@ -74,6 +75,7 @@ impl Instance {
     pub(super) fn new(guest: Guest, patience: Patience, born: time::Instant, pool: &Pool) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
+            ceiling: pool.limits.ceiling,
             patience,
             threads: Rc::clone(&pool.threads),
             back: Notify::new(),

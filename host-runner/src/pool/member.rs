@@ -126,14 +126,20 @@ impl Connection {
         self.0.signals.poll(context)
     }
 
-    /// See [`Guest::open`].
+    /// See [`Guest::open`]. Where there is a ceiling, the connection is limited to it before.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before. So in all that follow.
     pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
         let (handle, id) = (self.0.handle, self.0.id);
-        self.call(call!(guest => guest.open(handle, now, id, &residual)))
+        match self.0.place.0.ceiling {
+            None => self.call(call!(guest => guest.open(handle, now, id, &residual))),
+            Some(ceiling) => self.call(call!(guest => async {
+                guest.limit(handle, ceiling).await?;
+                guest.open(handle, now, id, &residual).await
+            })),
+        }
     }
 
     /// See [`Guest::receive`]. What the bytes are in is given to `reuse` when the guest has them.

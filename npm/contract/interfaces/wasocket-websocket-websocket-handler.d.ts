@@ -72,6 +72,10 @@ export interface Outcomes {
   output: Uint8Array,
   wakeOthers: BigUint64Array,
 }
+export interface Ceiling {
+  maxMessageSize?: bigint,
+  maxMessagesPerSecond?: number,
+}
 /**
  * # Variants
  * 
@@ -110,6 +114,7 @@ export class Connection {
    */
   private constructor();
   open(now: Instant, id: ConnectionId, residual: Uint8Array): Effects;
+  limit(ceiling: Ceiling): void;
   receive(now: Instant, bytes: Uint8Array): Effects;
   receiveEof(now: Instant): Effects;
   wake(now: Instant, unsent: bigint): Effects;

@@ -1,8 +1,8 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
 use wasocket::{
-    Answer, Connection, Disposition, Effects, Instant, Message, ReadyList, Report, Request,
-    Response, Session, ShutdownReason, Takeover, Upgrade,
+    Answer, Ceiling, Connection, Disposition, Effects, Instant, Message, ReadyList, Report,
+    Request, Response, Session, ShutdownReason, Takeover, Upgrade,
 };
 
 wasocket::export!(handle);
@@ -73,6 +73,12 @@ impl Session for Breaching {
             residual.clear();
         }
         self.inner.open(now, id, ready, residual)
+    }
+
+    fn limit(&mut self, ceiling: Ceiling) {
+        if self.path != "/limit" {
+            self.inner.limit(ceiling);
+        }
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
