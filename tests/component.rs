@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use vectors::{FrameVector, HandshakeVector, Then};
 use wasmtime::component::ResourceAny;
+use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
+use wasocket::{Connection, Event, MaskingKeys, Message};
 use wasocket_host::bindings::{Answer, Effects, HttpVersion, Next, Request, ResumeError, Verdict};
 use wasocket_host::component::Component;
 use wasocket_host::default_app::DEFAULT_APP;
@@ -300,6 +302,52 @@ fn a_member_of_a_chat_goes_on_in_another_instance() {
     assert_eq!(finish(new.suspend(ann, now)).expect("no fault"), None);
     let third = finish(new.receive(ann, now, b"\0\0!")).expect("no fault");
     assert_eq!(third.output, text_frame("ann (3): !"));
+}
+
+/// The client's side of a connection with what default options agree on.
+fn compressing_client() -> Connection {
+    let agreed = Agreed {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        ..Agreed::default()
+    };
+    let extension = PermessageDeflate::client(agreed, &DeflateOptions::default());
+    let keys = MaskingKeys::from_seed([7; 32]);
+    Connection::client(wasocket::Limits::default(), keys).with_extensions(extension.into())
+}
+
+#[test]
+fn a_compressed_conversation_goes_on_in_another_instance() {
+    let (component, mut guest) = guest_of("compresses");
+    let mut request = request(&vectors::handshakes()[0]);
+    let offer = (
+        "Sec-WebSocket-Extensions".into(),
+        b"permessage-deflate".to_vec(),
+    );
+    request.fields.push(offer);
+    let Answer::Takeover(takeover) = answer(&mut guest, &request) else {
+        panic!("refused");
+    };
+    let mut connection = takeover.connection;
+    finish(guest.open(connection, 0, 1, &[])).expect("no fault");
+    let mut client = compressing_client();
+    for number in 1..=5 {
+        let text = format!("{number}, and what is longer is compressed ").repeat(20);
+        client.send_text(&text).expect("open");
+        let sent = client.take_output();
+        let received = finish(guest.receive(connection, 0, &sent)).expect("no fault");
+        // FIN and RSV1 and text (RFC 7692 §6): in both directions it is compressed.
+        assert_eq!((sent[0], received.output[0]), (0xc1, 0xc1));
+        client.receive_bytes(wasocket::Instant::from_nanos(0), &received.output[..]);
+        let expected = Message::from(format!("{number}: {text}"));
+        assert_eq!(client.next_event(), Some(Event::Message(expected)));
+
+        let state = finish(guest.suspend(connection, 0)).expect("no fault");
+        let state = state.expect("it is at rest");
+        guest = finish(Guest::new(&component, Limits::default())).expect("an instance");
+        let resumed = finish(guest.resume(0, number, Duration::ZERO, &state)).expect("no fault");
+        connection = resumed.expect("a state").connection;
+    }
 }
 
 #[test]
