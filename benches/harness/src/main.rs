@@ -16,6 +16,7 @@ mod process;
 mod report;
 mod servers;
 mod soak;
+mod streams;
 #[cfg(test)]
 mod test_server;
 

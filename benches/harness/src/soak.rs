@@ -15,6 +15,7 @@ use crate::messages::Messages;
 use crate::options::Soak;
 use crate::process::{allow_files, files, machine, memory};
 use crate::servers::{Places, Server, start_runner};
+use crate::streams::Streams;
 
 /// What is sent at full speed, each for a second, again and again: small and large, one and many at a time, compressed
 /// and not.
@@ -36,6 +37,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Connections that come together, say something, and take their leave.
 const VISITORS: usize = 32;
+
+/// How often they come on one connection of HTTP/2.
+const VISITS: usize = 16;
 
 /// How often the runner is looked at.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -90,7 +94,7 @@ struct Sample {
 /// When an echo is not what was sent or does not come, a connection fails, files stay open, or the memory has grown.
 pub fn soak(options: &Soak, places: &Places) -> Result<()> {
     allow_files(1 << 16);
-    let server = start_runner(places, &["--workers", "auto"])?;
+    let server = start_runner(places, &["--workers", "auto", "--http2"])?;
     // With the first instance there are the files that instances share.
     visit_once(server.address)?;
     thread::sleep(SAMPLE);
@@ -119,8 +123,8 @@ pub fn soak(options: &Soak, places: &Places) -> Result<()> {
 fn run(server: &Server, duration: Duration) -> Result<(Vec<Sample>, String)> {
     let (progress, address) = (Progress::default(), server.address);
     thread::scope(|scope| {
-        let lanes: [fn(SocketAddr, &Progress) -> Result<()>; 4] =
-            [talk, visit, visit_compressed, reside];
+        let lanes: [fn(SocketAddr, &Progress) -> Result<()>; 5] =
+            [talk, visit, visit_compressed, visit_streams, reside];
         let lanes = lanes.map(|lane| {
             let progress = &progress;
             scope.spawn(move || {
@@ -176,6 +180,26 @@ fn visits(address: SocketAddr, progress: &Progress, content: Content) -> Result<
         progress.echoed(VISITORS as u64);
     }
     Ok(())
+}
+
+/// The same on streams of HTTP/2, some connections one behind the other.
+fn visit_streams(address: SocketAddr, progress: &Progress) -> Result<()> {
+    let messages = Messages::new(&Cell::new(VISITORS, 8 << 10, Content::Text)).all_compared();
+    let echoes = (VISITORS * messages.count()) as u64;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        while progress.goes_on() {
+            let mut streams = Streams::connect(address).await?;
+            for _ in 0..VISITS {
+                streams.visit(VISITORS, &messages).await?;
+                progress.connected(VISITORS);
+                progress.echoed(echoes);
+            }
+        }
+        Ok(())
+    })
 }
 
 fn visit_once(address: SocketAddr) -> Result<()> {

@@ -1,0 +1,197 @@
+//! WebSockets on the streams of one HTTP/2 connection (RFC 8441).
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::ext::Protocol;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, StatusCode};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::Result;
+use crate::echoes::Echoes;
+use crate::messages::Messages;
+
+/// How long a server may take for all that is asked of it at a time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A Close frame with code 1000, and what answers it.
+const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
+const CLOSED: &[u8] = b"\x88\x02\x03\xe8";
+
+/// As much as all streams may have under way, so that none of them holds up the others.
+const WINDOW: u32 = 8 << 20;
+
+/// A connection, on which WebSockets are opened.
+pub struct Streams {
+    requests: SendRequest<Bytes>,
+    io: JoinHandle<Result<(), h2::Error>>,
+}
+
+impl Drop for Streams {
+    /// The connection ends at once, whatever is under way.
+    fn drop(&mut self) {
+        self.io.abort();
+    }
+}
+
+impl Streams {
+    /// Connects, with prior knowledge (RFC 9113 §3.3).
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached, or does not serve WebSockets this way.
+    pub async fn connect(server: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        let mut settings = Builder::new();
+        let handshake = settings.initial_connection_window_size(WINDOW);
+        let (requests, io) = handshake.handshake(stream).await?;
+        let it = Self {
+            requests,
+            io: tokio::spawn(io),
+        };
+        timeout(PATIENCE, it.settings())
+            .await
+            .map_err(|_| "no WebSockets over HTTP/2")?;
+        Ok(it)
+    }
+
+    /// Waits until the server has said that it serves extended CONNECT (RFC 8441 §3).
+    async fn settings(&self) {
+        while !self.requests.is_extended_connect_protocol_enabled() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Opens so many WebSockets at once, has each message of a ring echoed on each, and leaves: every fourth by a
+    /// reset, in the middle of what it sends, and the others with a closing handshake.
+    ///
+    /// # Errors
+    ///
+    /// When one of them fails, or is late.
+    pub async fn visit(&mut self, visitors: usize, messages: &Messages) -> Result<()> {
+        let visit = timeout(PATIENCE, self.converse(visitors, messages));
+        visit.await.map_err(|_| "nothing comes on the streams")?
+    }
+
+    async fn converse(&mut self, visitors: usize, messages: &Messages) -> Result<()> {
+        let mut open = Vec::with_capacity(visitors);
+        for _ in 0..visitors {
+            open.push(self.open().await?);
+        }
+        for _ in 0..messages.count() {
+            for visitor in &mut open {
+                visitor.send(messages).await?;
+            }
+            for visitor in &mut open {
+                visitor.receive(messages).await?;
+            }
+        }
+        for (number, visitor) in open.into_iter().enumerate() {
+            match number % 4 {
+                0 => visitor.reset(messages).await?,
+                _ => visitor.close().await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self) -> Result<Visitor> {
+        let request = Request::connect("http://localhost/echo")
+            .extension(Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .body(())?;
+        let mut requests = self.requests.clone().ready().await?;
+        let (response, outgoing) = requests.send_request(request, false)?;
+        let (head, incoming) = response.await?.into_parts();
+        match head.status {
+            StatusCode::OK => Ok(Visitor {
+                outgoing,
+                incoming,
+                echoes: Echoes::default(),
+                at: 0,
+                next: 0,
+            }),
+            status => Err(format!("a WebSocket on a stream is refused: {status}").into()),
+        }
+    }
+}
+
+/// One WebSocket.
+struct Visitor {
+    outgoing: SendStream<Bytes>,
+    incoming: RecvStream,
+    echoes: Echoes,
+    /// Where in the messages' frames the next one begins, and which it is.
+    at: usize,
+    next: usize,
+}
+
+impl Visitor {
+    /// Sends the next message.
+    async fn send(&mut self, messages: &Messages) -> Result<()> {
+        let length = messages.frame_length(self.next);
+        self.write(messages.frames(self.at, length)).await?;
+        self.at = messages.advance(self.at, length);
+        self.next = (self.next + 1) % messages.count();
+        Ok(())
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            self.outgoing.reserve_capacity(bytes.len());
+            let room = poll_fn(|context| self.outgoing.poll_capacity(context)).await;
+            let room = room.ok_or("the stream has ended")??;
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.outgoing
+                .send_data(Bytes::copy_from_slice(now), false)?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Waits until a message is back.
+    async fn receive(&mut self, messages: &Messages) -> Result<()> {
+        loop {
+            let data = self.read().await?.ok_or("a stream ends before its echo")?;
+            if self.echoes.receive(&data, messages)? > 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Bytes>> {
+        let data = self.incoming.data().await.transpose()?;
+        if let Some(data) = &data {
+            self.incoming.flow_control().release_capacity(data.len())?;
+        }
+        Ok(data)
+    }
+
+    /// Takes its leave, and waits for the server's.
+    async fn close(mut self) -> Result<()> {
+        self.write(CLOSE).await?;
+        let mut answer = Vec::new();
+        while let Some(data) = self.read().await? {
+            answer.extend(data);
+        }
+        match answer.ends_with(CLOSED) {
+            true => Ok(()),
+            false => Err(format!("no answer to a Close frame on a stream, but {answer:?}").into()),
+        }
+    }
+
+    /// Ends in the middle of a message.
+    async fn reset(mut self, messages: &Messages) -> Result<()> {
+        let length = messages.frame_length(self.next);
+        self.write(messages.frames(self.at, length / 2)).await?;
+        self.outgoing.send_reset(Reason::CANCEL);
+        Ok(())
+    }
+}
