@@ -195,3 +195,76 @@ impl Visitor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use tokio::net::TcpListener;
+    use tokio::runtime::Builder as Runtime;
+
+    use super::*;
+    use crate::cell::{Cell, Content};
+
+    /// What a server does with whoever asks for a WebSocket.
+    #[derive(Clone, Copy, Debug)]
+    enum Behaviour {
+        Refuse,
+        /// Says something that it was not told.
+        Alter,
+        /// Ends the stream.
+        End,
+    }
+
+    /// Serves one connection.
+    async fn serve(listener: TcpListener, behaviour: Behaviour) -> Result<()> {
+        let (stream, _) = listener.accept().await?;
+        let mut settings = h2::server::Builder::new();
+        settings.enable_connect_protocol();
+        let mut connection = settings.handshake::<_, Bytes>(stream).await?;
+        // Who drops one resets its stream.
+        let mut requests = Vec::new();
+        while let Some(request) = connection.accept().await {
+            let (request, mut respond) = request?;
+            requests.push(request);
+            let (status, said) = match behaviour {
+                Behaviour::Refuse => (404, &b""[..]),
+                Behaviour::Alter => (200, &b"\x81\x10not what was said"[..]),
+                Behaviour::End => (200, &b""[..]),
+            };
+            let response = Response::builder().status(status).body(())?;
+            let mut stream = respond.send_response(response, false)?;
+            stream.send_data(Bytes::from_static(said), true)?;
+        }
+        Ok(())
+    }
+
+    async fn visit(behaviour: Behaviour) -> Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let server = async move {
+            serve(listener, behaviour)
+                .await
+                .map_err(|error| error.to_string())
+        };
+        let server = tokio::spawn(server);
+        let messages = Messages::new(&Cell::new(2, 16, Content::Text)).all_compared();
+        let outcome = Streams::connect(address).await?.visit(2, &messages).await;
+        server.abort();
+        outcome
+    }
+
+    #[test]
+    fn who_does_not_echo_fails() {
+        let runtime = Runtime::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        for (behaviour, expected) in [
+            (Behaviour::Refuse, "404"),
+            (Behaviour::Alter, "came back"),
+            (Behaviour::End, "ends before its echo"),
+        ] {
+            let outcome = runtime.block_on(visit(behaviour));
+            let error = outcome.expect_err("it is noticed").to_string();
+            assert!(error.contains(expected), "{behaviour:?}: {error}");
+        }
+    }
+}
