@@ -108,7 +108,7 @@ soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory sta
 lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p hesitates -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p compresses -p hesitates -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo -p portable-json --features composed -- -D warnings
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
 	$(CARGO) fmt --manifest-path benches/Cargo.toml --all --check
