@@ -568,23 +568,16 @@ fn who_opens_and_resets_is_sent_away() {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A frame (RFC 9113 §4.1).
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).expect("short").to_be_bytes();
-    let head = [0, length[0], length[1], kind, flags, 0, 0, 0, stream];
-    [&head[..], payload].concat()
+    let head = [0, length[0], length[1], kind, flags];
+    [&head[..], &stream.to_be_bytes(), payload].concat()
 }
 
-/// HEADERS of an extended CONNECT, without compression.
-fn headers(flags: u8, stream: u8, path: &str) -> Vec<u8> {
+/// HEADERS, without compression.
+fn head(flags: u8, stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
-    for (name, value) in [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "http"),
-        (":authority", "a.test"),
-        (":path", path),
-        ("sec-websocket-version", "13"),
-    ] {
+    for (name, value) in fields {
         block.push(0);
         for text in [name, value] {
             block.push(u8::try_from(text.len()).expect("short"));
@@ -594,12 +587,47 @@ fn headers(flags: u8, stream: u8, path: &str) -> Vec<u8> {
     frame(1, flags, stream, &block)
 }
 
+/// HEADERS of an extended CONNECT.
+fn headers(flags: u8, stream: u32, path: &str) -> Vec<u8> {
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "a.test"),
+        (":path", path),
+        ("sec-websocket-version", "13"),
+    ];
+    head(flags, stream, &fields)
+}
+
+/// The kind, the flags and the payload of the next frame.
+fn read_frame(client: &mut Client) -> (u8, u8, Vec<u8>) {
+    let head = client.read_exactly(9);
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let payload = client.read_exactly(length.try_into().expect("short"));
+    (head[3], head[4], payload)
+}
+
 /// Writes the same again and again, and reads nothing, until the server has ended the connection. Others are
 /// served meanwhile, and the memory does not grow.
 fn flood(server: &Server, begin: &[u8], again: &[u8]) {
+    flood_from(server, server.connect(), begin, again);
+}
+
+/// The same, by who reads what is answered: nothing waits for him.
+fn flood_and_read(server: &Server, begin: &[u8], again: &[u8]) {
+    let attacker = server.connect();
+    let mut answers = attacker.stream.try_clone().expect("a copy");
+    thread::scope(|scope| {
+        // It ends with the connection, however that ends.
+        scope.spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
+        flood_from(server, attacker, begin, again);
+    });
+}
+
+fn flood_from(server: &Server, mut attacker: Client, begin: &[u8], again: &[u8]) {
     let mut other = server.websocket("/echo");
     let before = server.memory();
-    let mut attacker = server.connect();
     attacker.send(&[PREFACE, begin].concat());
     let many = again.repeat(65_536 / again.len());
     let wait = Some(Duration::from_millis(100));
@@ -630,23 +658,120 @@ fn a_head_does_not_go_on_for_ever() {
     flood(&server, &headers(0, 1, "/echo"), &frame(9, 0, 1, &[]));
 }
 
-/// CVE-2019-9512, CVE-2019-9515, CVE-2019-9518: the answers wait for who reads nothing, and so does what is
-/// behind; or it is cut off.
+/// CVE-2019-9512, CVE-2019-9513, CVE-2019-9515, CVE-2019-9518: whether he reads the answers or not, who sends
+/// nothing but frames without a use is sent away.
 #[test]
 fn floods_of_frames_come_to_an_end() {
+    let stream = headers(4, 1, "/echo");
+    let kinds = [
+        ("PING", frame(6, 0, 0, &[0; 8]), &[][..]),
+        ("PING that answers none", frame(6, 1, 0, &[0; 8]), &[]),
+        ("SETTINGS", frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]), &[]),
+        ("PRIORITY", frame(2, 0, 3, &[0; 5]), &[]),
+        ("WINDOW_UPDATE", frame(8, 0, 0, &[0, 0, 0, 1]), &[]),
+        ("unknown", frame(0xfe, 0, 0, &[0; 8]), &[]),
+        ("empty DATA", frame(0, 0, 1, &[]), &stream),
+        ("empty DATA, padded", frame(0, 8, 1, &[0]), &stream),
+    ];
+    for (kind, again, begin) in kinds {
+        for flood in [flood, flood_and_read] {
+            let server = serve(&["--verbose"]);
+            flood(&server, begin, &again);
+            server.wait_for_log("excessive load");
+            let lines = server.log().lines().count();
+            assert!(lines < 50, "{kind}: {lines} lines");
+        }
+    }
+}
+
+/// Windows that are opened anew for all that comes are no flood, as often as that may be.
+#[test]
+fn who_acknowledges_what_it_is_sent_stays() {
     let server = serve(&[]);
-    thread::scope(|scope| {
-        for again in [
-            frame(6, 0, 0, &[0; 8]),
-            frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]),
-            frame(0, 0, 1, &[]),
-        ] {
-            let server = &server;
-            let begin = match again[3] {
-                0 => headers(4, 1, "/echo"),
-                _ => Vec::new(),
-            };
-            scope.spawn(move || flood(server, &begin, &again));
+    let mut client = server.connect();
+    client.send(&[PREFACE, &headers(4, 1, "/echo")].concat());
+    let acknowledged = [0, 1, 0, 1].map(|stream| frame(8, 0, stream, &[0, 0, 0, 4]));
+    let message = frame(0, 0, 1, &text("hello"));
+    let round = [acknowledged.concat(), message].concat();
+    for _ in 0..2000 {
+        client.send(&round);
+        while read_frame(&mut client).0 != 0 {}
+    }
+}
+
+/// More streams than there may be, while the others are thought about: each is refused, and that is answered.
+#[test]
+fn who_opens_more_streams_than_allowed_is_sent_away() {
+    let hesitates = runner::build_guest("hesitates", "");
+    let server = Server::of(&hesitates, &["--http2", "--verbose"]);
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut attacker = server.connect();
+    attacker.send(PREFACE);
+    for stream in (1..10_000).step_by(2) {
+        attacker.try_send(&headers(4, stream, "/never"));
+    }
+    server.wait_for_log("excessive load");
+    hosts::assert_echoes(&mut other, "served");
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes");
+    attacker.wait_for_end();
+}
+
+/// A window that stays shut: responses wait for as long as a client may take nothing, and the connection ends
+/// when nothing goes on on it.
+#[test]
+fn who_lets_nothing_be_sent_is_let_go() {
+    let server = serve(&["--send-timeout", "1"]);
+    let mut other = server.websocket("/echo");
+    let before = server.memory();
+    let mut attacker = server.connect();
+    let patience = Some(Duration::from_secs(20));
+    attacker.stream.set_read_timeout(patience).expect("a time");
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+    attacker.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    attacker.send(&frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    let fields = [
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "a.test"),
+        (":path", "/"),
+    ];
+    let streams = || (1..=199).step_by(2);
+    for stream in streams() {
+        attacker.send(&head(5, stream, &fields));
+    }
+    let mut reset = 0;
+    while reset < streams().count() {
+        let (kind, ..) = read_frame(&mut attacker);
+        assert_ne!(kind, 0, "DATA beyond the window");
+        reset += usize::from(kind == 3);
+        hosts::assert_echoes(&mut other, "served");
+    }
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes");
+    let (goaway, _, payload) = read_frame(&mut attacker);
+    assert_eq!((goaway, &payload[4..8]), (7, &[0; 4][..]), "NO_ERROR");
+    attacker.wait_for_end();
+}
+
+#[test]
+fn streams_are_requests_of_their_address() {
+    let server = serve(&["--max-requests-per-address", "5"]);
+    run(async {
+        let mut connection = Connection::to(server.address).await;
+        let mut answered = 0;
+        loop {
+            let (head, text) = connection.get("/").await.expect("an answer");
+            match head.status.as_u16() {
+                200 => answered += 1,
+                status => {
+                    assert_eq!(status, 429);
+                    assert!(text.contains("too many requests"), "{text}");
+                    break;
+                }
+            }
+            assert!(answered < 1000, "all are answered");
         }
     });
 }
@@ -657,7 +782,7 @@ fn floods_of_frames_come_to_an_end() {
 fn small_frames_that_are_not_read_do_not_fill_the_memory() {
     let hesitates = runner::build_guest("hesitates", "");
     let server = Server::of(&hesitates, &["--http2"]);
-    let streams = || (1..=99).step_by(2);
+    let streams = || (1..=99u32).step_by(2);
     let begin: Vec<u8> = streams()
         .flat_map(|stream| headers(4, stream, "/never"))
         .collect();

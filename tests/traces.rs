@@ -8,76 +8,143 @@
 
 mod runner;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runner::{PATIENCE, Server, opening_handshake, text};
+use runner::{PATIENCE, Server, opening_handshake, root, text};
 use serde_json::Value;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig, ServerConnection, StreamOwned};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// A collector that takes what it is sent.
 struct Collector {
     url: String,
-    documents: Arc<Mutex<Vec<Value>>>,
+    requests: Arc<Mutex<Vec<Received>>>,
 }
+
+/// What it was sent at once.
+struct Received {
+    head: Vec<String>,
+    document: Value,
+}
+
+const TAKEN: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
 impl Collector {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::answering(free_port(), &[])
+    }
+
+    /// The first requests are answered by these, and not taken.
+    fn answering(listener: TcpListener, first: &'static [&'static str]) -> Self {
+        Self::on(listener, "http", first, |stream| Box::new(stream))
+    }
+
+    /// With the certificate of the tests, for localhost.
+    fn with_tls() -> Self {
+        let file = |name: &str| root().join("tests/tls").join(name);
+        let chain = CertificateDer::pem_file_iter(file("certificate.pem")).expect("a file");
+        let chain = chain.collect::<Result<_, _>>().expect("certificates");
+        let key = PrivateKeyDer::from_pem_file(file("key.pem")).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key);
+        let config = Arc::new(config.expect("a pair"));
+        Self::on(free_port(), "https", &[], move |stream| {
+            let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+            Box::new(StreamOwned::new(session, stream))
+        })
+    }
+
+    fn on(
+        listener: TcpListener,
+        scheme: &str,
+        first: &'static [&'static str],
+        open: impl Fn(TcpStream) -> Box<dyn Stream> + Send + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("bound");
-        let documents: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let received = Arc::clone(&documents);
+        let requests: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let received = Arc::clone(&requests);
+        let mut answers = first.iter();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let document = take(stream.expect("a connection"));
-                received.lock().expect("no panic").push(document);
+                let mut stream = open(stream.expect("a connection"));
+                // Who does not trust the certificate sends nothing.
+                let Some(request) = take(&mut stream) else {
+                    continue;
+                };
+                let answer = answers.next();
+                if answer.is_none() {
+                    received.lock().expect("no panic").push(request);
+                }
+                let answer = answer.unwrap_or(&TAKEN);
+                stream.write_all(answer.as_bytes()).expect("the answer");
             }
         });
         Self {
-            url: format!("http://{address}"),
-            documents,
+            url: format!("{scheme}://localhost:{}", address.port()),
+            requests,
         }
     }
 
     /// All spans so far.
     fn spans(&self) -> Vec<Value> {
-        let documents = self.documents.lock().expect("no panic");
-        let spans = documents.iter().flat_map(|document| {
-            assert_is_otlp(document);
-            array(&document["resourceSpans"][0]["scopeSpans"][0]["spans"])
+        let requests = self.requests.lock().expect("no panic");
+        let spans = requests.iter().flat_map(|request| {
+            assert_is_otlp(&request.document);
+            array(&request.document["resourceSpans"][0]["scopeSpans"][0]["spans"])
         });
         spans.cloned().collect()
     }
+
+    fn wait_for_spans(&self, number: usize) {
+        let start = Instant::now();
+        while self.spans().len() < number {
+            assert!(start.elapsed() < PATIENCE, "{:?}", self.spans());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
-/// Reads a request as a collector does, and answers it.
-fn take(stream: TcpStream) -> Value {
-    let mut reader = BufReader::new(&stream);
+/// What a collector reads from, and writes to.
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+fn free_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
+}
+
+/// Reads a request as a collector does. None if there is none.
+fn take(stream: &mut dyn Stream) -> Option<Received> {
+    let mut reader = BufReader::new(stream);
     let mut head = vec![];
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).expect("a line");
+        reader.read_line(&mut line).ok()?;
         match line.trim_end() {
             "" => break,
             line => head.push(line.to_owned()),
         }
     }
-    assert_eq!(head[0], "POST /v1/traces HTTP/1.1");
+    assert_eq!(head.first()?, "POST /v1/traces HTTP/1.1");
     let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name));
     assert_eq!(field("Content-Type: "), Some("application/json"));
     let length = field("Content-Length: ").expect("a length");
     let mut body = vec![0; length.parse().expect("a number")];
     reader.read_exact(&mut body).expect("the body");
-    (&stream)
-        .write_all(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
-        )
-        .expect("the answer");
-    serde_json::from_slice(&body).expect("JSON")
+    let document = serde_json::from_slice(&body).expect("JSON");
+    Some(Received { head, document })
 }
 
 fn array(value: &Value) -> &Vec<Value> {
@@ -281,52 +348,139 @@ fn a_request_is_a_span_unless_its_trace_is_not_recorded() {
     assert_eq!(attribute(refused, "url.path"), None);
 }
 
-#[test]
-fn a_collector_that_is_away_costs_a_warning_and_a_counter() {
-    let gone = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let url = format!("http://{}", gone.local_addr().expect("bound"));
-    drop(gone);
-    let server = Server::with(&["--otlp-endpoint", &url, "--admin", "127.0.0.1:0"]);
+const GET: &str = "GET /missing HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+
+/// A server with this collector, whose environment is as here.
+fn traced(collector: &str, environment: &[(&str, &str)]) -> Server {
+    let mut command = runner::wasocket(&["serve", "--listen", "127.0.0.1:0"]);
+    command.args(["--allow-host", "*", "--admin", "127.0.0.1:0"]);
+    command.args(["--otlp-endpoint", collector]);
+    Server::run(command.envs(environment.iter().copied()))
+}
+
+/// Waits until the metrics count so many spans as dropped.
+fn wait_for_dropped(server: &Server, least: u64) {
     server.wait_for_log("/metrics");
     let log = server.log();
     let (_, rest) = log.split_once("metrics on http://").expect("an address");
     let (admin, _) = rest.split_once('/').expect("an address");
     let admin = runner::Site::at(admin.parse().expect("an address"));
-    let get = "GET /missing HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
-    let dropped = |least: u64| {
-        let start = Instant::now();
-        loop {
-            let (_, metrics) = admin.request(&get.replace("missing", "metrics"));
-            let name = "wasocket_trace_spans_total{outcome=\"dropped\"} ";
-            let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-            if value.expect("the metric").parse::<u64>().expect("a number") >= least {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "{metrics}");
-            thread::sleep(Duration::from_millis(20));
+    let start = Instant::now();
+    loop {
+        let (_, metrics) = admin.request(&GET.replace("missing", "metrics"));
+        let name = "wasocket_trace_spans_total{outcome=\"dropped\"} ";
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        if value.expect("the metric").parse::<u64>().expect("a number") >= least {
+            return;
         }
-    };
+        assert!(start.elapsed() < PATIENCE, "{metrics}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_refused_costs_a_warning_and_a_counter() {
+    let refused = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+    let collector = Collector::answering(free_port(), Vec::leak(vec![refused; 2]));
+    let server = traced(&collector.url, &[]);
     for least in [1, 2] {
-        assert_eq!(server.request(get).0.status, 404);
-        dropped(least);
+        assert_eq!(server.request(GET).0.status, 404);
+        wait_for_dropped(&server, least);
     }
     let log = server.log();
-    assert_eq!(log.matches("traces are dropped").count(), 1, "{log}");
+    assert_eq!(log.matches("traces are not sent").count(), 1, "{log}");
+    assert!(log.contains("/v1/traces: it answers 401"), "{log}");
+    server.request(GET);
+    server.wait_for_log("traces are sent again");
+    stop(server);
+    assert_eq!(
+        collector.spans().len(),
+        1,
+        "what is refused is not sent again"
+    );
+}
+
+#[test]
+fn a_collector_that_is_away_is_asked_again() {
+    let gone = free_port();
+    let port = gone.local_addr().expect("bound").port();
+    drop(gone);
+    let server = traced(&format!("http://localhost:{port}"), &[]);
+    server.request(GET);
+    server.wait_for_log("traces are not sent");
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("it is free");
+    let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+    let collector = Collector::answering(listener, Vec::leak(vec![busy]));
+    collector.wait_for_spans(1);
+    server.wait_for_log("traces are sent again");
+    stop(server);
+    assert_eq!(collector.spans().len(), 1);
+}
+
+/// Who stops the runner does not wait for a collector that is away.
+#[test]
+fn the_end_waits_for_no_pause() {
+    let gone = free_port();
+    let url = format!("http://{}", gone.local_addr().expect("bound"));
+    drop(gone);
+    let server = traced(&url, &[]);
+    server.request(GET);
+    server.wait_for_log("traces are not sent");
     stop(server);
 }
 
 #[test]
+fn a_collector_may_want_tls_and_a_key() {
+    let collector = Collector::with_tls();
+    let certificate = root().join("tests/tls/certificate.pem");
+    let trusted = ("SSL_CERT_FILE", certificate.to_str().expect("a path"));
+    let fields = (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "api-key=a%20secret,x-tenant=7",
+    );
+    let server = traced(&collector.url, &[trusted, fields]);
+    server.request(GET);
+    collector.wait_for_spans(1);
+    stop(server);
+    let requests = collector.requests.lock().expect("no panic");
+    for line in ["api-key: a secret", "x-tenant: 7"] {
+        let head = &requests[0].head;
+        assert!(head.iter().any(|own| own == line), "{head:?}");
+    }
+}
+
+#[test]
+fn a_collector_that_is_not_trusted_is_sent_nothing() {
+    let collector = Collector::with_tls();
+    let server = traced(
+        &collector.url,
+        &[("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a")],
+    );
+    server.request(GET);
+    server.wait_for_log("traces are not sent");
+    assert!(server.log().contains("certificate"), "{}", server.log());
+    stop(server);
+    assert!(collector.spans().is_empty());
+}
+
+#[test]
 fn what_is_no_collector_is_refused() {
-    let mut command = runner::wasocket(&["serve", "--otlp-endpoint", "https://a.test"]);
+    let mut command = runner::wasocket(&["serve", "--otlp-endpoint", "ftp://a.test"]);
     let output = command.output().expect("it runs");
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let mut command = runner::wasocket(&["serve"]);
-    let command = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere");
-    let output = command.output().expect("it runs");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.contains("OTEL_EXPORTER_OTLP_ENDPOINT: expected http://"),
-        "{said}"
-    );
+    for (name, value, said) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere", "expected http://"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "key=%0d",
+            "expected NAME=VALUE",
+        ),
+    ] {
+        let mut command = runner::wasocket(&["serve"]);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a.test");
+        let output = command.env(name, value).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(&format!("{name}: {said}")), "{stderr}");
+    }
 }

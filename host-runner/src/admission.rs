@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use wasocket_http1::Refusal;
 
+use crate::bucket::Bucket;
 use crate::outgoing::is_public;
 
 /// How many addresses without a connection are remembered, for what they did in the last second.
@@ -111,38 +112,6 @@ struct Visitor {
     open: usize,
     handshakes: Bucket,
     requests: Bucket,
-}
-
-/// How often something may still be done, as of `since`: a second brings the limit, and no more is kept.
-#[derive(Debug)]
-struct Bucket {
-    left: f64,
-    since: Instant,
-}
-
-impl Bucket {
-    fn full(most: u32, now: Instant) -> Self {
-        Self {
-            left: most.into(),
-            since: now,
-        }
-    }
-
-    /// Whether it may be done now, which it then is. No limit is 0.
-    fn take(&mut self, most: u32, now: Instant) -> bool {
-        if most == 0 {
-            return true;
-        }
-        let most = f64::from(most);
-        let gained = now.saturating_duration_since(self.since).as_secs_f64() * most;
-        self.left = (self.left + gained).min(most);
-        self.since = now;
-        let may = self.left >= 1.0;
-        if may {
-            self.left -= 1.0;
-        }
-        may
-    }
 }
 
 impl Admission {

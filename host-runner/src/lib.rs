@@ -40,6 +40,7 @@ mod backoff;
 mod batch;
 pub mod bell;
 pub mod bindings;
+mod bucket;
 pub mod cache;
 pub mod call;
 mod capacity;

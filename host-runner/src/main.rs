@@ -66,12 +66,14 @@ fn fail(error: &dyn fmt::Display, code: u8) -> ExitCode {
 }
 
 fn start_logging(options: &Options) {
-    let default = match (options.quiet, options.verbose) {
+    let level = match (options.quiet, options.verbose) {
         (true, _) => "error",
         (_, true) => "info,wasocket_host=debug",
         _ => "info",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    // h2 has warnings for what a client can send again and again.
+    let default = || EnvFilter::new(format!("{level},h2=error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -60,8 +60,8 @@ pub struct Operating {
         value_parser = crate::options::address
     )]
     pub admin: Option<String>,
-    /// Where a span of each request and each connection is sent, as OTLP over HTTP in JSON, such as
-    /// http://localhost:4318 [default: nowhere, or what OTEL_EXPORTER_OTLP_ENDPOINT says]
+    /// Where a span of each request and each connection is sent, as OTLP over HTTP in JSON: a URL such as
+    /// http://localhost:4318, or https:// for TLS [default: nowhere, or what OTEL_EXPORTER_OTLP_ENDPOINT says]
     #[arg(long, value_name = "URL", help_heading = "Operation")]
     pub otlp_endpoint: Option<Endpoint>,
 }
@@ -87,10 +87,13 @@ impl Operating {
     ///
     /// When the environment names what is no place for them.
     pub(crate) fn traces(&self) -> Result<Option<Endpoint>, String> {
-        match &self.otlp_endpoint {
-            Some(endpoint) => Ok(Some(endpoint.clone())),
-            None => Endpoint::of_environment(),
-        }
+        let endpoint = match &self.otlp_endpoint {
+            Some(endpoint) => Some(endpoint.clone()),
+            None => Endpoint::of_environment()?,
+        };
+        endpoint
+            .map(Endpoint::with_fields_of_environment)
+            .transpose()
     }
 
     /// What WebSockets may receive, if that is limited at all.

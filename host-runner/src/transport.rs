@@ -205,6 +205,15 @@ fn config(insecure: bool) -> Result<Arc<ClientConfig>, TransportError> {
     Ok(Arc::clone(SECURE.get_or_init(|| config)))
 }
 
+/// The configuration that trusts whom the system does, for HTTP/1.1.
+///
+/// # Errors
+///
+/// [`TransportError::NoRoots`] if that is nobody.
+pub(crate) fn trusting_the_system() -> Result<Arc<ClientConfig>, TransportError> {
+    config(false)
+}
+
 fn make_config(insecure: bool) -> Result<ClientConfig, TransportError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -6,6 +6,7 @@
 
 mod begun;
 mod exchange;
+mod metered;
 mod request;
 mod tunnel;
 
@@ -18,6 +19,7 @@ use bytes::BytesMut;
 use h2::server::{self, Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use tokio::select;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use wasocket_http1::limits::{FLUSH_TIMEOUT, HEAD_TIMEOUT, MAX_HEAD};
@@ -26,6 +28,7 @@ use crate::accepted::{Accepted, Peer};
 use crate::worker::Worker;
 use begun::Begun;
 use exchange::{Outcome, exchange};
+use metered::Metered;
 pub use tunnel::Tunnel;
 use tunnel::{Frame, io_error};
 
@@ -74,7 +77,9 @@ pub(crate) async fn serve(
     begun: BytesMut,
     peer: Peer,
 ) -> io::Result<()> {
-    let handshake = settings().handshake(Begun::new(stream, begun));
+    let exceeded = Rc::new(Notify::new());
+    let metered = Metered::new(Begun::new(stream, begun), Rc::clone(&exceeded));
+    let handshake = settings().handshake(metered);
     let http2 = select! {
         begun = timeout(HEAD_TIMEOUT, handshake) => begun
             .map_err(|_| late("the client does not begin"))?
@@ -87,6 +92,7 @@ pub(crate) async fn serve(
         http2,
         exchanges: JoinSet::new(),
         abandoned: 0,
+        exceeded,
     };
     let outcome = connection.serve().await;
     connection.outlive().await;
@@ -97,9 +103,11 @@ pub(crate) async fn serve(
 struct Connection {
     worker: Rc<Worker>,
     peer: Peer,
-    http2: server::Connection<Begun, Frame>,
+    http2: server::Connection<Metered, Frame>,
     exchanges: JoinSet<Outcome>,
     abandoned: usize,
+    /// Whether the client has sent too much that is of no use.
+    exceeded: Rc<Notify>,
 }
 
 impl Connection {
@@ -114,15 +122,18 @@ impl Connection {
                 accepted = self.http2.accept() => match accepted {
                     Some(Ok((request, respond))) => self.begin(request, respond),
                     Some(Err(error)) => return Err(io_error(error)),
-                    None if self.is_sent_away() => return Err(abandoned()),
                     None => return Ok(()),
                 },
                 Some(ended) = self.exchanges.join_next() => self.judge(ended),
+                () = self.exceeded.notified() => return Err(self.send_away(IDLE_FRAMES).await),
                 () = &mut idle, if self.exchanges.is_empty() => match leaving {
                     true => return Err(late("the client does not close the connection")),
                     false => leaving = true,
                 },
                 () = &mut stopping, if !leaving => leaving = true,
+            }
+            if self.abandoned > MAX_ABANDONED {
+                return Err(self.send_away(RESETS).await);
             }
             if leaving {
                 // Once is enough, and more does nothing.
@@ -145,13 +156,14 @@ impl Connection {
             Ok(Outcome::Over) => self.abandoned.saturating_sub(1),
             Err(error) => return tracing::error!("a bug in the runner cost a stream: {error}"),
         };
-        if self.is_sent_away() {
-            self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        }
     }
 
-    fn is_sent_away(&self) -> bool {
-        self.abandoned > MAX_ABANDONED
+    /// Ends the connection, and all on it. Who does not even read that is cut off.
+    async fn send_away(&mut self, reason: &'static str) -> io::Error {
+        self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        let flushed = async { while let Some(Ok(_)) = self.http2.accept().await {} };
+        let _ = timeout(FLUSH_TIMEOUT, flushed).await;
+        io::Error::other(format!("HTTP/2: excessive load: {reason}"))
     }
 
     /// What is left of the exchanges learns from its stream that the connection is gone.
@@ -174,11 +186,9 @@ fn patience(leaving: bool) -> Duration {
     }
 }
 
-fn abandoned() -> io::Error {
-    io::Error::other(
-        "HTTP/2: excessive load: the client resets its requests before they are answered",
-    )
-}
+/// Why a client is sent away.
+const RESETS: &str = "the client resets its requests before they are answered";
+const IDLE_FRAMES: &str = "the client sends frames that are neither requests nor data";
 
 fn late(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("HTTP/2: {text}"))

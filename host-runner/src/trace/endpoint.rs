@@ -1,18 +1,35 @@
 //! Where the collector is.
 
 use std::env;
+use std::fmt;
 use std::str::FromStr;
 
-use http::Uri;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Uri};
 
 /// Where traces are sent, and on whose behalf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
+    /// Whether that is by TLS.
+    pub(super) is_secure: bool,
     /// The name or address, and the port.
-    pub(super) authority: String,
+    pub(super) authority: Authority,
     pub(super) path: String,
+    /// What the collector wants to be told, such as a key.
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     /// What the traces are of.
     pub(super) service: String,
+}
+
+/// The URL.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            authority, path, ..
+        } = self;
+        write!(f, "{}://{authority}{path}", self.scheme())
+    }
 }
 
 impl FromStr for Endpoint {
@@ -35,46 +52,120 @@ impl Endpoint {
     ///
     /// When it is no URL that can be sent to.
     pub fn of_environment() -> Result<Option<Self>, String> {
-        let variable = |name| {
-            let value = env::var(name).ok().filter(|value| !value.is_empty());
-            value.map(|value| (name, value))
-        };
-        let named = |(name, error)| format!("{name}: {error}");
-        if variable("OTEL_SDK_DISABLED").is_some_and(|(_, value)| value == "true") {
+        let named = |name, error| format!("{name}: {error}");
+        if variable("OTEL_SDK_DISABLED").is_some_and(|value| value == "true") {
             return Ok(None);
         }
-        if let Some((name, url)) = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-            return whole(&url).map(Some).map_err(|error| named((name, error)));
+        let name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        if let Some(url) = variable(name) {
+            return whole(&url).map(Some).map_err(|error| named(name, error));
         }
-        let base = variable("OTEL_EXPORTER_OTLP_ENDPOINT");
-        base.map(|(name, url)| url.parse().map_err(|error| named((name, error))))
-            .transpose()
+        let name = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        let base = variable(name).map(|url| url.parse().map_err(|error| named(name, error)));
+        base.transpose()
     }
+
+    /// The same with the fields that the environment has for it: `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, or
+    /// `OTEL_EXPORTER_OTLP_HEADERS`.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be sent.
+    pub fn with_fields_of_environment(mut self) -> Result<Self, String> {
+        let names = [
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ];
+        let first = names
+            .into_iter()
+            .find_map(|name| Some((name, variable(name)?)));
+        if let Some((name, list)) = first {
+            // What is wrong is not shown: it may be a key.
+            self.fields = fields(&list).ok_or_else(|| {
+                format!("{name}: expected NAME=VALUE, separated by commas, each a field that can be sent")
+            })?;
+        }
+        Ok(self)
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.is_secure { "https" } else { "http" }
+    }
+
+    /// What to connect to: a name, or an address without brackets.
+    pub(super) fn host(&self) -> &str {
+        self.authority
+            .host()
+            .trim_matches(|char| char == '[' || char == ']')
+    }
+
+    /// The port to connect to.
+    pub(super) fn port(&self) -> u16 {
+        let default = if self.is_secure { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A list as W3C Baggage has it: values are percent-encoded. None if it is malformed, or names what is ours to say.
+fn fields(list: &str) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let own = [
+        HOST,
+        CONTENT_TYPE,
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        CONNECTION,
+    ];
+    let entries = list.split(',').filter(|entry| !entry.trim().is_empty());
+    let parsed = entries.map(|entry| {
+        let (name, value) = entry.split_once('=')?;
+        let name = HeaderName::try_from(name.trim()).ok()?;
+        let mut value = HeaderValue::try_from(decoded(value.trim())?).ok()?;
+        value.set_sensitive(true);
+        (!own.contains(&name)).then_some((name, value))
+    });
+    parsed.collect()
+}
+
+/// RFC 3986 §2.1.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| is_hex)?);
+        bytes.extend(rest.bytes());
+    }
+    Some(bytes)
 }
 
 /// A URL as it is.
 fn whole(text: &str) -> Result<Endpoint, String> {
     let expected = || {
-        "expected http://HOST:PORT, such as http://localhost:4318, of a collector that takes OTLP over HTTP without TLS"
+        "expected http://HOST:PORT or https://HOST:PORT, such as http://localhost:4318, of a collector that takes \
+         OTLP over HTTP"
             .to_owned()
     };
     let url: Uri = text.parse().map_err(|_| expected())?;
+    let is_secure = match url.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(expected()),
+    };
     let authority = url.authority().filter(|it| !it.as_str().contains('@'));
-    let authority = authority.filter(|_| url.scheme_str() == Some("http"));
-    let authority = authority.ok_or_else(expected)?;
-    let service = env::var("OTEL_SERVICE_NAME").ok();
     Ok(Endpoint {
-        authority: match authority.port() {
-            Some(_) => authority.to_string(),
-            None => format!("{authority}:80"),
-        },
+        is_secure,
+        authority: authority.ok_or_else(expected)?.clone(),
         path: url
             .path_and_query()
             .map_or("/", |it| it.as_str())
             .to_owned(),
-        service: service
-            .filter(|service| !service.is_empty())
-            .unwrap_or_else(|| "wasocket".to_owned()),
+        fields: Vec::new(),
+        service: variable("OTEL_SERVICE_NAME").unwrap_or_else(|| "wasocket".to_owned()),
     })
 }
 
@@ -84,14 +175,16 @@ mod tests {
 
     #[test]
     fn a_base_has_traces_below_it() {
-        for (text, authority, path) in [
-            ("http://localhost:4318", "localhost:4318", "/v1/traces"),
-            ("http://localhost:4318/", "localhost:4318", "/v1/traces"),
-            ("http://[::1]/otlp/", "[::1]:80", "/otlp/v1/traces"),
+        for (text, host, port, path) in [
+            ("http://localhost:4318", "localhost", 4318, "/v1/traces"),
+            ("http://localhost:4318/", "localhost", 4318, "/v1/traces"),
+            ("http://[::1]/otlp/", "::1", 80, "/otlp/v1/traces"),
+            ("https://a.test", "a.test", 443, "/v1/traces"),
         ] {
-            let endpoint = Endpoint::from_str(text);
-            let parts = endpoint.map(|it| (it.authority, it.path));
-            assert_eq!(parts, Ok((authority.to_owned(), path.to_owned())), "{text}");
+            let endpoint = Endpoint::from_str(text).expect(text);
+            assert_eq!((endpoint.host(), endpoint.port()), (host, port), "{text}");
+            assert_eq!(endpoint.path, path, "{text}");
+            assert_eq!(endpoint.is_secure, text.starts_with("https"), "{text}");
         }
         let endpoint = whole("http://localhost:4318/as/it/is").map(|it| it.path);
         assert_eq!(endpoint, Ok("/as/it/is".to_owned()));
@@ -102,12 +195,36 @@ mod tests {
         for bad in [
             "",
             "localhost:4318",
-            "https://a.test",
+            "ftp://a.test",
             "http://",
             "http://u:p@a.test",
             "/v1",
         ] {
             assert!(Endpoint::from_str(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn fields_are_a_list() {
+        let parsed = fields("api-key=a%20b%2C=, X-Other = c,").expect("a list");
+        let texts: Vec<_> = parsed
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        assert_eq!(texts, [("api-key", &b"a b,="[..]), ("x-other", &b"c"[..])]);
+        for bad in [
+            "a",
+            "=b",
+            "a b=c",
+            "a=%",
+            "a=%2",
+            "a=%+1",
+            "a=%zz",
+            "a=%0d%0ab:c",
+            "host=a.test",
+            "Content-Length=1",
+        ] {
+            assert_eq!(fields(bad), None, "{bad}");
         }
     }
 }

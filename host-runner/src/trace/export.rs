@@ -1,15 +1,15 @@
 //! The thread that sends spans: OTLP over HTTP/1.1, as JSON.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
-use super::{DROPPED, Item, SENT, Span};
+use super::post::{Failure, post};
+use super::{DROPPED, IS_ENDING, Item, SENT, Span};
 
 /// How many spans are sent at once, at most.
 const MAX_BATCH: usize = 512;
@@ -17,8 +17,10 @@ const MAX_BATCH: usize = 512;
 /// How long the first of them waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// How long the collector may take for anything.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after a failure it is tried again, and how long at most, however often: each time twice as long. Behind
+/// the last one the spans are dropped.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(16);
 
 /// `SPAN_KIND_SERVER`, and `STATUS_CODE_ERROR`, of the OTLP protocol: in JSON these are numbers.
 const SERVER: u8 = 2;
@@ -71,79 +73,62 @@ impl Exporter {
         }
         let number = spans.len() as u64;
         let body = document(&self.endpoint.service, spans).to_string();
-        match post(&self.endpoint, body.as_bytes()) {
+        match self.deliver(body.as_bytes()) {
             Ok(()) => {
                 SENT.fetch_add(number, Ordering::Relaxed);
                 if std::mem::take(&mut self.is_failing) {
                     tracing::info!("traces are sent again");
                 }
             }
-            Err(error) => {
+            Err(_) => {
                 DROPPED.fetch_add(number, Ordering::Relaxed);
-                self.complain(&error);
             }
         }
     }
 
+    /// Tries until it works, or it is clear that it will not, or it has been tried often. Spans that come meanwhile
+    /// wait in the queue.
+    fn deliver(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let Err(failure) = post(&self.endpoint, body) else {
+                return Ok(());
+            };
+            self.complain(&failure);
+            let may_pass = failure.may_pass() && pause <= LAST_PAUSE;
+            if !may_pass || !wait(failure.retry_after().unwrap_or_else(|| jittered(pause))) {
+                return Err(failure);
+            }
+            pause *= 2;
+        }
+    }
+
     /// Once, until it works again: a collector that is away is no reason to fill the log.
-    fn complain(&mut self, error: &io::Error) {
+    fn complain(&mut self, failure: &Failure) {
         if !std::mem::replace(&mut self.is_failing, true) {
-            let Endpoint {
-                authority, path, ..
-            } = &self.endpoint;
-            tracing::warn!("traces are dropped: http://{authority}{path}: {error}");
+            tracing::warn!("traces are not sent: {}: {failure}", self.endpoint);
         }
     }
 }
 
-/// A connection for each batch: one in a second at most, and never a stale one.
-fn post(endpoint: &Endpoint, body: &[u8]) -> io::Result<()> {
-    let mut stream = connect(&endpoint.authority)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let Endpoint {
-        authority, path, ..
-    } = endpoint;
-    let length = body.len();
-    write!(
-        stream,
-        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n"
-    )?;
-    stream.write_all(body)?;
-    let mut status = [0; b"HTTP/1.1 200".len()];
-    stream.read_exact(&mut status)?;
-    match &status {
-        [
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            _,
-            b' ',
-            b'2',
-            _,
-            _,
-        ] => Ok(()),
-        other => {
-            let answer = String::from_utf8_lossy(other).replace(char::is_control, " ");
-            Err(io::Error::other(format!("it answers {answer:?}")))
+/// Whether the runner goes on after that time. If it ends, it is not waited for.
+fn wait(time: Duration) -> bool {
+    let until = Instant::now() + time.min(LAST_PAUSE);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || IS_ENDING.load(Ordering::Acquire) {
+            return left.is_zero();
         }
+        thread::park_timeout(left);
     }
 }
 
-fn connect(authority: &str) -> io::Result<TcpStream> {
-    let mut outcome = Err(io::ErrorKind::NotFound.into());
-    for address in authority.to_socket_addrs()? {
-        outcome = TcpStream::connect_timeout(&address, PATIENCE);
-        if outcome.is_ok() {
-            break;
-        }
-    }
-    outcome
+/// Half of it to all of it, so that those who failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0];
+    // Without random numbers it is all of it.
+    let part = getrandom::fill(&mut random).map_or(1.0, |()| f64::from(random[0]) / 255.0);
+    pause.mul_f64(0.5 + part / 2.0)
 }
 
 /// `ExportTraceServiceRequest` in OTLP's JSON.

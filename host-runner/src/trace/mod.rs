@@ -13,14 +13,16 @@
 mod context;
 mod endpoint;
 mod export;
+mod post;
 
 pub use endpoint::Endpoint;
 
+use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
-use std::{io, thread};
 
 use serde_json::Value;
 
@@ -35,6 +37,8 @@ const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// There is one collector for the process, whatever threads it has.
 static QUEUE_IN: OnceLock<SyncSender<Item>> = OnceLock::new();
+/// Whether the runner ends: then nothing is tried again.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
 static SENT: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -53,20 +57,26 @@ enum Item {
 pub fn start(endpoint: Endpoint) -> io::Result<Traces> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     let exporter = export::Exporter::new(endpoint);
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("otlp".into())
         .spawn(move || exporter.run(&receiver))?;
     // Only a second call finds it taken.
     let _ = QUEUE_IN.set(sender);
-    Ok(Traces)
+    Ok(Traces {
+        exporter: thread.thread().clone(),
+    })
 }
 
 /// Sends what is left when it is dropped, for a short time.
 #[derive(Debug)]
-pub struct Traces;
+pub struct Traces {
+    exporter: Thread,
+}
 
 impl Drop for Traces {
     fn drop(&mut self) {
+        IS_ENDING.store(true, Ordering::Release);
+        self.exporter.unpark();
         let (done, flushed) = mpsc::sync_channel(1);
         let queue = QUEUE_IN.get();
         if queue.is_some_and(|queue| queue.try_send(Item::Flush(done)).is_ok()) {
