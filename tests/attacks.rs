@@ -9,11 +9,13 @@
 
 mod runner;
 
+use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runner::{Client, PATIENCE, Server, Site, build_guest, opening_handshake, text};
+use runner::{Client, PATIENCE, Server, Site, build_guest, opening_handshake, root, text};
+use wasocket_vectors as vectors;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -362,4 +364,67 @@ fn a_connection_lasts_as_long_as_it_may() {
     assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xf4");
     client.send(b"\x88\x82\0\0\0\0\x03\xf4");
     assert_eq!(client.read_to_end(), b"");
+}
+
+/// The table in docs/security.md: of each row, what is said to show it is there.
+#[test]
+fn what_shows_each_row_is_there() {
+    let text = fs::read_to_string(root().join("docs/security.md")).expect("a page");
+    let (_, table) = text
+        .split_once("| Failure | Handled in | Shown by |\n")
+        .expect("a table");
+    let rows = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .skip(1);
+    let cells: Vec<&str> = rows.filter_map(|row| row.split(" | ").nth(2)).collect();
+    assert!(cells.len() > 40, "{} rows", cells.len());
+    let names = names_of_vectors();
+    for cell in cells {
+        check_tests(cell);
+        for name in cell.split('*').skip(1).step_by(2) {
+            let begins = |own: &String| match name.strip_suffix(": ..") {
+                Some(beginning) => own.starts_with(beginning),
+                None => own == name,
+            };
+            assert!(names.iter().any(begins), "no vector *{name}*: {cell}");
+        }
+    }
+}
+
+/// What is in backticks: names, and behind them the file that they are in.
+fn check_tests(cell: &str) {
+    let mut tests: Vec<&str> = vec![];
+    for word in cell.split('`').skip(1).step_by(2) {
+        let is_fuzzed = |target| {
+            root()
+                .join(format!("fuzz/fuzz_targets/{target}.rs"))
+                .exists()
+        };
+        if word.ends_with(".rs") {
+            let file = fs::read_to_string(root().join(word));
+            let file = file.unwrap_or_else(|error| panic!("{word}: {error}"));
+            for test in tests.drain(..) {
+                assert!(file.contains(&format!("fn {test}(")), "no {test} in {word}");
+            }
+        } else if !word.contains(' ') && !is_fuzzed(word) {
+            tests.push(word);
+        }
+    }
+    assert_eq!(tests, [""; 0], "in no file: {cell}");
+}
+
+/// Of the vectors, and of what `wasocket check` looks at besides.
+fn names_of_vectors() -> Vec<String> {
+    let handshakes = vectors::handshakes().into_iter().map(|vector| vector.name);
+    let http2 = vectors::http2_handshakes().into_iter();
+    let frames = vectors::frames().into_iter().map(|vector| vector.name);
+    let mut names: Vec<String> = handshakes.chain(http2.map(|vector| vector.name)).collect();
+    names.extend(frames);
+    for file in ["contract.rs", "subject.rs", "trial.rs", "suspension.rs"] {
+        let text = fs::read_to_string(root().join("host-runner/src/check").join(file));
+        let text = text.expect("a file");
+        names.extend(text.split('"').skip(1).step_by(2).map(str::to_owned));
+    }
+    names
 }

@@ -73,8 +73,8 @@ fn a_server_that_is_slow_to_answer_is_waited_for() {
     server.join().expect("the server sees what it expects");
 }
 
-/// A server that answers a ping before the message that came first, and after a Close frame nothing.
-fn answer_late(listener: &TcpListener) {
+/// Accepts a client's connection, and its handshake. Returns the key of that, too.
+fn accept(listener: &TcpListener) -> (TcpStream, String) {
     let (mut client, _) = listener.accept().expect("a client");
     let head = read_head(&mut client);
     let key = head.split("Sec-WebSocket-Key: ").nth(1);
@@ -85,6 +85,34 @@ fn answer_late(listener: &TcpListener) {
         accept_key(key.as_bytes())
     );
     client.write_all(head.as_bytes()).expect("it reads");
+    (client, key.to_owned())
+}
+
+/// RFC 6455 §4.1, §5.3, §10.3: the key of the handshake, and that of each frame, is nothing that anybody can know.
+#[test]
+fn what_is_random_differs_from_run_to_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("ws://{}/", listener.local_addr().expect("bound"));
+    let server = thread::spawn(move || {
+        [(); 2].map(|()| {
+            let (mut client, key) = accept(&listener);
+            let mut frame = [0; 6];
+            client.read_exact(&mut frame).expect("a frame");
+            (key, frame)
+        })
+    });
+    for _ in 0..2 {
+        connect(&[&url], b"x\n");
+    }
+    let [first, second] = server.join().expect("the server sees two clients");
+    assert_eq!(first.1[..2], second.1[..2]);
+    assert_ne!(first.0, second.0);
+    assert_ne!(first.1[2..], second.1[2..]);
+}
+
+/// A server that answers a ping before the message that came first, and after a Close frame nothing.
+fn answer_late(listener: &TcpListener) {
+    let (mut client, _) = accept(listener);
     assert_eq!(read_frame(&mut client), (0x81, b"x".to_vec()));
     let (opcode, payload) = read_frame(&mut client);
     assert_eq!(opcode, 0x89);

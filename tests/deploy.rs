@@ -1,4 +1,4 @@
-//! The examples of `deploy/`: as far as that can be tried without an init system and without images.
+//! The examples of `deploy/`: as far as that can be tried without an init system, and without images of others.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -10,6 +10,7 @@ mod runner;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -162,4 +163,146 @@ fn the_container_s_file_serves_what_was_compiled() {
     client.send(&text("hello"));
     assert_eq!(client.read_text(), "hello");
     fs::remove_dir_all(folder).expect("the folder");
+}
+
+/// An image's files, of the Debian packages that are installed here.
+fn files(folder: &Path, packages: &[&str]) {
+    // Without what is no file of its own, such as /lib, a link; and without what nobody runs.
+    let script = r#"
+        out=$1; shift; mkdir -p "$out/etc" "$out/usr/bin"
+        dpkg -L "$@" | sort -u | grep '^/' | grep -v -e '^/usr/share/' -e '^/s\?bin$' -e '^/lib[0-9x]*$' |
+        while read -r file; do [ -d "$file" ] && [ ! -h "$file" ] || echo "${file#/}"; done |
+        tar --create --directory=/ --no-recursion --files-from=- | tar --extract --directory="$out"
+    "#;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(folder).args(packages);
+    assert!(shell.status().expect("sh runs").success());
+}
+
+/// Makes a file that can be run.
+fn script(file: &Path, text: &str) {
+    fs::write(file, format!("#!/bin/sh\n{text}\n")).expect("a file");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
+/// buildah, with a storage of its own, in which nothing is that is not made here; without what a container in a
+/// container may lack.
+struct Images(PathBuf);
+
+impl Images {
+    fn command(&self, command: &str) -> Command {
+        let mut buildah = Command::new("buildah");
+        buildah.arg("--root").arg(self.0.join("storage"));
+        buildah.arg("--runroot").arg(self.0.join("run"));
+        buildah.args(["--storage-driver", "vfs", command]);
+        buildah.env("BUILDAH_ISOLATION", "chroot");
+        buildah
+    }
+
+    /// What it prints, if it succeeds.
+    fn run(&self, command: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command(command).args(arguments).output();
+        let output = output.map_err(|error| format!("buildah: {error}"))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        match output.status.success() {
+            true => Ok(text(&output.stdout)),
+            false => Err(text(&output.stdout) + &text(&output.stderr)),
+        }
+    }
+
+    /// An image of the files in a folder.
+    fn of(&self, name: &str, folder: &Path) -> Result<String, String> {
+        let container = self.run("from", &["scratch"])?;
+        let folder = folder.to_str().expect("UTF-8");
+        self.run("copy", &["--quiet", &container, folder, "/"])?;
+        self.run("config", &["--env", "PATH=/usr/bin:/bin", &container])?;
+        self.run("commit", &["--quiet", "--rm", &container, name])
+    }
+}
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        let _ = self.run("rm", &["--all"]);
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The whole of `deploy/Containerfile`, but that `cargo build` puts the program there that is built already.
+#[test]
+fn the_container_is_built_and_serves() {
+    let images = Images(folder("image"));
+    let folder = images.0.as_path();
+    let (base, builder) = (folder.join("base"), folder.join("builder"));
+    files(&base, &["libc6", "libgcc-s1"]);
+    let shell = ["libc6", "libgcc-s1", "dash", "coreutils"];
+    let libraries = [
+        "libselinux1",
+        "libacl1",
+        "libattr1",
+        "libgmp10",
+        "libpcre2-8-0",
+    ];
+    files(&builder, &[&shell[..], &libraries].concat());
+    script(
+        &builder.join("usr/bin/rustup"),
+        r#"test "$*" = "target add wasm32-wasip2""#,
+    );
+    let build = r#"test "$*" = "build --locked --profile dist --workspace --bin wasocket" &&
+        mkdir -p target/dist && cp /program target/dist/wasocket"#;
+    script(&builder.join("usr/bin/cargo"), build);
+    fs::copy(PROGRAM, builder.join("program")).expect("a copy");
+
+    // Where not even an image can be made, there is nothing to try.
+    let made = images.of("base", &base);
+    if let Err(error) = made.and_then(|_| images.of("builder", &builder)) {
+        println!("skipped: containers cannot be made here: {error:.300}");
+        return;
+    }
+    let context = folder.join("context");
+    fs::create_dir_all(context.join("deploy")).expect("a folder");
+    for name in ["Containerfile", "container.toml"] {
+        fs::write(context.join("deploy").join(name), example(name)).expect("a file");
+    }
+    fs::write(context.join("echo.wasm"), DEFAULT_APP).expect("a file");
+    let containerfile = context.join("deploy/Containerfile");
+    let arguments = [
+        "--pull-never",
+        "--build-arg=BUILDER=localhost/builder",
+        "--build-arg=BASE=localhost/base",
+        "--build-arg=APP=echo.wasm",
+        "--tag=chat",
+        "--file",
+    ];
+    let mut arguments = arguments.to_vec();
+    arguments.push(containerfile.to_str().expect("UTF-8"));
+    arguments.push(context.to_str().expect("UTF-8"));
+    images.run("build", &arguments).expect("it is built");
+
+    let container = images.run("from", &["--pull-never", "localhost/chat"]);
+    let container = container.expect("a container");
+    let format = "{{range .OCIv1.Config.Entrypoint}}{{.}} {{end}}";
+    let entry = images.run("inspect", &["--format", format, &container]);
+    let entry = entry.expect("what it runs");
+    let mut run = images.command("run");
+    run.args(["--cap-drop", "all", &container, "--"]);
+    run.args(entry.split(' ').filter(|word| !word.is_empty()));
+    // Its own network is the machine's here.
+    run.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let server = Server::run(run.args(["--allow-host", "*"]));
+    let mut client = server.websocket("/echo");
+    client.send(&text("hello"));
+    assert_eq!(client.read_text(), "hello");
+    server.wait_for_log("options of /etc/wasocket/wasocket.toml");
+    assert_eq!(owner_of(server.address).as_deref(), Some("65532"));
+}
+
+/// Whose socket it is that listens there (proc_pid_net(5), `tcp`).
+fn owner_of(address: SocketAddr) -> Option<String> {
+    let sockets = fs::read_to_string("/proc/net/tcp").expect("a table");
+    let place = format!(":{:04X}", address.port());
+    sockets.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let is_it = columns.get(1)?.ends_with(&place) && columns.get(3) == Some(&"0A");
+        is_it.then(|| columns.get(7).map(|uid| (*uid).to_owned()))?
+    })
 }

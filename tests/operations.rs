@@ -8,8 +8,14 @@
 
 mod runner;
 
+use std::collections::BTreeSet;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use runner::operator::{admin, get, metric, wait_for_metric};
 use runner::{Client, PATIENCE, Server, build_guest, text};
@@ -190,6 +196,102 @@ fn who_is_cut_off_has_a_line() {
     assert_eq!(server.wait(), Some(0));
     server.wait_for_log("cut off");
     assert!(server.log().contains("path=\"/echo\""), "{}", server.log());
+}
+
+/// sd_notify(3): a unit of `Type=notify` is started when the first message is there.
+#[test]
+fn the_service_manager_is_told() {
+    let path = env::temp_dir().join(format!("wasocket-notify-{}", std::process::id()));
+    for name in [path.clone(), PathBuf::from(format!("@{}", path.display()))] {
+        let socket = match name.to_str().and_then(|name| name.strip_prefix('@')) {
+            Some(name) => SocketAddr::from_abstract_name(name),
+            None => SocketAddr::from_pathname(&name),
+        };
+        let socket = UnixDatagram::bind_addr(&socket.expect("a name")).expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+        let mut command = runner::wasocket(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = Server::run(command.env("NOTIFY_SOCKET", &name));
+        let mut message = [0; 64];
+        let length = socket.recv(&mut message).expect("a message");
+        assert_eq!(&message[..length], b"READY=1");
+        server.signal("TERM");
+        let length = socket.recv(&mut message).expect("a message");
+        assert_eq!(&message[..length], b"STOPPING=1");
+        assert_eq!(server.wait(), Some(0));
+    }
+    fs::remove_file(path).expect("it is there");
+}
+
+#[test]
+fn a_restart_may_be_told_from_an_end() {
+    let mut server = Server::with(&["--shutdown-code", "1012"]);
+    let mut client = server.websocket("/echo");
+    server.signal("TERM");
+    assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xf4");
+    client.send(b"\x88\x82\0\0\0\0\x03\xf4");
+    assert_eq!(server.wait(), Some(0));
+}
+
+/// Without TLS there is nothing to load anew: it is the end of the terminal.
+#[test]
+fn a_hangup_ends_it_well() {
+    let mut server = Server::start();
+    let mut client = server.websocket("/echo");
+    server.signal("HUP");
+    assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xe9");
+    client.send(b"\x88\x82\0\0\0\0\x03\xe9");
+    assert_eq!(server.wait(), Some(0));
+    server.wait_for_log("SIGHUP: stopping");
+}
+
+#[test]
+fn who_is_to_outlive_its_terminal_does() {
+    let mut command = Command::new("nohup");
+    let program = runner::wasocket(&[]).get_program().to_owned();
+    command
+        .arg(program)
+        .args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::run(command.args(["--allow-host", "*"]));
+    let mut client = server.websocket("/echo");
+    server.signal("HUP");
+    for _ in 0..20 {
+        assert_echoes(&mut client, "still here");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!server.log().contains("stopping"));
+}
+
+/// As `promtool check metrics` has it, and what the numbers are that every process has.
+#[test]
+fn metrics_are_what_prometheus_expects() {
+    let server = Server::with(&["--admin", "127.0.0.1:0", "--max-connections", "100"]);
+    let admin = admin(&server);
+    assert_eq!(get(&server, "/").0, 200);
+    let (_, text) = get(&admin, "/metrics");
+    let mut kind = None;
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            kind = rest.split_once(' ');
+            let (name, kind) = kind.expect("a kind");
+            assert!(seen.insert(name), "{name} twice");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+        } else if !line.starts_with("# HELP ") {
+            let (name, value) = line.rsplit_once(' ').expect("a value");
+            let base = name.split('{').next();
+            assert_eq!(base, kind.map(|(name, _)| name), "{line}");
+            assert!(value.parse::<u64>().is_ok(), "{line}");
+        }
+    }
+    assert_eq!(metric(&admin, "wasocket_connections_limit"), 100);
+    for name in [
+        "process_start_time_seconds",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+    ] {
+        assert!(metric(&admin, name) > 0, "{name}");
+    }
 }
 
 #[test]

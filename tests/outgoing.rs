@@ -200,6 +200,27 @@ fn a_request_ends_with_what_it_is_for() {
     assert_eq!(server.wait(), Some(0));
 }
 
+/// The runner's own patience, whatever the app's is.
+#[test]
+fn a_backend_may_not_be_silent_for_ever() {
+    let backend = Backend::start();
+    let server = serve(&backend, &["--http-timeout", "1"]);
+    let mut client = server.websocket("/");
+    client.send(&text(&format!("get {}", backend.url("/"))));
+    let mut exchange = backend.accept();
+    assert_says(&mut client, "TimedOut");
+    assert!(exchange.is_closed());
+
+    client.send(&text(&format!("get {}", backend.url("/"))));
+    let mut exchange = backend.accept();
+    exchange.begin_chunks();
+    assert_says(&mut client, "status 200");
+    exchange.chunk("part");
+    assert_says(&mut client, "chunk part");
+    assert_says_that(&mut client, "Lost(");
+    assert!(exchange.is_closed());
+}
+
 #[test]
 fn who_may_be_asked() {
     let backend = Backend::start();

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use runner::operator::{admin, wait_for_metric};
 use runner::{PATIENCE, Server, opening_handshake, root, text};
 use serde_json::Value;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -350,6 +351,8 @@ fn a_request_is_a_span_unless_its_trace_is_not_recorded() {
 
 const GET: &str = "GET /missing HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
+const DROPPED: &str = "wasocket_trace_spans_total{outcome=\"dropped\"}";
+
 /// A server with this collector, whose environment is as here.
 fn traced(collector: &str, environment: &[(&str, &str)]) -> Server {
     let mut command = runner::wasocket(&["serve", "--listen", "127.0.0.1:0"]);
@@ -358,34 +361,15 @@ fn traced(collector: &str, environment: &[(&str, &str)]) -> Server {
     Server::run(command.envs(environment.iter().copied()))
 }
 
-/// Waits until the metrics count so many spans as dropped.
-fn wait_for_dropped(server: &Server, least: u64) {
-    server.wait_for_log("/metrics");
-    let log = server.log();
-    let (_, rest) = log.split_once("metrics on http://").expect("an address");
-    let (admin, _) = rest.split_once('/').expect("an address");
-    let admin = runner::Site::at(admin.parse().expect("an address"));
-    let start = Instant::now();
-    loop {
-        let (_, metrics) = admin.request(&GET.replace("missing", "metrics"));
-        let name = "wasocket_trace_spans_total{outcome=\"dropped\"} ";
-        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
-        if value.expect("the metric").parse::<u64>().expect("a number") >= least {
-            return;
-        }
-        assert!(start.elapsed() < PATIENCE, "{metrics}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn what_is_refused_costs_a_warning_and_a_counter() {
     let refused = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
     let collector = Collector::answering(free_port(), Vec::leak(vec![refused; 2]));
     let server = traced(&collector.url, &[]);
+    let admin = admin(&server);
     for least in [1, 2] {
         assert_eq!(server.request(GET).0.status, 404);
-        wait_for_dropped(&server, least);
+        wait_for_metric(&admin, DROPPED, least);
     }
     let log = server.log();
     assert_eq!(log.matches("traces are not sent").count(), 1, "{log}");

@@ -28,6 +28,11 @@ impl Capacity {
         }
     }
 
+    /// How many connections there may be.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Waits until there is room, and does not take it: a worker to which nobody comes must keep none.
     pub(crate) async fn room(&self) {
         if self.free.available_permits() == 0 {

@@ -26,6 +26,11 @@ pub(crate) fn connections(wanted: usize, workers: usize) -> usize {
     wanted.min(allowed)
 }
 
+/// How many files the process may have open; none is no limit.
+pub(crate) fn limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// Returns the limit that holds then; none is no limit.
 fn raise() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use crate::admission::Denial;
 use crate::bindings::Report;
+use crate::files;
 use crate::guest::FaultReason;
+use crate::process;
 
 /// A number that only grows, until the process ends.
 #[derive(Debug, Default)]
@@ -54,6 +56,8 @@ pub(crate) struct Metrics {
     denied_connections: Counter,
     denied_handshakes: Counter,
     denied_requests: Counter,
+    /// Connections of HTTP/2 that were ended for what they were used for.
+    pub(crate) floods: Counter,
     /// Requests by the status of their answer; at most one for each there is.
     requests: Mutex<BTreeMap<u16, u64>>,
     pub(crate) takeovers: Counter,
@@ -159,13 +163,18 @@ impl Sum<'_> {
     }
 }
 
-/// The text format of Prometheus, with what is so now: the unsent bytes; and the spans that were sent and
-/// dropped, if there is a collector.
-pub(crate) fn to_text(
-    workers: &[Arc<Metrics>],
-    unsent: usize,
-    spans: Option<(u64, u64)>,
-) -> String {
+/// What others count, or know.
+pub(crate) struct Now {
+    /// Output that waits for clients, in bytes.
+    pub(crate) unsent: usize,
+    /// How many connections there may be.
+    pub(crate) max_connections: usize,
+    /// The spans that were sent and dropped, if there is a collector.
+    pub(crate) spans: Option<(u64, u64)>,
+}
+
+/// The text format of Prometheus.
+pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     let sum = Sum(workers);
     let ended = [
         ("closed", sum.of(|all| &all.ended_well)),
@@ -178,6 +187,11 @@ pub(crate) fn to_text(
         "connections_open",
         "Sockets that are open.",
         workers.iter().map(|metrics| metrics.open()).sum(),
+    );
+    text.gauge(
+        "connections_limit",
+        "How many sockets there may be.",
+        now.max_connections as u64,
     );
     text.family(
         "worker_connections_open",
@@ -212,6 +226,11 @@ pub(crate) fn to_text(
         "requests_denied_total",
         "Requests that were refused, for there were too many from their address.",
         sum.of(|all| &all.denied_requests),
+    );
+    text.counter(
+        "http2_floods_total",
+        "Connections of HTTP/2 that were ended, for they were floods of frames without a use, or of resets.",
+        sum.of(|all| &all.floods),
     );
     let takeovers = sum.of(|all| &all.takeovers);
     text.gauge(
@@ -254,7 +273,7 @@ pub(crate) fn to_text(
     text.gauge(
         "unsent_bytes",
         "Output that waits for clients to take it.",
-        unsent as u64,
+        now.unsent as u64,
     );
     text.gauge(
         "instances",
@@ -288,7 +307,7 @@ pub(crate) fn to_text(
             ("blocked", sum.of(|all| &all.blocked)),
         ],
     );
-    if let Some((sent, dropped)) = spans {
+    if let Some((sent, dropped)) = now.spans {
         text.family(
             "trace_spans_total",
             "Spans of traces, by what became of them.",
@@ -297,6 +316,14 @@ pub(crate) fn to_text(
             &[("sent", sent), ("dropped", dropped)],
         );
     }
+    text.family(
+        "build_info",
+        "The version of the program.",
+        Kind::Gauge,
+        "version",
+        &[(env!("CARGO_PKG_VERSION"), 1)],
+    );
+    text.process();
     text.0
 }
 
@@ -331,6 +358,24 @@ impl Text {
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.head(name, Kind::Counter, help);
         let _ = writeln!(self.0, "wasocket_{name} {value}");
+    }
+
+    /// What there is of every process, under the names that Prometheus's own libraries have for it.
+    fn process(&mut self) {
+        let numbers = [
+            ("start_time_seconds", Some(process::began())),
+            ("resident_memory_bytes", process::memory()),
+            ("open_fds", process::open_files()),
+            ("max_fds", files::limit()),
+        ];
+        for (name, value) in numbers {
+            if let Some(value) = value {
+                let _ = writeln!(
+                    self.0,
+                    "# HELP process_{name} Of this process.\n# TYPE process_{name} gauge\nprocess_{name} {value}"
+                );
+            }
+        }
     }
 
     /// Numbers that differ in a label. The labels' values are ours, and need no escapes.

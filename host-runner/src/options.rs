@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::builder::{RangedU64ValueParser, ValueHint};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::bindings::Field;
+use crate::bindings::{Field, ShutdownReason};
 use crate::component::Grants;
 use crate::compose::Target;
 use crate::directory::Directory;
@@ -294,6 +294,9 @@ pub struct Serve {
     /// for public hosts. May be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_http: Vec<Allowed>,
+    /// The time an HTTP server that the app asks may be silent: until it answers, and in its answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
+    pub http_timeout: u64,
     /// A TCP server that the app may connect to; port 0 is any. May be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
     pub allow_tcp: Vec<SocketAddr>,
@@ -310,6 +313,9 @@ pub struct Serve {
     /// The time open connections have to end when the runner is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub shutdown_timeout: u64,
+    /// What WebSockets are closed with then: 1001, going away, or 1012, where a restart is all it is
+    #[arg(long, value_name = "CODE", default_value = "1001", value_parser = shutdown_code)]
+    pub shutdown_code: ShutdownReason,
     /// What the network may ask.
     #[command(flatten)]
     pub operating: Operating,
@@ -331,6 +337,7 @@ impl Serve {
         let policy = || Policy {
             allowed: self.allow_http.clone(),
             max_under_way: self.connections_per_instance.saturating_mul(2),
+            silence_timeout: Duration::from_secs(self.http_timeout),
             ..Policy::default()
         };
         Grants {
@@ -460,6 +467,14 @@ fn variable(text: &str) -> Result<(String, String), String> {
 fn tcp_server(text: &str) -> Result<SocketAddr, String> {
     let expected = "expected an IP address and a port, such as 127.0.0.1:22 or [::1]:22";
     text.parse().map_err(|_| expected.to_owned())
+}
+
+fn shutdown_code(text: &str) -> Result<ShutdownReason, &'static str> {
+    match text {
+        "1001" => Ok(ShutdownReason::GoingAway),
+        "1012" => Ok(ShutdownReason::ServiceRestart),
+        _ => Err("expected 1001 or 1012"),
+    }
 }
 
 fn seconds() -> RangedU64ValueParser<u64> {

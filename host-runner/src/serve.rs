@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::pending;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::exit;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -17,7 +17,9 @@ use crate::default_app::DEFAULT_APP;
 use crate::engine;
 use crate::hosts::Hosts;
 use crate::listener::{self, Bound, ListenError};
+use crate::notify::{State, notify};
 use crate::options::Serve;
+use crate::process;
 use crate::shared::Shared;
 use crate::shutdown::Signals;
 use crate::tls::TlsError;
@@ -31,6 +33,7 @@ use crate::workers::{Orders, Plan, WorkerError, Workers};
 ///
 /// When it cannot begin, or a worker fails: see [`ServeError`].
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
+    process::begin();
     let traces = options.operating.traces().map_err(ServeError::Traces)?;
     let _traces = traces.map(trace::start).transpose()?;
     let engine = engine::engine().map_err(ServeError::Engine)?;
@@ -83,7 +86,8 @@ async fn run(
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
     let places = listener::bind(&options.sockets.listen, options.workers)?;
-    let mut signals = Signals::catch()?;
+    // With TLS it loads the certificate anew.
+    let mut signals = Signals::catch(options.sockets.tls_cert.is_none())?;
     let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let entrance = options.sockets.entrance().map_err(ServeError::Tls)?;
     let plan = Plan {
@@ -102,7 +106,10 @@ async fn run(
     let mut workers = Workers::start(&plan, sockets)?;
     let orders = workers.orders();
     select! {
-        () = plan.shared.all_ready() => announce(&line),
+        () = plan.shared.all_ready() => {
+            announce(&line);
+            notify(State::Ready);
+        }
         error = workers.failure() => return Err(error.into()),
     }
     let signal = select! {
@@ -113,6 +120,7 @@ async fn run(
     };
     let connections = plan.shared.open();
     tracing::info!(connections, "{signal}: stopping");
+    notify(State::Stopping);
     drop(files);
     plan.shared.stop();
     orders.stop();
@@ -121,7 +129,7 @@ async fn run(
             0 => tracing::info!("stopped"),
             connections => tracing::warn!(connections, "stopped; some did not end in time"),
         },
-        again = signals.next() => process::exit(again.exit_code().into()),
+        again = signals.next() => exit(again.exit_code().into()),
     }
     Ok(())
 }

@@ -86,6 +86,11 @@ impl Shared {
 
     /// What is counted, as Prometheus reads it.
     pub(crate) fn metrics_text(&self) -> String {
-        metrics::to_text(&self.metrics, self.debts.sum(), trace::counts())
+        let now = metrics::Now {
+            unsent: self.debts.sum(),
+            max_connections: self.capacity.most(),
+            spans: trace::counts(),
+        };
+        metrics::to_text(&self.metrics, &now)
     }
 }

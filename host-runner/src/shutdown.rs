@@ -1,6 +1,8 @@
 //! The signals that stop the runner.
 
 use std::fmt;
+use std::fs;
+use std::future::pending;
 use std::io;
 
 use tokio::select;
@@ -11,18 +13,24 @@ use tokio::signal::unix::{self, SignalKind};
 pub struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
+    /// The end of the terminal, unless it means something else.
+    hangup: Option<unix::Signal>,
 }
 
 impl Signals {
-    /// Catches the signals from here on. Within a tokio runtime only.
+    /// Catches the signals from here on, SIGHUP among them if it is to stop the runner, too. Within a tokio
+    /// runtime only.
     ///
     /// # Errors
     ///
     /// When the system refuses.
-    pub fn catch() -> io::Result<Self> {
+    pub fn catch(with_hangup: bool) -> io::Result<Self> {
+        let with_hangup = with_hangup && !is_hangup_ignored();
+        let hangup = with_hangup.then(|| unix::signal(SignalKind::hangup()));
         Ok(Self {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
+            hangup: hangup.transpose()?,
         })
     }
 
@@ -31,7 +39,25 @@ impl Signals {
         select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            () = received(self.hangup.as_mut()) => Signal::Hangup,
         }
+    }
+}
+
+/// Whether the process was started to outlive its terminal, as nohup does (proc_pid_status(5), `SigIgn`).
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & 1 != 0)
+}
+
+async fn received(signal: Option<&mut unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => pending().await,
     }
 }
 
@@ -42,12 +68,15 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP.
+    Hangup,
 }
 
 impl Signal {
     /// The exit code of a process that this signal ended: 128 and its number.
     pub fn exit_code(self) -> u8 {
         match self {
+            Self::Hangup => 129,
             Self::Interrupt => 130,
             Self::Terminate => 143,
         }
@@ -57,6 +86,7 @@ impl Signal {
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Hangup => "SIGHUP",
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
         })

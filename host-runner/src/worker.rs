@@ -8,7 +8,7 @@ use hyper::server::conn::http1;
 use crate::accepted::Peer;
 use crate::admission::{Denial, Visit};
 use crate::bell::Bell;
-use crate::bindings;
+use crate::bindings::{self, ShutdownReason};
 use crate::clock::Clock;
 use crate::entrance::Entrance;
 use crate::hosts::Hosts;
@@ -104,9 +104,9 @@ impl Worker {
     }
 
     /// Asks all connections to end, and to end well.
-    pub fn stop(&self) {
+    pub fn stop(&self, reason: ShutdownReason) {
         self.stopping.ring();
-        self.pool.stop();
+        self.pool.stop(reason);
     }
 
     /// The time as guests are told it: since the start of the worker.

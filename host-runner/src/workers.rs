@@ -250,7 +250,7 @@ async fn serve(
         () = obey(orders, &worker) => {}
     }
     drop(listeners);
-    worker.stop();
+    worker.stop(plan.options.shutdown_code);
     let time = Duration::from_secs(plan.options.shutdown_timeout);
     // Those that are left are counted.
     let _ = timeout(time, listener::drain(&mut connections)).await;

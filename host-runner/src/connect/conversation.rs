@@ -115,7 +115,7 @@ impl<'a> Conversation<'a> {
     }
 
     async fn converse(&mut self) -> Result<(), ConnectError> {
-        let mut signals = Signals::catch()?;
+        let mut signals = Signals::catch(false)?;
         let mut stdin = input::read_stdin(self.options.binary)?;
         let mut stdin_open = true;
         while self.connection.is_live() {

@@ -160,6 +160,7 @@ impl Connection {
 
     /// Ends the connection, and all on it. Who does not even read that is cut off.
     async fn send_away(&mut self, reason: &'static str) -> io::Error {
+        self.worker.metrics.floods.count();
         self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         let flushed = async { while let Some(Ok(_)) = self.http2.accept().await {} };
         let _ = timeout(FLUSH_TIMEOUT, flushed).await;

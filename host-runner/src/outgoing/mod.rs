@@ -11,16 +11,19 @@ pub(crate) use allowed::Host;
 pub use allowed::{Allowed, AllowedError};
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1;
 use tokio::select;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::io::TokioIo;
@@ -50,8 +53,8 @@ pub struct Policy {
     pub max_under_way: usize,
     /// The time to connect, TLS included.
     pub connect_timeout: Duration,
-    /// The time from then on until the head of the answer is there.
-    pub answer_timeout: Duration,
+    /// The time from then on until the head of the answer is there, and between the parts of its body.
+    pub silence_timeout: Duration,
 }
 
 impl Default for Policy {
@@ -61,7 +64,7 @@ impl Default for Policy {
             allowed: Vec::new(),
             max_under_way: 64,
             connect_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(60),
+            silence_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -212,6 +215,7 @@ impl WasiHttpHooks for Outgoing {
 struct Timeouts {
     connect: Duration,
     answer: Duration,
+    between: Duration,
 }
 
 impl Timeouts {
@@ -221,7 +225,8 @@ impl Timeouts {
             |own: Duration, wanted: Option<Duration>| wanted.map_or(own, |time| time.min(own));
         Self {
             connect: lower(policy.connect_timeout, options.connect_timeout),
-            answer: lower(policy.answer_timeout, options.first_byte_timeout),
+            answer: lower(policy.silence_timeout, options.first_byte_timeout),
+            between: lower(policy.silence_timeout, options.between_bytes_timeout),
         }
     }
 }
@@ -275,14 +280,74 @@ async fn send(
         .map_err(|_| Error::HttpResponseTimeout)??;
     let place = admitted.place;
     let body = |body: hyper::body::Incoming| {
-        let body = body.map_err(move |error| {
-            let _ = &place;
-            Error::from(error)
-        });
-        body.boxed_unsync()
+        Answer {
+            body,
+            silence: Silence::new(timeouts.between),
+            _place: place,
+        }
+        .boxed_unsync()
     };
     let driving = async { Ok(connection.await?) };
     Ok((response.map(body), Box::new(driving)))
+}
+
+/// The body of an answer, which takes its place until it is read or dropped.
+struct Answer {
+    body: hyper::body::Incoming,
+    silence: Silence,
+    _place: Place,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let answer = &mut *self;
+        match Pin::new(&mut answer.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                answer.silence.end();
+                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Poll::Pending => {
+                ready!(answer.silence.poll(context));
+                Poll::Ready(Some(Err(Error::HttpResponseTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How long nothing may come while somebody waits for it. Who does not read does not count.
+struct Silence {
+    most: Duration,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn new(most: Duration) -> Self {
+        Self { most, until: None }
+    }
+
+    fn end(&mut self) {
+        self.until = None;
+    }
+
+    /// Ready when it has lasted too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let until = self.until.get_or_insert_with(|| Box::pin(sleep(self.most)));
+        until.as_mut().poll(context)
+    }
 }
 
 /// What a guest is told of a backend that is not reached; the rest is for the log.

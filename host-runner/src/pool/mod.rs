@@ -52,7 +52,7 @@ pub struct Pool {
     threads: Rc<Semaphore>,
     backoff: Rc<Backoff>,
     metrics: Arc<Metrics>,
-    stopping: Cell<bool>,
+    stopping: Cell<Option<ShutdownReason>>,
 }
 
 impl Pool {
@@ -74,7 +74,7 @@ impl Pool {
             threads: Rc::new(Semaphore::new(THREADS)),
             backoff: Rc::default(),
             metrics,
-            stopping: Cell::new(false),
+            stopping: Cell::new(None),
         }
     }
 
@@ -137,8 +137,8 @@ impl Pool {
             return Ok(None);
         }
         let instance = Rc::new(Instance::new(guest, patience, born, self));
-        if self.stopping.get() {
-            instance.stop(ShutdownReason::GoingAway);
+        if let Some(reason) = self.stopping.get() {
+            instance.stop(reason);
         }
         let mut instances = self.instances.borrow_mut();
         instances.push(Rc::clone(&instance));
@@ -162,10 +162,10 @@ impl Pool {
     }
 
     /// Asks all connections to end, those that come later too.
-    pub fn stop(&self) {
-        self.stopping.set(true);
+    pub fn stop(&self, reason: ShutdownReason) {
+        self.stopping.set(Some(reason));
         for instance in self.instances.borrow().iter() {
-            instance.stop(ShutdownReason::GoingAway);
+            instance.stop(reason);
         }
     }
 
