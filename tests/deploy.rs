@@ -80,6 +80,46 @@ fn the_service_has_few_rights() {
     fs::remove_dir_all(folder).expect("the folder");
 }
 
+/// Runs it with the system calls that the service has.
+fn with_the_calls_of_the_service(program: &str) -> Command {
+    // Debian's own: it has the module.
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(root().join("tests/deploy/with-the-calls-of.py"));
+    command.arg(root().join("deploy/wasocket.service"));
+    command.arg(program);
+    command
+}
+
+#[test]
+fn the_service_s_system_calls_are_enough() {
+    // Something that the service does not need, and even root may not.
+    let mut chroot = with_the_calls_of_the_service("/usr/sbin/chroot");
+    let output = chroot.args(["/", "true"]).output().expect("python3");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("Operation not permitted"),
+        "python3-seccomp: run tests/setup.sh: {said}"
+    );
+
+    let folder = folder("calls");
+    fs::write(folder.join("app.wasm"), DEFAULT_APP).expect("a file");
+    let mut command = with_the_calls_of_the_service(PROGRAM);
+    command.args(["serve", "app.wasm", "--listen", "127.0.0.1:0"]);
+    command.args(["--admin", "127.0.0.1:0", "--workers", "2", "--http2"]);
+    command.args(["--allow-host", "*", "--dir", ".::/here"]);
+    // It compiles the component, and keeps that.
+    command.env("XDG_CACHE_HOME", folder.join("cache"));
+    let mut server = Server::run(command.current_dir(&folder));
+    let mut client = server.websocket("/echo");
+    client.send(&text("hello"));
+    assert_eq!(client.read_text(), "hello");
+    assert!(folder.join("cache/wasocket").exists(), "{}", server.log());
+    drop(client);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    fs::remove_dir_all(folder).expect("the folder");
+}
+
 /// A program, killed when dropped.
 struct Running(Child);
 

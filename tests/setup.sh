@@ -1,12 +1,12 @@
 #!/bin/bash
-# Installs what tests/peers, tests/targets and tests/deploy.rs need: Go with gorilla/websocket and
-# golang.org/x/net, Chromium, Pushpin, buildah, and systemd for its tools, as Debian packages; npm's ws, playwright-core, jco and @fanoutio/grip beside the tests, and what npm/
-# needs; Python's websockets under target/.
+# Installs what tests/peers, tests/targets and tests/deploy.rs need: Go with gorilla/websocket and golang.org/x/net,
+# Chromium, Pushpin, systemd for its tools, buildah and python3-seccomp, as Debian packages; npm's ws, playwright-core,
+# jco and @fanoutio/grip beside the tests, and what npm/ needs; Python's websockets under target/.
 # Says what it installs; says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev chromium pushpin systemd buildah)
+packages=(golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev chromium pushpin systemd buildah python3-seccomp)
 node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
   packages+=(nodejs npm)
