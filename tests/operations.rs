@@ -107,7 +107,10 @@ fn metrics_count_what_happens() {
 #[test]
 fn faults_are_counted_by_what_the_guest_did() {
     let component = build_guest("faults", "bare");
-    let server = Server::of(&component, &["--admin", "127.0.0.1:0"]);
+    let server = Server::of(
+        &component,
+        &["--admin", "127.0.0.1:0", "--call-timeout", "10000"],
+    );
     let admin = admin(&server);
     for (fault, reason) in [("trap", "trap"), ("eat", "out_of_memory")] {
         let mut client = server.websocket("/");

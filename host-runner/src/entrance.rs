@@ -5,7 +5,6 @@ use std::io;
 
 use tokio::select;
 use tokio::time::timeout;
-use wasocket_http1::limits::HEAD_TIMEOUT;
 
 use crate::accepted::{Accepted, Peer};
 use crate::proxied::{Trust, read_proxy_header};
@@ -75,7 +74,7 @@ pub(crate) async fn enter(
     stream: Accepted,
     peer: Peer,
 ) -> io::Result<(Accepted, Peer)> {
-    let passing = timeout(HEAD_TIMEOUT, worker.entrance.pass(stream, peer));
+    let passing = timeout(worker.head_timeout, worker.entrance.pass(stream, peer));
     select! {
         passed = passing => passed.unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))

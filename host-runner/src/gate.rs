@@ -27,7 +27,6 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use wasocket_http1::limits::HEAD_TIMEOUT;
 use wasocket_http1::{BodyLength, Framing, Head, Refusal, Request, Version};
 
 use crate::accepted::Accepted;
@@ -155,7 +154,7 @@ impl Gate {
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let deadline = self
             .deadline
-            .get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
+            .get_or_insert_with(|| Box::pin(sleep(self.worker.head_timeout)));
         deadline.as_mut().poll(context).is_ready()
     }
 

@@ -45,6 +45,10 @@ pub struct Operating {
     /// their share are let go
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = at_least_one())]
     pub max_unsent: usize,
+    /// The time a client has to say what it wants: for the head of a request, for a handshake of TLS; also how
+    /// long a connection may ask for nothing
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
+    pub head_timeout: u64,
     /// The time nothing may be sent and received on a connection that the app has taken over. WebSockets
     /// have their pings before
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]

@@ -30,6 +30,8 @@ pub struct Worker {
     pub(crate) max_backlog: usize,
     /// How long a peer may take none of it.
     pub(crate) send_timeout: Duration,
+    /// How long a client may take for the head of a request, and until it begins.
+    pub(crate) head_timeout: Duration,
     /// How long the guest may take to answer a request.
     pub(crate) decision_timeout: Duration,
     /// Rings when the runner is to stop, for those that speak HTTP.
@@ -63,6 +65,7 @@ impl Worker {
             read_buffer: ReadBuffer::default(),
             max_backlog,
             send_timeout,
+            head_timeout: Duration::from_secs(operating.head_timeout),
             decision_timeout,
             stopping: Bell::new(),
             shared: Arc::clone(shared),

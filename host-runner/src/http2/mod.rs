@@ -22,7 +22,7 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
-use wasocket_http1::limits::{FLUSH_TIMEOUT, HEAD_TIMEOUT, MAX_HEAD};
+use wasocket_http1::limits::{FLUSH_TIMEOUT, MAX_HEAD};
 
 use crate::accepted::{Accepted, Peer};
 use crate::worker::Worker;
@@ -81,7 +81,7 @@ pub(crate) async fn serve(
     let metered = Metered::new(Begun::new(stream, begun), Rc::clone(&exceeded));
     let handshake = settings().handshake(metered);
     let http2 = select! {
-        begun = timeout(HEAD_TIMEOUT, handshake) => begun
+        begun = timeout(worker.head_timeout, handshake) => begun
             .map_err(|_| late("the client does not begin"))?
             .map_err(io_error)?,
         () = worker.stopping.rung() => return Err(io::Error::other("the runner stops")),
@@ -115,7 +115,7 @@ impl Connection {
     /// with the last stream that the client has begun (GOAWAY, RFC 9113 §6.8).
     async fn serve(&mut self) -> io::Result<()> {
         let mut stopping = pin!(self.worker.stopping.rung());
-        let mut idle = pin!(sleep(HEAD_TIMEOUT));
+        let mut idle = pin!(sleep(self.worker.head_timeout));
         let mut leaving = false;
         loop {
             select! {
@@ -139,7 +139,7 @@ impl Connection {
                 // Once is enough, and more does nothing.
                 self.http2.graceful_shutdown();
             }
-            idle.as_mut().reset(Instant::now() + patience(leaving));
+            idle.as_mut().reset(Instant::now() + self.patience(leaving));
         }
     }
 
@@ -156,6 +156,14 @@ impl Connection {
             Ok(Outcome::Over) => self.abandoned.saturating_sub(1),
             Err(error) => return tracing::error!("a bug in the runner cost a stream: {error}"),
         };
+    }
+
+    /// How long a connection may be without a stream; and when it is to end, until it is closed.
+    fn patience(&self, leaving: bool) -> Duration {
+        match leaving {
+            true => FLUSH_TIMEOUT,
+            false => self.worker.head_timeout,
+        }
     }
 
     /// Ends the connection, and all on it. Who does not even read that is cut off.
@@ -176,14 +184,6 @@ impl Connection {
         } = self;
         drop(http2);
         while exchanges.join_next().await.is_some() {}
-    }
-}
-
-/// How long a connection may be without a stream; and when it is to end, until it is closed.
-fn patience(leaving: bool) -> Duration {
-    match leaving {
-        true => FLUSH_TIMEOUT,
-        false => HEAD_TIMEOUT,
     }
 }
 
