@@ -13,7 +13,8 @@ use wasocket_http1::Refusal;
 use crate::bucket::Bucket;
 use crate::outgoing::is_public;
 
-/// How many addresses without a connection are remembered, for what they did in the last second.
+/// How many addresses are remembered, for what they did in the last second; and of those with a connection all, and
+/// as many besides.
 const MAX_REMEMBERED: usize = 16 * 1024;
 
 /// What one address may ask. 0 is no limit.
@@ -103,7 +104,35 @@ impl Denial {
 #[derive(Debug)]
 pub(crate) struct Admission {
     limits: PerAddress,
-    addresses: Mutex<HashMap<IpAddr, Visitor>>,
+    addresses: Mutex<Addresses>,
+}
+
+/// Who is known, by the address.
+#[derive(Debug)]
+struct Addresses {
+    visitors: HashMap<IpAddr, Visitor>,
+    /// How many there are when those without a connection are forgotten.
+    most: usize,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            visitors: HashMap::new(),
+            most: MAX_REMEMBERED,
+        }
+    }
+}
+
+impl Addresses {
+    /// Forgets who has no connection, when that are many: that costs as much as they took to come. Who has so
+    /// many addresses at hand is not stopped by a rate of each.
+    fn make_room(&mut self) {
+        if self.visitors.len() >= self.most {
+            self.visitors.retain(|_, visitor| visitor.open > 0);
+            self.most = MAX_REMEMBERED.max(self.visitors.len().saturating_mul(2));
+        }
+    }
 }
 
 /// What is known of an address.
@@ -153,15 +182,20 @@ impl Admission {
         then: impl FnOnce(&mut Visitor) -> R,
     ) -> R {
         let mut addresses = self.addresses();
-        make_room(&mut addresses);
-        then(addresses.entry(network).or_insert_with(|| Visitor {
-            open: 0,
-            handshakes: Bucket::full(limits.handshakes, now),
-            requests: Bucket::full(limits.requests, now),
-        }))
+        addresses.make_room();
+        then(
+            addresses
+                .visitors
+                .entry(network)
+                .or_insert_with(|| Visitor {
+                    open: 0,
+                    handshakes: Bucket::full(limits.handshakes, now),
+                    requests: Bucket::full(limits.requests, now),
+                }),
+        )
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Visitor>> {
+    fn addresses(&self) -> MutexGuard<'_, Addresses> {
         self.addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -178,14 +212,6 @@ impl Visitor {
         }
         self.open = self.open.saturating_add(1);
         Ok(())
-    }
-}
-
-/// Forgets who has no connection, when that are many: that costs as much as they took to come. Who has so
-/// many addresses at hand is not stopped by a rate of each.
-fn make_room(addresses: &mut HashMap<IpAddr, Visitor>) {
-    if addresses.len() == addresses.capacity() && addresses.len() >= MAX_REMEMBERED {
-        addresses.retain(|_, visitor| visitor.open > 0);
     }
 }
 
@@ -206,7 +232,7 @@ impl Drop for Visit {
         let Some((admission, network)) = &self.0 else {
             return;
         };
-        if let Some(visitor) = admission.addresses().get_mut(network) {
+        if let Some(visitor) = admission.addresses().visitors.get_mut(network) {
             visitor.open = visitor.open.saturating_sub(1);
         }
     }
@@ -308,8 +334,9 @@ mod tests {
             admission.admit(address.into(), now).expect("room");
         }
         let addresses = admission.addresses();
-        assert!(addresses.len() <= 2 * MAX_REMEMBERED, "{}", addresses.len());
-        assert_eq!(addresses.get(&of("9.9.9.9")).map(|kept| kept.open), Some(1));
+        let visitors = &addresses.visitors;
+        assert!(visitors.len() <= MAX_REMEMBERED, "{}", visitors.len());
+        assert_eq!(visitors.get(&of("9.9.9.9")).map(|kept| kept.open), Some(1));
     }
 
     #[test]
