@@ -54,6 +54,11 @@ fn c() {
 }
 
 #[test]
+fn go() {
+    check("go", &["panic: the chat crashed", "chat/main.go", "ImportedApp"]);
+}
+
+#[test]
 fn javascript() {
     check(
         "javascript",
