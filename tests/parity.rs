@@ -55,7 +55,10 @@ fn c() {
 
 #[test]
 fn go() {
-    check("go", &["panic: the chat crashed", "chat/main.go", "ImportedApp"]);
+    check(
+        "go",
+        &["panic: the chat crashed", "chat/main.go", "ImportedApp"],
+    );
 }
 
 #[test]
