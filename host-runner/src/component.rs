@@ -213,9 +213,10 @@ fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
 
 /// Nobody should wonder why nothing happens: the engine of a language takes many seconds.
 fn announce(size: usize) {
-    const LARGE: usize = 1 << 20;
-    if size >= LARGE {
-        tracing::info!("compiling {} MB, which may take a while", size >> 20);
+    const MEGABYTE: usize = 1_000_000;
+    if size >= MEGABYTE {
+        let size = size / MEGABYTE;
+        tracing::info!("compiling {size} MB, which may take a while");
     }
 }
 
