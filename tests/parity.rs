@@ -65,7 +65,8 @@ fn go() {
 #[test]
 fn go_collects_its_garbage_between_large_messages() {
     build();
-    let mut client = serve("go", "echo").websocket("/");
+    let server = serve("go", "echo");
+    let mut client = server.websocket("/");
     for byte in 0..100 {
         let message = vec![byte; 1 << 20];
         client.send_frame(BINARY, &message);
