@@ -71,6 +71,17 @@ build_javascript() {
   done
 }
 
+build_go() {
+  environment go
+  for app in echo chat; do
+    # Where the folder is does not belong into the component.
+    (cd go && GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local "$out/environments/go/bin/go" \
+      build -buildmode=c-shared -trimpath -buildvcs=false -o "$out/go-$app.core.wasm" ./$app)
+    "$tools" embed "$root/wit" application "$out/go-$app.core.wasm"
+    "$tools" componentize "$out/go-$app.core.wasm" "$out/go-$app.wasm"
+  done
+}
+
 build_python() {
   environment python
   for app in echo chat; do
@@ -84,7 +95,7 @@ cargo build --quiet --locked --manifest-path tools/Cargo.toml --target-dir "$out
 build_guests "" protocol
 cmp --silent "$(guest protocol)" "$out/protocol.wasm" || cp "$(guest protocol)" "$out/protocol.wasm"
 build_rust
-for language in c javascript python; do
+for language in c go javascript python; do
   if ! is_built $language echo || ! is_built $language chat; then
     "build_$language"
   fi

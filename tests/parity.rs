@@ -10,7 +10,7 @@
 mod apps;
 mod runner;
 
-use apps::{CHAT, ECHO, build, component, run};
+use apps::{BINARY, CHAT, ECHO, build, component, run};
 use runner::{Server, root};
 
 /// An app in one language, and what of it the log shows when it crashes.
@@ -51,6 +51,27 @@ fn composed_by_hand() {
 #[test]
 fn c() {
     check("c", &["languages/c/chat.c", "ImportedApp"]);
+}
+
+#[test]
+fn go() {
+    check(
+        "go",
+        &["panic: the chat crashed", "chat/main.go", "ImportedApp"],
+    );
+}
+
+/// Which would trap where the arguments of a call were in the garbage collector's memory.
+#[test]
+fn go_collects_its_garbage_between_large_messages() {
+    build();
+    let server = serve("go", "echo");
+    let mut client = server.websocket("/");
+    for byte in 0..100 {
+        let message = vec![byte; 1 << 20];
+        client.send_frame(BINARY, &message);
+        client.assert_frame(BINARY, &message);
+    }
 }
 
 #[test]

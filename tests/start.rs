@@ -79,7 +79,7 @@ fn start(language: &str, source: &str, steps: &[&str]) -> PathBuf {
 fn edit(source: &Path) {
     let app = fs::read_to_string(source).expect("the app");
     let mut edited = app.clone();
-    for before in ["} messages", "%u messages", "2 messages"] {
+    for before in ["} messages", "%u messages", "%d messages", "2 messages"] {
         edited = edited.replace(before, &before.replace("messages", "so far"));
     }
     assert_ne!(edited, app);
@@ -163,6 +163,22 @@ fn c() {
 }
 
 #[test]
+fn go() {
+    let steps = ["env GOOS=wasip1 GOARCH=wasm ", "(wasocket) componentize"];
+    let project = start("go", "app.go", &steps);
+    // What Go says of a panic is in the log.
+    let source = project.join("app.go");
+    let app = fs::read_to_string(&source).expect("the app");
+    let app = app.replace("*count++", "*count /= *count");
+    fs::write(&source, app).expect("written");
+    succeed(&project, &["build"]);
+    let server = Server::of(&project.join("app.wasm"), &[]);
+    server.websocket("/").send(&text("hello"));
+    server.wait_for_log("panic: runtime error: integer divide by zero");
+    server.wait_for_log("example/hello/app.go:");
+}
+
+#[test]
 fn an_app_that_does_not_build_is_said_so() {
     let folder = folder("broken");
     succeed(&folder, &["new", "hello"]);
@@ -239,7 +255,7 @@ fn missing_tools_are_named_with_what_installs_them() {
         ("rust", "error: cargo is missing. To install it: rustup"),
         (
             "js",
-            "error: node, of version 20 or later, is missing. To install it: apt-get install nodejs",
+            "error: node, of version 20 or later, is missing. To install it: from https://nodejs.org",
         ),
         (
             "python",
@@ -248,6 +264,10 @@ fn missing_tools_are_named_with_what_installs_them() {
         (
             "c",
             "error: a C compiler for WebAssembly is missing. To install it: apt-get install python3-venv",
+        ),
+        (
+            "go",
+            "error: go, of version 1.24 or later, is missing. To install it: from https://go.dev/dl",
         ),
     ] {
         succeed(&folder, &["new", language, "--lang", language]);

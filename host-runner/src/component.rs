@@ -128,7 +128,10 @@ impl Loader {
     pub fn load(&self, world: World, bytes: &[u8]) -> Result<Component, LoadError> {
         let engine = &self.engine;
         check_preamble(bytes)?;
-        let compile = || compile(engine, bytes);
+        let compile = || {
+            announce(bytes.len());
+            compile(engine, bytes)
+        };
         let component = match &self.cache {
             Some(cache) => cache.take_or(engine, &[bytes, PROTOCOL], compile)?,
             None => compile()?,
@@ -205,6 +208,15 @@ fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule),
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
         _ => Err(LoadError::NotWasm),
+    }
+}
+
+/// Nobody should wonder why nothing happens: the engine of a language takes many seconds.
+fn announce(size: usize) {
+    const MEGABYTE: usize = 1_000_000;
+    if size >= MEGABYTE {
+        let size = size / MEGABYTE;
+        tracing::info!("compiling {size} MB, which may take a while");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a component exports, as its binary says.
+//! What is in a binary, as its outermost sections say.
 
 /// Whether a component exports this name, as far as the outermost sections say (component model,
 /// `Binary.md`): quick, where reading all of a large component is not.
@@ -16,6 +16,25 @@ pub(super) fn exports(component: &[u8], name: &str) -> bool {
         rest = behind;
     }
     false
+}
+
+/// The first custom section whose name begins with this, whole (core specification, section 5.5.3).
+pub(crate) fn custom<'a>(module: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    const CUSTOM: u8 = 0;
+    let mut rest = module.get(8..)?;
+    loop {
+        let (id, contents, behind) = section(rest)?;
+        if id == CUSTOM && is_named(contents, prefix) {
+            return rest.get(..rest.len() - behind.len());
+        }
+        rest = behind;
+    }
+}
+
+fn is_named(contents: &[u8], prefix: &str) -> bool {
+    leb128(contents)
+        .and_then(|(len, rest)| rest.get(..len))
+        .is_some_and(|name| name.starts_with(prefix.as_bytes()))
 }
 
 /// The first section: its number, what it holds, and what is behind it.

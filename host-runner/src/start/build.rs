@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::componentize::componentize;
 use super::compose::{ComposeFileError, beside, compose_file};
 use super::language::Language;
-use super::tool::{self, Compiler, Missing};
+use super::tool::{self, Compiler, Go, Missing};
 use super::{say, say_size};
 use crate::compose::Target;
 use crate::options::Build;
@@ -17,7 +17,7 @@ use crate::options::Build;
 /// What is built, in the folder of the project.
 const COMPONENT: &str = "app.wasm";
 
-/// What a C compiler makes of it before.
+/// What a compiler of C or Go makes of it before.
 const MODULE: &str = "app.core.wasm";
 
 /// Python's environment, and the file in it that is there once all is installed.
@@ -38,6 +38,7 @@ pub fn build(options: &Build) -> Result<(), BuildError> {
         Language::JavaScript => project.javascript()?,
         Language::Python => project.python()?,
         Language::C => project.c()?,
+        Language::Go => project.go()?,
     }
     let component = folder.join(COMPONENT);
     let size = fs::metadata(&component).map_err(BuildError::System)?.len();
@@ -116,6 +117,29 @@ impl Project {
                 self.compile(".venv/bin/python", &["-m", "ziglang", "cc"])?;
             }
         }
+        self.componentize()
+    }
+
+    fn go(&self) -> Result<(), BuildError> {
+        let go = match tool::go(&self.folder)? {
+            Go::Installed => "go",
+            Go::Packaged => {
+                self.install()?;
+                ".venv/bin/go"
+            }
+        };
+        // Neither where the project is nor what git knows of it belongs into the component.
+        let options = ["-buildmode=c-shared", "-trimpath", "-buildvcs=false"];
+        let arguments = [
+            &["GOOS=wasip1", "GOARCH=wasm", go, "build"][..],
+            &options,
+            &["-o", MODULE],
+        ];
+        self.run("env", &arguments.concat())?;
+        self.componentize()
+    }
+
+    fn componentize(&self) -> Result<(), BuildError> {
         let [module, component] = [MODULE, COMPONENT].map(|file| self.folder.join(file));
         self.print("(wasocket)", &["componentize", MODULE, COMPONENT]);
         componentize(&module, &component).map_err(|error| BuildError::Encode(error.to_string()))
@@ -235,7 +259,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::NoProject(folder) => write!(
                 f,
-                "{} is no project: there is no Cargo.toml, app.js, app.py or app.c. `wasocket new NAME` makes one",
+                "{} is no project: there is no Cargo.toml, app.js, app.py, app.c or go.mod. `wasocket new NAME` makes one",
                 folder.display()
             ),
             Self::Missing(missing) => missing.fmt(f),

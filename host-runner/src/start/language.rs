@@ -17,6 +17,8 @@ pub enum Language {
     Python,
     /// By zig, or by the clang of the WASI SDK
     C,
+    /// By Go 1.24 or later
+    Go,
 }
 
 impl Language {
@@ -33,6 +35,7 @@ impl Language {
             Self::JavaScript => "app.js",
             Self::Python => "app.py",
             Self::C => "app.c",
+            Self::Go => "go.mod",
         }
     }
 
@@ -40,6 +43,7 @@ impl Language {
     pub(super) fn source(self) -> &'static str {
         match self {
             Self::Rust => "src/lib.rs",
+            Self::Go => "app.go",
             _ => self.mark(),
         }
     }
@@ -52,6 +56,7 @@ impl fmt::Display for Language {
             Self::JavaScript => "JavaScript",
             Self::Python => "Python",
             Self::C => "C",
+            Self::Go => "Go",
         })
     }
 }

@@ -43,6 +43,11 @@ const JAVASCRIPT: &[File] = &[
     file!("page.js", "javascript/page.js.in"),
     file!("build.js", "javascript/build.js"),
     file!("package.json", "javascript/package.json.in"),
+    // The packages that these tests run with: what is newer need not fit, or asks for a newer node.
+    shared!(
+        "package-lock.json",
+        "languages/javascript/package-lock.json"
+    ),
     file!("README.md", "javascript/README.md"),
     file!(".gitignore", "javascript/gitignore"),
 ];
@@ -71,6 +76,17 @@ const C: &[File] = &[
     file!(".gitignore", "c/gitignore"),
 ];
 
+const GO: &[File] = &[
+    file!("app.go", "go/app.go.in"),
+    file!("go.mod", "go/go.mod.in"),
+    file!("page.html", "page.html"),
+    shared!("wasocket/abi.go", "languages/go/wasocket/abi.go"),
+    shared!("wasocket/wasocket.go", "languages/go/wasocket/wasocket.go"),
+    shared!("requirements.txt", "languages/go/requirements.txt"),
+    file!("README.md", "go/README.md"),
+    file!(".gitignore", "go/gitignore"),
+];
+
 const WIT: &[File] = &[
     shared!("wit/app.wit", "wit/app.wit"),
     shared!("wit/types.wit", "wit/types.wit"),
@@ -90,6 +106,7 @@ pub(super) fn files(
         Language::JavaScript => (JAVASCRIPT, WIT),
         Language::Python => (PYTHON, WIT),
         Language::C => (C, WIT),
+        Language::Go => (GO, WIT),
     };
     let fill = |&(path, template): &File| (path, fill(template, name, repository));
     own.iter().chain(shared).map(fill).collect()

@@ -31,7 +31,7 @@ const TARGET: Missing = Missing {
 
 const NODE: Missing = Missing {
     what: "node, of version 20 or later,",
-    how: "apt-get install nodejs, or from https://nodejs.org",
+    how: "from https://nodejs.org, or apt-get install nodejs npm, where that is of Debian 13 or later",
 };
 
 const NPM: Missing = Missing {
@@ -53,6 +53,12 @@ const COMPILER: Missing = Missing {
     what: "a C compiler for WebAssembly",
     how: "apt-get install python3-venv, by which `wasocket build` gets one for the project; or put zig on the \
           PATH; or have the environment variable WASI_SDK_PATH name a WASI SDK",
+};
+
+const GO: Missing = Missing {
+    what: "go, of version 1.24 or later,",
+    how: "from https://go.dev/dl, or apt-get install golang-go, where that is of Debian 13 or later; or apt-get \
+          install python3-venv, by which `wasocket build` gets one for the project",
 };
 
 /// Cargo, and the target of components.
@@ -106,6 +112,37 @@ pub(super) fn compiler(project: &Path) -> Result<Compiler, Missing> {
     Ok(Compiler::Packaged)
 }
 
+/// What compiles Go to WebAssembly.
+#[derive(Debug)]
+pub(super) enum Go {
+    /// `go` on the PATH.
+    Installed,
+    /// Go as a package of Python's, in the project's environment.
+    Packaged,
+}
+
+/// A toolchain of Go that can export functions, or one that can be had for the project.
+pub(super) fn go(project: &Path) -> Result<Go, Missing> {
+    // Asked in the project: where it has to, `go` gets the version that go.mod names.
+    let version = output(project, "go", &["env", "GOVERSION"]);
+    if version.is_some_and(|version| exports_functions(&String::from_utf8_lossy(&version.stdout))) {
+        return Ok(Go::Installed);
+    }
+    python(project).map_err(|_| GO)?;
+    Ok(Go::Packaged)
+}
+
+/// Whether `go1.24.4` or the like is new enough: 1.24 was the first with `go:wasmexport`.
+fn exports_functions(version: &str) -> bool {
+    let minor = version.trim().strip_prefix("go1.").map(|minor| {
+        let end = minor.find(|c: char| !c.is_ascii_digit());
+        minor.split_at(end.unwrap_or(minor.len())).0
+    });
+    minor
+        .and_then(|minor| minor.parse().ok())
+        .is_some_and(|minor: u32| minor >= 24)
+}
+
 /// What a program prints; none if it is not there, or fails.
 fn output(project: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
     let mut command = Command::new(program);
@@ -120,6 +157,21 @@ fn output(project: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
         Err(error) => {
             tracing::warn!("{program} does not run: {error}");
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_go() {
+        for new in ["go1.24\n", "go1.27.3", "go1.30rc1"] {
+            assert!(exports_functions(new), "{new}");
+        }
+        for other in ["go1.23.9", "go1.9", "", "devel"] {
+            assert!(!exports_functions(other), "{other}");
         }
     }
 }

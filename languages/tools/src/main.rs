@@ -1,8 +1,9 @@
-//! Three tools in one small program: installed from the registry, each would take minutes to build.
+//! Four tools in one small program: installed from the registry, each would take minutes to build.
 //!
 //! ```text
 //! language-tools bind-c WIT WORLD FOLDER        as: wit-bindgen c WIT -w WORLD --out-dir FOLDER, with short names
-//! language-tools componentize MODULE OUTPUT     as: wasm-tools component new MODULE -o OUTPUT
+//! language-tools embed WIT WORLD MODULE         as: wasm-tools component embed WIT -w WORLD MODULE -o MODULE
+//! language-tools componentize MODULE OUTPUT     as: wasm-tools component new MODULE -o OUTPUT --adapt ..
 //! language-tools compose PROTOCOL APP OUTPUT    as: wac plug PROTOCOL --plug APP -o OUTPUT
 //! ```
 
@@ -12,9 +13,12 @@ use std::{env, fs};
 use anyhow::{Context, Result, bail};
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId, plug};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wit_bindgen_core::Files;
-use wit_bindgen_core::wit_parser::Resolve;
-use wit_component::ComponentEncoder;
+use wit_bindgen_core::wit_parser::{Resolve, WorldId};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 /// What the interfaces are called in C.
 const NAMES: [(&str, &str); 2] = [
@@ -27,18 +31,31 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["bind-c", wit, world, folder] => bind_c(wit, world, folder),
+        ["embed", wit, world, module] => embed(wit, world, module),
         ["componentize", module, output] => componentize(module, output),
         ["compose", protocol, app, output] => compose(protocol, app, output),
         _ => bail!(
-            "bind-c WIT WORLD FOLDER, componentize MODULE OUTPUT, or compose PROTOCOL APP OUTPUT"
+            "bind-c WIT WORLD FOLDER, embed WIT WORLD MODULE, componentize MODULE OUTPUT, or compose PROTOCOL APP OUTPUT"
         ),
     }
 }
 
+fn embed(wit: &str, world: &str, module: &str) -> Result<()> {
+    let (resolve, world) = select(wit, world)?;
+    let mut bytes = fs::read(module).context(module.to_owned())?;
+    embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8)?;
+    fs::write(module, bytes).context(module.to_owned())
+}
+
+/// The adapter is left out where nothing of WASI is called.
 fn componentize(module: &str, output: &str) -> Result<()> {
     let bytes = fs::read(module).context(module.to_owned())?;
-    let component = ComponentEncoder::default().module(&bytes)?.encode()?;
-    fs::write(output, component).context(output.to_owned())
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&bytes)?.adapter(
+        WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
+        WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    )?;
+    fs::write(output, encoder.encode()?).context(output.to_owned())
 }
 
 fn compose(protocol: &str, app: &str, output: &str) -> Result<()> {
@@ -56,9 +73,7 @@ fn register(graph: &mut CompositionGraph, name: &str, file: &str) -> Result<Pack
 }
 
 fn bind_c(wit: &str, world: &str, folder: &str) -> Result<()> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit)?;
-    let world = resolve.select_world(&[package], Some(world))?;
+    let (mut resolve, world) = select(wit, world)?;
     let options = wit_bindgen_c::Opts {
         rename: NAMES.map(|(from, to)| (from.into(), to.into())).into(),
         rename_world: Some("wasocket".into()),
@@ -71,4 +86,11 @@ fn bind_c(wit: &str, world: &str, folder: &str) -> Result<()> {
         fs::write(Path::new(folder).join(name), contents)?;
     }
     Ok(())
+}
+
+fn select(wit: &str, world: &str) -> Result<(Resolve, WorldId)> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit)?;
+    let world = resolve.select_world(&[package], Some(world))?;
+    Ok((resolve, world))
 }

@@ -1,0 +1,107 @@
+// A chat: who is connected to /rooms/ROOM?NAME sees what everybody says there.
+//
+// Who they are and how much they have said is the state of their connection; the room is a channel.
+// /bye, /crash and /flood show how an app ends a connection, and how it fails.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	ws "wasocket-examples/wasocket"
+)
+
+type member struct {
+	Room, Name string
+	Said       int
+}
+
+func init() { ws.Export(handle) }
+
+func main() {}
+
+func handle(_ string, state []byte, events []ws.Event) (actions []ws.Action) {
+	var m member
+	if state != nil {
+		if err := json.Unmarshal(state, &m); err != nil {
+			panic(err)
+		}
+	}
+	before := m
+	for _, event := range events {
+		actions = append(actions, m.on(event)...)
+	}
+	if m != before {
+		actions = append(actions, m.save())
+	}
+	return actions
+}
+
+func (m member) save() ws.Action {
+	state, err := json.Marshal(m)
+	if err != nil {
+		panic(err)
+	}
+	return ws.SetState(state)
+}
+
+func (m *member) on(event ws.Event) []ws.Action {
+	switch event := event.(type) {
+	case ws.Request:
+		if event.Target == "/" {
+			return []ws.Action{respond(200, "Connect to /rooms/ROOM?NAME\n")}
+		}
+	case ws.Open:
+		return m.open(event.Target)
+	case ws.Text:
+		return m.hear(string(event))
+	case ws.Binary:
+		return []ws.Action{ws.Close{Code: 1003, Reason: "text only"}}
+	case ws.Closed:
+		// Nobody, if they were never let in.
+		if m.Room != "" {
+			return []ws.Action{m.say("%s left (%d)", m.Name, event.Code)}
+		}
+	}
+	return nil
+}
+
+func (m *member) open(target string) []ws.Action {
+	path, name, _ := strings.Cut(target, "?")
+	room, isRoom := strings.CutPrefix(path, "/rooms/")
+	if !isRoom {
+		return nil
+	}
+	if name == "" {
+		return []ws.Action{respond(400, "Who are you? /rooms/ROOM?NAME\n")}
+	}
+	m.Room, m.Name = room, name
+	return []ws.Action{ws.Accept{}, ws.Subscribe(room), m.say("%s joined", name)}
+}
+
+func (m *member) hear(line string) []ws.Action {
+	switch line {
+	case "/bye":
+		return []ws.Action{ws.Close{Code: 1000, Reason: "bye"}}
+	case "/crash":
+		panic("the chat crashed")
+	case "/flood":
+		flood := make([]ws.Action, 1025)
+		for i := range flood {
+			flood[i] = ws.Send{Message: ws.Text("!")}
+		}
+		return flood
+	}
+	m.Said++
+	return []ws.Action{m.say("%s (%d): %s", m.Name, m.Said, line)}
+}
+
+func (m *member) say(format string, values ...any) ws.Action {
+	return ws.Publish{Channel: m.Room, Message: ws.Text(fmt.Sprintf(format, values...))}
+}
+
+func respond(status uint16, body string) ws.Action {
+	fields := []ws.Field{{Name: "Content-Type", Value: "text/plain; charset=utf-8"}}
+	return ws.Respond{Status: status, Fields: fields, Body: []byte(body)}
+}

@@ -1,0 +1,3 @@
+module wasocket-examples
+
+go 1.24

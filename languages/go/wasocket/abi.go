@@ -1,0 +1,275 @@
+package wasocket
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"unsafe"
+)
+
+// How the values of wit/app.wit lie in memory (component model, CanonicalABI.md). Go aligns these fields as the ABI
+// does; addresses have 32 bits there, and 64 in Go.
+type (
+	rawList   struct{ address, length uint32 }
+	rawOption struct {
+		isSome uint8
+		value  rawList
+	}
+	rawField   struct{ name, value rawList }
+	rawRequest struct {
+		method, target      rawList
+		version             Version
+		authority, protocol rawOption
+		fields              rawList
+		secure              bool
+		remote              rawOption
+	}
+	rawMessage struct {
+		tag     uint8
+		payload rawList
+	}
+	rawClose struct {
+		code   uint16
+		reason rawList
+	}
+	rawEvent struct {
+		tag     uint8
+		payload [17]uint32
+	}
+	rawResponse struct {
+		status       uint16
+		fields, body rawList
+	}
+	rawOrigins struct {
+		tag      uint8
+		patterns rawList
+	}
+	rawSettings struct {
+		isSome         uint8
+		origins        rawOrigins
+		compress       bool
+		maxMessageSize uint32
+	}
+	rawAccept struct {
+		subprotocol rawOption
+		fields      rawList
+		settings    rawSettings
+	}
+	rawPublication struct {
+		channel rawList
+		message rawMessage
+	}
+	rawAction struct {
+		tag     uint8
+		payload [11]uint32
+	}
+)
+
+// Where the caller finds the answer.
+var answer rawList
+
+// What it reads there, which the garbage collector does not know of by an address of 32 bits.
+var held []unsafe.Pointer
+
+//go:wasmexport wasocket:websocket/app@0.1.0#handle
+func handle(connection, connectionLen, state, stateLen, events, eventsLen uint32) unsafe.Pointer {
+	defer crash()
+	name := rawList{connection, connectionLen}.text()
+	before := rawList{state, stateLen}.bytes()
+	lifted := make([]Event, eventsLen)
+	for i, event := range lift[rawEvent](rawList{events, eventsLen}) {
+		lifted[i] = event.lift()
+	}
+	argumentsUsed = argumentsFloor
+	answer = lower(handler(name, before, lifted))
+	return unsafe.Pointer(&answer)
+}
+
+func lower(actions []Action) rawList {
+	raw := make([]rawAction, len(actions))
+	for i, action := range actions {
+		action.lower(&raw[i])
+	}
+	return list(raw)
+}
+
+// Go's own way to end of a panic is to sleep first, and the host ends who waits inside a call, without a word.
+func crash() {
+	if reason := recover(); reason != nil {
+		fmt.Fprintf(os.Stderr, "panic: %v\n\n%s", reason, debug.Stack())
+		os.Exit(2)
+	}
+}
+
+// The caller has read the answer.
+//
+//go:wasmexport cabi_post_wasocket:websocket/app@0.1.0#handle
+func posted(unsafe.Pointer) {
+	clear(held)
+	held = held[:0]
+}
+
+// Memory for the arguments of a call: messages of 256 KiB or one that is longer, up to 4 MiB, a head, and more than
+// there is beside them. It is no part of the heap, since a collection of garbage would ask for the time, and nothing
+// may be asked while the arguments are written (CanonicalABI.md, may_leave).
+var (
+	arguments      [8 << 20 / 8]uint64
+	argumentsUsed  uint32
+	argumentsFloor uint32
+)
+
+// The adapter of wasi_snapshot_preview1 has taken what it needs by now, and keeps it.
+func init() { argumentsFloor = argumentsUsed }
+
+// More than there is ends the instance.
+//
+//go:wasmexport cabi_realloc
+func reallocate(old unsafe.Pointer, oldSize, _, size uint32) unsafe.Pointer {
+	memory := arguments[argumentsUsed:][:(size+7)/8]
+	argumentsUsed += uint32(len(memory))
+	address := unsafe.Pointer(unsafe.SliceData(memory))
+	copy(unsafe.Slice((*byte)(address), size), unsafe.Slice((*byte)(old), oldSize))
+	return address
+}
+
+func hold[T any](values []T) unsafe.Pointer {
+	address := unsafe.Pointer(unsafe.SliceData(values))
+	held = append(held, address)
+	return address
+}
+
+// For the caller to read.
+func list[T any](values []T) rawList {
+	return rawList{uint32(uintptr(hold(values))), uint32(len(values))}
+}
+
+func text(value string) rawList {
+	return list(unsafe.Slice(unsafe.StringData(value), len(value)))
+}
+
+func option(value string) rawOption {
+	if value == "" {
+		return rawOption{}
+	}
+	return rawOption{1, text(value)}
+}
+
+func fields(fields []Field) rawList {
+	raw := make([]rawField, len(fields))
+	for i, field := range fields {
+		raw[i] = rawField{text(field.Name), text(field.Value)}
+	}
+	return list(raw)
+}
+
+// What the caller has written, until the next call.
+func lift[T any](list rawList) []T {
+	if list.length == 0 {
+		return nil
+	}
+	address := uintptr(list.address)
+	return unsafe.Slice(*(**T)(unsafe.Pointer(&address)), list.length)
+}
+
+func (list rawList) text() string  { return string(lift[byte](list)) }
+func (list rawList) bytes() []byte { return slices.Clone(lift[byte](list)) }
+
+// Empty if there is none: the caller leaves then what is behind as it was.
+func (option rawOption) text() string {
+	if option.isSome == 0 {
+		return ""
+	}
+	return option.value.text()
+}
+
+func (event *rawEvent) lift() Event {
+	payload := unsafe.Pointer(&event.payload)
+	switch event.tag {
+	case 0:
+		return (*rawRequest)(payload).lift()
+	case 1:
+		return Open{(*rawRequest)(payload).lift()}
+	case 2:
+		return (*rawMessage)(payload).lift()
+	default:
+		closed := (*rawClose)(payload)
+		return Closed{closed.code, closed.reason.text()}
+	}
+}
+
+func (request *rawRequest) lift() Request {
+	fields := make([]Field, request.fields.length)
+	for i, field := range lift[rawField](request.fields) {
+		fields[i] = Field{field.name.text(), field.value.text()}
+	}
+	return Request{
+		Method:    request.method.text(),
+		Target:    request.target.text(),
+		Version:   request.version,
+		Authority: request.authority.text(),
+		Protocol:  request.protocol.text(),
+		Fields:    fields,
+		Secure:    request.secure,
+		Remote:    request.remote.text(),
+	}
+}
+
+func (message *rawMessage) lift() Message {
+	if message.tag == 0 {
+		return Text(message.payload.text())
+	}
+	return Binary(message.payload.bytes())
+}
+
+func (message Text) message() rawMessage   { return rawMessage{0, text(string(message))} }
+func (message Binary) message() rawMessage { return rawMessage{1, list(message)} }
+
+func (action Respond) lower(raw *rawAction) {
+	set(raw, 0, rawResponse{action.Status, fields(action.Fields), list(action.Body)})
+}
+
+func (action Accept) lower(raw *rawAction) {
+	accept := rawAccept{subprotocol: option(action.Subprotocol), fields: fields(action.Fields)}
+	if settings := action.Settings; settings != nil {
+		origins := settings.Origins.lower()
+		accept.settings = rawSettings{1, origins, settings.Compress, settings.MaxMessageSize}
+	}
+	set(raw, 1, accept)
+}
+
+func (origins Origins) lower() rawOrigins {
+	switch {
+	case origins.DangerouslyAllowAny:
+		return rawOrigins{tag: 2}
+	case len(origins.Patterns) == 0:
+		return rawOrigins{tag: 0}
+	}
+	raw := make([]rawList, len(origins.Patterns))
+	for i, pattern := range origins.Patterns {
+		raw[i] = text(pattern)
+	}
+	return rawOrigins{1, list(raw)}
+}
+
+func (action Send) lower(raw *rawAction)  { set(raw, 2, action.message()) }
+func (action Close) lower(raw *rawAction) { set(raw, 3, rawClose{action.Code, text(action.Reason)}) }
+
+func (action SetState) lower(raw *rawAction)    { set(raw, 4, list(action)) }
+func (action Subscribe) lower(raw *rawAction)   { set(raw, 5, text(string(action))) }
+func (action Unsubscribe) lower(raw *rawAction) { set(raw, 6, text(string(action))) }
+
+func (action Publish) lower(raw *rawAction) {
+	set(raw, 7, rawPublication{text(action.Channel), action.Message.message()})
+}
+
+func set[T any](raw *rawAction, tag uint8, payload T) {
+	raw.tag = tag
+	*(*T)(unsafe.Pointer(&raw.payload)) = payload
+}
+
+// A payload that is longer than what there is for it would overwrite the next: none compiles.
+var (
+	_ [unsafe.Sizeof(rawAction{}.payload) - unsafe.Sizeof(rawAccept{})]byte
+	_ [unsafe.Sizeof(rawEvent{}.payload) - unsafe.Sizeof(rawRequest{})]byte
+)
