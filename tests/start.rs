@@ -89,11 +89,7 @@ fn edit(source: &Path) {
 /// Opens the project's page in a browser, which runs the script `tests/peers/browser/new-page.mjs`.
 fn browse(component: &Path) {
     let server = Server::of(component, &["--call-timeout", "1000"]);
-    let output = Command::new(root().join("tests/peers/run"))
-        .args(["new-page", &format!("ws://{}", server.address)])
-        .output()
-        .expect("tests/peers/run runs");
-    assert!(output.status.success(), "{output:?}{}", server.log());
+    server.assert_serves("new-page", "ws");
 }
 
 fn talk(component: &Path) {

@@ -119,13 +119,7 @@ fn peers() {
     for runtime in [wasmtime, jco] {
         let server = serve(runtime, &default_app(), &[]);
         for peer in ["ws", "python"] {
-            let output = Command::new(root().join("tests/peers/run"))
-                .args([peer, &format!("ws://{}", server.address)])
-                .output()
-                .expect("tests/peers/run runs");
-            let said = String::from_utf8_lossy(&output.stdout);
-            let wrong = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{said}{wrong}{}", server.log());
+            server.assert_serves(peer, "ws");
         }
     }
 }
