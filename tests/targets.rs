@@ -56,12 +56,11 @@ fn check<S: Deref<Target = Site>>(
         let component = apps::component(language, app);
         if component.exists() {
             let site = serve(&component);
-            apps::run(
-                &format!("{target}, {app} in {language}"),
-                table,
-                &site,
-                cannot,
-            );
+            let where_to = format!("{target}, {app} in {language}");
+            apps::run(&where_to, table, &site, cannot);
+            // A client that nobody here wrote.
+            let content = site.serves(&format!("ws-{app}"), "ws");
+            content.unwrap_or_else(|said| panic!("{where_to}: {said}"));
         }
     }
 }
