@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use runner::{Server, build_guest, root, text, wasocket};
+use runner::{Server, build_guest, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// An empty folder, of one test.
