@@ -26,6 +26,7 @@ use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::thread;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -74,17 +75,22 @@ fn compose(app: &Path, target: &str) -> PathBuf {
     let folder = root().join("target/targets");
     fs::create_dir_all(&folder).expect("the folder can be made");
     let out = folder.join(format!("{name}-{target}"));
-    let out = match target {
-        "node" | "workers" => out,
-        _ => out.with_extension("wasm"),
-    };
-    let output = try_compose(app, target, &out);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    out
+    if let "node" | "workers" = target {
+        assert_composes(app, target, &out);
+        return out;
+    }
+    let file = out.with_extension("wasm");
+    // At once: another test may be reading the one that is there.
+    let new = out.with_extension(format!("{:?}", thread::current().id()));
+    assert_composes(app, target, &new);
+    fs::rename(&new, &file).expect("it is put in its place");
+    file
+}
+
+fn assert_composes(app: &Path, target: &str, out: &Path) {
+    let output = try_compose(app, target, out);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
 }
 
 fn try_compose(app: &Path, target: &str, out: &Path) -> Output {
