@@ -4,6 +4,9 @@ CARGO ?= cargo
 WASM_TARGET := wasm32-wasip2
 WASM_TOOLS_VERSION := 1.263.0
 WASM_TOOLS := target/tools/bin/wasm-tools
+WKG_VERSION := 0.16.1
+WKG := target/tools/bin/wkg
+WIT_PACKAGE := target/wasocket-websocket.wasm
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 # With the features that the tests of the whole workspace need, so that wasmtime is built once.
@@ -115,7 +118,13 @@ lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT pac
 	$(CARGO) clippy --manifest-path benches/Cargo.toml --target-dir target/bench --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p files -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	$(WASM_TOOLS) component wit wit >/dev/null
+	$(WASM_TOOLS) component wit wit >target/wit.txt
+	$(WASM_TOOLS) component wit --wasm wit --output $(WIT_PACKAGE)
+	$(WASM_TOOLS) component wit $(WIT_PACKAGE) | diff target/wit.txt -
+
+.PHONY: wit
+wit: $(WKG) ## make the WIT package as it is to be published: target/wasocket-websocket.wasm
+	$(WKG) wit build --output $(WIT_PACKAGE)
 
 .PHONY: fmt
 fmt: ## format the code
@@ -139,6 +148,11 @@ target:
 $(WASM_TOOLS):
 	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked \
 	  --no-default-features --features component --root target/tools
+
+# Not for `make test`: it is some 400 crates, and encodes the package as `wasm-tools` does for `make lint`. Quick to
+# build will do.
+$(WKG):
+	$(CARGO) install wkg --version $(WKG_VERSION) --locked --debug --no-default-features --root target/tools
 
 # Without a sanitizer, for which a nightly toolchain would be needed: there is no unsafe code to find.
 $(CARGO_FUZZ):

@@ -378,6 +378,33 @@ fn messages_come_in_batches() {
 }
 
 #[test]
+fn a_message_may_be_as_long_as_the_app_says() {
+    let settings = Settings {
+        max_message_size: 5,
+        ..Settings::default()
+    };
+    let accept = Accept {
+        settings,
+        ..Accept::default()
+    };
+    let app = App::answering([vec![Action::Accept(accept)]]);
+    let reply = ask(&app, proxied(&[]), b"OPEN\r\n");
+    assert_eq!(reply.log, [""; 0], "it can be had");
+    let meta = field(&reply, "Set-Meta-Wasocket").expect("kept").to_owned();
+    for kind in ["TEXT", "BINARY"] {
+        let app = App::default();
+        let body = format!("{kind} 5\r\n12345\r\n{kind} 6\r\n123456\r\n{kind} 1\r\n7\r\n");
+        let reply = ask(&app, on(&meta), body.as_bytes());
+        assert_eq!(events(&reply), [WireEvent::Close(b"\x03\xf1")]);
+        let told = app.events();
+        assert_eq!(
+            (told[0].len(), &told[1..]),
+            (1, &[closed(1009, "message too big")][..])
+        );
+    }
+}
+
+#[test]
 fn connections_end() {
     for (body, answer, told) in [
         (
@@ -616,7 +643,7 @@ fn plain_requests() {
 fn what_cannot_be_had_is_logged() {
     let settings = Settings {
         compress: true,
-        max_message_size: 5,
+        max_message_size: 2 << 20,
         ..Settings::default()
     };
     let accept = Action::Accept(Accept {
@@ -626,6 +653,7 @@ fn what_cannot_be_had_is_logged() {
     let reply = ask(&App::answering([vec![accept]]), proxied(&[]), b"OPEN\r\n");
     events(&reply);
     assert_eq!(reply.log.len(), 1);
+    assert!(reply.log[0].contains("compress and max-message-size"));
     let nowhere = gateway(&[("GRIP_VERIFY_KEY", "secret")]);
     let app = App::answering([vec![self::accept(), Action::publish("x")]]);
     let reply = ask_of(&nowhere, &app, proxied(&[]), b"OPEN\r\n");

@@ -993,17 +993,7 @@ fn tls_agrees_on_it() {
 #[test]
 fn chromium_opens_streams() {
     let server = over_tls(&["--http2"]);
-    let output = Command::new(root().join("tests/peers/run"))
-        .args(["browser", &format!("wss://{}", server.address)])
-        .output()
-        .expect("tests/peers/run runs");
-    assert!(
-        output.status.success(),
-        "{}{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-        server.log(),
-    );
+    server.assert_serves("browser", "wss");
     let log = server.log();
     let ended: Vec<_> = log.lines().filter(|line| line.contains("ended ")).collect();
     assert!(ended.len() >= 2, "{log}");

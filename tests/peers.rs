@@ -8,24 +8,10 @@
 
 mod runner;
 
-use std::process::Command;
-
 use runner::Server;
 
-/// Runs a peer, which ends by itself within a minute.
 fn run(peer: &str) {
-    let server = Server::start();
-    let output = Command::new(runner::root().join("tests/peers/run"))
-        .args([peer, &format!("ws://{}", server.address)])
-        .output()
-        .expect("tests/peers/run runs");
-    assert!(
-        output.status.success(),
-        "{}{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-        server.log(),
-    );
+    Server::start().assert_serves(peer, "ws");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use runner::{Server, build_guest, root, text, wasocket};
+use runner::{Server, build_guest, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// An empty folder, of one test.
@@ -89,11 +89,7 @@ fn edit(source: &Path) {
 /// Opens the project's page in a browser, which runs the script `tests/peers/browser/new-page.mjs`.
 fn browse(component: &Path) {
     let server = Server::of(component, &["--call-timeout", "1000"]);
-    let output = Command::new(root().join("tests/peers/run"))
-        .args(["new-page", &format!("ws://{}", server.address)])
-        .output()
-        .expect("tests/peers/run runs");
-    assert!(output.status.success(), "{output:?}{}", server.log());
+    server.assert_serves("new-page", "ws");
 }
 
 fn talk(component: &Path) {

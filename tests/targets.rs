@@ -25,9 +25,14 @@ mod workers;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::thread;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use apps::{Behaviour, CHAT, ECHO, JSON};
-use runner::{Site, root, wasocket};
+use runner::{Site, build_guest, root, wasocket};
 
 /// The tables, by the name of the app.
 const APPS: [(&str, &[Behaviour]); 3] = [("echo", ECHO), ("chat", CHAT), ("json", JSON)];
@@ -52,12 +57,11 @@ fn check<S: Deref<Target = Site>>(
         let component = apps::component(language, app);
         if component.exists() {
             let site = serve(&component);
-            apps::run(
-                &format!("{target}, {app} in {language}"),
-                table,
-                &site,
-                cannot,
-            );
+            let where_to = format!("{target}, {app} in {language}");
+            apps::run(&where_to, table, &site, cannot);
+            // A client that nobody here wrote.
+            let content = site.serves(&format!("ws-{app}"), "ws");
+            content.unwrap_or_else(|said| panic!("{where_to}: {said}"));
         }
     }
 }
@@ -71,18 +75,69 @@ fn compose(app: &Path, target: &str) -> PathBuf {
     let folder = root().join("target/targets");
     fs::create_dir_all(&folder).expect("the folder can be made");
     let out = folder.join(format!("{name}-{target}"));
-    let out = match target {
-        "node" | "workers" => out,
-        _ => out.with_extension("wasm"),
-    };
-    let output = wasocket(&["compose", "--target", target, "--output"])
-        .args([&out, app])
+    if let "node" | "workers" = target {
+        assert_composes(app, target, &out);
+        return out;
+    }
+    let file = out.with_extension("wasm");
+    // At once: another test may be reading the one that is there.
+    let new = out.with_extension(format!("{:?}", thread::current().id()));
+    assert_composes(app, target, &new);
+    fs::rename(&new, &file).expect("it is put in its place");
+    file
+}
+
+fn assert_composes(app: &Path, target: &str, out: &Path) {
+    let output = try_compose(app, target, out);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+}
+
+fn try_compose(app: &Path, target: &str, out: &Path) -> Output {
+    wasocket(&["compose", "--target", target, "--output"])
+        .args([out, app])
         .output()
-        .expect("the program starts");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    out
+        .expect("the program starts")
+}
+
+/// The names of what a component imports, in order; but for the types that it has in common with others.
+fn imports(component: &Path) -> Vec<String> {
+    let engine = Engine::default();
+    let component = Component::from_file(&engine, component).expect("a component");
+    let component = component.component_type();
+    let names = component.imports(&engine).map(|(name, _)| name.to_owned());
+    let mut names: Vec<_> = names
+        .filter(|name| name != "wasocket:websocket/types@0.1.0")
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// When it is built, with what to do about it.
+#[test]
+fn what_a_target_cannot_give_is_refused() {
+    const EVENT_FORM: &str = "write it in the event form";
+    const HTTP: &str = "it imports wasi:http/outgoing-handler";
+    const TCP: &str = "it imports wasi:sockets/tcp-create-socket";
+    for (guest, target, reason) in [
+        // Nobody could wake those who wait for the outside.
+        ("relay", "server", HTTP),
+        ("relay", "node", HTTP),
+        ("tunnel", "server", TCP),
+        ("tunnel", "node", TCP),
+        // An `async fn`, a timer, a raw takeover: what lives as long as its connection.
+        ("hello", "grip", EVENT_FORM),
+        ("hello", "workers", EVENT_FORM),
+        ("json-rpc", "grip", EVENT_FORM),
+        ("json-rpc", "workers", EVENT_FORM),
+        ("hijack", "grip", EVENT_FORM),
+        ("hijack", "workers", EVENT_FORM),
+    ] {
+        let out = root().join("target/targets/refused");
+        let output = try_compose(&build_guest(guest, ""), target, &out);
+        assert_eq!(output.status.code(), Some(1), "{guest} for {target}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(reason), "{guest} for {target}: {error}");
+        assert!(!out.exists(), "{guest} for {target}");
+    }
 }

@@ -13,10 +13,10 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
+    Answer, Ceiling, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
     ReadyList, Session, Upgrade,
 };
-use wasocket_host::bindings::{self, Field, HttpVersion, Next};
+use wasocket_host::bindings::{self, Arrival, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
 use wasocket_host::component::{Component, World};
 use wasocket_host::default_app::DEFAULT_APP;
@@ -39,7 +39,15 @@ enum Input<'a> {
         status: u16,
         fields: Vec<(&'a str, &'a [u8])>,
     },
+    Together {
+        deflate: bool,
+        turns: Vec<Turn<'a>>,
+    },
 }
+
+/// What arrives on several connections at once, so many milliseconds later. Each is named by its number.
+#[derive(Arbitrary, Debug)]
+struct Turn<'a>(u16, Vec<(u8, &'a [u8])>);
 
 /// What can happen to a connection. Each takes so many milliseconds.
 #[derive(Arbitrary, Debug)]
@@ -55,6 +63,7 @@ enum What<'a> {
     Binary(&'a [u8]),
     Ping(&'a [u8]),
     Close(u16, &'a str),
+    Limit(Option<u16>, Option<u8>),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -76,6 +85,7 @@ const LIMITS: Limits = Limits {
     memory: 64 << 20,
     call_time: Duration::from_secs(10),
     start_time: Duration::from_secs(10),
+    ceiling: None,
 };
 
 fn guests() -> (Guest, Client) {
@@ -92,54 +102,114 @@ fuzz_target!(|input: Input| {
         Input::Handle(request) => handle(guest, &request),
         Input::Connect { deflate, events } => connect(client, deflate, &events),
         Input::Answer { status, fields } => answer(status, &fields),
+        Input::Together { deflate, turns } => together(guest, deflate, &turns),
     });
 });
 
 fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
-    let request = opening_handshake(deflate);
-    let bindings::Answer::Takeover(takeover) = guest_handle(guest, &request) else {
-        panic!("refused");
-    };
-    let Answer::Takeover(native) = native_handle(request) else {
-        panic!("refused");
-    };
-    let mut pair = Pair {
-        guest,
-        connection: takeover.connection,
-        native: native.session,
-        now: 0,
-    };
+    let mut pair = Pair::new(guest, deflate);
     let residual = match events.first() {
         Some(Event(_, What::Receive(residual))) => residual,
         _ => &[][..],
     };
-    if pair.open(residual) {
-        let mut events = events.iter().skip(1).take(64);
-        let (mut at_eof, mut stopped) = (false, false);
-        while events
-            .next()
-            .is_some_and(|event| pair.step(event, &mut at_eof, &mut stopped))
-        {}
+    pair.open(guest, 1, residual);
+    for event in events.iter().skip(1).take(64) {
+        if !pair.is_open {
+            break;
+        }
+        pair.step(guest, event);
     }
-    pair.end();
-    finish(guest.drop_resource(takeover.connection)).expect("no fault");
+    pair.end(guest);
+}
+
+/// Connections of one instance, whose bytes arrive in one call.
+fn together(guest: &mut Guest, deflate: bool, turns: &[Turn]) {
+    let mut pairs = [1, 2, 3].map(|id| {
+        let mut pair = Pair::new(guest, deflate);
+        pair.open(guest, id, &[]);
+        pair
+    });
+    let mut now = 0;
+    for Turn(pause, arrivals) in turns.iter().take(32) {
+        now += u64::from(*pause) * 1_000_000;
+        receive_many(guest, now, &mut pairs, arrivals);
+    }
+    for pair in pairs {
+        pair.end(guest);
+    }
+}
+
+/// As the contract has it: each connection is named once at most, with at least one byte, and only while it is
+/// open.
+fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8, &[u8])]) {
+    let (mut named, mut arrived, mut all, mut expected) = (vec![], vec![], vec![], vec![]);
+    for (number, bytes) in arrivals {
+        let number = usize::from(*number) % pairs.len();
+        let pair = &mut pairs[number];
+        if pair.is_open && !bytes.is_empty() && !named.contains(&number) {
+            named.push(number);
+            arrived.push(Arrival {
+                connection: pair.connection,
+                length: bytes.len().try_into().expect("it is short"),
+            });
+            all.extend_from_slice(bytes);
+            let now = Instant::from_nanos(now);
+            expected.push(pair.native.receive(now, bytes.to_vec()));
+        }
+    }
+    let outcomes = finish(guest.receive_many(now, &arrived, &all)).expect("no fault");
+    assert_eq!(outcomes.each.len(), named.len());
+    assert!(outcomes.wake_others.is_empty());
+    let mut output = &outcomes.output[..];
+    for ((number, outcome), expected) in named.into_iter().zip(outcomes.each).zip(expected) {
+        let (own, rest) = output.split_at(outcome.output_length as usize);
+        output = rest;
+        let effects = bindings::Effects {
+            output: own.to_vec(),
+            wake_at: outcome.wake_at,
+            wake_others: vec![],
+            next: outcome.next,
+        };
+        pairs[number].is_open = same(effects, expected);
+    }
+    assert!(output.is_empty());
 }
 
 /// A connection of the component, and its native twin.
-struct Pair<'a> {
-    guest: &'a mut Guest,
+struct Pair {
     connection: ResourceAny,
     native: Box<dyn Session>,
     now: u64,
+    is_open: bool,
+    at_eof: bool,
+    stopped: bool,
 }
 
-impl Pair<'_> {
+impl Pair {
+    fn new(guest: &mut Guest, deflate: bool) -> Self {
+        let request = opening_handshake(deflate);
+        let bindings::Answer::Takeover(takeover) = guest_handle(guest, &request) else {
+            panic!("refused");
+        };
+        let Answer::Takeover(native) = native_handle(request) else {
+            panic!("refused");
+        };
+        Self {
+            connection: takeover.connection,
+            native: native.session,
+            now: 0,
+            is_open: true,
+            at_eof: false,
+            stopped: false,
+        }
+    }
+
     /// The socket is lost, and both say what became of the connection.
-    fn end(&mut self) {
-        let others = finish(self.guest.lost(self.connection, u64::MAX)).expect("no fault");
+    fn end(mut self, guest: &mut Guest) {
+        let others = finish(guest.lost(self.connection, u64::MAX)).expect("no fault");
         assert!(others.is_empty());
         self.native.lost(Instant::from_nanos(u64::MAX));
-        let report = finish(self.guest.report(self.connection)).expect("no fault");
+        let report = finish(guest.report(self.connection)).expect("no fault");
         let expected = self.native.report();
         assert_eq!(report.messages_received, expected.messages_received);
         assert_eq!(report.messages_sent, expected.messages_sent);
@@ -153,29 +223,40 @@ impl Pair<'_> {
             (closing.code, closing.reason),
             (expected.code, expected.reason)
         );
+        finish(guest.drop_resource(self.connection)).expect("no fault");
     }
 
-    fn open(&mut self, residual: &[u8]) -> bool {
-        let effects = finish(self.guest.open(self.connection, self.now, 1, residual));
+    fn open(&mut self, guest: &mut Guest, id: u64, residual: &[u8]) {
+        let effects = finish(guest.open(self.connection, self.now, id, residual));
         let now = Instant::from_nanos(self.now);
-        let expected = self
-            .native
-            .open(now, 1, &ReadyList::default(), residual.to_vec());
-        same(effects.expect("no fault"), expected)
+        let ready = ReadyList::default();
+        let expected = self.native.open(now, id, &ready, residual.to_vec());
+        self.is_open = same(effects.expect("no fault"), expected);
     }
 
-    /// Whether the connection is still open.
-    fn step(&mut self, event: &Event, at_eof: &mut bool, stopped: &mut bool) -> bool {
+    fn limit(&mut self, guest: &mut Guest, size: Option<u16>, rate: Option<u8>) {
+        let ceiling = bindings::Ceiling {
+            max_message_size: size.map(Into::into),
+            max_messages_per_second: rate.map(Into::into),
+        };
+        finish(guest.limit(self.connection, ceiling)).expect("no fault");
+        self.native.limit(Ceiling {
+            max_message_size: ceiling.max_message_size,
+            max_messages_per_second: ceiling.max_messages_per_second,
+        });
+    }
+
+    fn step(&mut self, guest: &mut Guest, event: &Event) {
         self.now += u64::from(event.0) * 1_000_000;
         let now = Instant::from_nanos(self.now);
-        let (guest, connection, native) = (&mut *self.guest, self.connection, &mut self.native);
+        let (connection, native) = (self.connection, &mut self.native);
         let (effects, expected) = match event.1 {
-            What::Receive(bytes) if !*at_eof && !bytes.is_empty() => (
+            What::Receive(bytes) if !self.at_eof && !bytes.is_empty() => (
                 finish(guest.receive(connection, self.now, bytes)),
                 native.receive(now, bytes.to_vec()),
             ),
-            What::EndOfStream if !*at_eof => {
-                *at_eof = true;
+            What::EndOfStream if !self.at_eof => {
+                self.at_eof = true;
                 (
                     finish(guest.receive_eof(connection, self.now)),
                     native.receive_eof(now),
@@ -185,8 +266,8 @@ impl Pair<'_> {
                 let effects = finish(guest.wake(connection, self.now, unsent as usize));
                 (effects, native.wake(now, unsent.into()))
             }
-            What::Shutdown(restart) if !*stopped => {
-                *stopped = true;
+            What::Shutdown(restart) if !self.stopped => {
+                self.stopped = true;
                 let (reason, expected) = match restart {
                     true => (
                         bindings::ShutdownReason::ServiceRestart,
@@ -200,9 +281,10 @@ impl Pair<'_> {
                 let effects = finish(guest.shutdown(connection, self.now, reason));
                 (effects, native.shutdown(now, expected))
             }
-            _ => return true,
+            What::Limit(size, rate) => return self.limit(guest, size, rate),
+            _ => return,
         };
-        same(effects.expect("no fault"), expected)
+        self.is_open = same(effects.expect("no fault"), expected);
     }
 }
 

@@ -80,7 +80,7 @@ impl Instance {
         self.call_for(1, function, params).await
     }
 
-    /// Calls a function that does what so many calls do: it has their time.
+    /// Calls a function that does what so many calls do: it has their time. One of none takes some, too.
     pub(crate) async fn call_for<P, R>(
         &mut self,
         calls: usize,
@@ -91,7 +91,7 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX).max(1);
         self.start_clock(self.limits.call_time.saturating_mul(calls));
         match function.call_async(&mut self.store, params).await {
             Ok((result,)) => Ok(result),

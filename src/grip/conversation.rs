@@ -42,7 +42,7 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
         let mut messages = Vec::new();
         let mut size: usize = 0;
         for event in events {
-            if let Some(message) = message(event) {
+            if let Some(message) = self.message(event) {
                 size = size.saturating_add(message.as_bytes().len());
                 messages.push(Event::Message(message));
                 if messages.len() < MAX_BATCH && size < MAX_BATCH_SIZE {
@@ -57,9 +57,31 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
         self.call(messages);
     }
 
+    /// The message, if it is one that an app is given.
+    fn message(&self, event: &WireEvent<'_>) -> Option<Message> {
+        match *event {
+            WireEvent::Text(payload) | WireEvent::Binary(payload) if self.is_too_long(payload) => {
+                None
+            }
+            WireEvent::Text(text) => {
+                Some(Message::Text(str::from_utf8(text).ok()?.to_owned().into()))
+            }
+            WireEvent::Binary(bytes) => Some(Message::Binary(bytes.to_vec().into())),
+            _ => None,
+        }
+    }
+
+    /// The proxy knows nothing of what the app wants; what it has received whole is refused here.
+    fn is_too_long(&self, payload: &[u8]) -> bool {
+        u32::try_from(payload.len()).map_or(true, |len| len > self.meta.max_message_size)
+    }
+
     /// What is no message that an app is given.
     fn control(&mut self, event: &WireEvent<'_>) {
         match *event {
+            WireEvent::Text(payload) | WireEvent::Binary(payload) if self.is_too_long(payload) => {
+                self.give_up(ProtocolError::MessageTooBig);
+            }
             WireEvent::Text(text) if str::from_utf8(text).is_err() => {
                 self.give_up(ProtocolError::InvalidUtf8);
             }
@@ -142,15 +164,6 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
             return Err(Fault::BeyondProxy(MAX_BODY));
         }
         Ok(())
-    }
-}
-
-/// The message, if it is one that an app is given.
-fn message(event: &WireEvent<'_>) -> Option<Message> {
-    match *event {
-        WireEvent::Text(text) => Some(Message::Text(str::from_utf8(text).ok()?.to_owned().into())),
-        WireEvent::Binary(bytes) => Some(Message::Binary(bytes.to_vec().into())),
-        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::events::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
+use crate::events::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_MESSAGE_SIZE, MAX_STATE, Settings};
 
 /// In which the proxy is told.
 pub(super) const SET_FIELD: &str = "Set-Meta-Wasocket";
@@ -15,12 +15,14 @@ pub(super) const SET_FIELD: &str = "Set-Meta-Wasocket";
 pub(super) const FIELD: &str = "Meta-Wasocket";
 
 /// The form in which this is written. One that is read must be the same.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What is known of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) phase: Phase,
+    /// The longest message that the app wants, in bytes.
+    pub(super) max_message_size: u32,
     /// Those to which the connection is subscribed.
     pub(super) channels: Vec<String>,
     /// What the app knows.
@@ -39,10 +41,22 @@ pub(super) enum Phase {
 }
 
 impl Meta {
-    /// `version phase count (length name)* state`, in base64: at most 5.6 kB.
+    /// Of a connection that the app has accepted.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let size = settings.max_message_size.min(MAX_MESSAGE_SIZE);
+        Self {
+            phase: Phase::Open,
+            max_message_size: u32::try_from(size).unwrap_or(u32::MAX),
+            channels: Vec::new(),
+            state: Vec::new(),
+        }
+    }
+
+    /// `version phase size count (length name)* state`, in base64: at most 5.6 kB. The size has 4 bytes.
     pub(super) fn encode(&self) -> String {
-        let mut bytes = Vec::new();
-        bytes.extend([VERSION, self.phase as u8, length(self.channels.len())]);
+        let mut bytes = Vec::from([VERSION, self.phase as u8]);
+        bytes.extend(self.max_message_size.to_be_bytes());
+        bytes.push(length(self.channels.len()));
         for channel in &self.channels {
             bytes.push(length(channel.len()));
             bytes.extend_from_slice(channel.as_bytes());
@@ -54,9 +68,11 @@ impl Meta {
     /// None where it is not what `encode` has written.
     pub(super) fn decode(field: &[u8]) -> Option<Self> {
         let bytes = STANDARD_NO_PAD.decode(field).ok()?;
-        let (&[VERSION, phase, count], mut rest) = bytes.split_first_chunk()? else {
+        let (&[VERSION, phase], rest) = bytes.split_first_chunk()? else {
             return None;
         };
+        let (&size, rest) = rest.split_first_chunk()?;
+        let (&count, mut rest) = rest.split_first()?;
         let phase = match phase {
             0 => Phase::Open,
             1 => Phase::Closing,
@@ -72,6 +88,7 @@ impl Meta {
         }
         let meta = Self {
             phase,
+            max_message_size: u32::from_be_bytes(size),
             channels,
             state: rest.into(),
         };
@@ -101,6 +118,7 @@ mod tests {
     fn the_longest() {
         let meta = Meta {
             phase: Phase::Closing,
+            max_message_size: u32::MAX,
             channels: vec!["x".repeat(MAX_CHANNEL_NAME); MAX_CHANNELS],
             state: vec![0xff; MAX_STATE],
         };
@@ -113,24 +131,25 @@ mod tests {
     fn what_is_something_else() {
         let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
         for (bytes, is_meta) in [
-            (&[1, 0, 0][..], true),
-            (&[1, 2, 1, 1, b'x', 9], true),
+            (&[2, 0, 0, 0, 0, 0, 0][..], true),
+            (&[2, 2, 0, 1, 2, 3, 1, 1, b'x', 9], true),
             (&[], false),
-            (&[1, 0], false),
-            (&[2, 0, 0], false),
-            (&[1, 3, 0], false),
-            (&[1, 0, 1], false),
-            (&[1, 0, 1, 0], false),
-            (&[1, 0, 1, 2, b'x'], false),
-            (&[1, 0, 1, 1, 0xff], false),
-            (&[1, 0, 17], false),
+            (&[2, 0], false),
+            (&[2, 0, 0, 0, 0, 0], false),
+            (&[1, 0, 0, 0, 0, 0, 0], false),
+            (&[2, 3, 0, 0, 0, 0, 0], false),
+            (&[2, 0, 0, 0, 0, 0, 1], false),
+            (&[2, 0, 0, 0, 0, 0, 1, 0], false),
+            (&[2, 0, 0, 0, 0, 0, 1, 2, b'x'], false),
+            (&[2, 0, 0, 0, 0, 0, 1, 1, 0xff], false),
+            (&[2, 0, 0, 0, 0, 0, 17], false),
         ] {
             let decoded = Meta::decode(encode(bytes).as_bytes());
             assert_eq!(decoded.is_some(), is_meta, "{bytes:?}");
         }
-        let too_long = [&[1, 0, 0][..], &[0; MAX_STATE + 1]].concat();
+        let too_long = [&[2, 0, 0, 0, 0, 0, 0][..], &[0; MAX_STATE + 1]].concat();
         assert_eq!(Meta::decode(encode(&too_long).as_bytes()), None);
-        for field in ["!", "AQAA=", "AQA"] {
+        for field in ["!", "AgAAAAAAAA=", "AgA"] {
             assert_eq!(Meta::decode(field.as_bytes()), None, "{field}");
         }
     }
@@ -138,7 +157,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let field = STANDARD_NO_PAD.encode([&[1, 0][..], &bytes].concat());
+            let field = STANDARD_NO_PAD.encode([&[VERSION, 0][..], &bytes].concat());
             if let Some(meta) = Meta::decode(field.as_bytes()) {
                 prop_assert_eq!(meta.encode(), field);
             }

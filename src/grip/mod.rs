@@ -232,6 +232,7 @@ impl Gateway {
             }
         };
         let log = beyond_the_proxy(&accept.settings);
+        let meta = Meta::new(&accept.settings);
         let fields = match accepted_fields(accept, &request) {
             Ok(fields) => fields,
             Err(reply) => return *reply,
@@ -239,7 +240,7 @@ impl Gateway {
         let mut conversation = Conversation {
             app,
             id,
-            meta: Meta::default(),
+            meta,
             output: Vec::new(),
             publications: Vec::new(),
             log: Vec::from_iter(log),
@@ -451,7 +452,7 @@ fn tell(
 fn beyond_the_proxy(settings: &Settings) -> Option<String> {
     let asked = match (
         settings.compress,
-        settings.max_message_size != Settings::default().max_message_size,
+        settings.max_message_size > Settings::default().max_message_size,
     ) {
         (false, false) => return None,
         (true, false) => "compress",
@@ -459,6 +460,6 @@ fn beyond_the_proxy(settings: &Settings) -> Option<String> {
         (true, true) => "compress and max-message-size",
     };
     Some(format!(
-        "the app asks for {asked}: here the proxy goes by its own rules"
+        "the app asks for {asked}: here the proxy goes by its own rules on compression and long messages"
     ))
 }

@@ -62,6 +62,10 @@ pub const FAULTS: &[Behaviour] = &[
         "a peer that does not answer pings is given up",
         a_peer_that_does_not_answer_pings_is_given_up,
     ),
+    (
+        "more messages than the app allows end the connection",
+        more_messages_than_the_app_allows_end_the_connection,
+    ),
 ];
 
 /// A frame that every endpoint answers: a ping, and the pong that it must get.
@@ -400,6 +404,15 @@ fn a_peer_that_does_not_answer_pings_is_given_up(site: &Site) {
         client.send(PONG);
     }
     assert_eq!(client.read_to_end(), PING);
+}
+
+/// `Limits::max_messages_per_second` is 100.
+fn more_messages_than_the_app_allows_end_the_connection(site: &Site) {
+    const EMPTY: &[u8] = b"\x81\x80\0\0\0\0";
+    let mut client = site.websocket("/limited");
+    client.try_send(&EMPTY.repeat(1000));
+    let said = client.read_to_end();
+    assert!(said.ends_with(b"\x03\xf0too many messages in a second"));
 }
 
 /// With the guest `hesitates`.

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod connect;
 pub mod operator;
+pub mod peer;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};

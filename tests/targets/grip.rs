@@ -276,6 +276,26 @@ impl Client {
     }
 }
 
+/// The lowest version of WASI 0.2 that there is, and nothing that is not used.
+#[test]
+fn imports() {
+    assert_eq!(
+        super::imports(&super::compose(&rust("echo"), "grip")),
+        [
+            "wasi:cli/environment@0.2.0",
+            "wasi:cli/stderr@0.2.0",
+            "wasi:clocks/monotonic-clock@0.2.0",
+            "wasi:clocks/wall-clock@0.2.0",
+            "wasi:http/outgoing-handler@0.2.0",
+            "wasi:http/types@0.2.0",
+            "wasi:io/error@0.2.0",
+            "wasi:io/poll@0.2.0",
+            "wasi:io/streams@0.2.0",
+            "wasi:random/random@0.2.0",
+        ]
+    );
+}
+
 /// npm's library for GRIP, in the place of the proxy.
 #[test]
 fn npms_grip() {

@@ -4,9 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use wasmtime::Engine;
-use wasmtime::component::Component;
-
 use super::{apps, compose};
 use crate::hosts::{self, assert_echoes};
 use crate::runner::{Server, build_guest, root, text, wasocket};
@@ -119,13 +116,7 @@ fn peers() {
     for runtime in [wasmtime, jco] {
         let server = serve(runtime, &default_app(), &[]);
         for peer in ["ws", "python"] {
-            let output = Command::new(root().join("tests/peers/run"))
-                .args([peer, &format!("ws://{}", server.address)])
-                .output()
-                .expect("tests/peers/run runs");
-            let said = String::from_utf8_lossy(&output.stdout);
-            let wrong = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{said}{wrong}{}", server.log());
+            server.assert_serves(peer, "ws");
         }
     }
 }
@@ -211,14 +202,8 @@ fn listens_on_ipv6() {
 /// The lowest version of WASI 0.2 that there is, and nothing that is not used.
 #[test]
 fn imports() {
-    let engine = Engine::default();
-    let component = Component::from_file(&engine, default_app()).expect("a component");
-    let component = component.component_type();
-    let mut imports: Vec<_> = component.imports(&engine).map(|(name, _)| name).collect();
-    imports.sort_unstable();
-    imports.retain(|import| *import != "wasocket:websocket/types@0.1.0");
     assert_eq!(
-        imports,
+        super::imports(&default_app()),
         [
             "wasi:cli/environment@0.2.0",
             "wasi:cli/stderr@0.2.0",
@@ -234,21 +219,4 @@ fn imports() {
             "wasi:sockets/tcp@0.2.0",
         ]
     );
-}
-
-/// Nobody could wake them.
-#[test]
-fn apps_that_await_the_outside_are_refused() {
-    for (guest, import) in [
-        ("relay", "wasi:http/outgoing-handler"),
-        ("tunnel", "wasi:sockets/tcp-create-socket"),
-    ] {
-        let output = wasocket(&["compose", "--target", "server", "--output", "unused.wasm"])
-            .arg(build_guest(guest, ""))
-            .output()
-            .expect("the program starts");
-        assert_eq!(output.status.code(), Some(1));
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(error.contains(import), "{error}");
-    }
 }

@@ -15,6 +15,7 @@ mod bindings {
 }
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use bindings::wasocket::websocket::types;
 use wasocket_http1 as http1;
@@ -54,4 +55,19 @@ pub(crate) fn response(response: types::Response) -> Result<http1::Response, htt
         fields: head.fields,
         body: response.body,
     })
+}
+
+/// The head with which a takeover begins, checked. One that is not made drops the handler's connection.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(crate) fn takeover_head(
+    takeover: &Takeover,
+    framing: http1::Framing,
+) -> Result<Vec<u8>, http1::BadAnswer> {
+    framing.check_takeover()?;
+    let head = takeover.response.as_ref();
+    let head = head.map(|head| (head.status, &head.fields[..]));
+    http1::takeover_head(head, &takeover.farewell, framing.expects_continue)
 }

@@ -1,0 +1,139 @@
+//! HTTP until the handler takes the connection over: heads of requests, and what comes of the answers to them.
+
+use alloc::string::String;
+
+use bytes::BytesMut;
+use wasocket_http1::limits::HEAD_TIMEOUT;
+use wasocket_http1::{self as http1, BadAnswer, Framing, Head, Refusal};
+
+use super::deciding::Deciding;
+use super::{Client, Outcome, Phase};
+use crate::handler::{self, Answer, Instant, Verdict, handle};
+use crate::server::Context;
+use crate::socket::after;
+
+/// A head is waited for.
+#[derive(Default)]
+pub(super) struct Waiting {
+    head: Head,
+    /// How long; known as soon as that is all that there is to do.
+    pub(super) until: Option<Instant>,
+}
+
+impl Waiting {
+    /// For the first request of a connection.
+    pub(super) fn first(now: Instant) -> Self {
+        Self {
+            head: Head::default(),
+            until: Some(after(now, HEAD_TIMEOUT)),
+        }
+    }
+
+    /// The answer to HEAD has no body.
+    fn is_head(&self) -> bool {
+        self.head.method() == Some("HEAD")
+    }
+}
+
+/// A request, when the handler has it.
+pub(super) struct Subject {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) framing: Framing,
+}
+
+impl Client {
+    /// Answers the requests that are in the buffer.
+    pub(super) fn read_heads(&mut self, context: &mut Context) -> Outcome {
+        while self.socket.unsent() == 0 {
+            let Phase::Waiting(waiting) = &mut self.phase else {
+                break;
+            };
+            match waiting.head.read(&mut self.buffer) {
+                Ok(Some((request, framing))) => self.handle(request, framing, context)?,
+                Ok(None) => {
+                    let until = &mut waiting.until;
+                    until.get_or_insert_with(|| after(context.now(), HEAD_TIMEOUT));
+                    break;
+                }
+                Err(refusal) => {
+                    let is_head = waiting.is_head();
+                    self.refuse(refusal, is_head, context)?;
+                }
+            }
+        }
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 §9.5: an idle connection may be closed at any time. A 408 would be taken for the answer to a
+    /// request that crosses it on the way.
+    pub(super) fn give_up_head(&mut self, refusal: Refusal, context: &mut Context) -> Outcome {
+        match &self.phase {
+            Phase::Waiting(waiting) if waiting.head.has_begun() => {
+                let is_head = waiting.is_head();
+                self.refuse(refusal, is_head, context)
+            }
+            _ => {
+                self.close(context);
+                Ok(())
+            }
+        }
+    }
+
+    fn handle(
+        &mut self,
+        request: http1::Request,
+        framing: Framing,
+        context: &mut Context,
+    ) -> Outcome {
+        let request = handler::request(request, self.remote.clone());
+        let decision = handle(&request);
+        context.ring(decision.wake_others);
+        let subject = Subject {
+            method: request.method,
+            target: request.target,
+            framing,
+        };
+        self.log_fault(decision.fault.as_deref(), context);
+        match decision.verdict {
+            Verdict::Answer(answer) => self.answer(answer, subject, context),
+            Verdict::Later(undecided) => {
+                self.phase = Phase::Deciding(Deciding::new(undecided, subject, context));
+                self.wake(context)
+            }
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        answer: Answer,
+        subject: Subject,
+        context: &mut Context,
+    ) -> Outcome {
+        let framing = subject.framing;
+        let outcome = match answer {
+            Answer::Respond(response) => {
+                handler::response(response).map(|response| self.respond(response, framing, context))
+            }
+            Answer::Takeover(takeover) => handler::takeover_head(&takeover, framing)
+                .map(|head| self.take(head, takeover, context)),
+        };
+        outcome.unwrap_or_else(|bad| {
+            log_bad_answer(&bad, &subject, context);
+            self.refuse(bad.refusal(), framing.is_head, context)
+        })
+    }
+}
+
+fn log_bad_answer(bad: &BadAnswer, subject: &Subject, context: &Context) {
+    let Subject { method, target, .. } = subject;
+    // The client's fault, not the app's.
+    if *bad != BadAnswer::HttpVersion {
+        context.log.error(format_args!(
+            "the app's answer to {method} {target} is refused: {bad}"
+        ));
+    }
+}

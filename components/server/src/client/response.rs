@@ -1,0 +1,100 @@
+//! A request is answered with plain HTTP, once its body is out of the way.
+
+use core::mem;
+
+use bytes::Buf;
+use wasocket_http1::limits::DISCARD_TIMEOUT;
+use wasocket_http1::{Framing, Refusal, Response};
+
+use super::request::Waiting;
+use super::{Client, Outcome, Phase};
+use crate::handler::Instant;
+use crate::server::Context;
+use crate::socket::after;
+
+/// There is a response, and the rest of a body to be read before it is sent.
+pub(super) struct Discarding {
+    left: u64,
+    /// How long the client may take.
+    pub(super) until: Instant,
+    response: Response,
+    is_head: bool,
+}
+
+impl Client {
+    /// Sends a response once the body of the request is out of the way. One that ends the connection goes out
+    /// at once.
+    pub(super) fn respond(
+        &mut self,
+        response: Response,
+        framing: Framing,
+        context: &mut Context,
+    ) -> Outcome {
+        match framing.discardable() {
+            Some(left) if !response.closes() && !framing.is_last => {
+                self.phase = Phase::Discarding(Discarding {
+                    left,
+                    until: after(context.now(), DISCARD_TIMEOUT),
+                    response,
+                    is_head: framing.is_head,
+                });
+                self.discard(context)
+            }
+            _ => self.finish(response, framing.is_head, context),
+        }
+    }
+
+    /// Drops what of the body is in the buffer, and responds behind the last of it.
+    pub(super) fn discard(&mut self, context: &mut Context) -> Outcome {
+        let Phase::Discarding(Discarding { left, .. }) = &mut self.phase else {
+            return Ok(());
+        };
+        let here = usize::try_from(*left).unwrap_or(usize::MAX);
+        let here = here.min(self.buffer.len());
+        self.buffer.advance(here);
+        *left = left.saturating_sub(here as u64);
+        if *left > 0 {
+            return Ok(());
+        }
+        match mem::replace(&mut self.phase, Phase::Waiting(Waiting::default())) {
+            Phase::Discarding(Discarding {
+                response, is_head, ..
+            }) => self.write(&response, is_head, context),
+            _ => Ok(()),
+        }
+    }
+
+    /// The client has taken too long with its body, or will not send it.
+    pub(super) fn stop_discarding(&mut self, context: &mut Context) -> Outcome {
+        match mem::replace(&mut self.phase, Phase::Closing) {
+            Phase::Discarding(Discarding {
+                response, is_head, ..
+            }) => self.finish(response, is_head, context),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        refusal: Refusal,
+        is_head: bool,
+        context: &mut Context,
+    ) -> Outcome {
+        self.finish(refusal.into(), is_head, context)
+    }
+
+    /// Sends the last response.
+    fn finish(&mut self, mut response: Response, is_head: bool, context: &mut Context) -> Outcome {
+        response.close();
+        self.phase = Phase::Closing;
+        self.write(&response, is_head, context)?;
+        self.close(context);
+        Ok(())
+    }
+
+    fn write(&mut self, response: &Response, is_head: bool, context: &mut Context) -> Outcome {
+        let date = context.date();
+        let bytes = response.to_bytes(date.as_deref(), is_head);
+        self.socket.send(&bytes, context.now())
+    }
+}
