@@ -8,10 +8,12 @@
 
 mod runner;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use runner::{Client, Server, build_guest, text, wasocket};
 
@@ -34,6 +36,14 @@ fn folder(test: &str) -> PathBuf {
 fn server(folder: &Path, more: &str) -> Server {
     let dir = format!("{}::/data{more}", folder.join("data").display());
     Server::of(&build_guest("files", ""), &["--dir", &dir])
+}
+
+/// A named pipe among the folder's data.
+fn make_pipe(folder: &Path) -> PathBuf {
+    let pipe = folder.join("data/pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    pipe
 }
 
 fn ask(client: &mut Client, command: &str) -> String {
@@ -119,21 +129,18 @@ fn what_is_granted_for_it_can_be_written_and_nothing_else() {
     fs::remove_dir_all(folder).expect("the folder");
 }
 
-/// To open a named pipe takes until somebody opens its other end. Nobody does.
+/// Nobody opens the other end of the pipe.
 #[test]
 fn who_waits_for_a_file_holds_up_nobody_and_not_for_ever() {
     let folder = folder("pipe");
-    let made = Command::new("mkfifo")
-        .arg(folder.join("data/pipe"))
-        .status();
-    assert!(made.expect("mkfifo").success());
+    make_pipe(&folder);
     let dir = format!("{}::/data", folder.join("data").display());
     let options = [
         "--dir",
         &dir,
         "--connections-per-instance",
         "1",
-        "--call-timeout",
+        "--file-timeout",
         "2000",
     ];
     let mut server = Server::of(&build_guest("files", ""), &options);
@@ -144,11 +151,30 @@ fn who_waits_for_a_file_holds_up_nobody_and_not_for_ever() {
     }
     assert!(client.has_nothing_to_read(), "the other was served first");
     assert_eq!(client.read_to_end(), FAREWELL);
-    server.wait_for_log("the guest did not return within 2000 ms");
+    server.wait_for_log("the guest waited for more than 2000 ms inside a call");
     assert_eq!(ask(&mut other, "read /data/file"), "inside");
     // The thread that opens the pipe is still there; the runner ends without it.
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
+    fs::remove_dir_all(folder).expect("the folder");
+}
+
+/// To open a named pipe takes until somebody opens its other end: here, each time, for longer than a call may compute.
+#[test]
+fn what_a_call_waits_for_is_not_its_own_time() {
+    const TIMES: usize = 3;
+    let folder = folder("slow");
+    let pipe = make_pipe(&folder);
+    let server = server(&folder, "");
+    let mut client = server.websocket("/");
+    let other_end = thread::spawn(move || {
+        for _ in 0..TIMES {
+            thread::sleep(Duration::from_millis(400));
+            File::options().write(true).open(&pipe).expect("a reader");
+        }
+    });
+    assert_eq!(ask(&mut client, "open /data/pipe 3"), "opened");
+    other_end.join().expect("it is opened");
     fs::remove_dir_all(folder).expect("the folder");
 }
 

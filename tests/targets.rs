@@ -37,6 +37,19 @@ use runner::{Site, build_guest, root, wasocket};
 /// The tables, by the name of the app.
 const APPS: [(&str, &[Behaviour]); 3] = [("echo", ECHO), ("chat", CHAT), ("json", JSON)];
 
+/// The languages whose apps are there without the protocol.
+const LANGUAGES: [&str; 5] = ["rust", "c", "go", "javascript", "python"];
+
+/// The same, and those in Rust that have it in them.
+const ALL_FORMS: [&str; 6] = ["fused", "rust", "c", "go", "javascript", "python"];
+
+/// Where programs may leave what they do not clear away, as jco does when it is ended.
+fn leftovers() -> PathBuf {
+    let folder = root().join("target/tmp/leftovers");
+    fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
 /// Runs the apps of a language (`json` is there in Rust only) as a target serves them, but those behaviours
 /// that it cannot have: each with the reason.
 fn check<S: Deref<Target = Site>>(

@@ -84,6 +84,7 @@ thread_local! {
 const LIMITS: Limits = Limits {
     memory: 64 << 20,
     call_time: Duration::from_secs(10),
+    file_time: Duration::from_secs(10),
     start_time: Duration::from_secs(10),
     ceiling: None,
 };

@@ -24,6 +24,8 @@ pub struct Limits {
     pub memory: usize,
     /// The time of one call.
     pub call_time: Duration,
+    /// The time that it may wait for files in one call, if it was granted a directory.
+    pub file_time: Duration,
     /// The time until it can be called: that of its start functions.
     pub start_time: Duration,
     /// What connections are [limited](Guest::limit) to; none leaves it to the guest.
@@ -31,11 +33,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB, 100 ms, a second for the start, and no ceiling.
+    /// 64 MiB, 100 ms, 5 seconds for files, a second for the start, and no ceiling.
     fn default() -> Self {
         Self {
             memory: 64 << 20,
             call_time: Duration::from_millis(100),
+            file_time: Duration::from_secs(5),
             start_time: Duration::from_secs(1),
             ceiling: None,
         }
@@ -355,6 +358,8 @@ pub enum FaultReason {
     Trap(String),
     /// A call took longer than this.
     Deadline(Duration),
+    /// It waited for longer than this for files.
+    Files(Duration),
     /// The start took longer than this.
     Start(Duration),
     /// It asked for more memory than this, in bytes.
@@ -395,9 +400,8 @@ impl GuestFault {
         FaultReason::Blocked.into()
     }
 
-    /// Of one that has waited for too long where it may.
-    pub(crate) fn late(limit: Duration) -> Self {
-        FaultReason::Deadline(limit).into()
+    pub(crate) fn late_by_files(limit: Duration) -> Self {
+        FaultReason::Files(limit).into()
     }
 }
 
@@ -427,6 +431,11 @@ impl fmt::Display for FaultReason {
             Self::Deadline(limit) => write!(
                 f,
                 "the guest did not return within {} ms (--call-timeout)",
+                limit.as_millis()
+            ),
+            Self::Files(limit) => write!(
+                f,
+                "the guest waited for more than {} ms inside a call, as it may for files (--file-timeout)",
                 limit.as_millis()
             ),
             Self::Start(limit) => write!(

@@ -21,7 +21,7 @@ use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 use crate::component::{Component, World};
 use crate::engine;
 use crate::guest::{GuestFault, Limits};
-use crate::patience::Patience;
+use crate::patience::{Patience, ticks_waited};
 use crate::state::State;
 
 /// After so many ticks a call lets others go on: between 10 and 20 ms.
@@ -127,8 +127,11 @@ thread_local! {
     static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Reached first when the call gives way, and then when its time is up.
+/// Reached first when the call gives way, and then when its time is up. What it has waited is not its time.
 fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    if let waited @ 1.. = ticks_waited() {
+        return Ok(UpdateDeadline::Continue(waited));
+    }
     match mem::take(&mut context.data_mut().ticks_left) {
         0 => Err(Trap::Interrupt.into()),
         left => {

@@ -108,7 +108,9 @@ impl Metrics {
     pub(crate) fn faulted(&self, reason: &FaultReason) {
         match reason {
             FaultReason::Trap(_) => self.traps.count(),
-            FaultReason::Deadline(_) | FaultReason::Start(_) => self.deadlines.count(),
+            FaultReason::Deadline(_) | FaultReason::Files(_) | FaultReason::Start(_) => {
+                self.deadlines.count();
+            }
             FaultReason::Memory(_) => self.out_of_memory.count(),
             FaultReason::Blocked => self.blocked.count(),
         }

@@ -284,6 +284,9 @@ pub struct Serve {
     /// The time a call into an instance may take, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub call_timeout: u64,
+    /// The time the app may wait for files in one call, in milliseconds, if it has directories (--dir)
+    #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
+    pub file_timeout: u64,
     /// The time an instance may take to start, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = RangedU64ValueParser::<u64>::new().range(1..))]
     pub start_timeout: u64,
@@ -327,6 +330,7 @@ impl Serve {
         Limits {
             memory: self.memory << 20,
             call_time: Duration::from_millis(self.call_timeout),
+            file_time: Duration::from_millis(self.file_timeout),
             start_time: Duration::from_millis(self.start_timeout),
             ceiling: self.operating.ceiling(),
         }

@@ -29,6 +29,7 @@ const MAX_MESSAGE: u64 = 16 << 20;
 const LIMITS: Limits = Limits {
     memory: 256 << 20,
     call_time: Duration::from_secs(10),
+    file_time: Duration::from_secs(5),
     start_time: Duration::from_secs(1),
     ceiling: None,
 };

@@ -83,7 +83,7 @@ fn rust(app: &str) -> std::path::PathBuf {
 
 #[test]
 fn grip_on_wasmtime() {
-    for language in ["rust", "c", "javascript", "python"] {
+    for language in super::LANGUAGES {
         super::check("grip", language, CANNOT, on_wasmtime);
     }
 }
@@ -118,6 +118,7 @@ impl Jco {
             .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--isolate-worker-pool-size", "2"])
             .arg(component)
+            .env("TMPDIR", super::leftovers())
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

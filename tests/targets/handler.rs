@@ -6,7 +6,7 @@ use crate::runner::Server;
 fn handler() {
     // JavaScript's engine takes some 100 ns for each character of a text, and the machine may be busy.
     let options = ["--call-timeout", "5000"];
-    for language in ["fused", "rust", "c", "javascript", "python"] {
+    for language in super::ALL_FORMS {
         super::check("handler", language, &[], |app| {
             Server::of(&super::compose(app, "handler"), &options)
         });

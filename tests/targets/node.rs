@@ -64,7 +64,7 @@ fn guest(package: &str, features: &str) -> PathBuf {
 
 #[test]
 fn node() {
-    for language in ["fused", "rust", "c", "javascript", "python"] {
+    for language in super::ALL_FORMS {
         super::check("node", language, &[], |app| {
             serve(&super::compose(app, "node"), &[])
         });

@@ -35,7 +35,7 @@ fn wasmtime() -> Command {
 
 fn jco() -> Command {
     let mut command = Command::new(root().join("tests/peers/jco/node_modules/.bin/jco"));
-    command.arg("run");
+    command.arg("run").env("TMPDIR", super::leftovers());
     command
 }
 
@@ -62,7 +62,7 @@ fn run(runtime: Runtime, arguments: &[&str]) -> Output {
 
 #[test]
 fn apps_on_wasmtime() {
-    for language in ["fused", "rust", "c", "javascript", "python"] {
+    for language in super::ALL_FORMS {
         super::check("server on wasmtime", language, &CANNOT, |app| {
             serve(wasmtime, &compose(app, "server"), &[])
         });

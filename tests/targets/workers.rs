@@ -24,7 +24,7 @@ fn serve(app: &Path) -> Server {
 
 #[test]
 fn workers() {
-    for language in ["rust", "c", "javascript", "python"] {
+    for language in super::LANGUAGES {
         super::check("workers", language, CANNOT, serve);
     }
 }

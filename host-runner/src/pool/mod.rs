@@ -125,7 +125,7 @@ impl Pool {
     async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Dead> {
         let (born, component) = (time::Instant::now(), self.component.borrow().clone());
         let replaced = self.replaced.get();
-        let patience = Patience::with(&component.grants, self.limits.call_time);
+        let patience = Patience::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
             back_off(&self.backoff, born, &self.metrics);
@@ -206,7 +206,7 @@ async fn start(
     limits: Limits,
     starting: OwnedMutexGuard<()>,
 ) -> Result<Guest, GuestFault> {
-    let patience = Patience::with(&component.grants, limits.start_time);
+    let patience = Patience::with(&component.grants, limits);
     let mut start = Box::pin(async move { Guest::new(&component, limits).await });
     match advance(start.as_mut(), Waker::noop()) {
         Advance::Done(started) => return started,

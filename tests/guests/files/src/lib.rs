@@ -40,6 +40,13 @@ fn obey(command: &str) -> io::Result<String> {
             Ok(names.collect::<Vec<_>>().join(" "))
         }
         "write" => fs::write(path, text).map(|()| "written".to_owned()),
+        // So many times.
+        "open" => {
+            for _ in 0..text.parse().unwrap_or(0) {
+                File::open(path)?;
+            }
+            Ok("opened".to_owned())
+        }
         "append" => {
             let mut file = File::options().append(true).open(path)?;
             file.write_all(text.as_bytes())?;
