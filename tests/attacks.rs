@@ -288,6 +288,26 @@ fn an_address_asks_so_many_times_in_a_second() {
 }
 
 #[test]
+fn heads_are_as_long_as_the_operator_allows() {
+    let server = Server::with(&["--max-head", "1"]);
+    let request = |length: usize| {
+        let head = "GET / HTTP/1.1\r\nHost: a.test\r\na: \r\n\r\n";
+        let value = "b".repeat(length - head.len());
+        format!("GET / HTTP/1.1\r\nHost: a.test\r\na: {value}\r\n\r\n")
+    };
+    assert_eq!(server.request(&request(KIB)).0.status, 200);
+    assert_eq!(server.request(&request(KIB + 1)).0.status, 431);
+    // Of each request on a connection, not of the first only.
+    let mut client = server.connect();
+    for (length, status) in [(KIB, 200), (KIB + 1, 431)] {
+        client.send(request(length).as_bytes());
+        let head = client.read_head();
+        assert_eq!(head.status, status);
+        client.read_body(&head);
+    }
+}
+
+#[test]
 fn heads_without_end_cost_what_has_arrived() {
     let server = Server::with(&["--head-timeout", "4"]);
     let mut other = server.websocket("/echo");

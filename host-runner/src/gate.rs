@@ -86,12 +86,12 @@ impl Gate {
                 true => Speaks::Unknown,
                 false => Speaks::Http1,
             },
+            behind: Behind::Head(Head::within(worker.max_head)),
             worker,
             stream,
             arrived,
             buffer: BytesMut::new(),
             stand_in: BytesMut::new(),
-            behind: Behind::Head(Head::default()),
             deadline: None,
             unsent: false,
             awaited: false,
@@ -163,7 +163,7 @@ impl Gate {
         self.stand_in
             .extend_from_slice(stand_in(&request, framing).as_bytes());
         self.behind = match framing.body {
-            BodyLength::Known(0) => Behind::Head(Head::default()),
+            BodyLength::Known(0) => Behind::Head(Head::within(self.worker.max_head)),
             BodyLength::Known(length) => Behind::Body(length),
             // Where the chunks end only hyper sees: no head is read behind them.
             BodyLength::Chunked => Behind::Body(u64::MAX),
@@ -205,7 +205,7 @@ impl Gate {
         let here = usize::try_from(length).unwrap_or(usize::MAX);
         let passed = put(&mut self.buffer, here, to);
         self.behind = match length.saturating_sub(passed) {
-            0 => Behind::Head(Head::default()),
+            0 => Behind::Head(Head::within(self.worker.max_head)),
             left => Behind::Body(left),
         };
         Poll::Ready(Ok(()))

@@ -49,6 +49,9 @@ pub struct Operating {
     /// long a connection may ask for nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
     pub head_timeout: u64,
+    /// The longest head of a request, in KiB, from 1 to 1024: 431 beyond
+    #[arg(long, value_name = "KIB", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub max_head: usize,
     /// The time nothing may be sent and received on a connection that the app has taken over. WebSockets
     /// have their pings before
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]

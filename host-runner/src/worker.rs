@@ -32,6 +32,8 @@ pub struct Worker {
     pub(crate) send_timeout: Duration,
     /// How long a client may take for the head of a request, and until it begins.
     pub(crate) head_timeout: Duration,
+    /// The most bytes of the head of a request.
+    pub(crate) max_head: usize,
     /// How long the guest may take to answer a request.
     pub(crate) decision_timeout: Duration,
     /// Rings when the runner is to stop, for those that speak HTTP.
@@ -66,6 +68,7 @@ impl Worker {
             max_backlog,
             send_timeout,
             head_timeout: Duration::from_secs(operating.head_timeout),
+            max_head: operating.max_head.saturating_mul(1 << 10),
             decision_timeout,
             stopping: Bell::new(),
             shared: Arc::clone(shared),

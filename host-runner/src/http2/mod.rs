@@ -22,7 +22,7 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
-use wasocket_http1::limits::{FLUSH_TIMEOUT, MAX_HEAD};
+use wasocket_http1::limits::FLUSH_TIMEOUT;
 
 use crate::accepted::{Accepted, Peer};
 use crate::worker::Worker;
@@ -50,7 +50,7 @@ const MAX_ABANDONED_AT_ONCE: usize = 20;
 const MAX_FAULTS: usize = 100;
 
 /// What is said in our first SETTINGS, and what is borne.
-fn settings() -> Builder {
+fn settings(max_head: usize) -> Builder {
     let mut settings = Builder::new();
     settings
         // RFC 8441 §3.
@@ -59,7 +59,7 @@ fn settings() -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         // Beyond: 431. With it goes a limit on CONTINUATION frames.
-        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(tunnel::MAX_FRAME)
         .max_pending_accept_reset_streams(MAX_ABANDONED_AT_ONCE)
         .max_local_error_reset_streams(Some(MAX_FAULTS));
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let exceeded = Rc::new(Notify::new());
     let metered = Metered::new(Begun::new(stream, begun), Rc::clone(&exceeded));
-    let handshake = settings().handshake(metered);
+    let handshake = settings(worker.max_head).handshake(metered);
     let http2 = select! {
         begun = timeout(worker.head_timeout, handshake) => begun
             .map_err(|_| late("the client does not begin"))?
