@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use wasocket_http1::Refusal;
+use wasocket_host_core::http1::Refusal;
 
 use crate::bucket::Bucket;
 use crate::outgoing::is_public;

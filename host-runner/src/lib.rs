@@ -7,13 +7,13 @@
 //!   listener ── accept ──▶ gate ── head ──▶ hyper ──▶ service ──▶ pool ── handle ──▶ guest
 //!                            ▲                           │         ▲
 //!                            └── response ◀── hyper ◀────┤         │ open, receive, wake, ..
-//!                               (head.rs checks it)      └──▶ session
+//!                               (checked there)          └──▶ session
 //!                                                               │
 //!                             101, output, farewell ◀── socket ─┘
 //! ```
 //!
 //! `accepted` is what comes in, over TCP or a Unix socket, and `entrance` what
-//! it goes through first, such as `tls`; `proxied` is what a proxy says of its clients. `gate` reads the heads of requests (the crate `wasocket-http1` parses and bounds them) and has hyper frame
+//! it goes through first, such as `tls`; `proxied` is what a proxy says of its clients. `gate` reads the heads of requests (the crate `wasocket-host-core` parses and bounds them) and has hyper frame
 //! the messages. A worker is one thread with a current-thread runtime, `workers` are all of them, and what they have
 //! in common is in `shared`: nothing that a message touches.
 //! `bindings` holds the contract's types, `component` loads (`compose` joins an app that has no protocol with
@@ -60,7 +60,6 @@ pub mod entrance;
 mod files;
 mod gate;
 pub mod guest;
-pub mod head;
 pub mod hosts;
 mod http2;
 mod input;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use http::StatusCode;
 use tokio::select;
-use wasocket_http1::{Refusal, Response};
+use wasocket_host_core::http1::{Refusal, Response};
 
 use crate::accepted::{Accepted, Peer};
 use crate::access::{self, Access};

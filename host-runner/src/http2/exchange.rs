@@ -16,8 +16,9 @@ use http::{Response, StatusCode};
 use tokio::select;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use wasocket_http1::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
-use wasocket_http1::{self as http1, BadAnswer, Refusal, expects_continue, imf_fixdate};
+use wasocket_host_core::answer;
+use wasocket_host_core::http1::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
+use wasocket_host_core::http1::{self, BadAnswer, Refusal, expects_continue, imf_fixdate};
 
 use super::request::{read, refusal};
 use super::tunnel::{Frame, Tunnel, io_error};
@@ -25,8 +26,7 @@ use crate::accepted::{Accepted, Peer};
 use crate::access::{Access, Asked};
 use crate::admission::{Denial, Visit};
 use crate::ask::{Failure, ask};
-use crate::bindings::{self, Request};
-use crate::head;
+use crate::bindings::{Request, ResponseHead};
 use crate::hosts::MISDIRECTED;
 use crate::pool::{Answered, Offer};
 use crate::session::Session;
@@ -255,9 +255,9 @@ fn admit(worker: &Rc<Worker>, socket: Peer) -> Result<Admitted, Refusal> {
 fn check(answer: Answered, admitted: Option<Admitted>) -> Result<Answer, Failure> {
     let mut offer = match answer {
         Answered::Response(response) => {
-            return Ok(Answer::Response(without_connection(head::response(
-                response,
-            )?)));
+            let ResponseHead { status, fields } = response.head;
+            let response = answer::response(status, fields, response.body)?;
+            return Ok(Answer::Response(without_connection(response)));
         }
         Answered::Takeover(offer) => offer,
     };
@@ -269,8 +269,7 @@ fn check(answer: Answered, admitted: Option<Admitted>) -> Result<Answer, Failure
         return Err(BadAnswer::Status(head.status).into());
     }
     http1::takeover_head(None, &offer.farewell, false)?;
-    let body = Vec::new();
-    let head = head::response(bindings::Response { head, body })?;
+    let head = answer::response(head.status, head.fields, Vec::new())?;
     Ok(Answer::Tunnel(
         offer,
         without_connection(head).map(drop),
