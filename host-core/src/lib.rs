@@ -2,6 +2,7 @@
 //! the clock and the component; this crate knows the rules.
 //!
 //! - [`http1`] reads requests and writes answers (RFC 9112).
+//! - [`turn`] says which call into a taken-over connection comes next.
 //! - `answer`, with the feature `http`, makes checked answers into values of the crate `http`.
 //!
 //! `wasocket serve`, the component `components/server` and the test kit are built on it.
@@ -15,3 +16,4 @@ extern crate std;
 #[cfg(any(test, feature = "http"))]
 pub mod answer;
 pub mod http1;
+pub mod turn;
