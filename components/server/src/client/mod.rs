@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// What is waited for is ready.
+    /// The direction of the socket that was waited for is ready.
     pub(crate) fn on_ready(&mut self, context: &mut Context) {
         let outcome = match self.socket.unsent() {
             0 => self.receive(context),
@@ -194,7 +194,7 @@ impl Client {
         let now = context.now();
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_over(self.stalls_at(context.options.send_timeout)) {
-            self.lose(context, "the client takes nothing of what it is sent");
+            self.lose(context, "the client has stopped reading (--send-timeout)");
             return Ok(());
         }
         match &self.phase {
