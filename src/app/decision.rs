@@ -10,7 +10,7 @@ use crate::head::Response;
 use crate::protocol::Instant;
 use crate::session::{Called, ConnectionId, ReadyList};
 
-/// What an [`App`] makes of a request.
+/// What an [`App`](crate::App) makes of a request.
 #[derive(Debug)]
 pub enum Verdict {
     /// It is answered.
@@ -60,7 +60,7 @@ pub struct Deliberation {
 
 impl Undecided {
     /// The answer to a request is what a future comes to: a [`Response`](crate::Response), an
-    /// [`Answer`], or what another app says ([`App::handle`]).
+    /// [`Answer`], or what another app says ([`App::handle`](crate::App::handle)).
     pub fn new(future: impl Future<Output: Into<Verdict>> + 'static) -> Self {
         Self {
             future: Box::pin(async { future.await.into() }),

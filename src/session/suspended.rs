@@ -15,7 +15,7 @@ pub struct Suspended {
     pub state: Vec<u8>,
 }
 
-/// An app whose connections can be suspended: see [`App::resumer`].
+/// An app whose connections can be suspended: see [`App::resumer`](crate::App::resumer).
 pub trait Resumer {
     /// Makes a connection of the state of one that was suspended at this instant: it is not opened again, but
     /// called as if it had been all the time. The host knows it by `id` from now on, and by the list `ready`.

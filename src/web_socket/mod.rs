@@ -52,7 +52,7 @@ use shared::Shared;
 pub struct WebSocket(Sender);
 
 impl WebSocket {
-    /// Receives a message, in a form that the type says: [`Message`], `String`, `Vec<u8>`,
+    /// Receives a message, in a form that the type says: [`Message`](crate::Message), `String`, `Vec<u8>`,
     /// [`Json`], or any other [`FromMessage`]. None when the peer has closed the connection with a
     /// closing handshake; [`closed`](Sender::closed) has its code.
     ///

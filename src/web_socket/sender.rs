@@ -15,7 +15,7 @@ use crate::session::{Elapsed, first_of};
 pub struct Sender(pub(super) Rc<Shared>);
 
 impl Sender {
-    /// Sends a message. Waits while [`Limits::max_buffered_amount`], by default 64 KiB, is on its way: a peer
+    /// Sends a message. Waits while [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount), by default 64 KiB, is on its way: a peer
     /// that reads slowly slows the app down, and fills no memory.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Sender {
         poll_fn(|context| self.0.poll_sent(context)).await
     }
 
-    /// How many bytes are on their way to the peer, as [`Limits::max_buffered_amount`] counts them: what has
+    /// How many bytes are on their way to the peer, as [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount) counts them: what has
     /// been sent here, and not yet handed to the network, as far as the host has told. (What went out last may
     /// count as long as the host has no reason to say more.)
     #[must_use]
@@ -120,7 +120,7 @@ impl Sender {
         Ok(MessageWriter::new(Rc::clone(&self.0)))
     }
 
-    /// Begins such a message that is sent as it is, as [`Uncompressed`] ones are.
+    /// Begins such a message that is sent as it is, as [`Uncompressed`](crate::Uncompressed) ones are.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl Sender {
     }
 
     /// Sends a ping with a payload of up to 125 bytes, and waits for nothing: the pong is for
-    /// [`on_pong`](WebSocket::on_pong).
+    /// [`on_pong`](crate::WebSocket::on_pong).
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl Sender {
     }
 
     /// Closes the connection: sends a Close frame with a reason of at most 123 bytes, and waits for the
-    /// peer's, but no longer than [`Limits::close_timeout`]. No message is received any more.
+    /// peer's, but no longer than [`Limits::close_timeout`](crate::Limits::close_timeout). No message is received any more.
     ///
     /// # Errors
     ///

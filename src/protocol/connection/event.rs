@@ -11,7 +11,7 @@ pub enum Event {
     /// A whole message.
     Message(Message),
     /// A piece of a message, in order, where they are asked for
-    /// ([`stream_messages`](Connection::stream_messages)).
+    /// ([`stream_messages`](crate::Connection::stream_messages)).
     Piece(Piece),
     /// A ping; its pong is already in the output, if the connection is open (RFC 6455 §5.5.2).
     Ping(Bytes),
@@ -43,7 +43,7 @@ pub enum Closed {
     EndOfStream,
     /// The peer did not answer a ping, or our Close frame, in time (1006).
     TimedOut,
-    /// By the app, without a Close frame ([`Connection::abort`]; 1006).
+    /// By the app, without a Close frame ([`Connection::abort`](crate::Connection::abort); 1006).
     Aborted,
 }
 
