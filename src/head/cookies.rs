@@ -3,8 +3,8 @@ use core::str;
 use super::{Request, trim_whitespace};
 
 impl Request {
-    /// The cookies (RFC 6265 §4.2): names and values, in order, as they are. What is no pair is passed
-    /// over.
+    /// The cookies (RFC 6265 §4.2): names and values, in order, undecoded. Anything that is not a pair is
+    /// skipped.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields
             .values("Cookie")
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookies_of_all_lines() {
+    fn reads_the_cookies_of_all_lines() {
         let mut request = Request::default();
         request.fields.append("Cookie", "a=1; b=2=3;nonsense;  c=");
         request.fields.append("cookie", "a=4");

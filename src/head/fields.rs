@@ -15,12 +15,12 @@ impl Fields {
         Self(Vec::new())
     }
 
-    /// Adds a line behind all others.
+    /// Adds a line after all others.
     pub fn append(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
         self.0.push((name.into(), value.into()));
     }
 
-    /// Replaces all lines with this name by one: at the place of the first of them, or behind all others.
+    /// Replaces all lines with this name by one: in place of the first of them, or after all other lines.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
         let (name, value) = (name.into(), value.into());
         let is_same = |(own, _): &(String, Vec<u8>)| own.eq_ignore_ascii_case(&name);
@@ -29,7 +29,7 @@ impl Fields {
         self.0.insert(place, (name, value));
     }
 
-    /// Takes all lines with this name away. Returns whether there were any.
+    /// Removes all lines with this name. Returns whether there were any.
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
@@ -53,7 +53,7 @@ impl Fields {
     ///
     /// # Errors
     ///
-    /// [`NotSingle`] when there is none or more than one.
+    /// [`NotSingle`] when there is no such line, or more than one.
     pub fn single(&self, name: &str) -> Result<&[u8], NotSingle> {
         let mut value = None;
         for (own, bytes) in self.iter() {
@@ -64,16 +64,16 @@ impl Fields {
         value.ok_or(NotSingle::Missing)
     }
 
-    /// The value of the only line with this name, as text; none if there is no such line, more than one, or
-    /// one that is not UTF-8. [`single`](Self::single) tells these apart.
+    /// The value of the only line with this name, as text. `None` if there is no such line, more than one, or
+    /// one that is not UTF-8; [`single`](Self::single) tells the first two apart.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         str::from_utf8(self.single(name).ok()?).ok()
     }
 
-    /// The elements of the comma-separated list that all lines with this name make together
-    /// (RFC 9110 §5.6.1), without the white space around them; empty elements are passed over.
-    /// Quoted commas are not looked for: no list that the opening handshake reads here allows them.
+    /// The elements of the comma-separated list that all lines with this name form together (RFC 9110
+    /// §5.6.1), without the white space around them; empty elements are skipped. Quoted commas are not
+    /// recognized: no list that the opening handshake reads this way allows them.
     pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.values(name)
             .flat_map(|value| value.split(|&byte| byte == b','))
@@ -108,7 +108,7 @@ impl From<Fields> for Vec<(String, Vec<u8>)> {
     }
 }
 
-/// Why a field that must stand exactly once has no single value.
+/// Why a field that must appear exactly once has no single value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSingle {
     /// There is no such line.
@@ -117,7 +117,7 @@ pub enum NotSingle {
     Repeated,
 }
 
-/// Without the white space around it: spaces and tabs (RFC 9110 §5.6.3).
+/// Trims the spaces and tabs around a value (RFC 9110 §5.6.3).
 pub(crate) fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
@@ -158,13 +158,13 @@ mod tests {
 
     #[test]
     fn case_is_folded_in_ascii_only() {
-        // U+017F folds to "s" in Unicode; a token it is not.
+        // U+017F folds to "s" in Unicode, but is not part of a token.
         let fields = fields(&[("Upgrade", "web\u{17f}ocket")]);
         assert!(!fields.list_contains("Upgrade", "websocket"));
     }
 
     #[test]
-    fn single_values() {
+    fn single_finds_the_only_line() {
         let fields = fields(&[("A", "1"), ("B", "1"), ("b", "1")]);
         assert_eq!(fields.single("a"), Ok(&b"1"[..]));
         assert_eq!(fields.single("b"), Err(NotSingle::Repeated));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_replaced_and_removed() {
+    fn set_replaces_and_remove_removes_all_lines() {
         let mut fields = fields(&[("A", "1"), ("B", "2"), ("a", "3"), ("C", "4")]);
         fields.set("a", "5");
         fields.set("D", "6");

@@ -13,7 +13,7 @@ pub(crate) const PROTOCOL: &str = "websocket";
 /// The HTTP version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HttpVersion {
-    /// HTTP/1.0, which knows no upgrade.
+    /// HTTP/1.0, which has no upgrade.
     Http10,
     /// HTTP/1.1.
     #[default]
@@ -33,9 +33,9 @@ pub struct Request {
     pub target: String,
     /// The version of the protocol.
     pub version: HttpVersion,
-    /// The `:authority` of HTTP/2 and HTTP/3; none in HTTP/1.
+    /// The `:authority` of HTTP/2 and HTTP/3; `None` in HTTP/1.
     pub authority: Option<String>,
-    /// The `:protocol` of an extended CONNECT (RFC 8441 §4); none of other requests.
+    /// The `:protocol` of an extended CONNECT (RFC 8441 §4); `None` for other requests.
     pub protocol: Option<String>,
     /// All field lines.
     pub fields: Fields,
@@ -43,15 +43,15 @@ pub struct Request {
     pub secure: bool,
     /// The peer's address, for logs.
     pub remote: Option<String>,
-    /// What a `Router` found for the names in its path, as it is; [`param`](Self::param) decodes it.
+    /// What a `Router` found for the names in its path, undecoded; [`param`](Self::param) decodes it.
     pub params: Vec<(String, String)>,
 }
 
 impl Request {
     /// The path of the target, without the query: `/chat` for both `/chat?room=1` and
-    /// `http://example.com/chat` (the origin-form and the absolute-form, RFC 9112 §3.2). Escapes are
-    /// not decoded. `*` and the authority-form are returned as they are. A fragment, which no target
-    /// may have, is no part of the path; [`Upgrade::accept`](crate::Upgrade::accept) refuses it.
+    /// `http://example.com/chat` (the origin-form and the absolute-form, RFC 9112 §3.2). Escapes are not
+    /// decoded. `*` and the authority-form are returned as they are. A fragment, which no target may have, is
+    /// not part of the path; [`Upgrade::accept`](crate::Upgrade::accept) refuses it.
     #[must_use]
     pub fn path(&self) -> &str {
         let target = match self.target.split_once("://") {
@@ -67,8 +67,8 @@ impl Request {
         }
     }
 
-    /// What stands for a name in the path that a `Router` matched, with escapes decoded (RFC 3986 §2.1);
-    /// bytes that are no UTF-8 are replaced.
+    /// The part of the path that a `Router` matched to this name, with escapes decoded (RFC 3986 §2.1); bytes
+    /// that are not UTF-8 are replaced.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut params = self.params.iter();
@@ -76,7 +76,7 @@ impl Request {
         Some(percent_decode_str(value).decode_utf8_lossy())
     }
 
-    /// The query of the target: what stands behind the first question mark, if there is one.
+    /// The query of the target: everything after the first question mark, if there is one.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         let target = self.target.split('#').next().unwrap_or_default();
@@ -95,14 +95,14 @@ impl Request {
         pairs.find_map(|(own, value)| (own == name).then_some(value))
     }
 
-    /// The subprotocols that the client offers, the preferred one first (RFC 6455 §11.3.4).
+    /// The subprotocols that the client offers, in order of preference (RFC 6455 §11.3.4).
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         let offers = self.fields.list("Sec-WebSocket-Protocol");
         offers.filter_map(|offer| str::from_utf8(offer).ok())
     }
 
     /// Whether the client asks to speak WebSocket: `Upgrade` lists `websocket`, or in HTTP/2 and HTTP/3
-    /// `:protocol` is it. The handshake may still be invalid;
+    /// `:protocol` is `websocket`. The handshake may still be invalid;
     /// [`Upgrade::accept`](crate::Upgrade::accept) says so.
     #[must_use]
     pub fn wants_websocket(&self) -> bool {

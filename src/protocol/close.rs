@@ -8,17 +8,17 @@ use super::{ProtocolError, UsageError};
 pub struct CloseCode(u16);
 
 impl CloseCode {
-    /// 1000: the purpose is fulfilled.
+    /// 1000: the purpose of the connection is fulfilled.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the endpoint goes away, such as a server that stops or a page that is left.
+    /// 1001: the endpoint is going away, such as a server that stops or a page that the user leaves.
     pub const GOING_AWAY: Self = Self(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1003: a type of data that cannot be accepted.
+    /// 1003: data of a type that the endpoint cannot accept.
     pub const UNSUPPORTED_DATA: Self = Self(1003);
     /// 1007: data that does not fit its type, such as text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// 1008: a policy of the endpoint, where no other code fits.
+    /// 1008: a message violates the endpoint's policy, and no other code fits.
     pub const POLICY_VIOLATION: Self = Self(1008);
     /// 1009: a message too big to process.
     pub const MESSAGE_TOO_BIG: Self = Self(1009);
@@ -26,14 +26,14 @@ impl CloseCode {
     pub const MANDATORY_EXTENSION: Self = Self(1010);
     /// 1011: the server cannot go on.
     pub const INTERNAL_ERROR: Self = Self(1011);
-    /// 1012: the server restarts; reconnecting is worth it (IANA registry).
+    /// 1012: the server is restarting, and the client may reconnect (IANA registry).
     pub const SERVICE_RESTART: Self = Self(1012);
     /// 1013: the server is overloaded (IANA registry).
     pub const TRY_AGAIN_LATER: Self = Self(1013);
-    /// 1014: a gateway had an invalid answer from upstream (IANA registry).
+    /// 1014: a gateway received an invalid response from upstream (IANA registry).
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// A code that may be on the wire.
+    /// A code that may be sent in a Close frame.
     ///
     /// # Errors
     ///
@@ -61,17 +61,17 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// What a Close frame says: a code, and a reason that may be empty (RFC 6455 §5.5.1).
+/// The content of a Close frame: a code, and a reason that may be empty (RFC 6455 §5.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {
     /// The code.
     pub code: CloseCode,
-    /// The reason, at most 123 bytes; for a log or a developer, not for a person.
+    /// The reason, at most 123 bytes; meant for a log or a developer, not for end users.
     pub reason: String,
 }
 
 impl CloseReason {
-    /// Reads the payload of a Close frame; none where it is empty.
+    /// Reads the payload of a Close frame; `None` if it is empty.
     ///
     /// # Errors
     ///

@@ -23,9 +23,9 @@ pub enum ProtocolError {
     LengthTopBit,
     /// A payload length in a longer form than it needs (§5.2).
     LengthNotMinimal,
-    /// A continuation frame while no message is under way (§5.4).
+    /// A continuation frame while no message is in progress (§5.4).
     UnexpectedContinuation,
-    /// A text or binary frame while the fragments of another message are under way (§5.4).
+    /// A text or binary frame inside the fragments of another message (§5.4).
     ExpectedContinuation,
     /// A Close frame with a payload of one byte (§5.5.1).
     CloseCodeTruncated,
@@ -36,12 +36,12 @@ pub enum ProtocolError {
     /// A message longer than [`Limits::max_message_size`](crate::Limits::max_message_size), or a frame
     /// longer than [`Limits::max_frame_size`](crate::Limits::max_frame_size) (§10.4).
     MessageTooBig,
-    /// A message of more fragments than [`Limits::max_fragments`](crate::Limits::max_fragments) (§10.4).
+    /// A message with more fragments than [`Limits::max_fragments`](crate::Limits::max_fragments) (§10.4).
     TooManyFragments,
     /// More messages than [`Limits::max_messages_per_second`](crate::Limits::max_messages_per_second) (§10.4).
     TooManyMessages,
-    /// A compressed message that is not what its extension defines: DEFLATE data that is invalid, ends
-    /// too early, or consists of next to nothing but final blocks (RFC 7692 §7.2.2).
+    /// A compressed message that is not what its extension defines: DEFLATE data that is invalid, ends too
+    /// early, or consists almost entirely of final blocks (RFC 7692 §7.2.2).
     InvalidCompression,
 }
 
@@ -99,13 +99,13 @@ pub enum UsageError {
     ReasonTooLong,
     /// A close code that must not be sent (RFC 6455 §7.4).
     InvalidCloseCode(u16),
-    /// Another message is being sent in fragments; its end has to come first (RFC 6455 §5.4).
+    /// Another message is being sent in fragments and has to end first (RFC 6455 §5.4).
     MessageUnderWay,
     /// No message is being sent in fragments.
     NoMessage,
     /// Text that is sent in fragments is not UTF-8 (RFC 6455 §8.1).
     InvalidUtf8,
-    /// The reader's message has been given up: the next one has been asked for since.
+    /// The reader's message has been abandoned: the next one has been requested since.
     Superseded,
 }
 

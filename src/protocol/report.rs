@@ -1,16 +1,16 @@
 use alloc::string::String;
 
-/// What became of a connection, for the log of who runs the app: `report` of the WIT package. The peer is
-/// sent none of it.
+/// What became of a connection, for the operator's log: `report` of the WIT package. Nothing of it is sent to
+/// the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many whole messages came from the peer; none of a raw socket.
+    /// The number of whole messages received from the peer; zero for a raw socket.
     pub messages_received: u64,
-    /// How many whole messages were put out to the peer.
+    /// The number of whole messages sent to the peer.
     pub messages_sent: u64,
-    /// How the WebSocket ended; none while it is open, and none of a raw socket.
+    /// How the WebSocket ended; `None` while it is open, and for a raw socket.
     pub closing: Option<Closing>,
-    /// What the app has done wrong: which rule it broke, or with which error its function ended. At most
+    /// The app's fault: the rule it broke, or the error its function ended with. At most
     /// [`MAX_FAULT`](Self::MAX_FAULT) bytes.
     pub fault: Option<String>,
 }
@@ -19,7 +19,7 @@ impl Report {
     /// The longest text of a fault, in bytes.
     pub const MAX_FAULT: usize = 1024;
 
-    /// The same report with a fault, of which the beginning is kept.
+    /// The same report with a fault, cut to the longest text.
     #[must_use]
     pub fn with_fault(mut self, fault: Option<String>) -> Self {
         self.fault = fault.map(shortened);
@@ -27,32 +27,33 @@ impl Report {
     }
 }
 
-/// The beginning of a text on a fault.
+/// The text of a fault, cut to the longest allowed.
 pub(crate) fn shortened(mut fault: String) -> String {
     fault.truncate(fault.floor_char_boundary(Report::MAX_FAULT));
     fault
 }
 
-/// How a WebSocket ended: what was first. The answer to a Close frame changes nothing.
+/// How a WebSocket ended: the first cause counts, so the answer to a Close frame changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closing {
-    /// Whose doing it was.
+    /// The side that ended it.
     pub initiator: Initiator,
-    /// The code of that Close frame; 1005 if it had none, 1006 if there was no Close frame (RFC 6455 §7.1.5).
+    /// The code of the first Close frame; 1005 if it had no code, 1006 if there was no Close frame (RFC 6455
+    /// §7.1.5).
     pub code: u16,
-    /// The reason in that Close frame; if there was none, what happened instead.
+    /// The reason in that Close frame; if there was no Close frame, what happened instead.
     pub reason: String,
 }
 
-/// Whose doing the end of a WebSocket is.
+/// The side that ended a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiator {
-    /// The peer's: its Close frame, the end of its stream, the loss of the socket.
+    /// The peer: its Close frame, the end of its stream, or the loss of the socket.
     Peer,
-    /// The app's, a fault of its own included.
+    /// The app, by intent or by a fault of its own.
     App,
-    /// That of a rule or a limit which the peer did not keep to.
+    /// The protocol: the peer broke a rule or a limit.
     Protocol,
-    /// That of the host, which stops.
+    /// The host, because it is stopping.
     Host,
 }

@@ -4,23 +4,23 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-/// Why a connection does not go on.
+/// Why a connection cannot be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeError {
-    /// The app at that path can resume none.
+    /// The app at that path cannot resume connections.
     Unsupported,
-    /// The number of the layout is none that is known.
+    /// The layout version is unknown.
     UnknownVersion,
-    /// It is no state, or one that breaks a limit.
+    /// The bytes are not a state, or break a limit.
     Invalid,
 }
 
 impl fmt::Display for ResumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unsupported => "the app at the path of the connection resumes none: close it",
+            Self::Unsupported => "the app at the path of the connection cannot resume connections: close it",
             Self::UnknownVersion => {
-                "the state has a layout that is not known here: resume it where it is, or close it"
+                "the layout of the state is unknown here: resume it where it is known, or close it"
             }
             Self::Invalid => "this is not the state of a connection: close it",
         })
@@ -42,12 +42,12 @@ impl Writer {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    /// Up to centuries, in nanoseconds.
+    /// Written in nanoseconds, which fit centuries.
     pub(crate) fn duration(&mut self, duration: Duration) {
         self.number(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// None if they are too many for a state.
+    /// `None` if there are too many bytes for a state.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         let len = u16::try_from(bytes.len()).ok()?;
         self.0.extend_from_slice(&len.to_le_bytes());
@@ -56,7 +56,7 @@ impl Writer {
     }
 }
 
-/// Reads a state, of which nothing is believed.
+/// Reads a state without trusting any of it.
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// One of two.
+    /// A byte that is 0 or 1.
     pub(crate) fn flag(&mut self) -> Result<bool, ResumeError> {
         match self.byte()? {
             0 => Ok(false),
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(self.bytes(max)?).map_err(|_| ResumeError::Invalid)
     }
 
-    /// Nothing is left over.
+    /// Checks that nothing is left over.
     pub(crate) fn end(self) -> Result<(), ResumeError> {
         match self.0 {
             [] => Ok(()),

@@ -1,7 +1,7 @@
 use core::time::Duration;
 
-/// A point in time, as the host gives it: nanoseconds on a clock that never runs backwards and whose
-/// origin means nothing (`types.instant` of the WIT package).
+/// A point in time, as the host gives it: nanoseconds on a clock that never runs backwards and has an
+/// arbitrary origin (`types.instant` of the WIT package).
 ///
 /// Nothing in this crate reads a clock; every function that needs the time takes an `Instant`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,14 +20,14 @@ impl Instant {
         self.0
     }
 
-    /// The instant `duration` later; the end of time where that is beyond it.
+    /// The instant `duration` later, or the last one if that is out of range.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(nanoseconds))
     }
 
-    /// The instant `duration` earlier; the clock's origin where that is before it.
+    /// The instant `duration` earlier, or the clock's origin if that is out of range.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

@@ -80,7 +80,7 @@ impl ClientSession {
     ///
     /// # Errors
     ///
-    /// What in the request cannot be sent.
+    /// The part of the request that cannot be sent.
     pub fn connect(
         now: Instant,
         request: ClientRequest,

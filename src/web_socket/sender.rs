@@ -161,8 +161,8 @@ impl Sender {
         self.0.act(|connection| connection.ping(payload))
     }
 
-    /// Sends a pong that no ping has asked for, with a payload of up to 125 bytes: a heartbeat that is
-    /// not answered (RFC 6455 §5.5.3). Pings are answered without it.
+    /// Sends an unsolicited pong with a payload of up to 125 bytes: a heartbeat that is not answered (RFC
+    /// 6455 §5.5.3). Pings are answered automatically.
     ///
     /// # Errors
     ///

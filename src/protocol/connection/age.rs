@@ -2,19 +2,19 @@ use core::time::Duration;
 
 use crate::protocol::{CloseCode, Instant, Limits, Reader, ResumeError, Writer};
 
-/// Watches how long a connection has lived, and how long it has carried no message.
+/// Tracks how long a connection has been open, and how long it has carried no message.
 ///
-/// As with [`Keepalive`](super::keepalive::Keepalive), a message is only noted, and weighed when the
-/// time has come.
+/// As with [`Keepalive`](super::keepalive::Keepalive), a message is only noted, and checked at the next
+/// deadline.
 #[derive(Debug)]
 pub(super) struct Age {
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     /// When the connection began.
     began: Option<Instant>,
-    /// When a message, or a part of one, last went either way.
+    /// When a message, or part of one, last went either way.
     active: Instant,
-    /// When to look whether one has since.
+    /// When to check whether one has gone since.
     look_at: Option<Instant>,
 }
 
@@ -26,8 +26,8 @@ pub(super) enum Over {
 }
 
 impl Over {
-    /// What the peer is told. RFC 6455 §7.4.1 has 1001 for an endpoint that "is going away"; the IANA
-    /// registry 1012 for one that the peer may come back to at once.
+    /// The code and the reason to send to the peer. RFC 6455 §7.4.1 has 1001 for an endpoint that "is going
+    /// away"; the IANA registry 1012 for one that the peer may come back to at once.
     pub(super) fn reason(self) -> (CloseCode, &'static str) {
         match self {
             Self::Idle => (CloseCode::GOING_AWAY, "no message for too long"),
@@ -47,7 +47,7 @@ impl Age {
         }
     }
 
-    /// The connection begins, unless it has begun.
+    /// Starts the clock, unless it has started.
     pub(super) fn begin(&mut self, now: Instant) {
         if self.began.is_none() {
             self.began = Some(now);
@@ -56,13 +56,13 @@ impl Age {
         }
     }
 
-    /// Writes for how long nothing has gone either way, and how old the connection is.
+    /// Writes how long no message has gone either way, and the age of the connection.
     pub(super) fn suspend(&self, now: Instant, state: &mut Writer) {
         state.duration(now.since(self.active));
         state.duration(now.since(self.began.unwrap_or(now)));
     }
 
-    /// Reads it again: by other limits the connection may have been open for long enough.
+    /// Reads it back. Under the new limits the connection may have been open for long enough.
     pub(super) fn resume(
         at: Instant,
         limits: &Limits,
@@ -78,24 +78,25 @@ impl Age {
         })
     }
 
-    /// When the connection is over.
+    /// When the connection's lifetime ends.
     fn ends(&self) -> Option<Instant> {
         let began = self.began?;
         self.max_lifetime.map(|lifetime| began.after(lifetime))
     }
 
-    /// A message, or a part of one, has been sent or received.
+    /// Notes that a message, or part of one, has been sent or received.
     pub(super) fn active(&mut self, now: Instant) {
         self.active = now;
     }
 
-    /// When to [`look`](Self::look); none if never.
+    /// When to [`look`](Self::look); `None` for never.
     pub(super) fn due(&self) -> Option<Instant> {
         let due = [self.look_at, self.ends()];
         due.into_iter().flatten().min()
     }
 
-    /// Whether the connection is over. While output is unsent it is not idle.
+    /// Checks whether the connection has been open or idle for too long. While output is unsent it is not
+    /// idle.
     pub(super) fn look(&mut self, now: Instant, unsent: u64) -> Option<Over> {
         if self.ends().is_some_and(|ends| ends <= now) {
             return Some(Over::Old);

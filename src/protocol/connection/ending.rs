@@ -10,14 +10,14 @@ use crate::protocol::frame::Opcode;
 use crate::protocol::{CloseReason, Closed, Closing, Disposition, Event, Initiator, ProtocolError};
 
 impl Connection {
-    /// Ends the connection at once, without a Close frame: for a peer that there is nothing to say to, or that
-    /// takes nothing. Output that has not been taken is lost. Without effect on a connection that is closed.
+    /// Ends the connection at once, without a Close frame: for a peer that deserves no answer, or that reads
+    /// nothing. Output that has not been taken is lost. Has no effect on a closed connection.
     pub fn abort(&mut self) {
         self.output = Vec::new();
         self.end(Closed::Aborted, Disposition::Abort);
     }
 
-    /// Does what is to be done about what ends the connection, if that has been received. Behind
+    /// Acts on what ends the connection, if that has been received. Call it after
     /// [`next_event_before_end`](Self::next_event_before_end).
     pub(crate) fn end_event(&mut self) -> Option<Event> {
         match self.ending.take() {
@@ -28,8 +28,8 @@ impl Connection {
         self.closed.take().map(Event::Closed)
     }
 
-    /// What the peer's Close frame said, while it has not been answered: to [`close`](Self::close) answers it.
-    /// Behind [`next_event_before_end`](Self::next_event_before_end).
+    /// The content of the peer's Close frame until it is answered, which [`close`](Self::close) does. Call it
+    /// after [`next_event_before_end`](Self::next_event_before_end).
     pub(crate) fn unanswered_close(&self) -> Option<Option<CloseReason>> {
         match &self.ending {
             Some(Ok(reason)) if self.is_open() => Some(reason.clone()),
@@ -37,7 +37,8 @@ impl Connection {
         }
     }
 
-    /// Notes what the peer's Close frame says, which begins the end unless ours has.
+    /// Notes the content of the peer's Close frame, which begins the end unless our own Close frame already
+    /// has.
     pub(super) fn receive_close(
         &mut self,
         payload: &[u8],
@@ -60,7 +61,7 @@ impl Connection {
         self.handshake_done(reason);
     }
 
-    /// Fails the connection (RFC 6455 §7.1.7): a Close frame with the code, and no more reading.
+    /// Fails the connection (RFC 6455 §7.1.7): sends a Close frame with the code, and reads no more.
     fn fail(&mut self, error: ProtocolError) {
         let _ = self.close_by(Initiator::Protocol, error.close_code(), &error.to_string());
         self.end(Closed::Failed(error), Disposition::Close);
@@ -77,7 +78,7 @@ impl Connection {
         }
     }
 
-    /// Notes what begins the end; what follows changes nothing.
+    /// Notes what begins the end; only the first call counts.
     pub(super) fn begin_end(&mut self, initiator: Initiator, code: u16, reason: &str) {
         self.closing.get_or_insert_with(|| Closing {
             initiator,

@@ -10,14 +10,14 @@ use crate::protocol::{CloseReason, Initiator, Message, Piece, ProtocolError};
 pub enum Event {
     /// A whole message.
     Message(Message),
-    /// A piece of a message, in order, where they are asked for
+    /// A piece of a message, in order, if the app has asked for pieces
     /// ([`stream_messages`](crate::Connection::stream_messages)).
     Piece(Piece),
     /// A ping; its pong is already in the output, if the connection is open (RFC 6455 §5.5.2).
     Ping(Bytes),
-    /// A pong, whether asked for or not (§5.5.3).
+    /// A pong, solicited or not (§5.5.3).
     Pong(Bytes),
-    /// The connection is closed. The last event, and exactly once.
+    /// The connection is closed. The last event, which comes exactly once.
     Closed(Closed),
 }
 
@@ -31,13 +31,13 @@ impl Event {
     }
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// By the closing handshake (RFC 6455 §7.1.2), whoever began it: what the peer's Close frame said,
-    /// none if it said nothing (1005).
+    /// By the closing handshake (RFC 6455 §7.1.2), whichever side began it: the content of the peer's Close
+    /// frame, `None` if it was empty (1005).
     Handshake(Option<CloseReason>),
-    /// The peer broke the protocol; it has been told so.
+    /// The peer broke the protocol, and has been told.
     Failed(ProtocolError),
     /// The stream ended without a Close frame (1006).
     EndOfStream,
@@ -70,15 +70,15 @@ impl fmt::Display for Closed {
 }
 
 impl Closed {
-    /// 1005: the peer's Close frame had no code. Not on the wire, and so no [`CloseCode`](crate::CloseCode) (RFC 6455
-    /// §7.4.1).
+    /// 1005: the peer's Close frame had no code. Never on the wire, so it is not a
+    /// [`CloseCode`](crate::CloseCode) (RFC 6455 §7.4.1).
     pub const NO_STATUS_RECEIVED: u16 = 1005;
-    /// 1006: no Close frame came. Not on the wire either.
+    /// 1006: no Close frame came. Never on the wire either.
     pub const ABNORMAL_CLOSURE: u16 = 1006;
 
-    /// The WebSocket connection close code (RFC 6455 §7.1.5): that of the peer's Close frame; 1005 where
-    /// it had none, 1006 where none came. Where the peer broke the protocol it is our own code, which says
-    /// more than 1006.
+    /// The WebSocket connection close code (RFC 6455 §7.1.5): the code of the peer's Close frame, 1005 if it
+    /// had no code, 1006 if no Close frame came. If the peer broke the protocol it is our own code, which
+    /// says more than 1006.
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
@@ -89,7 +89,7 @@ impl Closed {
         }
     }
 
-    /// Whose doing the end was, if no Close frame was first.
+    /// The side that ended the connection, if no Close frame came first.
     pub(super) fn initiator(&self) -> Initiator {
         match self {
             Self::Handshake(_) | Self::EndOfStream => Initiator::Peer,
@@ -98,29 +98,29 @@ impl Closed {
         }
     }
 
-    /// Whether this was an end in good order: a closing handshake in which the peer's Close frame had code
-    /// 1000 (normal), 1001 (such as a page that is left), or none (a page that calls `close()`).
+    /// Whether the connection ended cleanly: by a closing handshake in which the peer's Close frame had code
+    /// 1000 (normal), 1001 (such as a user leaving the page), or no code (a page that calls `close()`).
     #[must_use]
     pub fn is_orderly(&self) -> bool {
         matches!(self.code(), 1000 | 1001 | Self::NO_STATUS_RECEIVED)
     }
 
-    /// Whether the [`code`](Self::code) is another than these, which may be 1005 and 1006, too.
+    /// Whether the [`code`](Self::code) is not among these, which may include 1005 and 1006.
     #[must_use]
     pub fn is_unexpected(&self, expected: &[u16]) -> bool {
         !expected.contains(&self.code())
     }
 }
 
-/// What is to become of the socket once the output is sent.
+/// What the host does with the socket once the output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It stays open.
     Open,
-    /// It stays open, but nothing more is to be read from it until a later call says `Open` again.
+    /// It stays open, but the host reads no more from it until a later call says `Open` again.
     Pause,
-    /// It is to be closed so that the peer can still read all output.
+    /// The host closes it so that the peer can still read all output.
     Close,
-    /// It is to be closed at once; the output need not be sent.
+    /// The host closes it at once; the output need not be sent.
     Abort,
 }

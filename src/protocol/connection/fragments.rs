@@ -3,33 +3,33 @@ use crate::protocol::frame::Opcode;
 use crate::protocol::message::MessageType;
 use crate::protocol::{CloseCode, UsageError, Utf8};
 
-/// A message that is sent while it is made.
+/// A message that is sent while it is being produced.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outgoing {
     message_type: MessageType,
-    /// That of the next fragment.
+    /// The opcode of the next fragment.
     opcode: Opcode,
-    /// Whether an extension may transform the message.
+    /// Whether an extension may encode the message.
     encodable: bool,
-    /// Whether one does.
+    /// Whether an extension does encode it.
     encoded: bool,
     utf8: Utf8,
 }
 
 impl Connection {
-    /// Begins a message that is sent in fragments (RFC 6455 §5.4), while it is made: with any number of
-    /// [`send_fragment`](Self::send_fragment), and then [`end_message`](Self::end_message). In between
-    /// no other message can be sent; control frames can.
+    /// Begins a message that is sent in fragments (RFC 6455 §5.4) while it is being produced: call
+    /// [`send_fragment`](Self::send_fragment) any number of times, then [`end_message`](Self::end_message).
+    /// In between no other message can be sent; control frames can.
     ///
     /// # Errors
     ///
-    /// [`UsageError::MessageUnderWay`] when there is such a message already, or as
+    /// [`UsageError::MessageUnderWay`] when such a message is already in progress, or as
     /// [`send`](Self::send).
     pub fn start_message(&mut self, message_type: MessageType) -> Result<(), UsageError> {
         self.start(message_type, true)
     }
 
-    /// The same for a message that is sent as it is, as with
+    /// As [`start_message`](Self::start_message), for a message that is sent uncompressed, as with
     /// [`send_uncompressed`](Self::send_uncompressed).
     ///
     /// # Errors
@@ -54,14 +54,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends bytes as a fragment of the message that [`start_message`](Self::start_message) has begun:
-    /// the peer can read all of them at once, compressed or not. Characters of text may be cut. No bytes
-    /// are no fragment.
+    /// Sends bytes as a fragment of the message that [`start_message`](Self::start_message) has begun. The
+    /// peer can read all of them at once, compressed or not. Characters of text may be cut. An empty slice
+    /// sends nothing.
     ///
     /// # Errors
     ///
-    /// [`UsageError::NoMessage`]; [`UsageError::InvalidUtf8`] when text is none, in which case the
-    /// fragment is not sent and the message can still go on otherwise; or as [`send`](Self::send).
+    /// [`UsageError::NoMessage`]; [`UsageError::InvalidUtf8`] when text is not UTF-8: the fragment is not
+    /// sent, and the message can continue with another one; or as [`send`](Self::send).
     pub fn send_fragment(&mut self, bytes: &[u8]) -> Result<(), UsageError> {
         let mut outgoing = self.outgoing()?;
         if outgoing.message_type == MessageType::Text && !outgoing.utf8.accepts(bytes) {
@@ -93,8 +93,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`UsageError::NoMessage`]; [`UsageError::InvalidUtf8`] when text ends inside a character, in which
-    /// case the message has not ended; or as [`send`](Self::send).
+    /// [`UsageError::NoMessage`]; [`UsageError::InvalidUtf8`] when text ends inside a character: the message
+    /// has not ended then; or as [`send`](Self::send).
     pub fn end_message(&mut self) -> Result<(), UsageError> {
         let outgoing = self.outgoing()?;
         if !outgoing.utf8.partial().is_empty() {
@@ -128,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// The message under way, as it was: what becomes of it has to be put back.
+    /// A copy of the message in progress; the caller stores the changed one.
     fn outgoing(&self) -> Result<Outgoing, UsageError> {
         if !self.is_open() {
             return Err(UsageError::NotOpen);
@@ -136,8 +136,8 @@ impl Connection {
         self.outgoing.ok_or(UsageError::NoMessage)
     }
 
-    /// The compressor has failed inside a message, which is not to be expected: the message can neither
-    /// go on nor be taken back.
+    /// Handles a compressor failure inside a message, which should not happen: the message can neither
+    /// continue nor be taken back.
     fn give_up(&mut self) -> UsageError {
         let _ = self.close(CloseCode::INTERNAL_ERROR, "");
         UsageError::NotOpen

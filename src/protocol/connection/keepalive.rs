@@ -1,24 +1,23 @@
 use crate::protocol::{Instant, Limits, Reader, ResumeError, Writer};
 use core::time::Duration;
 
-/// Watches that the peer is there: pings one that is silent, and gives it up if it remains so.
+/// Checks that the peer is alive: pings a silent peer, and gives up if it stays silent.
 ///
-/// Whatever arrives is a sign of life, not only the pong, which a peer that is sending a long message
-/// cannot send in between. That is only noted, and weighed when the time has come, so that receiving
-/// moves no timer.
+/// Anything that arrives is a sign of life, not only the pong, which a peer cannot send in the middle of a
+/// long frame. Arrivals are only noted, and checked at the next deadline, so that receiving moves no timer.
 #[derive(Debug)]
 pub(super) struct Keepalive {
     interval: Duration,
     timeout: Duration,
     /// When something last arrived.
     heard: Instant,
-    /// When to look again; none before the connection is in use, and without pings.
+    /// When to check next; `None` before the connection is in use, and without pings.
     due: Option<Instant>,
     /// Whether a ping has been sent since something last arrived.
     pinged: bool,
 }
 
-/// What is to be done about a peer.
+/// What to do about a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Wait,
@@ -37,7 +36,7 @@ impl Keepalive {
         }
     }
 
-    /// Writes for how long the peer has been silent, in how long to look again, and whether a ping is
+    /// Writes how long the peer has been silent, the time until the next check, and whether a ping is
     /// unanswered.
     pub(super) fn suspend(&self, now: Instant, state: &mut Writer) {
         state.duration(now.since(self.heard));
@@ -46,8 +45,7 @@ impl Keepalive {
         state.byte(u8::from(self.pinged));
     }
 
-    /// Reads it again. By other limits the next look may be nearer; further off than they allow it never is,
-    /// whatever is read.
+    /// Reads it back. The next check is never later than the limits allow, whatever the state says.
     pub(super) fn resume(
         at: Instant,
         limits: &Limits,
@@ -65,12 +63,12 @@ impl Keepalive {
         })
     }
 
-    /// When to [`look`](Self::look); none if never.
+    /// When to [`look`](Self::look); `None` for never.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Something has arrived, or the connection begins.
+    /// Notes that something has arrived, or that the connection begins.
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.pinged = false;
@@ -79,10 +77,10 @@ impl Keepalive {
         }
     }
 
-    /// Weighs the silence.
+    /// Checks for silence.
     ///
-    /// A peer that has not taken all output may not have had the ping yet, and has not been listened
-    /// to while output was unsent: it is for the host to give up one that takes nothing.
+    /// A peer that has not taken all output may not have received the ping yet, and the host has not read
+    /// from it while output was unsent. Giving up on a peer that takes nothing is up to the host.
     pub(super) fn look(&mut self, now: Instant, unsent: u64) -> Verdict {
         if self.due.is_none_or(|due| now < due) {
             return Verdict::Wait;

@@ -34,10 +34,9 @@ use receive::{Frame, Step};
 /// One connection after the opening handshake, without I/O: bytes in, events and bytes out.
 ///
 /// After [`receive_bytes`](Self::receive_bytes), [`receive_eof`](Self::receive_eof) and
-/// [`handle_timeout`](Self::handle_timeout), call [`next_event`](Self::next_event) until it returns
-/// none; then send what [`take_output`](Self::take_output) returns, do with the socket what
-/// [`disposition`](Self::disposition) says, and call `handle_timeout` at
-/// [`deadline`](Self::deadline).
+/// [`handle_timeout`](Self::handle_timeout), call [`next_event`](Self::next_event) until it returns `None`.
+/// Then send what [`take_output`](Self::take_output) returns, treat the socket as
+/// [`disposition`](Self::disposition) says, and call `handle_timeout` at the [`deadline`](Self::deadline).
 ///
 /// ```text
 ///            close()                     Close received, time out, violation, end of stream
@@ -45,8 +44,8 @@ use receive::{Frame, Step};
 ///    └──────────── Close received, violation, end of stream ────────────────┘
 /// ```
 ///
-/// A client is `Draining` before `Closed` when the closing handshake is complete: the server is to
-/// close the socket first (RFC 6455 §7.1.1).
+/// A client is `Draining` before `Closed` when the closing handshake is complete: the server should close the
+/// socket first (RFC 6455 §7.1.1).
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
@@ -60,21 +59,21 @@ pub struct Connection {
     input: BytesMut,
     /// The frame whose payload is being received.
     frame: Option<Frame>,
-    /// The data message under way.
+    /// The data message in progress.
     message: Option<PartialMessage>,
-    /// The same, where it is delivered in pieces.
+    /// The same, if it is delivered in pieces.
     pieces: Option<Box<Pieces>>,
-    /// Whether messages are, from the next on.
+    /// Whether messages are delivered in pieces, from the next one on.
     streams: bool,
     /// The message that is being sent in fragments.
     outgoing: Option<Outgoing>,
-    /// The payload of the control frame under way.
+    /// The payload of the control frame in progress.
     control: BytesMut,
-    /// Pings of the current input that have been answered.
+    /// The number of pings in the current input that have been answered.
     pongs: usize,
-    /// The payload of the last ping that has not been answered, there being too many.
+    /// The payload of the last ping that was left unanswered because there were too many.
     late_pong: Option<Bytes>,
-    /// What ends the connection, received and not acted on: what a Close frame says, or a violation.
+    /// What ends the connection, received but not acted on yet: the content of a Close frame, or a violation.
     ending: Option<Result<Option<CloseReason>, ProtocolError>>,
     /// What began the end.
     closing: Option<Closing>,
@@ -85,7 +84,7 @@ pub struct Connection {
     output: Vec<u8>,
 }
 
-/// Which end of the connection this is.
+/// The side of the connection that this is.
 #[derive(Debug)]
 enum Role {
     Server,
@@ -154,33 +153,32 @@ impl Connection {
         }
     }
 
-    /// Whether messages are delivered in pieces while they arrive, from the next one that begins: with
-    /// [`Event::Piece`], except those that come in one piece, which are [`Event::Message`] as ever.
-    /// Default false: they are kept until they are whole.
+    /// Sets whether messages are delivered in pieces while they arrive, from the next one that begins: as
+    /// [`Event::Piece`], except messages that come in one piece, which are [`Event::Message`] as always.
+    /// Default false: messages are kept until they are whole.
     ///
-    /// The pieces take no more memory than the bytes that were received last, or 32 KiB of a compressed
-    /// message at a time (and the decompressor's 47 KiB and up to 96 KiB of its past). How long such a
-    /// message may be: [`Limits::max_streamed_size`]. What is found to be wrong with a message is found
-    /// behind the pieces before.
+    /// The pieces take no more memory than the bytes that were received last, or 32 KiB at a time for a
+    /// compressed message (plus the decompressor's 47 KiB and up to 96 KiB of history).
+    /// [`Limits::max_streamed_size`] bounds the length of such a message. An error in a message shows only
+    /// after the pieces before it.
     pub fn stream_messages(&mut self, streams: bool) {
         self.streams = streams;
     }
 
-    /// Whether the peer is not read from for now, which is no fault of its own: see
+    /// Notes whether the host has stopped reading from the peer, which is not the peer's fault: see
     /// [`Limits::max_messages_per_second`].
     pub(crate) fn hold(&mut self, held: bool) {
         self.bounds.hold(held, self.now);
     }
 
-    /// Sets how long a message may be, from the next one that begins to arrive:
-    /// [`Limits::max_message_size`], and with it `max_frame_size` and `max_fragments`, as
-    /// [`Limits::for_messages`] has them; but not above the [ceiling](Self::limit). For peers that may send more
-    /// once they have logged in, or less.
+    /// Sets the longest message, from the next one that begins to arrive: [`Limits::max_message_size`], with
+    /// `max_frame_size` and `max_fragments` as in [`Limits::for_messages`]; but not above the
+    /// [ceiling](Self::limit). For peers that may send more, or less, once they have logged in.
     pub fn set_max_message_size(&mut self, size: usize) {
         self.bounds.set_max_message_size(size);
     }
 
-    /// Lowers the limits to those of whoever runs the app, from the next message on. None is ever raised by it.
+    /// Lowers the limits to the operator's, from the next message on. It never raises a limit.
     pub fn limit(&mut self, ceiling: Ceiling) {
         self.bounds.lower(ceiling);
     }
@@ -191,8 +189,8 @@ impl Connection {
         self.bounds.limits()
     }
 
-    /// Takes bytes from the peer, cut anywhere. They are unmasked in place and not copied where they
-    /// hold whole messages.
+    /// Takes bytes from the peer, cut anywhere. They are unmasked in place, and not copied if they hold whole
+    /// messages.
     pub fn receive_bytes(&mut self, now: Instant, bytes: impl Into<BytesMut>) {
         self.now = now;
         self.keepalive.heard(now);
@@ -205,15 +203,15 @@ impl Connection {
         }
     }
 
-    /// The peer has finished sending. Bytes received before must have been drained.
+    /// Takes the end of the peer's stream. Drain the events of earlier bytes first.
     pub fn receive_eof(&mut self, now: Instant) {
         self.now = now;
         self.end(Closed::EndOfStream, Disposition::Close);
     }
 
-    /// The time is now `now`, and so many bytes of the output are not sent yet: does what was to be done
-    /// at the [`deadline`](Self::deadline), if it has passed. That is to ping a silent peer, to close a
-    /// connection that has been idle or open for too long, or to end one that does not answer.
+    /// Takes the time and the number of output bytes that are not sent yet. If the
+    /// [`deadline`](Self::deadline) has passed, does what is due: pings a silent peer, closes a connection
+    /// that has been idle or open for too long, or ends one whose peer does not answer.
     pub fn handle_timeout(&mut self, now: Instant, unsent: u64) {
         self.now = now;
         if self.ending.is_some() {
@@ -224,7 +222,7 @@ impl Connection {
                 self.keep_alive(unsent);
                 self.end_in_time(unsent);
             }
-            // What is unsent may include our Close: the peer's time has not begun.
+            // Our Close frame may be among the unsent bytes, so the peer's time has not begun.
             State::Closing { deadline } if deadline <= now && unsent > 0 => {
                 let deadline = now.after(self.limits().close_timeout);
                 self.state = State::Closing { deadline };
@@ -258,12 +256,12 @@ impl Connection {
         }
     }
 
-    /// Notes the time without doing what is due.
+    /// Takes the time without doing what is due.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.now = now;
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has to be called next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         if self.ending.is_some() {
@@ -279,7 +277,7 @@ impl Connection {
         }
     }
 
-    /// What is to become of the socket once all output is sent.
+    /// What to do with the socket once all output is sent.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self.state {
@@ -294,7 +292,7 @@ impl Connection {
         matches!(self.state, State::Open)
     }
 
-    /// What became of the connection so far. It knows of no fault.
+    /// What became of the connection so far, without a fault of the app.
     #[must_use]
     pub fn report(&self) -> Report {
         Report {
@@ -305,7 +303,7 @@ impl Connection {
         }
     }
 
-    /// How many bytes [`take_output`](Self::take_output) would return.
+    /// The number of bytes that [`take_output`](Self::take_output) would return.
     #[must_use]
     pub fn buffered_output(&self) -> usize {
         self.output.len()
@@ -317,13 +315,13 @@ impl Connection {
         mem::take(&mut self.output)
     }
 
-    /// The next event of the bytes received so far; none when they hold no further one.
+    /// The next event in the bytes received so far; `None` when there are no more.
     pub fn next_event(&mut self) -> Option<Event> {
         self.next_event_before_end().or_else(|| self.end_event())
     }
 
-    /// As [`next_event`](Self::next_event), but nothing is done yet about what ends the connection: it
-    /// stays open, and `next_event` is due at once.
+    /// As [`next_event`](Self::next_event), but does not act yet on what ends the connection: it stays open,
+    /// and `next_event` is due at once.
     pub(crate) fn next_event_before_end(&mut self) -> Option<Event> {
         while self.ending.is_none() {
             if let State::Draining { .. } | State::Closed(_) = self.state {

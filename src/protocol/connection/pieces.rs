@@ -10,28 +10,28 @@ use crate::protocol::{Limits, Piece, ProtocolError, Utf8};
 /// The most bytes that one piece of a compressed message is inflated to.
 const MAX_INFLATED: usize = 32 << 10;
 
-/// How much of a compressed message's end is kept, for what refers to it: the largest window (RFC 7692
-/// §7.1.2).
+/// The number of bytes kept from the end of a compressed message, for later data to refer to: the largest
+/// window (RFC 7692 §7.1.2).
 const HISTORY: usize = 32 << 10;
 
 /// A message that is delivered in pieces while it arrives.
 #[derive(Debug)]
 pub(super) struct Pieces {
     message_type: MessageType,
-    /// Those of the first frame: what extensions have done to the payload.
+    /// The reserved bits of the first frame: how extensions have encoded the payload.
     reserved_bits: u8,
     limits: MessageLimits,
-    /// Payload bytes received, and what they have been decoded to.
+    /// The number of payload bytes received, and of bytes decoded from them.
     received: u64,
     decoded: u64,
-    /// How many fragments have ended.
+    /// The number of fragments that have ended.
     fragments: u64,
     utf8: Utf8,
-    /// The last fragment has been received.
+    /// Whether the last fragment has been received.
     ended: bool,
-    /// Of an encoded message: received, and not yet decoded.
+    /// For an encoded message: bytes received but not decoded yet.
     encoded: BytesMut,
-    /// There may be more to decode.
+    /// Whether there may be more to decode.
     pending: bool,
     /// The end of what has been decoded.
     history: Vec<u8>,
@@ -58,17 +58,17 @@ impl Pieces {
         self.limits
     }
 
-    /// How many payload bytes have been received.
+    /// The number of payload bytes received.
     pub(super) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Whether an extension has transformed the payload.
+    /// Whether an extension has encoded the payload.
     pub(super) fn is_encoded(&self) -> bool {
         self.reserved_bits != 0
     }
 
-    /// Whether something has to be decoded before more is received.
+    /// Whether something has to be decoded before more can be received.
     pub(super) fn is_pending(&self) -> bool {
         self.pending
     }
@@ -78,8 +78,8 @@ impl Pieces {
         self.ended && !self.pending
     }
 
-    /// Takes unmasked payload; `last` says that the message ends behind it. What it comes to, unless it
-    /// is nothing yet, or has to be decoded.
+    /// Takes unmasked payload; `last` marks the end of the message. Returns a piece, unless there is none yet
+    /// or the payload has to be decoded first.
     pub(super) fn push(
         &mut self,
         piece: BytesMut,
@@ -95,14 +95,14 @@ impl Pieces {
         self.piece(piece.freeze(), last)
     }
 
-    /// Decodes what has been received, or some of it.
+    /// Decodes some or all of what has been received.
     pub(super) fn decode(
         &mut self,
         extensions: &mut Extensions,
     ) -> Result<Option<Piece>, ProtocolError> {
         let start = self.history.len();
         let left = (self.limits.streamed_message_size()).saturating_sub(self.decoded);
-        // At the limit one byte more tells whether the message goes beyond it.
+        // At the limit, one more byte tells whether the message exceeds it.
         let room = left.saturating_add(1).min(MAX_INFLATED as u64);
         let end = start.saturating_add(room as usize);
         let consumed = extensions.decode_some(&self.encoded, &mut self.history, end)?;
@@ -136,7 +136,7 @@ impl Pieces {
         Ok((last || !piece.bytes.is_empty()).then_some(piece))
     }
 
-    /// No character is cut, and the last piece ends none.
+    /// Holds back an incomplete character; the last piece must not leave one.
     fn whole_characters(&mut self, bytes: Bytes, last: bool) -> Result<Bytes, ProtocolError> {
         let whole = self.utf8.whole_characters(bytes);
         match whole {
@@ -145,8 +145,8 @@ impl Pieces {
         }
     }
 
-    /// A fragment has ended, and it was not the last. However long the message may be, fragments that
-    /// add nothing to it must not go on for ever.
+    /// Notes that a fragment has ended, other than the last. However long the message may be, fragments that
+    /// add nothing to it must not go on forever.
     pub(super) fn end_fragment(&mut self) -> Result<(), ProtocolError> {
         self.fragments += 1;
         let paid = self.received / 64;

@@ -2,23 +2,23 @@ use core::time::Duration;
 
 use crate::protocol::{Instant, Limits, ProtocolError};
 
-/// How much may come at once: what a second allows.
+/// The largest burst: one second's worth.
 const BURST: Duration = Duration::from_secs(1);
 
-/// Counts the messages of a peer against what it may send in a second.
+/// Limits the number of messages that a peer may send per second.
 ///
-/// Each message costs its part of a second, and time pays for it. A peer may owe a second: what it saved while it
-/// was silent is not counted, so that it can never send more than two seconds' worth in one. Messages that came while
-/// nothing was read may have been sent in all that time, and are allowed to be read at once.
+/// Each message costs its share of a second, and passing time pays for it. A peer may owe up to one second.
+/// Silence earns no credit, so a peer can never send more than two seconds' worth in one second. Messages
+/// that came while nothing was read may have been sent over all that time, so they may all be read at once.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// What a message costs; none without a limit.
+    /// What a message costs; `None` without a limit.
     cost: Option<Duration>,
-    /// When all is paid for.
+    /// When everything is paid for.
     paid: Instant,
-    /// Since when nothing is read, for the app has enough to do.
+    /// Since when nothing has been read because the app is busy.
     held: Option<Instant>,
-    /// The longest that it was so: the peer may owe as much more.
+    /// The longest such time, by which the peer may owe more.
     longest: Duration,
 }
 
@@ -32,12 +32,12 @@ impl Rate {
         }
     }
 
-    /// The limits are others. What is owed stays owed.
+    /// Applies changed limits. What is owed stays owed.
     pub(super) fn limit(&mut self, limits: &Limits) {
         self.cost = cost(limits);
     }
 
-    /// A message begins.
+    /// Counts a message that begins.
     pub(super) fn message(&mut self, now: Instant) -> Result<(), ProtocolError> {
         let Some(cost) = self.cost else {
             return Ok(());
@@ -49,7 +49,7 @@ impl Rate {
         Ok(())
     }
 
-    /// Nothing is read from now on, or is again.
+    /// Notes whether reading from the peer has stopped.
     pub(super) fn hold(&mut self, held: bool, now: Instant) {
         match (held, self.held) {
             (true, None) => self.held = Some(now),
@@ -62,7 +62,7 @@ impl Rate {
     }
 }
 
-/// What a message costs by these limits.
+/// What a message costs under these limits.
 fn cost(limits: &Limits) -> Option<Duration> {
     let most = limits.max_messages_per_second;
     most.map(|most| BURST / most.max(1))
@@ -81,7 +81,7 @@ mod tests {
         })
     }
 
-    /// How many messages are allowed at once at this time.
+    /// The number of messages that are allowed at once at this time.
     fn allowed(rate: &mut Rate, millis: u64) -> usize {
         let now = START.after(Duration::from_millis(millis));
         let messages = (0..1000).map(|_| rate.message(now));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_s_worth_may_come_at_once_and_time_brings_more() {
+    fn allows_one_second_burst_then_refills() {
         for most in [1, 3, 7, 100] {
             assert_eq!(allowed(&mut rate(most), 0), most as usize, "{most}");
         }
@@ -98,12 +98,12 @@ mod tests {
             let now = START.after(Duration::from_millis(tenth * 100));
             assert!(rate.message(now).is_ok(), "{tenth}");
         }
-        // Silence is not saved up.
+        // Silence earns no credit.
         assert_eq!(allowed(&mut rate, 1_000_000), 10);
     }
 
     #[test]
-    fn none_is_no_limit_and_zero_is_one() {
+    fn none_is_unlimited_and_zero_allows_one() {
         let mut none = Rate::new(&Limits::default());
         assert_eq!(allowed(&mut none, 0), 1000);
         assert_eq!(allowed(&mut rate(0), 0), 1);
@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn what_came_while_nothing_was_read_is_allowed() {
+    fn allows_what_came_while_nothing_was_read() {
         let mut rate = rate(10);
         let at = |seconds| START.after(Duration::from_secs(seconds));
         rate.hold(true, at(0));
         rate.hold(true, at(3));
         rate.hold(false, at(5));
         assert_eq!(allowed(&mut rate, 5_000), 60);
-        // The average is what it was.
+        // The average stays the same.
         rate.hold(false, at(6));
         assert_eq!(allowed(&mut rate, 6_000), 9);
     }

@@ -9,8 +9,8 @@ use crate::protocol::ProtocolError;
 use crate::protocol::frame::{Decoded, Expected, Header, Opcode, apply_mask};
 use crate::protocol::message::{MessageType, PartialMessage};
 
-/// The most pings that are answered one by one out of one input: a flood of pings need not become a
-/// flood of pongs.
+/// The most pings in one input that are answered one by one, so that a flood of pings does not become a flood
+/// of pongs.
 const MAX_PONGS: usize = 64;
 
 /// The frame whose payload is being received.
@@ -30,7 +30,7 @@ pub(super) enum Step {
 }
 
 impl Connection {
-    /// Takes the next piece of the input.
+    /// Processes the next part of the input.
     pub(super) fn step(&mut self) -> Result<Step, ProtocolError> {
         if self.is_decoding() {
             return self.decode_piece();
@@ -41,8 +41,7 @@ impl Connection {
         }
     }
 
-    /// The input is used up but for an incomplete header, of which at most a few bytes are kept: the
-    /// buffer they came in is let go.
+    /// Keeps the few bytes of an incomplete header, and releases the buffer they came in.
     pub(super) fn end_of_input(&mut self) {
         self.input = BytesMut::from(&self.input[..]);
         if let Some(payload) = self.late_pong.take() {
@@ -67,7 +66,7 @@ impl Connection {
     }
 
     fn expected(&self) -> Expected {
-        // A message that is under way has the limits that it began with.
+        // A message in progress keeps the limits it began with.
         let (limits, received, is_encoded) = match (&self.message, &self.pieces) {
             (Some(message), _) => {
                 let received = message.received() as u64;
@@ -85,7 +84,7 @@ impl Connection {
         let plain = max_message_size
             .saturating_sub(received)
             .min(max_frame_size);
-        // The limits count what is decoded; but what decodes to nothing must not go on for ever.
+        // The limits count decoded bytes, but data that decodes to nothing must not go on forever.
         let encoded = with_overhead(max_message_size)
             .saturating_sub(received)
             .min(with_overhead(max_frame_size));
@@ -122,7 +121,7 @@ impl Connection {
         })
     }
 
-    /// As much of the frame's payload as there is, unmasked.
+    /// The available part of the frame's payload, unmasked.
     fn take_piece(&mut self, frame: &Frame) -> BytesMut {
         let missing = frame.header.payload_len - frame.received;
         let available = self.input.len();
@@ -134,8 +133,8 @@ impl Connection {
         piece
     }
 
-    /// Adds a piece of a data frame's payload to the message; the message, if that was the last one, or
-    /// what is to be delivered of it now.
+    /// Adds part of a data frame's payload to the message. Yields the message if that was the last part, or
+    /// the piece that is ready.
     fn data_piece(
         &mut self,
         header: Header,
@@ -197,14 +196,14 @@ impl Connection {
         Ok(piece.map(Event::Piece))
     }
 
-    /// Whether something has to be decoded before more is taken from the input.
+    /// Whether something has to be decoded before more input is taken.
     fn is_decoding(&self) -> bool {
         self.pieces
             .as_ref()
             .is_some_and(|pieces| pieces.is_pending())
     }
 
-    /// Decodes more of what has been received of a message that is delivered in pieces.
+    /// Decodes more of a message that is delivered in pieces.
     fn decode_piece(&mut self) -> Result<Step, ProtocolError> {
         let Some(mut pieces) = self.pieces.take() else {
             return Ok(Step::Progress);
@@ -239,7 +238,7 @@ impl Connection {
     }
 }
 
-/// What data of this size may grow to where it cannot be compressed: a 256th and a little more.
+/// The largest size that incompressible data of this size may grow to: a 256th more, and a little.
 fn with_overhead(size: u64) -> u64 {
     size.saturating_add(size / 256).saturating_add(64)
 }

@@ -18,9 +18,9 @@ impl Connection {
         }
     }
 
-    /// Sends a message as it is, whatever was agreed on compression: for secrets, whose length after
-    /// compression would tell of them (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for
-    /// what is compressed already. RFC 7692 §6.1 lets an endpoint choose for each message.
+    /// Sends a message uncompressed, whatever was agreed on compression: for secrets, which their compressed
+    /// length would give away (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for data that
+    /// is already compressed. RFC 7692 §6.1 lets an endpoint choose for each message.
     ///
     /// # Errors
     ///
@@ -89,8 +89,8 @@ impl Connection {
         self.send_frame(Opcode::Ping, payload)
     }
 
-    /// Sends a pong that no ping has asked for, with a payload of up to 125 bytes: a heartbeat that is
-    /// not answered (RFC 6455 §5.5.3). Pings are answered without it.
+    /// Sends an unsolicited pong with a payload of up to 125 bytes: a heartbeat that is not answered (RFC
+    /// 6455 §5.5.3). Pings are answered automatically.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Connection {
         self.close_by(Initiator::App, code, reason)
     }
 
-    /// The same where it is another's doing than the app's.
+    /// The same, on behalf of another side than the app.
     pub(crate) fn close_by(
         &mut self,
         initiator: Initiator,
@@ -133,9 +133,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a data message in one frame, transformed by the extensions in use.
+    /// Sends a data message in one frame, encoded by the extensions in use.
     fn send_message(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), UsageError> {
-        // What an extension has encoded must be sent; so nothing is encoded in vain.
+        // Encoded data must be sent, so check first whether it can be.
         self.check_between_messages()?;
         match self.extensions.encode(payload) {
             Some(encoded) => {

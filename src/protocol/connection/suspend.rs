@@ -5,8 +5,8 @@ use crate::protocol::extension::{DeflateOptions, Extensions};
 use crate::protocol::{Instant, Limits, Reader, ResumeError, Writer};
 
 impl Connection {
-    /// Writes all that the connection is, but its limits; none if it is not at rest, or is a client's, whose
-    /// masking keys are not for storage.
+    /// Writes the whole state of the connection except its limits. `None` if it is not at rest, or is a
+    /// client's, whose masking keys must not be stored.
     pub(crate) fn suspend(&self, now: Instant, state: &mut Writer) -> Option<()> {
         if !self.is_at_rest() {
             return None;
@@ -18,7 +18,7 @@ impl Connection {
         self.extensions.suspend(state)
     }
 
-    /// Between messages, and open, and nothing is left to be sent or said.
+    /// Whether the connection is open, between messages, with nothing left to send or to report.
     fn is_at_rest(&self) -> bool {
         let has_received_all = self.input.is_empty()
             && self.frame.is_none()
@@ -51,7 +51,8 @@ impl Connection {
     }
 }
 
-/// A count to go on from: half of the numbers is more than any connection has had, and as many are left.
+/// A count to continue from. At most half the range, which is more than any connection reaches, so that it
+/// cannot overflow.
 fn count(state: &mut Reader<'_>) -> Result<u64, ResumeError> {
     match state.number()? {
         count if count <= u64::MAX / 2 => Ok(count),
@@ -103,7 +104,7 @@ mod tests {
         Ok(connection)
     }
 
-    /// How many bytes it took to send a message from one end to the other.
+    /// Sends a message from one end to the other, and returns the number of bytes it took.
     fn say(from: &mut Connection, to: &mut Connection, text: &str) -> usize {
         from.send_text(text).expect("open");
         let bytes = from.take_output();
@@ -115,8 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn messages_refer_back_to_those_before() {
-        // Nothing in it repeats, so that what is short refers to the message before.
+    fn messages_refer_back_across_a_suspension() {
+        // Nothing in it repeats, so a short payload must refer to the message before.
         let text: String = (0..200_u32)
             .map(|i| char::from(b'!' + (i * i % 89) as u8))
             .collect();
@@ -128,14 +129,14 @@ mod tests {
             let state = state(&server, NOW).expect("at rest");
             server = resume(&state, NOW, Limits::default()).expect("a state");
             assert!(say(&mut client, &mut server, &text) < first / 2);
-            // Ours begins anew, which the client does not notice; then it refers back again.
+            // Our window starts empty, which the client does not notice; then it refers back again.
             assert_eq!(say(&mut server, &mut client, &text), answer);
             assert!(say(&mut server, &mut client, &text) < answer / 2);
         }
     }
 
     #[test]
-    fn the_window_is_as_long_as_agreed_and_no_longer() {
+    fn keeps_no_more_than_the_agreed_window() {
         let bits = WindowBits::new(9).expect("9 bits");
         let agreed = Agreed {
             client_max_window_bits: bits,
@@ -164,7 +165,7 @@ mod tests {
         let mut large = state(&server, NOW).expect("at rest");
         assert!(large.len() > 32 << 10 && large.len() < 33 << 10);
         assert!(resume(&large, NOW, Limits::default()).is_ok());
-        // 15 bits in the layout of the extension, which has the window last.
+        // 15 bits in the extension's layout, whose last part is the window.
         let at = large.len() - (32 << 10) - 3;
         assert_eq!(large[at], 15);
         large[at] = 14;
@@ -172,9 +173,9 @@ mod tests {
         assert_eq!(refused, Some(ResumeError::Invalid));
     }
 
-    /// Without the window the next message cannot be read: what is stored is needed.
+    /// Without the stored window the next message cannot be read.
     #[test]
-    fn a_window_that_is_lost_is_noticed() {
+    fn a_lost_window_is_noticed() {
         let (mut server, mut client) = ends(Limits::default(), Agreed::default());
         say(&mut client, &mut server, "Hello, Hello");
         let state = state(&server, NOW).expect("at rest");
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_inside_a_message_or_a_client_is_not_suspended() {
+    fn does_not_suspend_inside_a_message_or_a_client() {
         let (mut server, mut client) = ends(Limits::default(), Agreed::default());
         assert_eq!(state(&client, NOW), None);
         assert!(state(&server, NOW).is_some());
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn age_goes_on() {
+    fn age_continues_after_a_suspension() {
         let seconds = Duration::from_secs;
         let limits = Limits {
             ping_interval: None,
@@ -229,7 +230,7 @@ mod tests {
         let state = state(&server, later).expect("at rest");
         let elsewhere = Instant::from_nanos(1 << 50);
         let mut server = resume(&state, elsewhere, limits).expect("a state");
-        // 15 seconds of its life are left, 25 of being idle.
+        // 15 seconds of its lifetime are left, and 25 until it is idle for too long.
         assert_eq!(server.deadline(), Some(elsewhere.after(seconds(15))));
         let long = Limits {
             max_lifetime: None,
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(idle.deadline(), Some(elsewhere.after(seconds(25))));
         server.handle_timeout(elsewhere.after(seconds(15)), 0);
         assert_eq!(server.report().closing.map(|end| end.code), Some(1012));
-        // Of other limits, those count that are there now.
+        // The limits that it is resumed with apply.
         let pinged = resume(&state, elsewhere, Limits::default()).expect("a state");
         assert_eq!(pinged.deadline(), Some(elsewhere.after(seconds(20))));
     }

@@ -14,8 +14,8 @@ pub const FIELD_NAME: &str = "Sec-WebSocket-Extensions";
 
 /// One extension with its parameters: an offer, or an accepted one.
 ///
-/// Names and values are case-sensitive: RFC 6455 says so where case does not matter (§4.2.1, items 3
-/// and 4), and for extensions it does not. Other implementations compare them in the same way.
+/// Names and values are case-sensitive: RFC 6455 says where case does not matter (§4.2.1, items 3 and 4), and
+/// does not say so for extensions. Other implementations compare them in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension<'a> {
     /// The extension-token.
@@ -29,13 +29,13 @@ pub struct Extension<'a> {
 pub struct Param<'a> {
     /// The name, a token.
     pub name: &'a str,
-    /// The value, a token, unquoted; none if there is no `=`.
+    /// The value, a token, unquoted; `None` if there is no `=`.
     pub value: Option<Cow<'a, str>>,
 }
 
-/// The field breaks its grammar. This, and nothing that an extension finds wrong with its parameters,
-/// fails the opening handshake (RFC 6455 §9.1: "the recipient of such malformed data MUST
-/// immediately _Fail the WebSocket Connection_").
+/// The field breaks its grammar. Only this fails the opening handshake, not what an extension finds wrong
+/// with its parameters (RFC 6455 §9.1: "the recipient of such malformed data MUST immediately _Fail the
+/// WebSocket Connection_").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrammarError;
 
@@ -47,12 +47,12 @@ impl fmt::Display for GrammarError {
 
 impl core::error::Error for GrammarError {}
 
-/// Reads the extensions of all field lines, in order; none if there is no line. Takes time and memory
-/// in proportion to their length.
+/// Reads the extensions of all field lines, in order; empty if there is no line. Takes time and memory
+/// proportional to their length.
 ///
 /// # Errors
 ///
-/// [`GrammarError`]: a line that is no `extension-list`, or lines without any extension.
+/// [`GrammarError`]: a line that is not an `extension-list`, or lines without any extension.
 pub fn parse<'a>(
     lines: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<Extension<'a>>, GrammarError> {
@@ -71,7 +71,7 @@ pub fn parse<'a>(
     Ok(extensions)
 }
 
-/// Writes the extension as it stands in the field; values are tokens and need no quotes.
+/// Writes the extension as it appears in the field; values are tokens and need no quotes.
 impl fmt::Display for Extension<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
@@ -85,8 +85,8 @@ impl fmt::Display for Extension<'_> {
     }
 }
 
-/// What is left of a line. White space may stand between any two tokens: the grammar is that of
-/// RFC 2616 with its "implied *LWS" (RFC 6455 §1.3, §9.1).
+/// The rest of a line. White space may appear between any two tokens: the grammar is that of RFC 2616 with
+/// its "implied *LWS" (RFC 6455 §1.3, §9.1).
 struct Cursor<'a> {
     rest: &'a [u8],
 }
@@ -140,8 +140,8 @@ impl<'a> Cursor<'a> {
         str::from_utf8(token).map_err(|_| GrammarError)
     }
 
-    /// A quoted-string behind its first quote. RFC 6455 §9.1: "the value after quoted-string
-    /// unescaping MUST conform to the 'token' ABNF."
+    /// A quoted-string, after its first quote. RFC 6455 §9.1: "the value after quoted-string unescaping MUST
+    /// conform to the 'token' ABNF."
     fn quoted(&mut self) -> Result<String, GrammarError> {
         let mut value = String::new();
         loop {
@@ -158,7 +158,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Takes `byte`, if it comes next behind white space.
+    /// Takes `byte`, if it comes next after white space.
     fn take(&mut self, byte: u8) -> bool {
         self.skip_whitespace();
         match self.rest {
@@ -298,8 +298,8 @@ mod tests {
         }
     }
 
-    /// 60 KB of what made parsers elsewhere backtrack (CVE-2020-7662 and its like). Quadratic time
-    /// would take minutes here.
+    /// 60 KB of the kind that made other parsers backtrack (CVE-2020-7662 and similar). Quadratic time would
+    /// take minutes here.
     #[test]
     fn hostile_lines_take_linear_time() {
         for (pattern, is_legal) in [

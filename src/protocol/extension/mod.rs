@@ -26,14 +26,14 @@ use crate::protocol::{ProtocolError, Reader, ResumeError, Writer};
 /// header of their first frame (RFC 6455 §5.2). Reserved bits are masks of that header's first byte.
 #[derive(Debug, Default)]
 pub struct Extensions {
-    /// On the heap, so that connections without are small.
+    /// On the heap, so that connections without extensions are small.
     deflate: Option<Box<PermessageDeflate>>,
 }
 
-/// A message as an extension made it.
+/// A message that an extension has encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// To be set in the header of the message's first frame, and in no other.
+    /// Set in the header of the message's first frame, and in no other.
     pub reserved_bits: u8,
     /// The payload, for one frame or several.
     pub payload: Vec<u8>,
@@ -54,16 +54,16 @@ impl Extensions {
         self.deflate.is_some()
     }
 
-    /// The reserved bits that the first frame of a data message may carry. In all other frames, and
-    /// all other bits, RFC 6455 §5.2 applies: they "MUST be 0".
+    /// The reserved bits that the first frame of a data message may have. To all other frames and bits RFC
+    /// 6455 §5.2 applies: they "MUST be 0".
     #[must_use]
     pub fn reserved_bits(&self) -> u8 {
         if self.deflate.is_some() { RSV1 } else { 0 }
     }
 
-    /// Takes a piece of a message's payload, cut anywhere, and appends what it decodes to `message`,
-    /// which belongs to this message alone. `reserved_bits` are those of its first frame, among
-    /// [`reserved_bits`](Self::reserved_bits); `last` says that the message ends behind the piece.
+    /// Takes a piece of a message's payload, cut anywhere, and appends what it decodes to `message`, which
+    /// belongs to this message alone. `reserved_bits` are those of its first frame, among
+    /// [`reserved_bits`](Self::reserved_bits); `last` marks the end of the message.
     ///
     /// # Errors
     ///
@@ -89,9 +89,9 @@ impl Extensions {
         Ok(())
     }
 
-    /// As [`decode`](Self::decode), for a message of which only the last 32 KiB are kept in `message`,
-    /// and that is transformed: stops when that has `end` bytes, and returns how much of the piece has
-    /// been taken. If it stopped there may be more, even if all of the piece has been taken.
+    /// As [`decode`](Self::decode), for an encoded message of which only the last 32 KiB are kept in
+    /// `message`: stops when `message` has `end` bytes, and returns how much of the piece it has taken. If it
+    /// stopped there may be more output, even if it has taken all of the piece.
     pub(crate) fn decode_some(
         &mut self,
         piece: &[u8],
@@ -103,21 +103,21 @@ impl Extensions {
         deflate.decode_some(piece, message, end)
     }
 
-    /// A message that was decoded by [`decode_some`](Self::decode_some) ends here.
+    /// Ends a message that was decoded by [`decode_some`](Self::decode_some).
     pub(crate) fn end_decoding(&mut self, message: &mut Vec<u8>) -> Result<(), ProtocolError> {
         let deflate = self.deflate.as_mut();
         deflate.map_or(Ok(()), |deflate| deflate.end_decoding(message))
     }
 
-    /// Transforms a message that is to be sent; none if it goes out as it is, without reserved bits.
-    /// What is returned must be sent, in the order of the calls: the peer's state follows it.
+    /// Encodes a message to be sent; `None` if it goes out unchanged, without reserved bits. The caller must
+    /// send what this returns, in the order of the calls: the peer's state follows it.
     #[must_use]
     pub fn encode(&mut self, payload: &[u8]) -> Option<Encoded> {
         self.deflate.as_mut()?.encode(payload)
     }
 
-    /// How a message of this length is transformed, where earlier and later ones have no part in that;
-    /// none inside if it is not. None if they have.
+    /// How a message of this length is encoded independently of earlier and later ones; `Some(None)` if it is
+    /// not encoded, `None` if it depends on the others.
     pub(crate) fn encodes_alone(&self, len: usize) -> Option<Option<Alone>> {
         match &self.deflate {
             Some(deflate) => deflate.encodes_alone(len),
@@ -125,23 +125,23 @@ impl Extensions {
         }
     }
 
-    /// As [`encode`](Self::encode), of a message by itself: what is returned need not be sent.
+    /// As [`encode`](Self::encode), for a message by itself: the result need not be sent.
     pub(crate) fn encode_alone(&self, payload: &[u8]) -> Option<Encoded> {
         self.deflate.as_ref()?.encode_alone(payload)
     }
 
-    /// Transforms a part of a message, of which the peer can make all of the part; none if the message
-    /// goes out as it is, which only its first part decides.
+    /// Encodes a fragment of a message so that the peer can decode all of the fragment; `None` if the message
+    /// goes out unchanged, which its first fragment decides.
     pub(crate) fn encode_fragment(&mut self, part: &[u8]) -> Option<Encoded> {
         self.deflate.as_mut()?.encode_fragment(part)
     }
 
-    /// The end of a message that was transformed in parts.
+    /// Ends a message that was encoded in fragments.
     pub(crate) fn end_encoding(&mut self) -> Option<Vec<u8>> {
         self.deflate.as_mut()?.end_encoding()
     }
 
-    /// Writes what the messages to come depend on; none if one is under way.
+    /// Writes the state that later messages depend on; `None` inside a message.
     pub(crate) fn suspend(&self, state: &mut Writer) -> Option<()> {
         state.byte(u8::from(self.compress()));
         match &self.deflate {
@@ -161,7 +161,7 @@ impl Extensions {
         }
     }
 
-    /// Lets go of all memory: no message follows in either direction.
+    /// Releases all memory: no message follows in either direction.
     pub fn release(&mut self) {
         self.deflate = None;
     }

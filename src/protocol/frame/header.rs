@@ -19,7 +19,7 @@ pub struct Header {
     pub reserved_bits: u8,
     /// What the frame is.
     pub opcode: Opcode,
-    /// The key that masks the payload; always there from client to server, never the other way.
+    /// The key that masks the payload: always present from client to server, never the other way.
     pub masking_key: Option<[u8; 4]>,
     /// The length of the payload in bytes, at most 2^63 - 1.
     pub payload_len: u64,
@@ -30,7 +30,7 @@ pub struct Header {
 pub struct Expected {
     /// Whether frames must be masked: true for a server, false for a client (§5.1).
     pub masked: bool,
-    /// Whether the fragments of a message are under way, so that a continuation must follow (§5.4).
+    /// Whether a fragmented message is in progress, so that a continuation must follow (§5.4).
     pub continuation: bool,
     /// The reserved bits that the first frame of a message may have, as a mask of the first byte:
     /// those of the extensions in use.
@@ -172,7 +172,7 @@ fn check_second(second: u8, opcode: Opcode, masked: bool) -> Result<(), Protocol
 struct Length {
     /// The length; bytes that are still missing count as zero, so it is a lower bound until complete.
     value: u64,
-    /// The smallest length that has to be written in this form; none while bytes are missing.
+    /// The smallest length that needs this form; not known while bytes are missing.
     least: Option<u64>,
     /// How many bytes the extended length takes: 0, 2 or 8.
     size: usize,
@@ -201,8 +201,8 @@ impl Length {
         if self.value >> 63 != 0 {
             return Err(ProtocolError::LengthTopBit);
         }
-        // §10.4: limits are the implementation's; checked on the announcement, before any payload; before
-        // the next rule too, which only the complete length can break.
+        // §10.4 leaves limits to the implementation. Checked on the announced length, before any payload
+        // arrives; and before the next rule, which only the complete length can break.
         if self.value > max_payload {
             return Err(ProtocolError::MessageTooBig);
         }

@@ -3,7 +3,7 @@ use core::fmt;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The masking keys of one client connection: fresh and unpredictable for every frame, so that whoever
+/// The masking keys of one client connection: fresh and unpredictable for every frame, so that an app that
 /// chooses the payload cannot choose the bytes on the wire (RFC 6455 §5.3, §10.3).
 ///
 /// A cryptographic generator seeded once; nothing here reads randomness from a system.
@@ -23,7 +23,7 @@ impl MaskingKeys {
 }
 
 impl fmt::Debug for MaskingKeys {
-    /// Shows nothing: whoever knows the state knows the keys to come.
+    /// Shows nothing, since the state reveals all keys to come.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MaskingKeys(..)")
     }

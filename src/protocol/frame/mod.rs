@@ -1,4 +1,4 @@
-//! The wire layout of frames (RFC 6455 §5.2), and nothing of what they mean in sequence.
+//! The wire layout of frames (RFC 6455 §5.2), but not what they mean in sequence.
 
 mod header;
 mod mask;

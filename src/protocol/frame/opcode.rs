@@ -2,7 +2,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
-    /// A further fragment of the message under way.
+    /// Another fragment of the message in progress.
     Continuation = 0x0,
     /// The first or only fragment of a text message.
     Text = 0x1,
@@ -17,7 +17,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// The opcode of the four bits; none where they are reserved.
+    /// The opcode with these four bits; `None` if they are reserved.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Option<Self> {
         Some(match bits {

@@ -30,7 +30,7 @@ pub fn accept_key(key: &[u8]) -> String {
 
 /// Whether a `Sec-WebSocket-Key` is the base64 of 16 bytes (RFC 6455 §4.2.1, item 5).
 pub(super) fn is_valid_key(key: &[u8]) -> bool {
-    // One byte more than fits, so that a longer key shows.
+    // One byte too many, so that a longer key is noticed.
     let mut nonce = [0; 18];
     BASE64.decode_slice(key, &mut nonce) == Ok(16)
 }

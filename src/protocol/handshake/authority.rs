@@ -9,7 +9,7 @@ pub(super) struct Authority<'a> {
     port: Option<u16>,
 }
 
-/// Names differ from all addresses; the dot at the end of a name counts, as it does for browsers.
+/// A name never equals an address, and a trailing dot counts, as it does for browsers.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Host<'a> {
     /// A registered name, or an IPv4 address, which looks like one.
@@ -18,7 +18,7 @@ pub(super) enum Host<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// None where the bytes are no authority, or where the host is empty.
+    /// `None` if the bytes are not an authority, or the host is empty.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let text = str::from_utf8(bytes).ok()?;
         let (host, port) = match text.strip_prefix('[') {
@@ -35,12 +35,12 @@ impl<'a> Authority<'a> {
         Some(Self { host, port })
     }
 
-    /// Whether both name the same host and port where `default_port` stands for none.
+    /// Whether both name the same host and port, with `default_port` in place of a missing one.
     pub(super) fn matches(&self, other: &Self, default_port: Option<u16>) -> bool {
         self.host.matches(&other.host) && self.port_or(default_port) == other.port_or(default_port)
     }
 
-    /// The port, or this one where none is written.
+    /// The port, or this one if none is given.
     pub(super) fn port_or(&self, default_port: Option<u16>) -> Option<u16> {
         self.port.or(default_port)
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_compared_as_what_they_are() {
+    fn compares_hosts_by_kind() {
         let parse = |text: &'static str| {
             Authority::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
         };

@@ -35,17 +35,17 @@ const RESERVED: [&str; 8] = [
 pub struct ClientRequest {
     /// The value of `Host`: the host, and the port where it is not the scheme's default.
     pub host: String,
-    /// The request-target: the path, and the query behind a question mark. Not empty.
+    /// The request-target: the path, then the query after a question mark, if any. Not empty.
     pub target: String,
-    /// The subprotocols the client speaks, the preferred one first. Each a token, none twice.
+    /// The subprotocols the client speaks, in order of preference: unique tokens.
     pub subprotocols: Vec<String>,
-    /// How messages may be compressed; not offered without.
+    /// How messages may be compressed; `None` offers no compression.
     pub compression: Option<DeflateOptions>,
     /// Further fields, such as `Origin`, `Authorization` or `Cookie`.
     pub fields: Fields,
 }
 
-/// What a successful handshake has settled.
+/// What both sides agreed on in a successful handshake.
 #[derive(Debug)]
 pub struct Negotiated {
     /// The subprotocol in use.
@@ -54,7 +54,7 @@ pub struct Negotiated {
     pub extensions: Extensions,
 }
 
-/// An opening handshake under way, on the client's side: sends a request, checks the response.
+/// An opening handshake in progress, on the client's side: makes the request, checks the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientHandshake {
     request: ClientRequest,
@@ -67,7 +67,7 @@ impl ClientHandshake {
     ///
     /// # Errors
     ///
-    /// What in the request cannot be sent.
+    /// The part of the request that cannot be sent.
     pub fn new(request: ClientRequest, nonce: [u8; 16]) -> Result<Self, ClientRequestError> {
         check(&request)?;
         let key = STANDARD.encode(nonce);
@@ -164,7 +164,7 @@ impl ClientHandshake {
     }
 }
 
-/// Reads the head of a response: the head and its size in bytes, or none while it is incomplete.
+/// Reads the head of a response. Returns the head and its size in bytes, or `None` while it is incomplete.
 ///
 /// # Errors
 ///
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent() {
+    fn refuses_requests_that_cannot_be_sent() {
         let refused = |change: &dyn Fn(&mut ClientRequest)| {
             let mut request = request();
             change(&mut request);

@@ -3,7 +3,7 @@ use core::fmt;
 
 use crate::protocol::extension::ResponseError;
 
-/// What in a [`ClientRequest`] cannot be sent: the caller's mistake.
+/// The part of a [`ClientRequest`](super::ClientRequest) that cannot be sent: the caller's mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientRequestError {
@@ -11,9 +11,9 @@ pub enum ClientRequestError {
     Host,
     /// The target is empty, has a fragment, or bytes that must be escaped.
     Target,
-    /// This subprotocol is no token, or stands twice.
+    /// This subprotocol is not a token, or is repeated.
     Subprotocol(String),
-    /// This field is one of the handshake's own, or its name or value cannot be sent.
+    /// This field belongs to the handshake itself, or its name or value cannot be sent.
     Field(String),
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for ClientRequestError {
             Self::Host => f.write_str("the host is empty or malformed"),
             Self::Target => f.write_str("the path is empty, has a fragment, or needs escapes"),
             Self::Subprotocol(name) => {
-                write!(f, "subprotocol {name:?} is no token, or is repeated")
+                write!(f, "subprotocol {name:?} is not a token, or is repeated")
             }
             Self::Field(name) => write!(f, "field {name:?} cannot be set"),
         }
@@ -32,12 +32,11 @@ impl fmt::Display for ClientRequestError {
 
 impl core::error::Error for ClientRequestError {}
 
-/// Why a client must not use the connection: the server's response is not the one it has to be
-/// (RFC 6455 §4.1).
+/// Why a client must not use the connection: the server's response is not what RFC 6455 §4.1 requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The response is no HTTP/1.1.
+    /// The response is not HTTP/1.1.
     Malformed,
     /// The response head is longer than 64 KiB, or has more than 128 fields.
     HeadTooLong,
@@ -51,7 +50,7 @@ pub enum ClientError {
     AcceptMismatch,
     /// `Sec-WebSocket-Extensions` breaks its grammar.
     ExtensionsMalformed,
-    /// An extension that was not offered, or not on these terms.
+    /// An extension that was not offered, or not with these parameters.
     Extension(ResponseError),
     /// A subprotocol that was not offered, or more than one.
     SubprotocolUnoffered,

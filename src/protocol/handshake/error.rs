@@ -16,7 +16,7 @@ pub enum HandshakeError {
     ProtocolUnsupported,
     /// The request has, or may have, a body.
     Body,
-    /// `Expect` has something else than `100-continue`.
+    /// `Expect` asks for something other than `100-continue`.
     ExpectationUnknown,
     /// The request-target is neither a path nor an `http` or `https` URI, or has bytes that it cannot
     /// have.
@@ -35,7 +35,7 @@ pub enum HandshakeError {
     KeyRepeated,
     /// `Sec-WebSocket-Key` is not the base64 of 16 bytes.
     KeyInvalid,
-    /// The host is not named, or not in one way: `:authority` and `Host` differ, are repeated or malformed.
+    /// The host is missing or ambiguous: `:authority` and `Host` differ, are repeated, or are malformed.
     HostInvalid,
     /// `Origin` is repeated.
     OriginRepeated,
@@ -56,13 +56,13 @@ impl HandshakeError {
             Self::Method | Self::NotConnect => 405,
             Self::ExpectationUnknown => 417,
             Self::UpgradeMissing | Self::ConnectionMissing | Self::VersionUnsupported => 426,
-            // RFC 9220 §3, of a `:protocol` that is not known.
+            // RFC 9220 §3, for an unknown `:protocol`.
             Self::ProtocolUnsupported => 501,
             _ => 400,
         }
     }
 
-    /// The refusal: a status, the fields that go with it, a line of text that says what was wrong.
+    /// The refusal: a status, the fields that go with it, and a line of text that says what was wrong.
     ///
     /// It closes the connection, so that bytes which the client sent in the belief that it was
     /// upgraded are never read as a request.
@@ -90,8 +90,8 @@ impl HandshakeError {
         response.with_field("Connection", "close")
     }
 
-    /// The refusal of a request of this version of HTTP: [`response`](Self::response), or in HTTP/2 and HTTP/3
-    /// the same without what they do not have.
+    /// The refusal of a request in this version of HTTP: [`response`](Self::response), without the fields
+    /// that HTTP/2 and HTTP/3 do not allow.
     #[must_use]
     pub fn response_over(self, version: HttpVersion) -> Response {
         let mut response = self.response();
@@ -117,18 +117,18 @@ impl fmt::Display for HandshakeError {
             }
             Self::ProtocolUnsupported => "only the :protocol websocket is supported",
             Self::Body => "a request for a WebSocket has no body",
-            Self::ExpectationUnknown => "Expect has something else than 100-continue",
+            Self::ExpectationUnknown => "Expect asks for something other than 100-continue",
             Self::TargetInvalid => "the request target is not a path, or has bytes it cannot have",
             Self::UpgradeMissing => {
                 "this is a WebSocket endpoint: send HTTP/1.1 with Upgrade: websocket"
             }
-            Self::ConnectionMissing => "Upgrade needs Connection: Upgrade beside it",
+            Self::ConnectionMissing => "Upgrade needs Connection: Upgrade as well",
             Self::VersionUnsupported => "only Sec-WebSocket-Version 13 is supported",
             Self::VersionNotSingle => "send Sec-WebSocket-Version: 13, once",
             Self::KeyMissing => "Sec-WebSocket-Key is missing",
             Self::KeyRepeated => "Sec-WebSocket-Key is repeated",
             Self::KeyInvalid => "Sec-WebSocket-Key is not the base64 of 16 bytes",
-            Self::HostInvalid => "the host is not named, or not in one way",
+            Self::HostInvalid => "the host is missing or ambiguous",
             Self::OriginRepeated => "Origin is repeated",
             Self::OriginForbidden => "this Origin is not allowed here",
             Self::ExtensionsInvalid => "Sec-WebSocket-Extensions is malformed",

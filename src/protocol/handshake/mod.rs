@@ -24,7 +24,7 @@ use authority::Authority;
 /// An opening handshake that succeeded.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The response: status 101, or 200 in HTTP/2 and HTTP/3, and its fields.
+    /// The response: status 101 (200 in HTTP/2 and HTTP/3) and its fields.
     pub response: ResponseHead,
     /// The extensions in use.
     pub extensions: Extensions,
@@ -37,13 +37,13 @@ pub struct Accepted {
 pub struct Handshake {
     /// The browser origins that may connect.
     pub origins: Origins,
-    /// The subprotocols the server speaks, the preferred one first; case matters.
+    /// The subprotocols the server speaks, in order of preference; case matters.
     pub subprotocols: &'static [&'static str],
-    /// The one to select instead of those, if it is offered.
+    /// The subprotocol to select instead, if it is offered.
     pub selected: Option<String>,
-    /// What else stands in the response.
+    /// Further fields of the response.
     pub fields: Fields,
-    /// How messages may be compressed; not at all without.
+    /// How messages may be compressed; `None` for no compression.
     pub compression: Option<DeflateOptions>,
 }
 
@@ -75,8 +75,8 @@ pub fn accept(request: &Request, handshake: &Handshake) -> Result<Accepted, Hand
     })
 }
 
-/// Answers what a proxy that speaks RFC 6455 leaves to the server behind it: which pages may connect, and
-/// which subprotocol is spoken. The fields of the response that say so, and those that the app adds.
+/// Decides what a proxy that speaks RFC 6455 leaves to the server behind it: which pages may connect, and
+/// which subprotocol is spoken. Returns the fields of the response that say so, and those that the app adds.
 ///
 /// # Errors
 ///
@@ -100,8 +100,8 @@ impl Handshake {
     }
 }
 
-/// RFC 6455 §9.1: what the client offers, as far as the server takes it up; and what to tell the
-/// client. Only an offer that breaks the grammar fails the handshake; all others can be declined.
+/// RFC 6455 §9.1: the offers of the client that the server accepts, and what to tell the client. Only an
+/// offer that breaks the grammar fails the handshake; all others can be declined.
 fn extensions(
     fields: &Fields,
     compression: Option<&DeflateOptions>,
@@ -130,7 +130,7 @@ enum Way {
 }
 
 impl Way {
-    /// The way that the request goes, by its version and its method.
+    /// The way for this request, by its version and method.
     fn of(request: &Request) -> Result<Self, HandshakeError> {
         match request.version {
             // RFC 9110 §7.8: "A server that receives an Upgrade header field in an HTTP/1.0 request MUST
@@ -174,8 +174,8 @@ impl Way {
 
 fn check_message(fields: &Fields) -> Result<(), HandshakeError> {
     check_body(fields)?;
-    // RFC 9110 §10.1.1: the one expectation that HTTP defines. It is for the host to meet: §7.8 has
-    // it send 100 before 101.
+    // RFC 9110 §10.1.1: the only expectation that HTTP defines. The host has to meet it: §7.8 has it send 100
+    // before 101.
     let is_met = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
     if !fields.list("Expect").all(is_met) {
         return Err(HandshakeError::ExpectationUnknown);
@@ -183,9 +183,8 @@ fn check_message(fields: &Fields) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Stricter than RFC 6455, which does not speak of a body: bytes that one party counts as body and
-/// the other as frames are how requests are smuggled. `Content-Length: 0` is the only way in which a
-/// body may be mentioned.
+/// Stricter than RFC 6455, which does not mention a body: requests are smuggled in bytes that one party
+/// counts as body and the other as frames. `Content-Length: 0` is the only mention of a body that is allowed.
 fn check_body(fields: &Fields) -> Result<(), HandshakeError> {
     let length = fields.single("Content-Length");
     let empty = matches!(length, Ok(b"0") | Err(NotSingle::Missing));
@@ -206,8 +205,8 @@ fn check_upgrade(fields: &Fields) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Whether the list has this element, without regard to ASCII case. A list with an element that the
-/// grammar does not allow has none: `x="a, upgrade, b"` is not to be taken for three elements.
+/// Whether the list has this element, without regard to ASCII case. A list with an element that breaks the
+/// grammar has no elements: `x="a, upgrade, b"` must not be taken for three.
 fn lists(fields: &Fields, name: &str, element: &[u8], is_element: fn(&[u8]) -> bool) -> bool {
     fields.list(name).all(is_element)
         && fields
@@ -222,7 +221,7 @@ fn is_protocol(element: &[u8]) -> bool {
 }
 
 fn check_websocket_version(fields: &Fields) -> Result<(), HandshakeError> {
-    // RFC 6455 §4.2.1, item 6; §4.4: a server that does not speak the version says which it does.
+    // RFC 6455 §4.2.1, item 6; §4.4: a server that does not speak the version says which one it speaks.
     match fields.single("Sec-WebSocket-Version") {
         Ok(b"13") => Ok(()),
         Ok(_) => Err(HandshakeError::VersionUnsupported),
@@ -264,7 +263,7 @@ fn host(request: &Request) -> Result<Authority<'_>, HandshakeError> {
     Ok(target::check(&request.target)?.unwrap_or(host))
 }
 
-/// What was agreed on, and what the app adds.
+/// Adds what was agreed on, and the app's own fields.
 fn add(fields: &mut Fields, subprotocol: Option<&str>, agreed: Option<String>, further: &Fields) {
     if let Some(subprotocol) = subprotocol {
         fields.append("Sec-WebSocket-Protocol", subprotocol);

@@ -18,8 +18,8 @@ pub enum Origins {
     /// Only pages of the server itself: the origin's host and port are those the request names, in an
     /// absolute target or else in `Host`.
     ///
-    /// Over TLS the scheme must be `https`. Without, it may be `http` or `https`, as a proxy in front
-    /// of the host may terminate TLS.
+    /// Over TLS the scheme must be `https`. Without, it may be `http` or `https`, because a proxy in front of
+    /// the host may terminate TLS.
     #[default]
     Same,
     /// The server's own, and those that match one of these patterns.
@@ -33,13 +33,13 @@ pub enum Origins {
     ///   `https://a.b.example.com` do not.
     /// - `http://localhost:*`: any port, the default included.
     ///
-    /// What has another form, such as `https://*`, `https://app*.example.com` or
+    /// A pattern of any other form, such as `https://*`, `https://app*.example.com` or
     /// `https://example.com/`, matches nothing.
     SameOr(&'static [&'static str]),
-    /// As [`SameOr`](Self::SameOr), with patterns that are not known before the app runs.
+    /// As [`SameOr`](Self::SameOr), with patterns that are only known when the app runs.
     SameOrListed(Vec<String>),
-    /// Every origin. Only for servers that know their users by nothing that a browser adds by itself:
-    /// no cookies, no HTTP authentication, no client certificates, no private network.
+    /// Every origin. Only for servers that do not identify users by anything a browser adds by itself: no
+    /// cookies, no HTTP authentication, no client certificates, no private network.
     DangerouslyAllowAny,
 }
 
@@ -69,7 +69,7 @@ impl Origins {
     }
 }
 
-/// RFC 6454 §7.1: `scheme "://" host [ ":" port ]`. `null` and lists are none.
+/// RFC 6454 §7.1: `scheme "://" host [ ":" port ]`. `null` and lists are not origins.
 struct Origin<'a> {
     scheme: &'a str,
     authority: Authority<'a>,
@@ -86,7 +86,7 @@ impl<'a> Origin<'a> {
         self.scheme.eq_ignore_ascii_case(scheme)
     }
 
-    /// The port that is meant where none is written (RFC 6454 §4, item 4).
+    /// The port that applies when none is given (RFC 6454 §4, item 4).
     fn default_port(&self) -> Option<u16> {
         let ports = [("http", 80), ("https", 443)];
         let default = ports.iter().find(|(scheme, _)| self.has_scheme(scheme));
@@ -99,7 +99,7 @@ impl<'a> Origin<'a> {
             && self.authority.matches(host, self.default_port())
     }
 
-    /// Whether a pattern of [`Origins::SameOr`] has this origin.
+    /// Whether a pattern of [`Origins::SameOr`] matches this origin.
     fn matches(&self, pattern: &str) -> bool {
         let Some((scheme, rest)) = pattern.split_once("://") else {
             return false;
@@ -109,7 +109,7 @@ impl<'a> Origin<'a> {
             None => (rest, false),
         };
         let (rest, host) = match rest.strip_prefix("*.") {
-            Some(rest) => (rest, behind_first_label(self.authority.host)),
+            Some(rest) => (rest, after_first_label(self.authority.host)),
             None => (rest, Some(self.authority.host)),
         };
         let (Some(own), Some(host)) = (Authority::parse(rest.as_bytes()), host) else {
@@ -124,7 +124,7 @@ impl<'a> Origin<'a> {
 }
 
 /// `example.com` for `app.example.com`. Addresses have no labels.
-fn behind_first_label(host: Host) -> Option<Host> {
+fn after_first_label(host: Host) -> Option<Host> {
     match host {
         Host::Name(name) => match name.split_once('.')? {
             ("", _) => None,
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// Whether a list of this one pattern lets this origin in.
+    /// Whether a list of this one pattern allows this origin.
     fn lists(pattern: &'static str, origin: &str) -> bool {
         let list: &'static [&'static str] = std::vec![pattern].leak();
         check(&Origins::SameOr(list), origin, "a.test", false)

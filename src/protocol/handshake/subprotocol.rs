@@ -3,8 +3,8 @@ use crate::head::{Fields, is_token};
 
 const NAME: &str = "Sec-WebSocket-Protocol";
 
-/// The first of the server's subprotocols that the client offers (RFC 6455 §4.2.2, item 4); none
-/// where no one matches, which is no reason to refuse.
+/// The first of the server's subprotocols that the client offers (RFC 6455 §4.2.2, item 4). `None` if there
+/// is no match, which is no reason to refuse.
 pub(super) fn select<'a>(
     fields: &Fields,
     supported: &[&'a str],

@@ -1,11 +1,11 @@
 use super::HandshakeError;
 use super::authority::Authority;
 
-/// Checks the request-target of an opening handshake. The authority, where the target has one.
+/// Checks the request-target of an opening handshake. Returns its authority, if it has one.
 ///
-/// RFC 6455 §4.2.1, item 1: a resource name, which is a path with an optional query (§3), "or an
-/// absolute HTTP/HTTPS URI containing the /resource name/". Not a `ws` URI, then. `https` may come over
-/// a connection without TLS, as a proxy in front of the host may terminate it.
+/// RFC 6455 §4.2.1, item 1: a resource name, which is a path with an optional query (§3), "or an absolute
+/// HTTP/HTTPS URI containing the /resource name/". So a `ws` URI is not allowed. `https` may come over a
+/// connection without TLS, because a proxy in front of the host may terminate it.
 pub(super) fn check(target: &str) -> Result<Option<Authority<'_>>, HandshakeError> {
     // RFC 9112 §3.2; §3 of RFC 6455: "Fragment identifiers are meaningless in the context of WebSocket
     // URIs and MUST NOT be used". Looser than RFC 3986, as browsers send `"`, `{`, `|` unescaped.
@@ -24,8 +24,7 @@ pub(super) fn check(target: &str) -> Result<Option<Authority<'_>>, HandshakeErro
     {
         return Err(HandshakeError::TargetInvalid);
     }
-    // RFC 9110 §4.2.4: user information is to be treated as an error; it is no part of an authority
-    // as it is parsed here.
+    // RFC 9110 §4.2.4: user information is to be treated as an error, and `Authority` does not parse it.
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     Authority::parse(authority.as_bytes())
         .map(Some)

@@ -1,16 +1,16 @@
 use crate::protocol::Limits;
 
-/// The most that those allow who run an app, whatever its own [`Limits`] say. Default: they leave it to the app.
+/// The operator's upper bounds, whatever the app's own [`Limits`](crate::Limits) say. Default: no bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ceiling {
-    /// The longest message, in bytes, be it received whole or in pieces; and the longest frame.
+    /// The longest message, in bytes, whether received whole or in pieces; also the longest frame.
     pub max_message_size: Option<u64>,
     /// See [`Limits::max_messages_per_second`].
     pub max_messages_per_second: Option<u32>,
 }
 
 impl Ceiling {
-    /// The lower of both, in each of them.
+    /// The lower bound of the two, for each limit.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
             max_message_size: lower(self.max_message_size, other.max_message_size),
@@ -23,7 +23,7 @@ impl Ceiling {
 }
 
 impl Limits {
-    /// The same, but none higher than the ceiling.
+    /// The same limits, none of them above the ceiling.
     pub(crate) fn below(self, ceiling: Ceiling) -> Self {
         let size = ceiling.max_message_size.unwrap_or(u64::MAX);
         let fitting = usize::try_from(size).unwrap_or(usize::MAX);
@@ -40,7 +40,7 @@ impl Limits {
     }
 }
 
-/// The lower one; none is no limit.
+/// The lower one; `None` is no limit.
 fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     one.into_iter().chain(other).min()
 }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_one_counts() {
+    fn applies_the_lower_of_two_limits() {
         let own = Limits {
             max_streamed_size: Some(1 << 30),
             max_messages_per_second: Some(20),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lowered_is_not_raised() {
+    fn never_raises_a_lowered_limit() {
         let low = ceiling(10, 2);
         assert_eq!(low.with(Ceiling::default()), low);
         assert_eq!(low.with(ceiling(20, 1)), ceiling(10, 1));

@@ -4,70 +4,68 @@ pub use ceiling::Ceiling;
 
 use core::time::Duration;
 
-/// The bounds within which one connection is served. Every one is on by default, but those whose default
-/// is none.
+/// The bounds within which one connection is served. All are on by default, except those whose default is
+/// `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest message that is received, in bytes, all fragments together. Default 1 MiB:
     /// holds what applications commonly send, and a thousand hostile peers cost a gigabyte at most.
     ///
-    /// Of a compressed message the decompressed bytes count, while they are decompressed.
+    /// For a compressed message the decompressed bytes count, as they are decompressed.
     ///
-    /// A frame that would exceed it fails the connection with close code 1009 as soon as its header
-    /// announces so; memory is taken for bytes that have arrived, never for announced ones.
+    /// A frame that would exceed it fails the connection with close code 1009 as soon as its header says so.
+    /// Memory is allocated for bytes that have arrived, never for announced ones.
     pub max_message_size: usize,
-    /// The longest frame that is received, in bytes. Default 1 MiB, as for messages. Exceeding it fails
-    /// the connection with close code 1009 too.
+    /// The longest frame that is received, in bytes. Default 1 MiB, as for messages. A longer frame fails the
+    /// connection with close code 1009, too.
     pub max_frame_size: usize,
-    /// The most fragments that a message may have. Default 16,384: a message of 1 MiB in pieces of 64
-    /// bytes. More fail the connection with close code 1008; empty fragments, which add nothing to the
-    /// message and something to the work, are why there is such a limit.
+    /// The most fragments that a message may have. Default 16,384: a message of 1 MiB in pieces of 64 bytes.
+    /// More fail the connection with close code 1008. The limit exists because of empty fragments, which add
+    /// work but nothing to the message.
     pub max_fragments: usize,
-    /// How many messages a peer may send in a second; pings and pongs count, too. Default none: as many as it
-    /// likes, since the right number is the app's (a chat: 20). At least one.
+    /// The number of messages a peer may send per second; pings and pongs count, too. Default `None`, no
+    /// limit, since the right number depends on the app (a chat: 20). At least one.
     ///
-    /// More fail the connection with close code 1008. A second's worth may come at once. It is counted when they
-    /// are read: those that came while the app did not receive, and the connection was not read for that, may
-    /// have been sent in all that time.
+    /// More fail the connection with close code 1008. One second's worth may come in a burst. Messages count
+    /// when they are read: if the connection was not read for a while because the app did not receive, the
+    /// time it was not read counts in the peer's favour.
     pub max_messages_per_second: Option<u32>,
     /// The longest message that is received in pieces, in bytes
-    /// ([`Connection::stream_messages`](crate::Connection::stream_messages)); a frame of it may be as
-    /// long. Default none: `max_message_size` and `max_frame_size` apply to it, too.
+    /// ([`Connection::stream_messages`](crate::Connection::stream_messages)); one frame may be as long.
+    /// Default `None`: `max_message_size` and `max_frame_size` apply to such messages, too.
     ///
-    /// It is no limit on messages that are received whole, nor on what an app collects of the pieces.
-    /// Only the pieces take memory, so this may be more than fits into it. Of a message that is received
-    /// in pieces each 64 bytes allow one fragment beyond `max_fragments`.
+    /// It does not limit messages that are received whole, nor what an app collects from the pieces. Only the
+    /// pieces take memory, so this may exceed what memory holds. Every 64 bytes of a message that is received
+    /// in pieces allow one fragment more than `max_fragments`.
     pub max_streamed_size: Option<u64>,
-    /// How many bytes may be on their way to the peer before [`send`](crate::Sender::send) waits and
-    /// [`try_send`](crate::Sender::try_send) gives messages back. Default 64 KiB: keeps a network busy, and
-    /// costs little where many peers are slow.
+    /// The number of bytes that may be on their way to the peer before [`send`](crate::Sender::send) waits
+    /// and [`try_send`](crate::Sender::try_send) gives messages back. Default 64 KiB: keeps a network busy,
+    /// and costs little when many peers are slow.
     ///
-    /// Frames count, as they are sent: headers, compressed payload, pings, pongs. A message is taken as long
-    /// as less than this is on its way, so that the queue is bounded by this and one message; and a message
-    /// of any length is taken when nothing is. Control frames never wait. Nor do a [`Handler`](crate::Handler)
-    /// and a [`Connection`](crate::Connection), whose output is for the host to send.
+    /// Frames count as they are sent: headers, compressed payload, pings, pongs. A message is accepted while
+    /// less than this is on its way, so the queue is bounded by this plus one message; a message of any
+    /// length is accepted when nothing is on its way. Control frames never wait. Neither do
+    /// [`Handler`](crate::Handler) and [`Connection`](crate::Connection), whose output is the host's to send.
     pub max_buffered_amount: usize,
-    /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (A server's
-    /// time for a client's request is its host's to limit.)
+    /// How long a server may take to answer a client's opening handshake. Default 10 seconds. (How long a
+    /// client may take to send its request is for the host to limit.)
     pub handshake_timeout: Duration,
-    /// How long a peer may say nothing until it is pinged. Default 20 seconds. None: it is never
-    /// pinged, and one that has gone without a word is not noticed.
+    /// How long a peer may be silent before it is pinged. Default 20 seconds. With `None` it is never pinged,
+    /// and a peer that vanishes goes unnoticed.
     pub ping_interval: Option<Duration>,
-    /// How long it may then go on saying nothing, before the connection is aborted. Default 20 seconds,
-    /// so that one ping at most is unanswered.
+    /// How long the peer may stay silent after the ping before the connection is aborted. Default 20 seconds,
+    /// so that at most one ping is unanswered.
     pub ping_timeout: Duration,
-    /// How long a peer may take to answer our Close frame. Default 5 seconds. Then the connection is
-    /// aborted.
+    /// How long a peer may take to answer our Close frame before the connection is aborted. Default 5
+    /// seconds.
     pub close_timeout: Duration,
-    /// How long a connection may carry no message in either direction; pings and pongs do not count,
-    /// while parts of messages do. Default none: for ever. Then it is closed with code 1001.
+    /// How long a connection may carry no message in either direction before it is closed with code 1001.
+    /// Pings and pongs do not count as messages; parts of messages do. Default `None`: forever.
     ///
-    /// A connection whose output the peer has not taken, or whose app does not take what has arrived, is
-    /// not idle.
+    /// A connection is not idle while the peer has not taken its output, or the app has not taken its input.
     pub idle_timeout: Option<Duration>,
-    /// How long a connection may be open. Default none: for ever. Then it is closed with code 1012, upon
-    /// which clients reconnect, to another server or with other rights perhaps. A message that is under
-    /// way is cut off.
+    /// How long a connection may be open before it is closed with code 1012. Clients then reconnect, perhaps
+    /// to another server or with other rights. A message in progress is cut off. Default `None`: forever.
     pub max_lifetime: Option<Duration>,
 }
 
@@ -92,8 +90,8 @@ impl Limits {
         }
     }
 
-    /// The same, but for how long, and in how many fragments, whole messages may be: as
-    /// [`for_messages`](Self::for_messages) has it.
+    /// The same limits with the message size, frame size and fragments of
+    /// [`for_messages`](Self::for_messages).
     pub(crate) fn with_max_message_size(self, size: usize) -> Self {
         let Self {
             max_message_size,
@@ -109,7 +107,7 @@ impl Limits {
         }
     }
 
-    /// Those that concern the single message.
+    /// The limits that apply to a single message.
     pub(crate) fn of_message(&self) -> MessageLimits {
         MessageLimits {
             max_message_size: self.max_message_size,
@@ -121,13 +119,13 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// Those for messages of 1 MiB.
+    /// The limits for messages of 1 MiB.
     fn default() -> Self {
         Self::for_messages(1 << 20)
     }
 }
 
-/// The limits that a message has when it begins, and keeps to its end. See [`Limits`].
+/// The limits in force when a message begins, which it keeps to its end. See [`Limits`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MessageLimits {
     pub(crate) max_message_size: usize,

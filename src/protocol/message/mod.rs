@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use crate::protocol::ProtocolError;
 use crate::protocol::frame::Opcode;
 
-/// A whole message (RFC 6455 §1.2): what its fragments, one or many, add up to.
+/// A whole message (RFC 6455 §1.2), joined from one or more fragments.
 ///
 /// Cloning is cheap: the payload is shared, not copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// The payload's bytes, whichever type the message is.
+    /// The bytes of the payload, whatever the type of the message.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -45,16 +45,15 @@ impl Message {
     }
 }
 
-/// A piece of a message that is received while it arrives; what the pieces hold, one behind the other,
-/// is the message. Where the pieces end means nothing: neither fragments nor frames are to be seen.
+/// A piece of a message that is received while it arrives. The pieces in order make up the message. Where a
+/// piece ends has no meaning: it shows neither fragments nor frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// What the message is; the same in all its pieces.
+    /// The type of the message; the same in all its pieces.
     pub message_type: MessageType,
-    /// The bytes, of which there may be none in the last piece only. Those of text are UTF-8 in each
-    /// piece: no character is cut.
+    /// The bytes; only the last piece may be empty. Every piece of text is UTF-8: no character is cut.
     pub bytes: Bytes,
-    /// Whether the message ends behind this piece.
+    /// Whether this piece ends the message.
     pub last: bool,
 }
 
@@ -118,7 +117,7 @@ pub enum MessageType {
 }
 
 impl MessageType {
-    /// The message with a payload that came in one piece.
+    /// The message with this payload, which came in one piece.
     pub(crate) fn whole(self, payload: Bytes) -> Result<Message, ProtocolError> {
         Ok(match self {
             // RFC 6455 §8.1: on text that is not UTF-8 an endpoint "MUST _Fail the WebSocket
@@ -131,7 +130,7 @@ impl MessageType {
     }
 }
 
-/// That of a message's first frame.
+/// The opcode of a message's first frame.
 impl From<MessageType> for Opcode {
     fn from(message_type: MessageType) -> Self {
         match message_type {

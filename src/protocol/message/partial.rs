@@ -9,15 +9,15 @@ use crate::protocol::{Limits, Message, MessageType, ProtocolError};
 #[derive(Debug)]
 pub(crate) struct PartialMessage {
     message_type: MessageType,
-    /// Those of the first frame: what extensions have done to the payload.
+    /// The reserved bits of the first frame: how extensions have encoded the payload.
     reserved_bits: u8,
     payload: Vec<u8>,
-    /// Payload bytes received; those of `payload` itself unless it is encoded.
+    /// Payload bytes received; the length of `payload` unless it is encoded.
     received: usize,
     limits: MessageLimits,
-    /// How many fragments have ended.
+    /// The number of fragments that have ended.
     fragments: usize,
-    /// How much of `payload` is known to be UTF-8; at most 3 bytes of an incomplete character follow.
+    /// The length of `payload` that is known to be UTF-8; at most 3 bytes of an incomplete character follow.
     valid: usize,
 }
 
@@ -34,8 +34,7 @@ impl PartialMessage {
         }
     }
 
-    /// Whether an extension has transformed the payload, so that its length says nothing of the
-    /// message's.
+    /// Whether an extension has encoded the payload, so that its length is not the message's.
     pub(crate) fn is_encoded(&self) -> bool {
         self.reserved_bits != 0
     }
@@ -44,13 +43,13 @@ impl PartialMessage {
         self.limits
     }
 
-    /// How many payload bytes have been received.
+    /// The number of payload bytes received.
     pub(crate) fn received(&self) -> usize {
         self.received
     }
 
-    /// Appends unmasked payload; `last` says that the message ends behind it. Text fails at the first
-    /// byte that cannot be part of UTF-8.
+    /// Appends unmasked payload; `last` marks the end of the message. Text fails at the first byte that
+    /// cannot be part of UTF-8.
     pub(crate) fn push(
         &mut self,
         piece: &[u8],
@@ -75,15 +74,15 @@ impl PartialMessage {
         let unchecked = self.payload.get(self.valid..).unwrap_or_default();
         match str::from_utf8(unchecked) {
             Ok(text) => self.valid += text.len(),
-            // No length: the input ends inside a character that may still become valid.
+            // No error length: the input ends inside a character that may still become valid.
             Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
             Err(_) => return Err(ProtocolError::InvalidUtf8),
         }
         Ok(())
     }
 
-    /// Makes room for `additional` bytes: by doubling, but not beyond the largest message, which the
-    /// caller does not exceed.
+    /// Makes room for `additional` bytes by doubling, but not beyond the largest message, which the caller
+    /// does not exceed.
     fn grow(&mut self, additional: usize) {
         let (len, capacity) = (self.payload.len(), self.payload.capacity());
         if capacity - len < additional {
@@ -93,7 +92,7 @@ impl PartialMessage {
         }
     }
 
-    /// A fragment has ended, and it was not the last.
+    /// Notes that a fragment has ended, other than the last.
     pub(crate) fn end_fragment(&mut self) -> Result<(), ProtocolError> {
         self.fragments += 1;
         if self.fragments >= self.limits.max_fragments {
@@ -102,7 +101,7 @@ impl PartialMessage {
         Ok(())
     }
 
-    /// The message: its last fragment has ended.
+    /// The message, after its last fragment.
     pub(crate) fn finish(self) -> Result<Message, ProtocolError> {
         self.message_type.whole(self.payload.into())
     }
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn binary_is_any_bytes() {
+    fn binary_accepts_any_bytes() {
         let bytes: Vec<u8> = (0..=255).collect();
         let mut message = partial(MessageType::Binary);
         let mut none = Extensions::default();

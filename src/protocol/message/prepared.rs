@@ -11,9 +11,9 @@ use crate::protocol::frame::Header;
 /// A message to be sent to many connections, as in a chat room: framed once, and compressed once for
 /// all connections that compress alike.
 ///
-/// That serves servers' connections, since a client masks each frame with a key of its own (RFC 6455
-/// §5.3), and those whose compressor keeps nothing between messages (RFC 7692 §7.1.1.1). On others it
-/// is sent as any message.
+/// This works for server connections without context takeover (RFC 7692 §7.1.1.1): a client masks each frame
+/// with a new key (RFC 6455 §5.3), and with context takeover each connection compresses differently. Other
+/// connections send it like any message.
 ///
 /// Cloning is cheap: all clones share the frames.
 #[derive(Clone, Debug)]
@@ -23,9 +23,9 @@ pub struct Prepared(Arc<Frames>);
 struct Frames {
     message: Message,
     is_compressible: bool,
-    /// The message as it is.
+    /// The uncompressed frame.
     plain: Bytes,
-    /// Compressed, in the ways that have been asked for; none where that makes it no shorter.
+    /// The compressed frames requested so far; `None` where compression does not make the message shorter.
     compressed: Mutex<Vec<(Alone, Option<Bytes>)>>,
 }
 
@@ -36,7 +36,7 @@ impl Prepared {
         Self::prepare(message.into(), true)
     }
 
-    /// Prepares a message that is sent as it is on all connections, as with
+    /// Prepares a message that is sent uncompressed on all connections, as with
     /// [`Connection::send_uncompressed`](crate::Connection::send_uncompressed).
     #[must_use]
     pub fn uncompressed(message: impl Into<Message>) -> Self {
@@ -63,7 +63,7 @@ impl Prepared {
         self.0.is_compressible
     }
 
-    /// The frame for a server's connection with these extensions; none if the connection needs its own.
+    /// The frame for a server's connection with these extensions; `None` if the connection needs its own.
     pub(crate) fn frame(&self, extensions: &Extensions) -> Option<Bytes> {
         if !self.is_compressible() {
             return Some(self.0.plain.clone());
@@ -138,8 +138,8 @@ mod tests {
         Connection::server(Limits::default()).with_extensions(extensions)
     }
 
-    /// What a connection sends of the message that is prepared, and otherwise; and how often the first
-    /// has been compressed.
+    /// What a connection sends for the prepared message, and for the same message unprepared; and how often
+    /// the first was compressed.
     fn sent(prepared: &Prepared, new: impl Fn() -> Connection) -> (Vec<u8>, Vec<u8>, usize) {
         let before = compressions();
         let mut connection = new();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_compressed_once() {
+    fn compresses_a_message_once() {
         let prepared = Prepared::new("to all of you ".repeat(300));
         for i in 0..100 {
             let clone = prepared.clone();
@@ -159,7 +159,7 @@ mod tests {
             assert_eq!((output[0], count), (0xc1, usize::from(i == 0)));
             assert!(output == ordinary);
         }
-        // Another level, and then a window that is another one for this message, and one that is not.
+        // Another level; then a window that matters for a message of this length, and one that does not.
         for (level, bits, expected) in [(9, 15, 1), (9, 10, 1), (9, 14, 0), (9, 10, 0)] {
             let (output, ordinary, count) =
                 sent(&prepared, || server(extensions(level, bits, false)));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_shrink_is_tried_once() {
+    fn tries_incompressible_messages_once() {
         let noise: Vec<u8> = (0..=255).collect();
         let prepared = Prepared::new(&noise[..]);
         for expected in [1, 0] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn without_compression_there_is_one_frame() {
+    fn shares_one_frame_without_compression() {
         let prepared = Prepared::from("x".repeat(70_000));
         let short = Prepared::from("short");
         for (prepared, len) in [(&prepared, 70_010), (&short, 7)] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_sent_as_it_is() {
+    fn leaves_uncompressed_messages_uncompressed() {
         let prepared = Prepared::uncompressed("to all of you ".repeat(300));
         for takeover in [false, true] {
             let (output, _, count) = sent(&prepared, || server(extensions(1, 15, takeover)));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_need_their_own_frame_get_it() {
+    fn frames_for_a_connection_that_needs_its_own() {
         let text: String = "over and over ".repeat(100);
         let prepared = Prepared::from(text.as_str());
         let mut taking_over = server(extensions(1, 15, true));

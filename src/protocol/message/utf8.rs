@@ -6,25 +6,25 @@ use bytes::Bytes;
 /// UTF-8 (RFC 6455 §8.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Utf8 {
-    /// The beginning of a character that is not complete, and its length.
+    /// The bytes of an incomplete character, and their number.
     partial: [u8; 4],
     len: usize,
 }
 
 impl Utf8 {
-    /// What is there of a character that is not complete: at most 3 bytes.
+    /// The bytes of the incomplete character: at most 3.
     pub(crate) fn partial(&self) -> &[u8] {
         self.partial.get(..self.len).unwrap_or_default()
     }
 
-    /// Whether the text may go on with this.
+    /// Whether the text may continue with this piece.
     #[must_use]
     pub(crate) fn accepts(&mut self, piece: &[u8]) -> bool {
         let mut rest = piece;
         while self.len > 0
-            && let Some((&byte, behind)) = rest.split_first()
+            && let Some((&byte, tail)) = rest.split_first()
         {
-            rest = behind;
+            rest = tail;
             self.append(byte);
             match str::from_utf8(self.partial()) {
                 Ok(_) => self.len = 0,
@@ -34,7 +34,7 @@ impl Utf8 {
         }
         match str::from_utf8(rest) {
             Ok(_) => true,
-            // No length: the input ends inside a character that may still become valid.
+            // No error length: the input ends inside a character that may still become valid.
             Err(error) if error.error_len().is_none() => {
                 let partial = rest.get(error.valid_up_to()..).unwrap_or_default();
                 partial.iter().for_each(|&byte| self.append(byte));
@@ -44,8 +44,8 @@ impl Utf8 {
         }
     }
 
-    /// The text so far as it ends between characters, from where it last did: the rest is for the next
-    /// piece. None if the text cannot go on with this; then nothing has changed.
+    /// The whole characters up to the end of this piece; the rest is kept for the next one. `None` if the
+    /// text cannot continue with this piece; nothing has changed then.
     #[must_use]
     pub(crate) fn whole_characters(&mut self, mut piece: Bytes) -> Option<Bytes> {
         let mut after = *self;
@@ -60,7 +60,7 @@ impl Utf8 {
         Some(piece)
     }
 
-    /// Of four bytes it is known whether they are a character: there is never a fifth.
+    /// Four bytes either are a character or not, so there is never a fifth.
     fn append(&mut self, byte: u8) {
         if let Some(slot) = self.partial.get_mut(self.len) {
             *slot = byte;
@@ -74,7 +74,7 @@ mod tests {
     use super::Utf8;
 
     #[test]
-    fn text_cut_anywhere_is_text() {
+    fn accepts_text_cut_anywhere() {
         let text = "aκ𐍈é😀\u{10ffff}z".as_bytes();
         for second in 0..=text.len() {
             for first in 0..=second {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bad_byte_is_refused() {
+    fn refuses_the_first_bad_byte() {
         for bytes in [
             &b"ab\xff"[..],
             b"\x80",

@@ -6,30 +6,30 @@ use zlib_rs::{Deflate, DeflateConfig, DeflateError, DeflateFlush};
 
 use super::{TAIL, WindowBits, advance};
 
-/// The smallest window of the compressor, in bits. It serves for 8 as well: zlib refers back no
-/// further than the window's size less 262 bytes, which is 250 here and within 256.
+/// The smallest window of the compressor, in bits. It serves for 8 bits as well: zlib refers back no further
+/// than the window's size less 262 bytes, which is 250 here and within 256.
 const MIN_WINDOW_BITS: u8 = 9;
 
-/// By how much a window must exceed a message so that zlib finds all repetitions in it.
+/// The bytes by which a window must exceed a message so that zlib finds all its repetitions.
 const MIN_LOOKAHEAD: usize = 262;
 
-/// zlib's `memLevel` of a compressor that is kept: 28 KiB instead of 112 for the symbols of a block.
+/// zlib's `memLevel` for a compressor that is kept: 28 KiB instead of 112 for the symbols of a block.
 const KEPT_MEMORY_LEVEL: u8 = 6;
 
 /// Compresses the messages of one connection (RFC 7692 §7.2.1).
 ///
-/// Without context takeover it keeps nothing between messages; while one is compressed it takes 136 to
-/// 372 KiB, by its length and the size of the window. With context takeover it takes 162 to 288 KiB
-/// from the first message on, by the size of the window.
+/// Without context takeover it keeps nothing between messages, and takes 136 to 372 KiB while it compresses
+/// one, depending on its length and the size of the window. With context takeover it takes 162 to 288 KiB
+/// from the first message on, depending on the size of the window.
 pub struct Deflater {
     level: u8,
     window_bits: u8,
     context_takeover: bool,
-    /// There while a message is under way; with context takeover from then on.
+    /// Present inside a message; with context takeover, from the first message on.
     stream: Option<Deflate>,
 }
 
-/// How a message is compressed by itself: what is alike compresses alike.
+/// How a message is compressed by itself: equal settings give equal output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alone {
     level: u8,
@@ -48,9 +48,9 @@ impl Deflater {
         }
     }
 
-    /// Compresses a whole message; none if it is to be sent as it is. Without context takeover that is
-    /// so when it would not become shorter; with it the message is in the window by then, and must be
-    /// sent.
+    /// Compresses a whole message; `None` if it is to be sent uncompressed. Without context takeover that is
+    /// so when it would not become shorter; with context takeover the message is in the window by then, and
+    /// must be sent compressed.
     #[must_use]
     pub fn message(&mut self, payload: &[u8]) -> Option<Vec<u8>> {
         if !self.context_takeover {
@@ -60,16 +60,16 @@ impl Deflater {
         (self.push(payload, &mut output) && self.finish(&mut output)).then_some(output)
     }
 
-    /// Compresses a piece of a message and appends to `output` what is ready. False, which is not to be
-    /// expected, if the message cannot be compressed: what was appended for it is of no use then.
+    /// Compresses a piece of a message and appends the finished part to `output`. Returns false, which should
+    /// not happen, if the message cannot be compressed: discard its output then.
     pub fn push(&mut self, piece: &[u8], output: &mut Vec<u8>) -> bool {
         self.run(piece, DeflateFlush::NoFlush, output)
     }
 
-    /// As [`push`](Self::push), but appends all of the piece: the receiver need not wait for more. Costs
-    /// some bytes each time.
+    /// As [`push`](Self::push), but flushes all of the piece, so that the receiver need not wait for more.
+    /// Costs a few bytes each time.
     pub(crate) fn flush(&mut self, piece: &[u8], output: &mut Vec<u8>) -> bool {
-        // RFC 7692 §7.2.1 has its step 3 for the end of the message only: the empty block remains.
+        // RFC 7692 §7.2.1 applies step 3 only at the end of the message, so the empty block stays.
         self.run(piece, DeflateFlush::SyncFlush, output)
     }
 
@@ -92,7 +92,7 @@ impl Deflater {
         true
     }
 
-    /// How a message of this length is compressed; none with context takeover.
+    /// How a message of this length is compressed by itself; `None` with context takeover.
     pub(super) fn alone(&self, len: usize) -> Option<Alone> {
         (!self.context_takeover).then_some(Alone {
             level: self.level,
@@ -105,7 +105,7 @@ impl Deflater {
         bits(len.saturating_add(MIN_LOOKAHEAD)).clamp(MIN_WINDOW_BITS, self.window_bits)
     }
 
-    /// Compresses a message by itself, within as many bytes as it has.
+    /// Compresses a message by itself, in no more bytes than it has.
     pub(super) fn shorter(&self, payload: &[u8]) -> Option<Vec<u8>> {
         #[cfg(test)]
         COMPRESSIONS.set(COMPRESSIONS.get() + 1);
@@ -133,8 +133,8 @@ impl Deflater {
             None if self.context_takeover => self.open(self.window_bits, KEPT_MEMORY_LEVEL),
             None => self.open(self.window_bits, u8::MAX),
         };
-        // zlib reports `StreamError` for misuse and `DataError` for a stream that is at its end; neither
-        // comes up here. If one did, the message would go out as it is, the next with a new window.
+        // zlib reports `StreamError` for misuse and `DataError` for a stream at its end; neither happens
+        // here. If one did, the message would go out uncompressed and the next would start with a new window.
         let is_done = compress(&mut zlib, input, flush, output).is_ok();
         if is_done {
             self.stream = Some(zlib);
@@ -171,14 +171,15 @@ fn compress(
         result?;
         let consumed = advance(total_in, zlib.total_in());
         input = input.get(consumed..).unwrap_or_default();
-        // Where the flush ends with the room, the next turn adds an empty block, which is harmless.
+        // If the flush ends exactly at the end of the buffer, the next turn adds an empty block, which is
+        // harmless.
         if produced < room && (input.is_empty() || consumed == 0) {
             return Ok(());
         }
     }
 }
 
-/// How many bits hold this number.
+/// The number of bits that hold this number.
 fn bits(number: usize) -> u8 {
     (usize::BITS.saturating_sub(number.leading_zeros())) as u8
 }
@@ -188,7 +189,7 @@ std::thread_local! {
     static COMPRESSIONS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }
 
-/// How often this thread has compressed a message by itself.
+/// The number of messages that this thread has compressed by themselves.
 #[cfg(test)]
 pub(crate) fn compressions() -> usize {
     COMPRESSIONS.get()
@@ -214,7 +215,7 @@ mod tests {
         (8..=15).filter_map(WindowBits::new)
     }
 
-    /// What a receiver that knows this much of earlier messages makes of the payload.
+    /// Inflates the payload as a receiver that has kept this much of earlier messages.
     fn restore(payload: &[u8], window_bits: WindowBits, earlier: &mut Vec<u8>) -> Vec<u8> {
         let start = earlier.len();
         let distance = inflate(&[payload, &TAIL].concat(), earlier);
@@ -285,9 +286,9 @@ mod tests {
         }
     }
 
-    /// An output that fills its room to the byte, with and without the tail.
+    /// Outputs that fill their buffer to the byte, with and without the tail.
     #[test]
-    fn outputs_of_every_length() {
+    fn handles_outputs_of_every_length() {
         for takeover in [false, true] {
             let mut deflater = Deflater::new(1, WindowBits::MAX, takeover);
             let mut inflater = Inflater::new(WindowBits::MAX, takeover);
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_shrink_is_sent_as_it_is() {
+    fn sends_incompressible_messages_uncompressed() {
         let mut state = 1_u32;
         let noise: Vec<u8> = (0..5000)
             .map(|_| {

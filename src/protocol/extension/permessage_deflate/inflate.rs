@@ -6,50 +6,50 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 use super::{TAIL, WindowBits, advance, grow};
 use crate::protocol::ProtocolError;
 
-/// The window of the decompressor while a message is under way: the largest, whatever was agreed. It
-/// costs the same, and senders on zlib that agreed to 8 bits use 9.
+/// The window of the decompressor inside a message: the largest, whatever was agreed. It costs the same, and
+/// senders that use zlib and agreed to 8 bits use 9.
 const WINDOW_BITS: u8 = 15;
 
-/// The most bytes inflated in one step, so that a step costs little whatever the input promises.
+/// The most bytes inflated in one step, so that a step costs little whatever the input claims.
 const STEP: usize = 16 << 10;
 
-/// A final block without compression that holds one byte. Where it does not come out as just that,
-/// the data before did not end at the end of a block.
+/// A final uncompressed block of one byte. If it does not come out as exactly that byte, the data before it
+/// did not end at the end of a block.
 const PROBE: [u8; 6] = [0x01, 0x01, 0x00, 0xfe, 0xff, PROBE_BYTE];
 const PROBE_BYTE: u8 = 0x55;
 
-/// How many final blocks a message may have, whatever its size, and for each how many inflated bytes
-/// from then on. More is hostile: going on behind a final block takes as long as inflating some
-/// kilobytes, and may take only two bytes to ask for.
+/// The number of final blocks that a message of any size may have, and the inflated bytes that each further
+/// one needs. More is hostile: continuing after a final block takes as long as inflating some kilobytes, and
+/// a sender can ask for it in two bytes.
 const FREE_RESTARTS: usize = 16;
 const BYTES_PER_RESTART: usize = 1 << 10;
 
 /// Inflates the compressed messages of one connection (RFC 7692 §7.2.2).
 ///
-/// Takes 47 KiB while a message is under way. Between messages it keeps nothing without context
-/// takeover, and with it the window: at most 2 to the power of the agreed bits.
+/// Takes 47 KiB inside a message. Between messages it keeps nothing without context takeover, and with it the
+/// window: at most 2 to the power of the agreed bits.
 pub struct Inflater {
     /// The most bytes of earlier messages that a message may refer to: 0 without context takeover.
     window_size: usize,
     /// The end of what earlier messages inflated to.
     window: Vec<u8>,
-    /// There while a message is under way, from its first byte on.
+    /// Present inside a message, from its first byte on.
     stream: Option<Stream>,
 }
 
 struct Stream {
     zlib: Inflate,
-    /// The last byte so far ended a final block.
+    /// Whether the last byte so far ended a final block.
     ended: bool,
-    /// How often data came behind a final block.
+    /// The number of times that data followed a final block.
     restarts: usize,
-    /// How much the message has been inflated to.
+    /// The number of bytes the message has been inflated to.
     produced: usize,
 }
 
 struct Step {
     consumed: usize,
-    /// There may be more output, even without input.
+    /// Whether there may be more output, even without input.
     full: bool,
 }
 
@@ -66,12 +66,12 @@ impl Inflater {
         }
     }
 
-    /// The end of what earlier messages inflated to, to which later ones may refer; none inside a message.
+    /// The end of what earlier messages inflated to, to which later ones may refer; `None` inside a message.
     pub(super) fn window(&self) -> Option<&[u8]> {
         self.stream.is_none().then_some(&self.window)
     }
 
-    /// Takes such an end over. False if it is longer than agreed.
+    /// Sets that window. Returns false if it is longer than agreed.
     pub(super) fn set_window(&mut self, window: &[u8]) -> bool {
         let fits = window.len() <= self.window_size;
         if fits {
@@ -80,14 +80,14 @@ impl Inflater {
         fits
     }
 
-    /// Inflates a piece of a message's payload, cut anywhere, and appends to `message`, in which there
-    /// must be what the pieces before have become, and nothing else.
+    /// Inflates a piece of a message's payload, cut anywhere, and appends to `message`, which must hold the
+    /// output of the earlier pieces and nothing else.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::MessageTooBig`] when the message has more than `max_size` bytes; `message`
-    /// never has. [`ProtocolError::InvalidCompression`] for data that is not DEFLATE. The connection has
-    /// failed then.
+    /// [`ProtocolError::MessageTooBig`] when the message has more than `max_size` bytes; `message` never
+    /// grows beyond that. [`ProtocolError::InvalidCompression`] for data that is not DEFLATE. The connection
+    /// has failed then.
     pub fn push(
         &mut self,
         piece: &[u8],
@@ -108,9 +108,9 @@ impl Inflater {
         Ok(())
     }
 
-    /// As [`push`](Self::push), but stops when `message` has `end` bytes, however much the piece holds:
-    /// how much of it has been taken. There may be more then, which an empty piece brings out. Of
-    /// `message` only the last 32 KiB are needed.
+    /// As [`push`](Self::push), but stops when `message` has `end` bytes, and returns how much of the piece
+    /// it has taken. There may be more output then, which an empty piece brings out. Only the last 32 KiB of
+    /// `message` are needed.
     pub(crate) fn push_some(
         &mut self,
         piece: &[u8],
@@ -133,23 +133,23 @@ impl Inflater {
         Ok(piece.len().saturating_sub(input.len()))
     }
 
-    /// The message ends here.
+    /// Ends the message.
     ///
     /// # Errors
     ///
     /// As [`push`](Self::push); data that ends inside a block is not DEFLATE.
     pub fn finish(&mut self, message: &mut Vec<u8>, max_size: usize) -> Result<(), ProtocolError> {
         match &self.stream {
-            // Looser than RFC 7692 §7.2.1, by which an empty message is one byte, 0x00: senders whose
-            // zlib is asked to flush twice in a row get nothing from it the second time.
+            // Looser than RFC 7692 §7.2.1, where an empty message is one byte, 0x00: some senders flush zlib
+            // twice in a row and get nothing the second time.
             None => return Ok(()),
-            // Looser than §7.2.1, by which an empty block follows: the data is complete without, and
-            // nothing is left over.
+            // Looser than §7.2.1, where an empty block follows: the data is complete without it, and nothing
+            // is left over.
             Some(stream) if stream.ended => {}
             Some(_) => {
                 let len = message.len();
                 self.push(&TAIL, message, max_size)?;
-                // §7.2.1: the tail belongs to an empty block. Where it is content, the data is truncated.
+                // §7.2.1: the tail belongs to an empty block. If it is content, the data is truncated.
                 if message.len() != len {
                     return Err(ProtocolError::InvalidCompression);
                 }
@@ -161,7 +161,7 @@ impl Inflater {
         Ok(())
     }
 
-    /// The stream of the message under way, ready for more input.
+    /// The stream of the current message, ready for more input.
     fn open<'a>(
         stream: &'a mut Option<Stream>,
         window: &[u8],
@@ -169,7 +169,7 @@ impl Inflater {
     ) -> Result<&'a mut Stream, ProtocolError> {
         let stream = stream.get_or_insert_with(|| Stream {
             zlib: Inflate::new(false, WINDOW_BITS),
-            // A new stream, too, needs its window.
+            // A new stream needs its window, too.
             ended: true,
             restarts: 0,
             produced: 0,
@@ -180,7 +180,7 @@ impl Inflater {
         Ok(stream)
     }
 
-    /// Whether the data, with its tail, ends at the end of a block. The stream is used up by this.
+    /// Checks that the data, with its tail, ends at the end of a block. Uses up the stream.
     fn check_end(&mut self) -> Result<(), ProtocolError> {
         let mut probe = Vec::with_capacity(PROBE.len());
         match &mut self.stream {
@@ -207,8 +207,8 @@ impl Inflater {
 }
 
 impl Stream {
-    /// Goes on behind a final block, with the same window: RFC 7692 §7.2.1 allows the bit `BFINAL`
-    /// in any block of a message; "The next DEFLATE block follows the padded data if any."
+    /// Continues after a final block, with the same window: RFC 7692 §7.2.1 allows the bit `BFINAL` in any
+    /// block of a message; "The next DEFLATE block follows the padded data if any."
     fn restart(&mut self, window: &[u8], message: &[u8]) -> Result<(), ProtocolError> {
         let paid = self.produced / BYTES_PER_RESTART;
         if self.restarts > paid.saturating_add(FREE_RESTARTS) {
@@ -237,7 +237,7 @@ impl Stream {
         let room = left.min(input.len().saturating_mul(8).clamp(256, STEP));
         grow(message, room, max_size);
         message.resize(len.saturating_add(room), 0);
-        // At the limit a byte elsewhere tells whether the message goes beyond it.
+        // At the limit, a byte written elsewhere tells whether the message exceeds it.
         let mut beyond = [0];
         let output = match message.get_mut(len..) {
             Some(output) if room != 0 => output,
@@ -264,8 +264,8 @@ impl Stream {
     }
 }
 
-/// zlib's errors: `DataError` for data that is not DEFLATE. The others (`StreamError`: misuse;
-/// `NeedDict`: zlib's own format only; `MemError`: on setting up only) do not come up here.
+/// zlib's errors: `DataError` for data that is not DEFLATE. The others (`StreamError`: misuse; `NeedDict`:
+/// zlib's own format only; `MemError`: on setting up only) do not happen here.
 fn invalid(_: zlib_rs::InflateError) -> ProtocolError {
     ProtocolError::InvalidCompression
 }

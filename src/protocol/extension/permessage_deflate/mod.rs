@@ -23,14 +23,14 @@ use crate::protocol::{ProtocolError, Reader, ResumeError, Writer};
 /// The "Per-Message Compressed" bit of a message's first frame (RFC 7692 §6).
 pub const RSV1: u8 = 0x40;
 
-/// What ends every sync flush: an empty block without compression, from its length on. It is left out
-/// on the wire (RFC 7692 §7.2.1, step 3; §7.2.2, step 1).
+/// The end of every sync flush: an empty uncompressed block, from its length on. It is left out on the wire
+/// (RFC 7692 §7.2.1, step 3; §7.2.2, step 1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// Compresses and decompresses the messages of one connection, as agreed in the opening handshake.
 #[derive(Debug)]
 pub struct PermessageDeflate {
-    /// As the server: of a client's, mirrored.
+    /// From the server's point of view; a client's is mirrored.
     agreed: Agreed,
     threshold: usize,
     deflater: Deflater,
@@ -62,11 +62,11 @@ impl PermessageDeflate {
         Self::server(agreed.mirrored(), options)
     }
 
-    /// Writes what was agreed, and the window of the peer's compressor; none inside a message.
+    /// Writes what was agreed, and the window of the peer's compressor; `None` inside a message.
     ///
-    /// Our own window is left behind: the next message refers back to nothing, as every message may (RFC 7692
-    /// §7.2.1 has the sender choose), and the peer's decompressor does not notice. That costs some bytes once,
-    /// and spares the state as much as the other window takes.
+    /// Our own window is dropped: the next message refers back to nothing, which the sender may choose for
+    /// any message (RFC 7692 §7.2.1), and the peer's decompressor does not notice. That costs some bytes
+    /// once, and halves the state.
     pub(crate) fn suspend(&self, state: &mut Writer) -> Option<()> {
         self.agreed.suspend(state);
         state.bytes(self.inflater.window()?)
@@ -115,13 +115,13 @@ impl PermessageDeflate {
         self.inflater.push_some(piece, message, end)
     }
 
-    /// As [`Inflater::finish`], without a limit: nothing comes out of the end of what is valid.
+    /// As [`Inflater::finish`], without a limit: the end of valid data produces no output.
     pub(crate) fn end_decoding(&mut self, message: &mut Vec<u8>) -> Result<(), ProtocolError> {
         self.inflater.finish(message, usize::MAX)
     }
 
-    /// Compresses a message; none if it is to be sent as it is (RFC 7692 §6.1: an endpoint may choose
-    /// for each message): it is below the threshold, or would not become shorter.
+    /// Compresses a message; `None` if it is to be sent uncompressed (RFC 7692 §6.1: an endpoint may choose
+    /// for each message) because it is below the threshold or would not become shorter.
     #[must_use]
     pub fn encode(&mut self, payload: &[u8]) -> Option<Encoded> {
         if payload.len() < self.threshold {
@@ -133,14 +133,14 @@ impl PermessageDeflate {
         })
     }
 
-    /// How a message of this length is compressed by itself; none inside if it is not compressed. None
-    /// if it goes with earlier ones.
+    /// How a message of this length is compressed by itself; `Some(None)` if it is not compressed, `None` if
+    /// it depends on earlier messages.
     pub(crate) fn encodes_alone(&self, len: usize) -> Option<Option<Alone>> {
         let alone = self.deflater.alone(len)?;
         Some((len >= self.threshold).then_some(alone))
     }
 
-    /// Compresses a message by itself, whatever its length; none if it would not become shorter.
+    /// Compresses a message by itself, whatever its length; `None` if it would not become shorter.
     pub(crate) fn encode_alone(&self, payload: &[u8]) -> Option<Encoded> {
         Some(Encoded {
             reserved_bits: RSV1,
@@ -148,8 +148,8 @@ impl PermessageDeflate {
         })
     }
 
-    /// Compresses a part of a message whose length nobody knows, so that there is no threshold; none if
-    /// it cannot be compressed.
+    /// Compresses a fragment of a message whose length is not known yet, so that there is no threshold;
+    /// `None` if it cannot be compressed.
     pub(crate) fn encode_fragment(&mut self, part: &[u8]) -> Option<Encoded> {
         let mut payload = Vec::new();
         self.deflater.flush(part, &mut payload).then_some(Encoded {
@@ -158,14 +158,14 @@ impl PermessageDeflate {
         })
     }
 
-    /// The end of a message that was compressed in parts.
+    /// Ends a message that was compressed in fragments.
     pub(crate) fn end_encoding(&mut self) -> Option<Vec<u8>> {
         let mut rest = Vec::new();
         self.deflater.finish(&mut rest).then_some(rest)
     }
 }
 
-/// Makes room for `additional` bytes: by doubling, but not beyond `max` unless that is asked for.
+/// Makes room for `additional` bytes by doubling, but not beyond `max` unless `additional` requires it.
 fn grow(bytes: &mut Vec<u8>, additional: usize, max: usize) {
     let (len, capacity) = (bytes.len(), bytes.capacity());
     if capacity.saturating_sub(len) < additional {
@@ -174,7 +174,7 @@ fn grow(bytes: &mut Vec<u8>, additional: usize, max: usize) {
     }
 }
 
-/// How far a counter has come between two readings.
+/// The difference between two readings of a counter.
 fn advance(before: u64, after: u64) -> usize {
     usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX)
 }

@@ -20,13 +20,13 @@ const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 /// What both sides agreed to. The default is what an offer without parameters asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// The server compresses each message by itself.
+    /// Whether the server compresses each message by itself.
     pub server_no_context_takeover: bool,
-    /// The client does.
+    /// Whether the client compresses each message by itself.
     pub client_no_context_takeover: bool,
-    /// The largest window with which the server compresses.
+    /// The largest window that the server compresses with.
     pub server_max_window_bits: WindowBits,
-    /// The largest with which the client does.
+    /// The largest window that the client compresses with.
     pub client_max_window_bits: WindowBits,
 }
 
@@ -98,9 +98,9 @@ impl fmt::Display for ResponseError {
 
 impl core::error::Error for ResponseError {}
 
-/// The server's side: accepts the first offer of permessage-deflate that it can. Returns what is agreed
-/// and the value of the response's field; none if no offer is acceptable, which is no reason to refuse
-/// the connection: the response then goes without this extension.
+/// The server's side: accepts the first offer of permessage-deflate that it can. Returns the agreement and
+/// the value of the response's field. `None` if no offer is acceptable, which is no reason to refuse the
+/// connection: the response then goes without this extension.
 #[must_use]
 pub fn accept_offers(
     offers: &[Extension<'_>],
@@ -128,8 +128,8 @@ pub fn offer(options: &DeflateOptions) -> String {
     .to_string()
 }
 
-/// The client's side: checks the extensions of a response to [`offer`] with the same options. None if
-/// the server declined.
+/// The client's side: checks the extensions of a response to [`offer`] with the same options. `None` if the
+/// server declined.
 ///
 /// # Errors
 ///
@@ -185,15 +185,15 @@ fn accept(offer: Parameters, options: &DeflateOptions) -> Option<(Agreed, String
             .min(options.client_max_window_bits),
     };
     let response = Parameters {
-        // §7.1.1.1: the server may include it without having been asked; asked, it must.
+        // §7.1.1.1: the server may include it unasked, and must include it when asked.
         server_no_context_takeover: offer.server_no_context_takeover
             || options.server_no_context_takeover,
-        // §7.1.1.2: likewise; where the client hints that it will not take its context over, the
-        // response holds it to that.
+        // §7.1.1.2: likewise. If the client hints that it will not use context takeover, the response holds
+        // it to that.
         client_no_context_takeover: offer.client_no_context_takeover
             || options.client_no_context_takeover,
-        // §7.1.2.1: "the same or smaller value as the offer". Without having been asked, the server
-        // may include it, but Firefox then fails the connection; a smaller window needs no word.
+        // §7.1.2.1: "the same or smaller value as the offer". The server may include it unasked, but Firefox
+        // then fails the connection; a smaller window needs no announcement.
         server_max_window_bits: offer
             .server_max_window_bits
             .map(|bits| bits.min(options.server_max_window_bits)),
@@ -216,12 +216,12 @@ struct Parameters {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<WindowBits>,
-    /// In an offer it may be there without a value.
+    /// In an offer it may have no value.
     client_max_window_bits: Option<Option<WindowBits>>,
 }
 
 impl Parameters {
-    /// None for what RFC 7692 §7.1 wants declined: a parameter that is not defined, "an extension
+    /// `None` for what RFC 7692 §7.1 requires to be declined: a parameter that is not defined, "an extension
     /// parameter with an invalid value", "multiple extension parameters with the same name".
     fn read(extension: &Extension<'_>) -> Option<Self> {
         let mut own = Self::default();

@@ -1,21 +1,21 @@
-/// How this side wants permessage-deflate. The default keeps nothing in memory between messages.
+/// This side's preferences for permessage-deflate. The default keeps nothing in memory between messages.
 ///
-/// Compression lets who can see the length of messages, and place text of his own beside a secret in
-/// one message, guess that secret (as in CRIME and BREACH). With context takeover the two need not
-/// even be in the same message.
+/// Compression lets an attacker who sees the length of messages, and can place text next to a secret in one
+/// message, guess that secret (as in CRIME and BREACH). With context takeover the two need not even be in the
+/// same message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateOptions {
-    /// From 1, the fastest, to 9, the smallest. Default 1: most of the gain at a fraction of the time,
-    /// which a component has little of.
+    /// From 1, the fastest, to 9, the smallest. Default 1: most of the gain for a fraction of the time, which
+    /// is scarce in a component.
     pub level: u8,
-    /// Messages of fewer bytes are sent as they are. Default 256: below, Huffman coding saves some tens
-    /// of bytes of a packet whose headers take as many, at the price of setting up the compressor.
+    /// Messages of fewer bytes are sent uncompressed. Default 256: below that, Huffman coding saves a few
+    /// dozen bytes of a packet whose headers take as many, at the price of setting up the compressor.
     pub threshold: usize,
-    /// Whether the server's window is emptied between messages (RFC 7692 §7.1.1.1). Default true: a
-    /// server keeps no compressor, 160 to 290 KiB, for each idle connection.
+    /// Whether the server's window is cleared between messages (RFC 7692 §7.1.1.1). Default true: a server
+    /// keeps no compressor, 160 to 290 KiB, for each idle connection.
     pub server_no_context_takeover: bool,
-    /// Whether the client's is (§7.1.1.2). Default true: a server keeps no window of up to 32 KiB for
-    /// each idle connection, which peers fill at no cost to themselves.
+    /// Whether the client's window is cleared between messages (§7.1.1.2). Default true: a server keeps no
+    /// window of up to 32 KiB for each idle connection, which peers fill at no cost to themselves.
     pub client_no_context_takeover: bool,
     /// The largest window the server compresses with (§7.1.2.1). Default 15 bits: 32 KiB.
     pub server_max_window_bits: WindowBits,
@@ -47,7 +47,7 @@ impl WindowBits {
     /// 15 bits: 32 KiB.
     pub const MAX: Self = Self(15);
 
-    /// None unless between 8 and 15.
+    /// `None` unless `bits` is between 8 and 15.
     #[must_use]
     pub const fn new(bits: u8) -> Option<Self> {
         match bits {

@@ -1,5 +1,5 @@
-//! For tests: DEFLATE (RFC 1951) once more, slow and plain, which says how far back the data refers; and
-//! data to compress.
+//! For tests: a slow and simple DEFLATE (RFC 1951) that tells how far back the data refers, and data to
+//! compress.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ pub(super) fn sample(seed: u32, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Inflates blocks up to the end of `input` behind `output`; returns the greatest distance.
+/// Inflates blocks up to the end of `input`, appends to `output`, and returns the greatest distance.
 pub(super) fn inflate(input: &[u8], output: &mut Vec<u8>) -> usize {
     let mut bits = Bits { input, at: 0 };
     let mut greatest = 0;

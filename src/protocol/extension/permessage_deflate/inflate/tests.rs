@@ -94,13 +94,13 @@ fn messages_without_a_byte_are_empty() {
 #[test]
 fn data_behind_a_final_block_is_decoded_with_the_same_window() {
     let is_final = b"\xf3\x48\xcd\xc9\xc9\x07\x00";
-    // Not followed by an empty block; followed by another final block, by one that is not.
+    // Followed by no empty block; by another final block; by one that is not final.
     assert_eq!(inflate(is_final).as_deref(), Ok(&b"Hello"[..]));
     let twice = [is_final, &is_final[..]].concat();
     assert_eq!(inflate(&twice).as_deref(), Ok(&b"HelloHello"[..]));
     let then_not = [&is_final[..], b"\xf2\x48\xcd\xc9\xc9\x07\x00"].concat();
     assert_eq!(inflate(&then_not).as_deref(), Ok(&b"HelloHello"[..]));
-    // A block that refers back to before the final one, in this message and in the one before.
+    // A block that refers back to data before the final block, in this message and in the one before.
     let back = [&is_final[..], b"\xf2\x00\x11\x00\x00"].concat();
     for at in 0..=back.len() {
         let (start, end) = back.split_at(at);
@@ -117,7 +117,7 @@ fn data_behind_a_final_block_is_decoded_with_the_same_window() {
 }
 
 #[test]
-fn final_blocks_without_end_are_refused() {
+fn refuses_endless_final_blocks() {
     assert_eq!(inflate(&b"\x03\x00".repeat(16)).as_deref(), Ok(&b""[..]));
     let hostile = b"\x03\x00".repeat(500_000);
     assert_eq!(inflate(&hostile), Err(ProtocolError::InvalidCompression));
@@ -161,7 +161,7 @@ fn invalid_and_truncated_data_is_refused() {
 }
 
 #[test]
-fn random_bytes_never_do_harm() {
+fn survives_random_bytes() {
     for seed in 0..2000 {
         let mut payload = sample(seed, 1 + seed as usize % 90);
         let inflated = inflate_pieces(&mut inflater(true), payload.chunks(7), 4096);
@@ -178,7 +178,7 @@ fn random_bytes_never_do_harm() {
 }
 
 #[test]
-fn every_split_gives_the_same() {
+fn gives_the_same_at_every_split() {
     let original = sample(2, 700);
     let payload = deflate(&original);
     for at in 0..=payload.len() {
@@ -231,7 +231,7 @@ fn a_bomb_costs_no_more_than_the_limit() {
         assert!(message.len() <= MAX_SIZE && message.capacity() <= MAX_SIZE);
         assert!(size == payload.len() || taken < 4000, "{taken}");
     }
-    // Many messages within the limit leave one window.
+    // Many messages within the limit leave a single window.
     let mut inflater = inflater(true);
     let payload = deflate(&zeros);
     for _ in 0..20 {
@@ -241,7 +241,7 @@ fn a_bomb_costs_no_more_than_the_limit() {
 }
 
 #[test]
-fn an_idle_connection_keeps_the_agreed_window_only() {
+fn an_idle_connection_keeps_only_the_agreed_window() {
     for (bits, size) in [(8, 512), (9, 512), (10, 1024), (15, 32_768)] {
         let bits = WindowBits::new(bits).unwrap();
         for takeover in [false, true] {

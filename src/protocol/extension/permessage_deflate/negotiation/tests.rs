@@ -127,7 +127,7 @@ fn offers_that_must_be_declined() {
             ("pd; client_max_window_bits=7", None),
             ("pd; client_max_window_bits=16", None),
             ("pd; client_max_window_bits=\"08\"", None),
-            // A repeated one, with the same value or another.
+            // A repeated parameter, with the same value or another.
             (
                 "pd; server_no_context_takeover; server_no_context_takeover",
                 None,
@@ -238,7 +238,7 @@ fn the_servers_options_are_added() {
 }
 
 #[test]
-fn what_the_client_offers() {
+fn offers_of_the_client() {
     assert_eq!(
         offer(&LEAVE_ALL),
         "permessage-deflate; client_max_window_bits"
@@ -316,7 +316,7 @@ fn responses_that_are_legal() {
         client_max_window_bits: bits(12),
     };
     assert_eq!(check(all, &LEAVE_ALL), Ok(Some(agreed)));
-    // What the client offered of its own holds, whatever the response says of it.
+    // What the client offered for its own side holds, whatever the response says about it.
     let small = DeflateOptions {
         client_max_window_bits: bits(9),
         ..DeflateOptions::default()
@@ -335,9 +335,9 @@ fn responses_that_are_legal() {
     }
 }
 
-/// Any two sides of ours agree, and on the same.
+/// Any two configurations agree, on the same parameters.
 #[test]
-fn both_sides_agree() {
+fn both_sides_agree_on_the_same() {
     let sizes = [8, 9, 12, 15].map(bits);
     let mut all = Vec::new();
     for (server_bits, client_bits) in sizes
