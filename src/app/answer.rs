@@ -4,22 +4,22 @@ use core::fmt;
 use crate::head::{Response, ResponseHead};
 use crate::session::{RawHandler, RawSession, Session};
 
-/// What an app answers to a request.
+/// An app's answer to a request.
 #[derive(Debug)]
 pub enum Answer {
     /// Plain HTTP.
     Respond(Response),
-    /// The socket becomes the app's.
+    /// The app takes over the socket.
     Takeover(Takeover),
 }
 
-/// A socket taken over.
+/// A taken-over socket.
 pub struct Takeover {
-    /// The head that the host sends first; none for a raw takeover.
+    /// The head that the host sends first; `None` for a raw takeover.
     pub response: Option<ResponseHead>,
-    /// What receives the bytes of the socket.
+    /// The session that receives the bytes of the socket.
     pub session: Box<dyn Session>,
-    /// What the host writes if the component dies.
+    /// The bytes that the host writes if the component dies.
     pub farewell: &'static [u8],
 }
 
@@ -32,8 +32,8 @@ impl fmt::Debug for Takeover {
 }
 
 impl Answer {
-    /// Takes the raw socket over: no response is sent, and every byte in both directions is the
-    /// handler's. This is what Go's `http.Hijacker` does.
+    /// Takes over the raw socket: no response is sent, and the handler owns every byte in both directions, as
+    /// with Go's `http.Hijacker`.
     #[must_use]
     pub fn takeover(handler: impl RawHandler + 'static) -> Self {
         Self::Takeover(Takeover {

@@ -3,8 +3,8 @@ use core::future::Future;
 use super::{App, Undecided, Verdict};
 use crate::head::Request;
 
-/// An app whose function may await something before it answers, such as a backend that knows who the
-/// user is. Other requests and connections go on meanwhile.
+/// An app whose function may await something before it answers, such as a backend that knows who the user is.
+/// Other requests and connections continue meanwhile.
 ///
 /// ```
 /// use wasocket::{Answer, Error, Request, Response, Upgrade, WebSocket, decide};
@@ -24,9 +24,9 @@ use crate::head::Request;
 /// wasocket::export!(decide(enter));
 /// ```
 ///
-/// The host bounds how long a decision may take (the runner: `--decision-timeout`, 30 s); then it answers
-/// 504 and drops the function's future. It may do so earlier where it sees that the client is gone, which
-/// the runner does not look for.
+/// The host bounds how long a decision may take (the runner: `--decision-timeout`, 30 s); then it answers 504
+/// and drops the function's future. It may do so earlier if it notices that the client is gone, which the
+/// runner does not check.
 pub fn decide<D, F>(decide: D) -> impl App
 where
     D: Fn(Request) -> F + 'static,
@@ -56,7 +56,7 @@ mod tests {
     use crate::session::ReadyList;
 
     #[test]
-    fn a_decision_may_be_to_ask_another_app() {
+    fn a_decision_may_ask_another_app() {
         let inner = decide(|_| async { Response::text(418, "") });
         let outer = decide(move |request| {
             let verdict = inner.handle(request);

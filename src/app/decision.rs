@@ -10,18 +10,18 @@ use crate::head::Response;
 use crate::protocol::Instant;
 use crate::session::{Called, ConnectionId, ReadyList};
 
-/// What an [`App`](crate::App) makes of a request.
+/// An [`App`](crate::App)'s decision about a request.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is answered.
+    /// The answer.
     Answer(Answer),
-    /// Somebody has to be asked first.
+    /// The answer comes later: the app has to wait for something first.
     Later(Undecided),
-    /// The app has done something wrong: the client gets status 500, and the operator this text.
+    /// The app failed: the client gets status 500, and the operator this text.
     Failed(String),
 }
 
-/// What the client of an app that has failed is told.
+/// The answer to the client of an app that has failed.
 pub(crate) fn failure() -> Answer {
     Response::text(500, "Internal Server Error\n").into()
 }
@@ -40,27 +40,27 @@ impl From<Undecided> for Verdict {
 
 type Deciding = Pin<Box<dyn Future<Output = Verdict>>>;
 
-/// A request that waits for its answer: the `undecided` resource of the WIT package, whose contract
-/// says when it is called. Dropped, it stops deciding.
+/// A request that waits for its answer: the `undecided` resource of the WIT package, whose contract says when
+/// it is called. Dropping it cancels the decision.
 pub struct Undecided {
     future: Deciding,
     called: Option<Called>,
 }
 
-/// How far a decision has come.
+/// The progress of a decision.
 #[derive(Debug)]
 pub struct Deliberation {
-    /// The answer; none yet, if none.
+    /// The answer; `None` if it is still to come.
     pub answer: Option<Answer>,
-    /// What the app has done wrong, if anything: for the operator.
+    /// The app's fault, if any, for the operator.
     pub fault: Option<String>,
-    /// When to call [`Undecided::decide`] again; none if nothing but what it waits for is a reason to.
+    /// When to call [`Undecided::decide`] again; `None` if only what it waits for is a reason to.
     pub wake_at: Option<Instant>,
 }
 
 impl Undecided {
-    /// The answer to a request is what a future comes to: a [`Response`](crate::Response), an
-    /// [`Answer`], or what another app says ([`App::handle`](crate::App::handle)).
+    /// A request whose answer is the output of a future: a [`Response`](crate::Response), an [`Answer`], or
+    /// what another app says ([`App::handle`](crate::App::handle)).
     pub fn new(future: impl Future<Output: Into<Verdict>> + 'static) -> Self {
         Self {
             future: Box::pin(async { future.await.into() }),
@@ -68,8 +68,8 @@ impl Undecided {
         }
     }
 
-    /// Goes on deciding. The host knows the request by `id`; it is to be on the list `ready` when it
-    /// wants to be called.
+    /// Continues the decision. The host knows the request by `id`, which goes on the list `ready` when the
+    /// request wants to be called.
     pub fn decide(&mut self, now: Instant, id: ConnectionId, ready: &ReadyList) -> Deliberation {
         let called = self.called.get_or_insert_with(|| Called::new(id, ready));
         called.calling.begin();
@@ -89,7 +89,7 @@ impl Undecided {
     }
 }
 
-/// What a future comes to may be another one, of an app that it has asked.
+/// Polls until there is an answer. The output may be another future, of an app that was asked.
 fn poll(future: &mut Deciding, called: &Called) -> Option<Result<Answer, String>> {
     loop {
         match called.poll(future.as_mut()) {
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_at_once_is_answered_at_once() {
+    fn answers_at_once_if_it_can() {
         let mut undecided = Undecided::new(async { Response::text(403, "") });
         let deliberation = undecided.decide(NOW, 1, &ReadyList::default());
         assert_eq!(status(deliberation), Some(403));
     }
 
     #[test]
-    fn whoever_knows_the_answer_has_the_request_called() {
+    fn a_wake_up_has_the_request_called() {
         let waiting: Rc<RefCell<Option<core::task::Waker>>> = Rc::default();
         let own = Rc::clone(&waiting);
         let mut undecided = Undecided::new(async move {
@@ -153,7 +153,7 @@ mod tests {
         let ready = ReadyList::default();
         let deliberation = undecided.decide(NOW, 9, &ready);
         assert_eq!((deliberation.wake_at, status(deliberation)), (None, None));
-        // A call without need does no harm.
+        // A needless call does no harm.
         assert_eq!(status(undecided.decide(NOW, 9, &ready)), None);
         assert!(ready.take().is_empty());
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_the_turn_is_called_again_at_once() {
+    fn a_future_that_yields_is_called_again_at_once() {
         let mut turns = 0;
         let mut undecided = Undecided::new(async move {
             poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! What answers requests, and how apps are put together from smaller ones.
+//! Apps, which answer requests, and how to build them from smaller ones.
 
 mod answer;
 mod decide;
@@ -25,16 +25,16 @@ use alloc::boxed::Box;
 use crate::head::Request;
 use crate::session::Resumer;
 
-/// What answers requests: a function from a request to an [`Answer`](crate::Answer), or to a
-/// [`Response`](crate::Response); one that awaits something before it answers ([`decide`](crate::decide));
-/// a WebSocket ([`websocket`], [`Upgrade::serve`]); a `Router` of such.
+/// Answers requests: a function from a request to an [`Answer`](crate::Answer), or to a
+/// [`Response`](crate::Response); one that awaits something before it answers ([`decide`](crate::decide)); a
+/// WebSocket ([`websocket`], [`Upgrade::serve`](crate::Upgrade::serve)); or a `Router` of such apps.
 pub trait App {
     /// Answers a request, or says that the answer comes later.
     fn handle(&self, request: Request) -> Verdict;
 
-    /// What resumes the connections to this path that were suspended ([`resume`](crate::resume)). Unless
-    /// implemented otherwise there is none, and so they cannot be suspended: apps of the
-    /// [event form](crate::events) have one, and routers hand on that of the app at the path.
+    /// Resumes the suspended connections to this path ([`resume`](crate::resume)). The default is `None`, so
+    /// connections cannot be suspended. Apps of the [event form](crate::events) have a resumer, and routers
+    /// pass on the resumer of the app at the path.
     fn resumer(&self, path: &str) -> Option<&dyn Resumer> {
         let _ = path;
         None

@@ -7,10 +7,10 @@ use super::App;
 use crate::protocol::{Instant, Reader, ResumeError, Writer};
 use crate::session::{ConnectionId, ReadyList, Resumed, Session, Suspended, WebSocketSession};
 
-/// The number of the layout of a state: its first byte. Behind it is what is written here, by [`suspend`],
-/// and then what each part of a connection writes of itself, in the order of the calls. Numbers are in little endian.
+/// The version of a state's layout, which is its first byte. What [`suspend`] writes follows, then what each
+/// part of a connection writes, in the order of the calls. Numbers are little endian.
 ///
-/// Whoever changes any part of it counts one up.
+/// Increment it when any part of the layout changes.
 const VERSION: u8 = 1;
 
 /// The longest state, in bytes: the contract's bound.
@@ -19,8 +19,8 @@ const MAX_STATE: usize = 64 << 10;
 /// The longest path, in bytes. A connection to a longer one is not suspended.
 const MAX_PATH: usize = 8 << 10;
 
-/// The state of a connection of this app's; none if it is not at rest, or cannot be resumed. To be dropped
-/// then, before anything else is called.
+/// The state of a connection of this app. `None` if the connection is not at rest, or cannot be resumed.
+/// After this call returns a state you must drop the session, without calling it again.
 #[must_use]
 pub fn suspend(app: &dyn App, session: &dyn Session, now: Instant) -> Option<Vec<u8>> {
     let Suspended { path, state } = session.suspend(now)?;
@@ -34,12 +34,11 @@ pub fn suspend(app: &dyn App, session: &dyn Session, now: Instant) -> Option<Vec
     (writer.0.len() <= MAX_STATE).then_some(writer.0)
 }
 
-/// Makes a connection of a state again, which was suspended so long ago.
+/// Makes a connection from its state, which was suspended `suspended_for` ago.
 ///
 /// # Errors
 ///
-/// See [`ResumeError`]. What the state says is checked, whoever has written it; a state of the right form
-/// is believed.
+/// See [`ResumeError`]. The state is checked, wherever it comes from; a well-formed state is trusted.
 pub fn resume(
     app: &dyn App,
     now: Instant,

@@ -33,7 +33,7 @@ pub struct Upgrade {
     refusal: Option<Refusal>,
 }
 
-/// What an app answers where there is no WebSocket.
+/// The app's own refusal of a handshake.
 #[derive(Clone)]
 struct Refusal(Rc<Refuse>);
 
@@ -59,16 +59,16 @@ impl Upgrade {
         self
     }
 
-    /// The subprotocols that the app speaks, the preferred one first (RFC 6455 §1.9). Case matters.
-    /// The first that the client offers too is selected. Default: none.
+    /// The subprotocols that the app speaks, in order of preference (RFC 6455 §1.9). Case matters. The first
+    /// one that the client offers is selected. Default: none.
     #[must_use]
     pub fn subprotocols(mut self, subprotocols: &'static [&'static str]) -> Self {
         self.handshake.subprotocols = subprotocols;
         self
     }
 
-    /// Compresses messages where the client wants it too (permessage-deflate, RFC 7692). Default: no
-    /// compression; [`DeflateOptions`] says what it costs, and what to mind where messages hold secrets.
+    /// Compresses messages if the client wants it, too (permessage-deflate, RFC 7692). Default: no
+    /// compression. [`DeflateOptions`] says what it costs, and what to watch for if messages hold secrets.
     #[must_use]
     pub fn compression(mut self, options: DeflateOptions) -> Self {
         self.handshake.compression = Some(options);
@@ -76,17 +76,17 @@ impl Upgrade {
     }
 
     /// Selects this subprotocol, if the client offers it, instead of one of
-    /// [`subprotocols`](Self::subprotocols): for an app that decides itself, by what
-    /// [`Request::subprotocols`] says is offered.
+    /// [`subprotocols`](Self::subprotocols): for an app that makes its own choice from
+    /// [`Request::subprotocols`].
     #[must_use]
     pub fn select_subprotocol(mut self, name: impl Into<String>) -> Self {
         self.handshake.selected = Some(name.into());
         self
     }
 
-    /// Adds a field to the response with which the handshake succeeds, such as `Set-Cookie`. May be called
-    /// several times. The fields of the handshake itself (`Upgrade`, `Connection`, `Sec-WebSocket-*`) are
-    /// not for an app to add: clients refuse what they did not ask for.
+    /// Adds a field to the response of a successful handshake, such as `Set-Cookie`. May be called several
+    /// times. Do not add the fields of the handshake itself (`Upgrade`, `Connection`, `Sec-WebSocket-*`):
+    /// clients refuse what they did not ask for.
     #[must_use]
     pub fn field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.handshake.fields.append(name, value);
@@ -100,12 +100,11 @@ impl Upgrade {
         self
     }
 
-    /// What is answered where the handshake fails: the function is given the request, the rule that it breaks,
-    /// and the response that would be sent otherwise ([`HandshakeError::response`]), which it may change or
-    /// replace. Default: that response.
+    /// Sets the response to a failed handshake. The function takes the request, the rule that it breaks, and
+    /// the default response ([`HandshakeError::response`]), which it may change or replace.
     ///
-    /// Some of its fields matter to clients: `Sec-WebSocket-Version` (RFC 6455 §4.4), `Allow`, and those that
-    /// say that the connection closes, as the host does in any case.
+    /// Some of the default fields matter to clients: `Sec-WebSocket-Version` (RFC 6455 §4.4), `Allow`, and
+    /// those that announce the close, which the host does in any case.
     ///
     /// ```
     /// use wasocket::{HandshakeError, Request, Response, Upgrade};
@@ -129,11 +128,11 @@ impl Upgrade {
         self
     }
 
-    /// Answers the opening handshake (RFC 6455 §4.2): a connection on which a function converses, or the
-    /// refusal with the right status.
+    /// Answers the opening handshake (RFC 6455 §4.2) with a connection on which a function converses, or with
+    /// a refusal and its status.
     ///
-    /// The function is polled inside the calls of the host; when it returns, the connection is closed,
-    /// with the code that its result says ([`Outcome`]).
+    /// The function is polled inside the calls of the host; when it returns, the connection is closed, with
+    /// the code of its result ([`Outcome`]).
     #[must_use]
     pub fn converse<F>(self, request: &Request, converse: impl FnOnce(WebSocket) -> F) -> Answer
     where
@@ -144,8 +143,8 @@ impl Upgrade {
         })
     }
 
-    /// Answers the opening handshake (RFC 6455 §4.2): a connection that is served by `handler`, or
-    /// the refusal with the right status.
+    /// Answers the opening handshake (RFC 6455 §4.2) with a connection served by `handler`, or with a refusal
+    /// and its status.
     #[must_use]
     pub fn accept(self, request: &Request, handler: impl Handler + 'static) -> Answer {
         self.accept_session(request, |connection| {
@@ -153,7 +152,7 @@ impl Upgrade {
         })
     }
 
-    /// As [`accept`](Self::accept), with what the host is to call.
+    /// As [`accept`](Self::accept), with the session that the host calls.
     pub(crate) fn accept_session<S: Session + 'static>(
         self,
         request: &Request,
@@ -165,7 +164,8 @@ impl Upgrade {
         })
     }
 
-    /// As [`accept`](Self::accept), where a proxy holds the WebSocket: the fields of the response to it.
+    /// As [`accept`](Self::accept), for a WebSocket that a proxy holds. Returns the fields of the response to
+    /// the proxy.
     #[cfg(feature = "grip")]
     pub(crate) fn accept_proxied(self, request: &Request) -> Result<crate::Fields, HandshakeError> {
         handshake::accept_proxied(request, &self.handshake)

@@ -11,13 +11,13 @@ use crate::events::{Accept, Action, Closed, Event, EventApp, Settings};
 use crate::protocol::Message;
 use crate::protocol::handshake::Origins;
 
-/// What `export_app!` makes of an expression.
+/// The app that `export_app!` exports.
 pub trait ExportedApp: 'static {
     /// The app of this instance.
     fn app() -> &'static dyn EventApp;
 }
 
-/// An app as one that is no longer known by its type.
+/// Boxes an app, which erases its type.
 pub fn boxed_events<A: EventApp + 'static>(app: A) -> Box<dyn EventApp> {
     Box::new(app)
 }

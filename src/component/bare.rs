@@ -1,10 +1,10 @@
-//! What `#![no_std]` components need and `std` would bring, together with its WASI imports: an
-//! allocator, a panic handler, and the function through which a host places arguments.
+//! The parts that `#![no_std]` components need in place of `std`, which would import WASI: an allocator, a
+//! panic handler, and the function through which a host places arguments.
 
 use alloc::alloc::{Layout, alloc, realloc};
 use core::panic::PanicInfo;
 
-// `memcmp` and its like, which the compiler calls and `std` would link. Nothing that calls WASI is
+// `memcmp` and similar functions, which the compiler calls and `std` would link. Nothing that calls WASI is
 // reachable from them.
 #[link(name = "c")]
 #[allow(unsafe_code, reason = "links a library, declares no function")]
@@ -35,7 +35,7 @@ unsafe extern "C" fn cabi_realloc(
     if new_len == 0 {
         return core::ptr::without_provenance_mut(align);
     }
-    // SAFETY: `old`, `old_len` and `align` are those of an earlier call, as the canonical ABI demands.
+    // SAFETY: `old`, `old_len` and `align` are those of an earlier call, as the canonical ABI requires.
     let new = unsafe {
         if old_len == 0 {
             alloc(Layout::from_size_align_unchecked(new_len, align))

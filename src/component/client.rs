@@ -133,7 +133,7 @@ impl From<ClientEvent> for wit_client::Event {
             ClientEvent::Connection(Event::Message(Message::Binary(bytes))) => {
                 Self::Message(wit_client::Message::Binary(bytes.into()))
             }
-            // Never: nobody asks for pieces here.
+            // Never happens: this side does not ask for pieces.
             ClientEvent::Connection(Event::Piece(piece)) => {
                 Self::Message(wit_client::Message::Binary(piece.bytes.into()))
             }
@@ -157,7 +157,7 @@ impl From<Closed> for wit_client::Closed {
                 code: error.close_code().as_u16(),
                 reason: error.to_string(),
             }),
-            // Nobody aborts here.
+            // This side never aborts.
             Closed::EndOfStream | Closed::Aborted => Self::EndOfStream,
             Closed::TimedOut => Self::TimedOut,
         }

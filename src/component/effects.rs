@@ -1,4 +1,4 @@
-//! What the host does after a call, to the WIT types.
+//! Converts a session's effects to the WIT types.
 
 use spin::LazyLock;
 

@@ -13,13 +13,13 @@ use crate::app::{Answer, App, Undecided, Verdict, failure};
 use crate::protocol::{Ceiling, Initiator, Instant, Report, ResumeError, shortened};
 use crate::session::{Session, ShutdownReason};
 
-/// What `export!` makes of an expression.
+/// The app that `export!` exports.
 pub trait Exported: 'static {
     /// The app of this instance.
     fn app() -> &'static dyn App;
 }
 
-/// An app as one that is no longer known by its type.
+/// Boxes an app, which erases its type.
 pub fn boxed<A: App + 'static>(app: A) -> Box<dyn App> {
     Box::new(app)
 }
@@ -57,10 +57,10 @@ impl<E: Exported> wit::Guest for Adapter<E> {
         let (mut rest, mut output) = (&bytes[..], Vec::<u8>::new());
         let receive = |arrival: wit::Arrival<'_>| {
             let connection = arrival.connection.get::<Connection<E>>();
-            // More than there is would be the host's fault.
+            // A length beyond the end would be the host's fault.
             let length = rest.len().min(arrival.length as usize);
-            let (bytes, behind) = rest.split_at(length);
-            rest = behind;
+            let (bytes, tail) = rest.split_at(length);
+            rest = tail;
             let effects = connection.0.borrow_mut().receive(now, bytes.to_vec());
             // A 32-bit memory holds no more.
             let output_length = effects.output.len() as u32;
@@ -115,7 +115,7 @@ impl<E: Exported> wit::GuestUndecided for UndecidedRequest<E> {
     }
 }
 
-/// An answer of this app's.
+/// Converts an answer of this app.
 fn exported<E: Exported>(answer: Answer) -> wit::Answer {
     match answer {
         Answer::Respond(response) => wit::Answer::Respond(response.into()),

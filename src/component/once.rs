@@ -5,13 +5,13 @@ use core::fmt;
 pub struct Once<A: ?Sized>(spin::Once<OnlyThread<Box<A>>>);
 
 impl<A: ?Sized> Once<A> {
-    /// None yet.
+    /// Not made yet.
     #[must_use]
     pub const fn new() -> Self {
         Self(spin::Once::new())
     }
 
-    /// The app; `make` makes it, the first time.
+    /// The app, which `make` makes at the first call.
     pub fn get(&self, make: impl FnOnce() -> Box<A>) -> &A {
         let app = self.0.call_once(|| OnlyThread(make()));
         &app.0
@@ -30,11 +30,11 @@ impl<A: ?Sized> fmt::Debug for Once<A> {
     }
 }
 
-/// Something of the only thread that there is.
+/// A value that only one thread uses, since there is only one.
 struct OnlyThread<T>(T);
 
-// SAFETY: an instance has one thread: neither this target nor the component model has more, and the
-// contract forbids to enter an instance while a call is under way.
+// SAFETY: an instance has one thread: neither this target nor the component model has more, and the contract
+// forbids entering an instance while a call is in progress.
 #[allow(
     unsafe_code,
     reason = "apps need not be Send or Sync, but statics must"

@@ -5,20 +5,20 @@ use super::token::{TokenError, verify};
 use super::{Gateway, Reply, head};
 use crate::head::Request;
 
-/// What a request is.
+/// The kind of a request.
 #[derive(Debug)]
 pub enum Admitted {
-    /// Plain HTTP, by whomever: for [`Gateway::plain`].
+    /// Plain HTTP, from any client: pass it to [`Gateway::plain`].
     Plain(Request),
-    /// Events, by the proxy: for [`Gateway::events`], with the body.
+    /// Events, from the proxy: pass them to [`Gateway::events`], with the body.
     Events(Request),
     /// Neither.
     Refused(Reply),
 }
 
 impl Gateway {
-    /// Says what a request is, before its body is read; `now` is in seconds since 1970. What the proxy has
-    /// signed with is taken out of it: an app has no use for it, and might tell others.
+    /// Classifies a request before its body is read; `now` is in seconds since 1970. Removes the proxy's
+    /// signature: an app has no use for it, and might reveal it.
     #[must_use]
     pub fn admit(&self, request: Request, now: u64) -> Admitted {
         let authentic = self.authenticate(&request, now);
@@ -46,7 +46,7 @@ impl Gateway {
             Verify::Signed { key, issuer } => (key, issuer.as_deref()),
             Verify::Unconfigured => {
                 return Err(Reply::failure(
-                    "no key to know the proxy by: set GRIP_VERIFY_KEY to the one it signs with"
+                    "no key to recognize the proxy: set GRIP_VERIFY_KEY to the key that it signs with"
                         .into(),
                 ));
             }
@@ -65,7 +65,7 @@ impl Gateway {
     }
 }
 
-/// What is said of the request by the proxy is believed only if it is the proxy.
+/// Trusts the proxy's fields only if the request is from the proxy.
 fn trusting(request: Request, is_authentic: bool) -> Request {
     let mut request = head::without(request, &["grip-"]);
     if is_authentic {
@@ -84,7 +84,7 @@ fn seems_to_be_events(value: &[u8]) -> bool {
         .any(|part| part == head::EVENTS.as_bytes())
 }
 
-/// Whether these are events in form.
+/// Checks the form of a request with events.
 fn check_events(request: &Request) -> Result<(), Reply> {
     // A parameter, another case or a second line could be what the proxy lets its clients send.
     if request.fields.single("Content-Type") != Ok(head::EVENTS.as_bytes()) {

@@ -10,35 +10,35 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// A key to verify tokens with. Its kind says which algorithm a token must have: what the token itself
-/// claims is only compared (RFC 8725 §3.1).
+/// A key to verify tokens with. Its kind determines the algorithm of a token: what the token itself claims is
+/// only compared (RFC 8725 §3.1).
 #[derive(Clone)]
 pub enum Key {
-    /// A secret that the proxy has, too.
+    /// A secret shared with the proxy.
     Hs256(Vec<u8>),
     /// The proxy's public key.
     Es256(VerifyingKey),
 }
 
 impl fmt::Debug for Key {
-    /// Without the key.
+    /// Does not show the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.algorithm())
     }
 }
 
 impl Key {
-    /// Reads a key in one of the ways in which it is configured:
+    /// Reads a key in one of its configured forms:
     ///
     /// - a public key of the curve P-256, in PEM (`-----BEGIN PUBLIC KEY-----`) or as a JWK (RFC 7517, which
     ///   begins with `{`);
     /// - any other text is a secret;
-    /// - behind `base64:`, any of these in base64 (a secret may be any bytes then).
+    /// - after `base64:`, any of these in base64 (a secret may be any bytes then).
     ///
     /// # Errors
     ///
-    /// When it is empty or what it seems to be is malformed. A public key is never taken for a secret: everyone
-    /// knows it, and could sign with it.
+    /// If it is empty, or malformed for the form that it appears to have. A public key is never taken for a
+    /// secret: everyone knows it, and could sign with it.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let bytes = match text.strip_prefix("base64:") {
             Some(encoded) => STANDARD.decode(encoded).map_err(|_| KeyError::Base64)?,
@@ -59,7 +59,7 @@ impl Key {
         }
     }
 
-    /// In constant time.
+    /// Verifies a signature in constant time.
     pub(super) fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Hs256(secret) => {
@@ -71,7 +71,7 @@ impl Key {
     }
 }
 
-/// None never: HMAC takes keys of any length.
+/// Never `None`: HMAC takes keys of any length.
 pub(super) fn hmac(secret: &[u8], signed: &[u8]) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
     mac.update(signed);
@@ -114,9 +114,9 @@ fn from_point(point: &[u8]) -> Option<Key> {
 /// Why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// Nothing is there.
+    /// The key is empty.
     Empty,
-    /// What stands behind `base64:` is not base64.
+    /// The text after `base64:` is not base64.
     Base64,
     /// PEM, but not a public key of the curve P-256.
     Pem,
@@ -128,7 +128,7 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "it is empty",
-            Self::Base64 => "what stands behind base64: is not base64",
+            Self::Base64 => "the text after base64: is not base64",
             Self::Pem => "it is PEM, but not a PUBLIC KEY of the curve P-256",
             Self::Jwk => "it is JSON, but not a JWK of the curve P-256",
         })

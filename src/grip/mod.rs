@@ -1,10 +1,10 @@
-//! Apps of the event form behind a proxy that holds the WebSockets: GRIP, as Pushpin and Fastly Fanout speak
-//! it, over WebSocket-over-HTTP.
+//! Apps of the event form behind a proxy that holds the WebSockets: GRIP, the protocol of Pushpin and Fastly
+//! Fanout, over WebSocket-over-HTTP.
 //!
-//! The proxy makes the handshake with the client, speaks RFC 6455 with it, and turns what happens into HTTP
-//! requests; each is answered by what is to be done. Nothing is kept in between: state and channels of a
-//! connection are with the proxy. Without I/O, as the rest of this crate: the component `components/grip` has
-//! the `wasi:http` around it, and decides nothing.
+//! The proxy performs the handshake with the client, speaks RFC 6455 with it, and turns events into HTTP
+//! requests; each response says what to do. Nothing is kept in between: the proxy keeps the state and the
+//! channels of a connection. There is no I/O, as in the rest of this crate: the component `components/grip`
+//! adds `wasi:http`, and makes no decisions.
 //!
 //! ```text
 //! request ── admit ──┬── Plain ─── plain ──┬── Reply: a response, what to publish, lines for a log
@@ -44,23 +44,23 @@ use meta::Meta;
 use publish::Publication;
 use reply::{refuse, responding, tell};
 
-/// The longest body of a request with events, in bytes: messages of 1 MiB, and what frames them.
+/// The longest body of a request with events, in bytes: messages of 1 MiB, and their framing.
 pub const MAX_BODY: usize = (1 << 20) + (64 << 10);
 
-/// Between a proxy and an app.
+/// Translates between a proxy and an app.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     config: Config,
 }
 
 impl Gateway {
-    /// With this configuration.
+    /// A gateway with this configuration.
     #[must_use]
     pub const fn new(config: Config) -> Self {
         Self { config }
     }
 
-    /// Answers plain HTTP. `name` is for the app to know the request by; no other has had it.
+    /// Answers plain HTTP. The app knows the request by `name`, which must be unique.
     pub fn plain(
         &self,
         app: &(impl EventApp + ?Sized),
@@ -80,7 +80,7 @@ impl Gateway {
         self.with_publications(reply, sent, now)
     }
 
-    /// Answers a request with events, of which this is the body, or the first [`MAX_BODY`] + 1 bytes of it.
+    /// Answers a request with events; `body` is its body, or the first [`MAX_BODY`] + 1 bytes of it.
     pub fn events(
         &self,
         app: &(impl EventApp + ?Sized),
@@ -170,7 +170,7 @@ impl Gateway {
         let Some(meta) = field.ok().and_then(Meta::decode) else {
             return Reply::refusal(
                 400,
-                "Meta-Wasocket is not as it was sent: no connection goes on",
+                "Meta-Wasocket is not as it was sent: the connection cannot continue",
             );
         };
         let mut conversation = Conversation {
@@ -214,7 +214,7 @@ impl Gateway {
         let Some(endpoint) = &self.config.publish else {
             let count = sent.len();
             reply.log.push(format!(
-                "{count} messages reach nobody: set GRIP_URL to where the proxy is published to"
+                "{count} messages are not delivered: set GRIP_URL to the proxy's publishing endpoint"
             ));
             return reply;
         };
@@ -236,9 +236,9 @@ fn connection_id(request: &Request) -> Option<String> {
 }
 
 fn are_in_order(events: &[WireEvent<'_>]) -> bool {
-    let behind_first = events.iter().skip(1);
+    let after_first = events.iter().skip(1);
     let mut before_last = events.iter().rev().skip(1);
-    !behind_first.clone().any(|event| *event == WireEvent::Open)
+    !after_first.clone().any(|event| *event == WireEvent::Open)
         && !before_last.any(|event| matches!(event, WireEvent::Close(_) | WireEvent::Disconnect))
 }
 
@@ -256,7 +256,7 @@ fn decide(
     split(app.handle(id, &[], vec![event]))
 }
 
-/// What the response with which a WebSocket is accepted has; or the response with which it is refused.
+/// The fields of the response that accepts a WebSocket, or the response that refuses it.
 fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::boxed::Box<Reply>> {
     let further =
         head::accepted(&accept.fields).map_err(|error| Reply::failure(error.to_string()))?;
@@ -272,7 +272,7 @@ fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::b
     Ok(fields)
 }
 
-/// What is asked of the protocol and cannot be had: for the log.
+/// A line for the log about settings that do not apply behind a proxy.
 fn beyond_the_proxy(settings: &Settings) -> Option<String> {
     let asked = match (
         settings.compress,
@@ -284,6 +284,6 @@ fn beyond_the_proxy(settings: &Settings) -> Option<String> {
         (true, true) => "compress and max-message-size",
     };
     Some(format!(
-        "the app asks for {asked}: here the proxy goes by its own rules on compression and long messages"
+        "the app asks for {asked}, but the proxy has its own rules for compression and long messages"
     ))
 }

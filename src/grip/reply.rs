@@ -10,12 +10,12 @@ use crate::events::{Action, EventApp};
 use crate::head::Response;
 use crate::protocol::Message;
 
-/// What is to be done about a request: publish, in order; then respond.
+/// The reply to a request: publish, in order; then respond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// What the request is answered with. The head can be sent as it is.
+    /// The response, whose head can be sent as it is.
     pub response: Response,
-    /// What is to be published.
+    /// The messages to publish.
     pub publish: Vec<PublishRequest>,
     /// Lines for a log.
     pub log: Vec<String>,
@@ -41,7 +41,7 @@ impl Reply {
         }
     }
 
-    /// For what only a log should tell.
+    /// A failure whose details belong in the log only.
     pub(super) fn failure(log: String) -> Self {
         Self {
             response: Response::text(500, "Internal Server Error\n"),
@@ -51,7 +51,7 @@ impl Reply {
     }
 }
 
-/// The app's own response, and what it publishes besides.
+/// The app's own response, and the messages that it publishes.
 pub(super) fn refuse(
     response: Response,
     actions: Vec<Action>,
@@ -79,7 +79,7 @@ pub(super) fn responding(response: Response) -> Reply {
     }
 }
 
-/// Tells the app what it has done wrong, before there is a WebSocket.
+/// Tells the app about its fault, before there is a WebSocket.
 pub(super) fn tell(
     app: &(impl EventApp + ?Sized),
     id: &str,
@@ -87,7 +87,7 @@ pub(super) fn tell(
     sent: &mut Vec<Publication>,
 ) -> Reply {
     let answer = app.handle(id, &[], vec![fault.as_event()]);
-    // It has been told once. If it does wrong again, nobody is there to be told.
+    // It has been told once. There is no way to report another fault.
     let _ = check_size(&answer).and_then(|()| {
         publications(answer, |channel, message| {
             sent.push(publication(channel, message, None));

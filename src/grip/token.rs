@@ -13,18 +13,18 @@ use serde_json::{Value, json};
 
 use super::key::{Key, hmac};
 
-/// The longest token that is looked at, in bytes. Those of proxies have some 130.
+/// The longest token that is accepted, in bytes. A proxy's have about 130.
 const MAX_TOKEN: usize = 4096;
 
-/// Whether a token is signed with this key, and valid at this time (seconds since 1970, without leap
-/// seconds); and by this issuer, where one is given.
+/// Checks that a token is signed with this key, is valid at this time (seconds since 1970, without leap
+/// seconds), and is by this issuer, if one is given.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong. Nothing of the claims is read before the signature is verified.
+/// The first thing that is wrong. The claims are not read before the signature is verified.
 pub fn verify(token: &[u8], key: &Key, issuer: Option<&str>, now: u64) -> Result<(), TokenError> {
     let claims = signed_claims(token, key)?;
-    // RFC 7519 §4.1.4: "MUST be before the expiration date/time". Required here: GRIP has it always.
+    // RFC 7519 §4.1.4: "MUST be before the expiration date/time". Required here, since GRIP always has it.
     let expires = claims["exp"].as_f64().ok_or(TokenError::Expired)?;
     if seconds(now) >= expires {
         return Err(TokenError::Expired);
@@ -65,11 +65,11 @@ fn signed_claims(token: &[u8], key: &Key) -> Result<Value, TokenError> {
         return Err(TokenError::Malformed);
     };
     let header = object(header)?;
-    // RFC 8725 §3.1: the algorithm is that of the key, whatever else the token says.
+    // RFC 8725 §3.1: the key determines the algorithm, whatever the token says.
     if header["alg"] != key.algorithm() {
         return Err(TokenError::Algorithm);
     }
-    // RFC 7515 §4.1.11: extensions that must be understood; none is.
+    // RFC 7515 §4.1.11: extensions that must be understood, and none is.
     if !header["crit"].is_null() {
         return Err(TokenError::Malformed);
     }
@@ -93,7 +93,7 @@ fn object(part: &[u8]) -> Result<Value, TokenError> {
     Ok(value)
 }
 
-/// A token of an issuer, signed with HS256, valid for an hour from now on.
+/// Makes a token of an issuer, signed with HS256 and valid for an hour.
 pub(super) fn sign(secret: &[u8], issuer: &str, now: u64) -> String {
     let encode = |value: Value| URL_SAFE_NO_PAD.encode(format!("{value}"));
     let header = encode(json!({ "alg": "HS256", "typ": "JWT" }));
@@ -105,14 +105,14 @@ pub(super) fn sign(secret: &[u8], issuer: &str, now: u64) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Why a token is not believed.
+/// Why a token is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// There is none, or more than one.
     Missing,
-    /// It is no signed JSON Web Token, or has extensions.
+    /// It is not a signed JSON Web Token, or it has extensions.
     Malformed,
-    /// It is signed in another way than the key's.
+    /// It is signed with another algorithm than the key's.
     Algorithm,
     /// Its signature is not by this key.
     Signature,
@@ -128,10 +128,12 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => {
-                "there is not one Grip-Sig: do requests come through the proxy, signed?"
+                "Grip-Sig is missing or repeated: do requests come through the proxy, signed?"
             }
-            Self::Malformed => "Grip-Sig is no JSON Web Token",
-            Self::Algorithm => "Grip-Sig is signed in another way than the configured key's",
+            Self::Malformed => "Grip-Sig is not a JSON Web Token",
+            Self::Algorithm => {
+                "Grip-Sig is signed with another algorithm than the configured key's"
+            }
             Self::Signature => "Grip-Sig is not signed with the configured key",
             Self::Expired => "Grip-Sig has expired, or never does: do the clocks agree?",
             Self::NotYet => "Grip-Sig is not valid yet: do the clocks agree?",
@@ -187,7 +189,7 @@ mod tests {
     const ES: &str = r#"{"alg":"ES256"}"#;
     const CLAIMS: &str = r#"{"iss":"pushpin","exp":1800000001}"#;
 
-    /// RFC 7515 appendices A.1 and A.3: not of this code's making.
+    /// RFC 7515 appendices A.1 and A.3: not made by this code.
     #[test]
     fn the_examples_of_the_rfc() {
         let hs = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_with_the_key() {
+    fn accepts_tokens_signed_with_the_key() {
         let token = hs256(b"a secret of the proxy's", HS, CLAIMS);
         assert_eq!(
             verify(token.as_bytes(), &secret(), Some("pushpin"), NOW),
@@ -228,9 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_believed() {
+    fn refuses_all_other_tokens() {
         let s = b"a secret of the proxy's";
-        // The public key as a secret: what confuses who lets the token choose (RFC 8725 §2.1).
+        // The public key as a secret, which fools code that lets the token choose the algorithm (RFC 8725
+        // §2.1).
         let Key::Es256(key) = public() else {
             panic!("a public key");
         };

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Fields;
 
-/// What `Upgrade` and `:protocol` call WebSocket (RFC 6455 §11.2, RFC 8441 §9.2).
+/// The name of WebSocket in `Upgrade` and `:protocol` (RFC 6455 §11.2, RFC 8441 §9.2).
 pub(crate) const PROTOCOL: &str = "websocket";
 
 /// The HTTP version of a request.
@@ -43,7 +43,8 @@ pub struct Request {
     pub secure: bool,
     /// The peer's address, for logs.
     pub remote: Option<String>,
-    /// What a `Router` found for the names in its path, undecoded; [`param`](Self::param) decodes it.
+    /// The values that a `Router` found for the names in its path, undecoded; [`param`](Self::param) decodes
+    /// it.
     pub params: Vec<(String, String)>,
 }
 

@@ -1,6 +1,6 @@
 use alloc::string::String;
 
-/// What became of a connection, for the operator's log: `report` of the WIT package. Nothing of it is sent to
+/// The outcome of a connection, for the operator's log: `report` of the WIT package. Nothing of it is sent to
 /// the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {

@@ -18,7 +18,9 @@ pub enum ResumeError {
 impl fmt::Display for ResumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unsupported => "the app at the path of the connection cannot resume connections: close it",
+            Self::Unsupported => {
+                "the app at the path of the connection cannot resume connections: close it"
+            }
             Self::UnknownVersion => {
                 "the layout of the state is unknown here: resume it where it is known, or close it"
             }

@@ -4,16 +4,17 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RawError {
-    /// The socket has failed, or the host gives it up.
+    /// The socket has failed, or the host has given it up.
     Lost,
-    /// The host stops. Whoever reads or writes first is told so, once: then the stream goes on, to say goodbye,
-    /// until the function returns or the host's time is over (the runner: `--shutdown-timeout`, 5 s).
+    /// The host is stopping. The first read or write fails with this, once; then the stream works again, to
+    /// say goodbye, until the function returns or the host's time is up (the runner: `--shutdown-timeout`, 5
+    /// s).
     Stopped,
-    /// The stream has ended inside of what was to be read as a whole.
+    /// The stream ended before everything that was to be read had arrived.
     UnexpectedEnd,
-    /// A line is longer than the app wants it.
+    /// A line is longer than the app allows.
     LineTooLong,
-    /// A line is no text.
+    /// A line is not UTF-8.
     NotUtf8,
 }
 
@@ -21,8 +22,8 @@ impl fmt::Display for RawError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Lost => "the socket has failed",
-            Self::Stopped => "the host stops",
-            Self::UnexpectedEnd => "the stream has ended too early",
+            Self::Stopped => "the host is stopping",
+            Self::UnexpectedEnd => "the stream ended too early",
             Self::LineTooLong => "the line is too long",
             Self::NotUtf8 => "the line is not UTF-8",
         })

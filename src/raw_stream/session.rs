@@ -36,7 +36,7 @@ impl Session for Task<Shared> {
         self.run()
     }
 
-    /// The app is told, which knows the protocol and so how to tell the peer.
+    /// Tells the app, which knows its protocol and so how to tell the peer.
     fn shutdown(&mut self, now: Instant, _: ShutdownReason) -> Effects {
         self.begin();
         self.machine.advance(now, None);

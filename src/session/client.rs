@@ -11,14 +11,14 @@ use crate::protocol::handshake::{
 };
 use crate::protocol::{Connection, Disposition, Event, Instant, Limits};
 
-/// The most bytes of a refusal's body that are kept, for a person to read.
+/// The most bytes of a refusal's body that are kept, for people to read.
 const MAX_REFUSAL_BODY: usize = 4096;
 
 /// A client's connection from the first byte of the request to the end, without I/O: the
 /// `client-connection` resource of the WIT package.
 ///
-/// Behind each call come [`take_events`](Self::take_events) and then [`effects`](Self::effects).
-/// `docs/porting-from-go.md` has the loop over a socket that blocks.
+/// After each call, call [`take_events`](Self::take_events) and then [`effects`](Self::effects).
+/// `docs/porting-from-go.md` shows the loop over a blocking socket.
 #[derive(Debug)]
 pub struct ClientSession {
     phase: Phase,
@@ -35,7 +35,7 @@ enum Phase {
         masking_keys: Box<MaskingKeys>,
         input: Vec<u8>,
     },
-    /// The server has refused; the body of its answer is being read.
+    /// The server has refused; the body of its response is being read.
     Refused {
         reason: ClientError,
         head: ResponseHead,
@@ -63,17 +63,17 @@ pub enum ClientEvent {
     Connection(Event),
 }
 
-/// Why a server's answer is no WebSocket.
+/// Why the server did not open a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What was wrong, for a person.
+    /// The reason, for people to read.
     pub reason: String,
-    /// The answer, if one arrived; of its body at most the first 4,096 bytes.
+    /// The response, if one arrived, with at most the first 4,096 bytes of its body.
     pub response: Option<Response>,
 }
 
 impl ClientSession {
-    /// Begins the opening handshake: the session, and the request to send.
+    /// Begins the opening handshake. Returns the session, and the request to send.
     ///
     /// `entropy` must come from a secure source and serve this connection only (RFC 6455 §4.1, §5.3).
     /// The server has [`Limits::handshake_timeout`] to answer.
@@ -110,7 +110,7 @@ impl ClientSession {
         Ok((session, effects))
     }
 
-    /// The connection, while it is open: to send on. [`effects`](Self::effects) has the result.
+    /// The connection to send on, while it is open. Then call [`effects`](Self::effects).
     pub fn connection(&mut self, now: Instant) -> Option<&mut Connection> {
         match &mut self.phase {
             Phase::Open(connection) => {
@@ -145,7 +145,7 @@ impl ClientSession {
             Phase::Connecting { .. } => self.give_up("the server closed without an answer"),
             Phase::Refused { .. } => self.refuse(),
             Phase::Open(connection) => {
-                // Of what came before, only the end may be left.
+                // Only the end may be left of what came before.
                 let last = connection.next_event().map(ClientEvent::Connection);
                 self.events.extend(last);
                 connection.receive_eof(now);
@@ -154,7 +154,7 @@ impl ClientSession {
         }
     }
 
-    /// The instant asked for is reached; so many bytes of the output are unsent.
+    /// The requested instant has come; `unsent` bytes of the output are not sent yet.
     pub fn wake(&mut self, now: Instant, unsent: u64) {
         match &mut self.phase {
             Phase::Open(connection) => connection.handle_timeout(now, unsent),
@@ -174,7 +174,7 @@ impl ClientSession {
                 has_message |= matches!(event, Event::Message(_) | Event::Piece(_));
                 self.events.push(ClientEvent::Connection(event));
             }
-            // A message that came with the end can be answered first: the end is for the next call.
+            // A message that came with the end can be answered first: the end waits for the next call.
             if !(has_message && connection.is_open()) {
                 let last = connection.next_event().map(ClientEvent::Connection);
                 self.events.extend(last);
@@ -183,7 +183,7 @@ impl ClientSession {
         mem::take(&mut self.events)
     }
 
-    /// What the host has to do. Call it behind [`take_events`](Self::take_events).
+    /// The host's next actions. Call it after [`take_events`](Self::take_events).
     #[must_use]
     pub fn effects(&mut self) -> Effects {
         let (output, wake_at, next) = match &mut self.phase {
@@ -251,7 +251,7 @@ impl ClientSession {
         }
     }
 
-    /// The server's answer is no WebSocket, and as much of it as is wanted has arrived.
+    /// Reports that the server did not open a WebSocket, once enough of its response has arrived.
     fn refuse(&mut self) {
         let phase = mem::replace(&mut self.phase, Phase::Ended(Disposition::Close));
         if let Phase::Refused {
@@ -277,8 +277,8 @@ impl ClientSession {
     }
 }
 
-/// Whether a body is complete, or there is enough of it. Without a length it ends with the stream, or
-/// with the time for the handshake.
+/// Whether the body is complete, or enough of it is there. Without a length it ends with the stream, or when
+/// the time for the handshake is up.
 fn is_whole(head: &ResponseHead, body: &[u8]) -> bool {
     let length = head.fields.single("Content-Length").ok();
     let length = length.and_then(|length| str::from_utf8(length).ok()?.parse::<usize>().ok());

@@ -1,10 +1,10 @@
 use crate::protocol::{CloseReason, Closed, Connection, Message, Piece, UsageError};
 
-/// An app's side of one WebSocket connection, called for each event. A closure over
-/// `(&mut Connection, Message)` is one that only answers messages.
+/// An app's side of one WebSocket connection, called for each event. A closure that takes `(&mut Connection,
+/// Message)` is a handler that only answers messages.
 ///
-/// An error closes the connection with code 1011, except [`UsageError::NotOpen`]: sending on a
-/// connection that is closing already is no fault.
+/// An error closes the connection with code 1011, except [`UsageError::NotOpen`]: sending on a connection
+/// that is already closing is not a fault.
 pub trait Handler {
     /// The connection is open; nothing has been received yet.
     ///
@@ -16,17 +16,17 @@ pub trait Handler {
         Ok(())
     }
 
-    /// A whole message has arrived: also between our Close frame and the peer's, when it can no longer
-    /// be answered.
+    /// A whole message has arrived. This includes messages between our Close frame and the peer's, which can
+    /// no longer be answered.
     ///
     /// # Errors
     ///
     /// Closes the connection; see [`Handler`].
     fn message(&mut self, connection: &mut Connection, message: Message) -> Result<(), UsageError>;
 
-    /// A piece of a message has arrived. Only where `open` has asked for pieces with
-    /// [`Connection::stream_messages`]; messages that come in one piece are for
-    /// [`message`](Self::message) even then, which may pass them on as `message.into()`.
+    /// A piece of a message has arrived. Only called if `open` has asked for pieces with
+    /// [`Connection::stream_messages`]; messages that come in one piece are for [`message`](Self::message)
+    /// even then, which may pass them on as `message.into()`.
     ///
     /// # Errors
     ///
@@ -46,8 +46,8 @@ pub trait Handler {
         Ok(())
     }
 
-    /// A pong has arrived, whether asked for or not (RFC 6455 §5.5.3): also those that answer the pings
-    /// of [`Limits::ping_interval`](crate::Limits::ping_interval), which are empty.
+    /// A pong has arrived, solicited or not (RFC 6455 §5.5.3). This includes the answers to the pings of
+    /// [`Limits::ping_interval`](crate::Limits::ping_interval), which are empty.
     ///
     /// # Errors
     ///
@@ -57,9 +57,9 @@ pub trait Handler {
         Ok(())
     }
 
-    /// The peer's Close frame has arrived, and this is what it says, if anything. To answer it otherwise than
-    /// with the same code (RFC 6455 §5.5.1), [`close`](Connection::close) the connection here; messages, too,
-    /// can be sent before that, but the peer need not read them.
+    /// The peer's Close frame has arrived, with this content, if any. To answer it with anything but the same
+    /// code (RFC 6455 §5.5.1), [`close`](Connection::close) the connection here. Messages can still be sent
+    /// before that, but the peer need not read them.
     ///
     /// # Errors
     ///
@@ -88,21 +88,21 @@ where
     }
 }
 
-/// An app's side of a socket that it took over raw.
+/// An app's side of a raw socket that it took over.
 pub trait RawHandler {
-    /// The socket is the app's.
+    /// The app now owns the socket.
     fn open(&mut self, socket: &mut RawSocket);
 
-    /// Bytes arrived, cut anywhere; those that came right behind the request are the first.
+    /// Bytes arrived, cut anywhere, beginning with those that came right after the request.
     fn receive(&mut self, socket: &mut RawSocket, bytes: &[u8]);
 
-    /// The peer has finished sending. Closes the socket unless implemented otherwise.
+    /// The peer has finished sending. The default closes the socket.
     fn end_of_stream(&mut self, socket: &mut RawSocket) {
         socket.close();
     }
 }
 
-/// What a [`RawHandler`] does to its socket.
+/// The socket, as a [`RawHandler`] uses it.
 #[derive(Debug, Default)]
 pub struct RawSocket {
     pub(crate) output: alloc::vec::Vec<u8>,
@@ -110,14 +110,14 @@ pub struct RawSocket {
 }
 
 impl RawSocket {
-    /// Sends bytes. Without effect once the socket is closed.
+    /// Sends bytes. Has no effect once the socket is closed.
     pub fn write(&mut self, bytes: &[u8]) {
         if !self.closed {
             self.output.extend_from_slice(bytes);
         }
     }
 
-    /// Closes the socket behind what has been written.
+    /// Closes the socket after everything written so far.
     pub fn close(&mut self) {
         self.closed = true;
     }

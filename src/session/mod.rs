@@ -1,4 +1,4 @@
-//! A taken-over socket as the host sees it, and what stands behind it: a handler, or a task.
+//! A taken-over socket as the host sees it, and what serves it: a handler, or a task.
 
 mod client;
 mod handler;
@@ -29,8 +29,8 @@ use crate::protocol::{Ceiling, CloseCode, Connection, Disposition, Initiator, In
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
 /// contract says when each function is called.
 pub trait Session {
-    /// The socket is taken over; `residual` came behind the request head. The host knows the connection
-    /// by `id`; it is to be on the list `ready` when it wants to be called.
+    /// The socket is taken over; `residual` are the bytes that came after the request head. The host knows
+    /// the connection by `id`, which goes on the list `ready` when the connection wants to be called.
     fn open(
         &mut self,
         now: Instant,
@@ -38,8 +38,7 @@ pub trait Session {
         ready: &ReadyList,
         residual: Vec<u8>,
     ) -> Effects;
-    /// Those who run the app allow no more than this. Unless implemented otherwise, there is nothing to which it
-    /// would apply: a raw socket has no messages.
+    /// Lowers the limits to the operator's. The default does nothing: a raw socket has no messages to limit.
     fn limit(&mut self, ceiling: Ceiling) {
         let _ = ceiling;
     }
@@ -47,21 +46,21 @@ pub trait Session {
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects;
     /// The peer has finished sending.
     fn receive_eof(&mut self, now: Instant) -> Effects;
-    /// The instant asked for is reached, or all output is sent, or the connection is on the list; so many
-    /// bytes of the output are unsent.
+    /// The requested instant has come, or all output is sent, or the connection is on the list. `unsent`
+    /// bytes of the output are not sent yet.
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects;
     /// The host wants the connection to end.
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
-    /// The socket has failed, or was given up. No call follows but [`report`](Self::report).
+    /// The socket has failed, or the host has given it up. No call follows but [`report`](Self::report).
     fn lost(&mut self, now: Instant);
-    /// All that the connection is, as a value; none if it is not at rest. For [`suspend`](crate::suspend) to
-    /// call, behind which the session is to be dropped. Unless implemented otherwise, it cannot be suspended:
-    /// where a function waits, or a handler keeps what it likes, nobody knows what there is to keep.
+    /// The whole state of the connection as a value; `None` if it is not at rest. [`suspend`](crate::suspend)
+    /// calls it; drop the session afterwards. The default cannot be suspended: the state of a waiting
+    /// function, or of an app's handler, is not known here.
     fn suspend(&self, now: Instant) -> Option<Suspended> {
         let _ = now;
         None
     }
-    /// What became of the connection: the last call. Unless implemented otherwise, nothing is known.
+    /// Reports the outcome of the connection: the last call. The default reports nothing.
     fn report(&self) -> Report {
         Report::default()
     }
@@ -70,30 +69,30 @@ pub trait Session {
 /// Why a host wants connections to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownReason {
-    /// The host goes away for good.
+    /// The host stops for good.
     GoingAway,
     /// The host or the component is about to be replaced.
     ServiceRestart,
 }
 
-/// The host wants a WebSocket to end. RFC 6455 §7.4.1 has 1001 for a server that goes down, the IANA registry
-/// 1012 for one that restarts.
+/// Begins to close a WebSocket for the host. RFC 6455 §7.4.1 has 1001 for a server that goes down, the IANA
+/// registry 1012 for one that restarts.
 pub(crate) fn shut_down(connection: &mut Connection, reason: ShutdownReason) {
     let code = match reason {
         ShutdownReason::GoingAway => CloseCode::GOING_AWAY,
         ShutdownReason::ServiceRestart => CloseCode::SERVICE_RESTART,
     };
-    // Not open: the closing handshake is under way already.
+    // Fails if the connection is not open: the closing handshake is already in progress.
     let _ = connection.close_by(Initiator::Host, code, "");
 }
 
-/// What the host does after a call.
+/// The actions that the host takes after a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effects {
     /// Bytes to send.
     pub output: Vec<u8>,
-    /// When to call [`Session::wake`]; none cancels.
+    /// When to call [`Session::wake`]; `None` cancels an earlier request.
     pub wake_at: Option<Instant>,
-    /// What becomes of the socket once the output is sent.
+    /// The fate of the socket once the output is sent.
     pub next: Disposition,
 }

@@ -13,29 +13,29 @@ use spin::Mutex;
 /// package).
 pub type ConnectionId = u64;
 
-/// The connections of an instance that want to be called though nothing has happened on their sockets:
-/// another connection has something for them. Shared by all connections of the instance.
+/// The connections of an instance that want to be called although nothing has happened on their sockets,
+/// because another connection has something for them. Shared by all connections of the instance.
 ///
 /// A host takes the list after each call, and calls [`Session::wake`](crate::Session::wake) on each.
 #[derive(Clone, Debug, Default)]
 pub struct ReadyList(Arc<Mutex<Vec<ConnectionId>>>);
 
 impl ReadyList {
-    /// The connections that have become ready since the last call, each once.
+    /// The connections that have become ready since the last call, without duplicates.
     #[must_use]
     pub fn take(&self) -> Vec<ConnectionId> {
         mem::take(&mut *self.0.lock())
     }
 }
 
-/// How the future of a connection, and what is sent to it from elsewhere, has it called.
+/// Has the host call a connection, for its future and for what other connections send to it.
 #[derive(Debug)]
 pub(crate) struct Calling {
     id: ConnectionId,
     list: ReadyList,
-    /// The future has been woken since it was last polled.
+    /// Whether the future has been woken since it was last polled.
     woken: AtomicBool,
-    /// A call is under way, or the connection is on the list.
+    /// Whether a call is in progress, or the connection is on the list.
     expected: AtomicBool,
     #[cfg(all(feature = "outside", target_family = "wasm"))]
     watchers: super::watchers::Watchers,
@@ -53,7 +53,7 @@ impl Calling {
         }
     }
 
-    /// A call is under way: what happens until its end is seen to by it.
+    /// Notes that a call is in progress, which will handle all that happens before it ends.
     pub(crate) fn begin(&self) {
         self.expected.store(true, Ordering::Relaxed);
     }
@@ -62,7 +62,7 @@ impl Calling {
         self.expected.store(false, Ordering::Relaxed);
     }
 
-    /// Has the connection called, unless it is, or soon will be.
+    /// Has the host call the connection, unless a call is in progress or coming.
     pub(crate) fn call(&self) {
         if !self.expected.swap(true, Ordering::Relaxed) {
             self.list.0.lock().push(self.id);
@@ -73,20 +73,20 @@ impl Calling {
         self.woken.load(Ordering::Relaxed)
     }
 
-    /// Something outside of the instance may be ready that somebody waits for.
+    /// Wakes the futures that wait for something outside the instance, which may be ready now.
     pub(crate) fn wake_watchers(&self) {
         #[cfg(all(feature = "outside", target_family = "wasm"))]
         self.watchers.wake();
     }
 
-    /// The connection is gone: nothing will wake it any more.
+    /// Drops the watchers of a connection that is gone.
     fn forget_watchers(&self) {
         #[cfg(all(feature = "outside", target_family = "wasm"))]
         self.watchers.forget();
     }
 }
 
-/// A connection's calling, as its future needs it.
+/// A connection's [`Calling`], with the waker for its future.
 #[derive(Debug)]
 pub(crate) struct Called {
     pub(crate) calling: Arc<Calling>,
@@ -112,7 +112,7 @@ impl Called {
         future.poll(&mut Context::from_waker(&self.waker))
     }
 
-    /// Has the future polled once more.
+    /// Has the future polled again.
     pub(crate) fn wake(&self) {
         self.waker.wake_by_ref();
     }

@@ -9,16 +9,17 @@ use crate::protocol::{Instant, ResumeError};
 /// A connection at rest, as [`Session::suspend`] returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspended {
-    /// The path of the request with which it began: by it the app is found again.
+    /// The path of the request that opened it, which finds the app again.
     pub path: String,
-    /// What the [`Resumer`] of that path makes a connection of.
+    /// The bytes from which the [`Resumer`] of that path makes the connection again.
     pub state: Vec<u8>,
 }
 
 /// An app whose connections can be suspended: see [`App::resumer`](crate::App::resumer).
 pub trait Resumer {
-    /// Makes a connection of the state of one that was suspended at this instant: it is not opened again, but
-    /// called as if it had been all the time. The host knows it by `id` from now on, and by the list `ready`.
+    /// Makes a connection from the state of one that was suspended at this instant. It is not opened again:
+    /// the calls continue as if nothing had happened. From now on the host knows it by `id`, and by the list
+    /// `ready`.
     ///
     /// # Errors
     ///
@@ -32,13 +33,13 @@ pub trait Resumer {
     ) -> Result<Box<dyn Session>, ResumeError>;
 }
 
-/// A connection that goes on.
+/// A resumed connection.
 pub struct Resumed {
-    /// What is called from now on.
+    /// The session to call from now on.
     pub session: Box<dyn Session>,
-    /// What the host writes if the component dies.
+    /// The bytes that the host writes if the component dies.
     pub farewell: &'static [u8],
-    /// What the host does now.
+    /// The host's next actions.
     pub effects: Effects,
 }
 

@@ -1,5 +1,5 @@
-//! An app's function on a connection: a future that is polled inside the calls of the host, and so
-//! without a runtime.
+//! An app's function on a connection: a future that is polled inside the host's calls, so it needs no
+//! runtime.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -13,24 +13,24 @@ use core::task::{Context, Poll, Waker};
 use super::{Called, Calling, ConnectionId, Effects, ReadyList};
 use crate::protocol::Instant;
 
-/// What a connection and its future share.
+/// The state that a connection and its future share.
 pub(crate) trait Machine {
-    /// What the future comes to.
+    /// The output of the future.
     type Output;
 
-    /// From now on the connection can be called for.
+    /// Sets how to have the connection called.
     fn called_by(&self, calling: Arc<Calling>);
 
-    /// Sees to the next event; false if there is none, or no room for it.
+    /// Handles the next event. Returns false if there is none, or no room for it.
     fn take_event(&self) -> bool;
 
-    /// The future has ended.
+    /// Takes the output of the future, which has ended.
     fn finish(&self, output: Self::Output);
 
-    /// The host has dropped the connection: what may hold the machine itself is to be let go.
+    /// The host has dropped the connection: releases whatever may own the machine itself.
     fn release(&self) {}
 
-    /// What the host has to do; `is_woken` says that the future wants to be polled again at once.
+    /// The host's next actions; `is_woken` says that the future wants to be polled again at once.
     fn effects(&self, is_woken: bool) -> Effects;
 }
 
@@ -39,7 +39,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 /// A machine, and the future that is polled when something it waits for has happened.
 pub(crate) struct Task<M: Machine> {
     pub(crate) machine: Rc<M>,
-    /// The app; gone when it has ended.
+    /// The app's future, until it has ended.
     future: Option<BoxFuture<M::Output>>,
     called: Option<Called>,
 }
@@ -53,21 +53,21 @@ impl<M: Machine> Task<M> {
         }
     }
 
-    /// The host knows the connection by this number. The first call is under way.
+    /// Sets the number by which the host knows the connection. The first call is in progress.
     pub(crate) fn open(&mut self, id: ConnectionId, ready: &ReadyList) {
         let called = Called::new(id, ready);
         self.machine.called_by(Arc::clone(&called.calling));
         self.called = Some(called);
     }
 
-    /// A call is under way.
+    /// Notes that a call is in progress.
     pub(crate) fn begin(&self) {
         if let Some(called) = &self.called {
             called.calling.begin();
         }
     }
 
-    /// A call of `wake` is under way, which says among other things that something outside is ready.
+    /// Notes that a call of `wake` is in progress, which may mean that something outside is ready.
     pub(crate) fn begin_wake(&self) {
         self.begin();
         if let Some(called) = &self.called {
@@ -75,8 +75,8 @@ impl<M: Machine> Task<M> {
         }
     }
 
-    /// Goes on as far as possible. An event is seen to only when the app has done what it does about
-    /// those before: its answer to a message goes out even if a violation follows.
+    /// Runs as far as possible. An event is handled only after the app has reacted to the earlier ones, so
+    /// its answer to a message goes out even if a violation follows.
     pub(crate) fn run(&mut self) -> Effects {
         loop {
             self.poll();
@@ -119,7 +119,7 @@ impl<M: Machine> fmt::Debug for Task<M> {
     }
 }
 
-/// The timers of a connection, of which there are few.
+/// The timers of a connection, which has only a few.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     timers: Vec<Timer>,
@@ -157,7 +157,7 @@ impl Timers {
         self.timers.retain(|timer| timer.number != number);
     }
 
-    /// Wakes those whose time has come.
+    /// Wakes the timers that are due.
     pub(crate) fn fire(&mut self, now: Instant) {
         for timer in self.timers.extract_if(.., |timer| timer.at <= now) {
             timer.waker.wake();
@@ -170,7 +170,7 @@ impl Timers {
     }
 }
 
-/// What a future comes to, unless the time is over first, in which case it is dropped.
+/// The output of a future, unless the time is up first: the future is dropped then.
 pub(crate) async fn first_of<F: Future>(
     future: F,
     time: impl Future<Output = ()>,
@@ -183,13 +183,13 @@ pub(crate) async fn first_of<F: Future>(
     .await
 }
 
-/// The time is over.
+/// The time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time is over")
+        f.write_str("the time is up")
     }
 }
 

@@ -32,7 +32,8 @@ impl Watchers {
         watchers.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops the wakers. They own the connection that owns them, so a connection that ends has to let go.
+    /// Drops the wakers. They own the connection that owns them, so a connection that ends has to release
+    /// them.
     pub(super) fn forget(&self) {
         drop(mem::take(&mut *self.0.lock()));
     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use super::{ConnectionId, Effects, Handler, ReadyList, Session, ShutdownReason, shut_down};
 use crate::protocol::{Ceiling, CloseCode, Connection, Event, Instant, Report, UsageError};
 
-/// A WebSocket: the connection, and the app's handler that is given its events.
+/// A WebSocket: the connection, and the app's handler that receives its events.
 pub(crate) struct WebSocketSession<H> {
     connection: Connection,
     handler: H,
@@ -61,7 +61,7 @@ impl<H: Handler> WebSocketSession<H> {
         self.connection.end_event()
     }
 
-    /// A mistake of the handler's ends its connection, not the instance.
+    /// The handler's mistake ends its connection, not the instance.
     fn check(&mut self, result: Result<(), UsageError>) {
         if let Err(error) = result
             && error != UsageError::NotOpen
@@ -85,7 +85,7 @@ impl<H: Handler> Session for WebSocketSession<H> {
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
-        // By way of `Bytes`, which takes the vector over; `BytesMut` alone would copy.
+        // Through `Bytes`, which takes over the vector; `BytesMut` alone would copy.
         self.connection.receive_bytes(now, Bytes::from(bytes));
         self.effects()
     }

@@ -1,4 +1,4 @@
-//! A connection as an app's function has it: `async`, without a runtime.
+//! The connection that an app's function uses: `async`, without a runtime.
 
 #[cfg(feature = "futures-io")]
 mod byte_stream;
@@ -44,25 +44,24 @@ use shared::Shared;
 /// }
 /// ```
 ///
-/// When the function returns, the connection is closed: with code 1000, or as the error says
-/// ([`Outcome`]). Pings are answered, and peers that are silent are pinged, whatever the function waits
-/// for; but up to 16 messages, or 256 KiB of them, are kept that it does not receive, and then no more is read
-/// from the peer.
+/// When the function returns, the connection is closed: with code 1000, or as the error says ([`Outcome`]).
+/// Pings are answered, and silent peers are pinged, whatever the function waits for. Up to 16 messages, or
+/// 256 KiB of them, wait for the function to receive them; beyond that no more is read from the peer.
 #[derive(Debug)]
 pub struct WebSocket(Sender);
 
 impl WebSocket {
-    /// Receives a message, in a form that the type says: [`Message`](crate::Message), `String`, `Vec<u8>`,
-    /// [`Json`], or any other [`FromMessage`]. None when the peer has closed the connection with a
-    /// closing handshake; [`closed`](Sender::closed) has its code.
+    /// Receives a message as the requested type: [`Message`](crate::Message), `String`, `Vec<u8>`, [`Json`],
+    /// or any other [`FromMessage`]. `None` when the peer has closed the connection with a closing handshake;
+    /// [`closed`](Sender::closed) has its code.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the connection ended otherwise. [`Error::Codec`] when the message is none
-    /// of the type's: that message is lost, the connection is open. The same with
-    /// [`Error::MessageTooBig`], which comes up where messages are received while they arrive
-    /// ([`next_message`](Self::next_message)); elsewhere the connection has failed. There, too, a future
-    /// that is dropped inside a message gives that message up.
+    /// [`Error::Closed`] when the connection ended in any other way. [`Error::Codec`] when the message does
+    /// not match the type: that message is lost, and the connection stays open. The same holds for
+    /// [`Error::MessageTooBig`], which only occurs if messages are received while they arrive
+    /// ([`next_message`](Self::next_message)); otherwise the connection fails. In that mode, dropping the
+    /// future inside a message also loses that message.
     pub async fn receive<M: FromMessage>(&self) -> Result<Option<M>, Error> {
         let Some(reader) = self.reader().await? else {
             return Ok(None);
@@ -71,27 +70,26 @@ impl WebSocket {
         Ok(Some(M::from_message(message)?))
     }
 
-    /// The next message, to be read while it arrives; none as with [`receive`](Self::receive). The rest
-    /// of one that is still being read is given up.
+    /// The next message, to be read while it arrives; `None` as with [`receive`](Self::receive). The rest of
+    /// a message that is still being read is skipped.
     ///
-    /// With the first call messages are received in this way, or from the beginning where
-    /// [`Limits::max_streamed_size`] says how long they may be. A message that had begun to arrive before
-    /// is read when it is whole.
+    /// Messages are received this way from the first call on, or from the start if
+    /// [`Limits::max_streamed_size`] is set. A message that began to arrive earlier is read when it is whole.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the connection ended otherwise than with a closing handshake.
+    /// [`Error::Closed`] when the connection ended without a closing handshake.
     pub async fn next_message(&self) -> Result<Option<MessageReader>, Error> {
         self.0.0.stream_messages();
         self.reader().await
     }
 
-    /// Sets how long a message may be, from the next one that begins to arrive:
-    /// [`Limits::max_message_size`], and with it `max_frame_size` and `max_fragments`, as
-    /// [`Limits::for_messages`] has them. For peers that may send more once they have logged in, or less.
+    /// Sets the longest message, from the next one that begins to arrive: [`Limits::max_message_size`], with
+    /// `max_frame_size` and `max_fragments` as in [`Limits::for_messages`]. For peers that may send more, or
+    /// less, once they have logged in.
     ///
-    /// A peer that sends a longer message before it may fails the connection with close code 1009. What has
-    /// arrived before and is longer than allowed now is [`Error::MessageTooBig`].
+    /// A peer that sends a longer message too early fails the connection with close code 1009. A message that
+    /// arrived earlier and is now too long is [`Error::MessageTooBig`].
     pub fn set_max_message_size(&self, size: usize) {
         self.0
             .0
@@ -104,21 +102,21 @@ impl WebSocket {
         Ok(begun.map(new))
     }
 
-    /// What is to be done about pings, which have been answered by then. Replaces what was to be done
-    /// before; there is nothing to do otherwise.
+    /// Sets a hook for pings, which have been answered by then. Replaces an earlier hook; there is none by
+    /// default.
     pub fn on_ping(&self, hook: impl FnMut(&[u8]) + 'static) {
         self.0.0.on_ping.set(Box::new(hook));
     }
 
-    /// The same about pongs, whether asked for or not (RFC 6455 §5.5.3): also those that answer
-    /// [`ping`](Sender::ping), and the empty ones that answer the pings of [`Limits::ping_interval`].
+    /// Sets a hook for pongs, solicited or not (RFC 6455 §5.5.3). This includes the answers to
+    /// [`ping`](Sender::ping), and the empty ones to the pings of [`Limits::ping_interval`].
     pub fn on_pong(&self, hook: impl FnMut(&[u8]) + 'static) {
         self.0.0.on_pong.set(Box::new(hook));
     }
 
-    /// What answers the peer's Close frame, which the hook is given, if it says anything: the code and the
-    /// reason of our own, of which at most 123 bytes are sent. None, as without a hook, is the peer's code
-    /// (RFC 6455 §5.5.1). It is not asked where the app has closed the connection before.
+    /// Sets a hook that answers the peer's Close frame. It takes the frame's content, if any, and returns our
+    /// code and reason, of which at most 123 bytes are sent. `None`, or no hook, echoes the peer's code (RFC
+    /// 6455 §5.5.1). The hook is not called if the app has closed the connection first.
     ///
     /// ```
     /// # use wasocket::{CloseCode, CloseReason, WebSocket};
@@ -155,14 +153,14 @@ impl WebSocket {
         self.0.0.compress
     }
 
-    /// A handle to send with, from wherever.
+    /// A handle to send with, from anywhere in the instance.
     #[must_use]
     pub fn sender(&self) -> Sender {
         self.0.clone()
     }
 }
 
-/// What a sender can do, a `WebSocket` can, too.
+/// A `WebSocket` can do all that a sender can.
 impl core::ops::Deref for WebSocket {
     type Target = Sender;
 

@@ -8,20 +8,20 @@ use super::{Error, Interval, IntoMessage, MessageWriter, Sleep, TrySendError};
 use crate::protocol::{CloseCode, Closed, Instant, Message, MessageType, Prepared};
 use crate::session::{Elapsed, first_of};
 
-/// The sending side of a connection, of which there may be many: each message goes out whole.
+/// The sending side of a connection. There may be many clones: each message goes out whole.
 ///
 /// It may be used from the functions of other connections of the same instance, as in a chat room.
 #[derive(Clone)]
 pub struct Sender(pub(super) Rc<Shared>);
 
 impl Sender {
-    /// Sends a message. Waits while [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount), by default 64 KiB, is on its way: a peer
-    /// that reads slowly slows the app down, and fills no memory.
+    /// Sends a message. Waits while [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount), by
+    /// default 64 KiB, is on its way: a slow peer slows down the app instead of filling memory.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`] and [`Error::Usage`] once the closing handshake has begun, on either side;
-    /// [`Error::Codec`] when the value is no message.
+    /// [`Error::Codec`] when the value has no form as a message.
     pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
         let is_compressible = message.is_compressible();
         let message = message.into_message()?;
@@ -29,8 +29,8 @@ impl Sender {
         self.send_now(message, is_compressible)
     }
 
-    /// Sends a message if there is room for it: [`TrySendError::Full`] if not, and
-    /// [`TrySendError::Busy`] inside a message that somebody [writes](Self::message_writer).
+    /// Sends a message if there is room for it: [`TrySendError::Full`] if not, and [`TrySendError::Busy`]
+    /// while another message is being [written](Self::message_writer).
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl Sender {
         Ok(self.0.act(|connection| connection.send_prepared(message))?)
     }
 
-    /// Waits until there is room for a message, so that [`try_send`](Self::try_send) takes one: for who wants
-    /// to send what is newest by then. (Who sends to the same connection meanwhile may be first.)
+    /// Waits until there is room for a message, so that [`try_send`](Self::try_send) accepts one. Use it to
+    /// send whatever is newest by then. (Another sender on the same connection may come first.)
     ///
     /// # Errors
     ///
@@ -76,15 +76,16 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the connection ends before, unless the peer ends it with a closing handshake:
-    /// what is left is sent then.
+    /// [`Error::Closed`] when the connection ends first, unless the peer ends it with a closing handshake:
+    /// the rest is sent then.
     pub async fn flush(&self) -> Result<(), Error> {
         poll_fn(|context| self.0.poll_sent(context)).await
     }
 
-    /// How many bytes are on their way to the peer, as [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount) counts them: what has
-    /// been sent here, and not yet handed to the network, as far as the host has told. (What went out last may
-    /// count as long as the host has no reason to say more.)
+    /// The number of bytes on their way to the peer, as
+    /// [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount) counts them: sent here, but not
+    /// yet handed to the network, as far as the host has reported. (The last bytes may still count until the
+    /// host has a reason to report again.)
     #[must_use]
     pub fn buffered_amount(&self) -> u64 {
         self.0.buffered_amount()
@@ -110,8 +111,8 @@ impl Sender {
         })
     }
 
-    /// Begins a message that is sent while it is made. Waits as [`send`](Self::send) does, which itself
-    /// waits for the end of such a message; pings, pongs and Close frames do not.
+    /// Begins a message that is sent while it is being produced. Waits as [`send`](Self::send) does, which in
+    /// turn waits for the end of such a message; pings, pongs and Close frames do not.
     ///
     /// # Errors
     ///
@@ -123,7 +124,8 @@ impl Sender {
         Ok(MessageWriter::new(Rc::clone(&self.0)))
     }
 
-    /// Begins such a message that is sent as it is, as [`Uncompressed`](crate::Uncompressed) ones are.
+    /// As [`message_writer`](Self::message_writer), but the message is sent uncompressed, as with
+    /// [`Uncompressed`](crate::Uncompressed).
     ///
     /// # Errors
     ///
@@ -138,7 +140,7 @@ impl Sender {
         Ok(MessageWriter::new(Rc::clone(&self.0)))
     }
 
-    /// Pings the peer, and waits for its pong: the time it took.
+    /// Pings the peer, waits for its pong, and returns the time it took.
     ///
     /// # Errors
     ///
@@ -151,7 +153,7 @@ impl Sender {
         poll_fn(|context| self.0.poll_pong(ping.number, context)).await
     }
 
-    /// Sends a ping with a payload of up to 125 bytes, and waits for nothing: the pong is for
+    /// Sends a ping with a payload of up to 125 bytes without waiting for the pong, which goes to
     /// [`on_pong`](crate::WebSocket::on_pong).
     ///
     /// # Errors
@@ -172,7 +174,8 @@ impl Sender {
     }
 
     /// Closes the connection: sends a Close frame with a reason of at most 123 bytes, and waits for the
-    /// peer's, but no longer than [`Limits::close_timeout`](crate::Limits::close_timeout). No message is received any more.
+    /// peer's, but no longer than [`Limits::close_timeout`](crate::Limits::close_timeout). No more messages
+    /// are received.
     ///
     /// # Errors
     ///
@@ -182,7 +185,7 @@ impl Sender {
         Ok(poll_fn(|context| self.0.poll_closed(context)).await)
     }
 
-    /// Begins to close the connection, as [`close`](Self::close) does, and does not wait for the peer.
+    /// Begins to close the connection, as [`close`](Self::close) does, without waiting for the peer.
     ///
     /// # Errors
     ///
@@ -191,47 +194,47 @@ impl Sender {
         self.0.close(code, reason)
     }
 
-    /// Ends the connection at once, without a Close frame, on which the peer's browser reports 1006: for a
-    /// peer that takes nothing, or is not worth a word. What is on its way may be lost, no message is received
-    /// any more, and what waits for this connection fails with [`Closed::Aborted`].
+    /// Ends the connection at once, without a Close frame, which a browser reports as 1006: for a peer that
+    /// reads nothing, or deserves no answer. Data on its way may be lost, no more messages are received, and
+    /// whatever waits for this connection fails with [`Closed::Aborted`].
     pub fn abort(&self) {
         self.0.abort();
     }
 
-    /// How the connection closed; none while it has not.
+    /// How the connection closed; `None` until it has.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
         self.0.closed()
     }
 
-    /// The time now, for this connection.
+    /// The current time of this connection.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.0.now()
     }
 
-    /// Waits for some time.
+    /// Waits for a duration.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.sleep_until(self.now().after(duration))
     }
 
-    /// Waits until then.
+    /// Waits until an instant.
     pub fn sleep_until(&self, at: Instant) -> Sleep {
         Sleep::until(&self.0, at)
     }
 
-    /// Ticks once in each period, which is 1 ms or more; the first is one period from now. What becomes of
-    /// ticks that are missed: see [`Interval`].
+    /// Ticks once per period, which is 1 ms or more; the first tick is one period from now. See [`Interval`]
+    /// for ticks that are missed.
     #[must_use]
     pub fn interval(&self, period: Duration) -> Interval {
         Interval::new(&self.0, period)
     }
 
-    /// Waits for a future, but no longer than this.
+    /// Waits for a future, but no longer than `limit`.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`], when the time is over; the future is dropped.
+    /// [`Elapsed`] when the time is up; the future is dropped.
     pub async fn timeout<F: Future>(
         &self,
         limit: Duration,
@@ -240,11 +243,11 @@ impl Sender {
         first_of(future, self.sleep(limit)).await
     }
 
-    /// Waits for a future, but no longer than until then. What is ready by then comes first.
+    /// Waits for a future, but no longer than until `deadline`. A future that is ready by then wins.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`], when the time is over; the future is dropped.
+    /// [`Elapsed`] when the time is up; the future is dropped.
     pub async fn timeout_at<F: Future>(
         &self,
         deadline: Instant,
@@ -254,7 +257,7 @@ impl Sender {
     }
 }
 
-/// Whether they send on the same connection.
+/// Senders are equal if they send on the same connection.
 impl PartialEq for Sender {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
@@ -269,7 +272,7 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// A ping that is waited for.
+/// A ping whose pong is awaited.
 struct PendingPing<'a> {
     shared: &'a Shared,
     number: u64,

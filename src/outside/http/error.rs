@@ -1,34 +1,34 @@
 use alloc::string::String;
 use core::fmt;
 
-/// Why a backend has not been asked, or has not answered.
+/// Why a request to a backend failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The app's mistake: the URL is not `http://HOST[:PORT]/PATH` or `https://..`, has user information,
-    /// or bytes that are to be escaped.
+    /// The app's mistake: the URL is not `http://HOST[:PORT]/PATH` or `https://..`, has user information, or
+    /// has bytes that must be escaped.
     InvalidUrl,
-    /// The app's mistake: the method or a field cannot be sent; a field may be one that is the host's.
+    /// The app's mistake: the method or a field cannot be sent. The field may be reserved for the host.
     InvalidRequest(String),
     /// The app's mistake: the body is longer than [`MAX_REQUEST_BODY`](super::MAX_REQUEST_BODY).
     RequestTooBig,
-    /// The host does not allow this backend to be asked (the runner: `--allow-http`).
+    /// The host does not allow requests to this backend (the runner: `--allow-http`).
     Denied,
-    /// Too many requests of this instance are under way, by the host's limit.
+    /// The instance has reached the host's limit of concurrent requests.
     TooMany,
-    /// This is no host that sends requests.
+    /// There is no host that sends requests.
     Unavailable,
-    /// The backend cannot be reached; why, as the host says.
+    /// The backend cannot be reached, for the reason that the host gives.
     Unreachable(String),
     /// The backend took too long.
     TimedOut,
-    /// The backend broke off, or what it sent is no HTTP; as the host says.
+    /// The backend broke off, or did not send HTTP, as the host reports.
     Lost(String),
-    /// The answer is longer than the app takes.
+    /// The response is longer than the app allows.
     ResponseTooBig,
-    /// The answer is no text.
+    /// The response is not UTF-8.
     NotUtf8,
-    /// The answer is not the JSON that the app expects; or what it wants to send is no JSON.
+    /// The response is not the JSON that the app expects, or a value cannot be written as JSON.
     Json,
 }
 
@@ -39,14 +39,14 @@ impl fmt::Display for Error {
             Self::InvalidRequest(what) => write!(f, "the request is not valid: {what}"),
             Self::RequestTooBig => f.write_str("the body of the request is too long"),
             Self::Denied => f.write_str("the host does not allow this backend"),
-            Self::TooMany => f.write_str("too many requests are under way"),
+            Self::TooMany => f.write_str("too many requests are in progress"),
             Self::Unavailable => f.write_str("there is no host that sends requests"),
             Self::Unreachable(why) => write!(f, "the backend cannot be reached: {why}"),
             Self::TimedOut => f.write_str("the backend took too long"),
             Self::Lost(why) => write!(f, "the backend broke off: {why}"),
             Self::ResponseTooBig => f.write_str("the answer is too long"),
             Self::NotUtf8 => f.write_str("the answer is not UTF-8"),
-            Self::Json => f.write_str("not the JSON that is expected"),
+            Self::Json => f.write_str("the JSON is not as expected"),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Requests to HTTP backends, awaited without holding up anybody else.
+//! Requests to HTTP backends, awaited without blocking anything else.
 //!
-//! An app that awaits an answer here returns to the host meanwhile: the other connections of the instance
-//! go on, and the app goes on when there is something. Nothing blocks, there is no thread and no runtime.
+//! An app that awaits a response here returns to the host meanwhile: the other connections of the instance
+//! continue, and the app continues when something arrives. Nothing blocks, and there is no thread and no
+//! runtime.
 //!
 //! ```
 //! use wasocket::{Error, WebSocket, http};
@@ -21,11 +22,11 @@
 //!
 //! The same works before there is a connection at all: see [`decide`](crate::decide).
 //!
-//! The host says who may be asked: the runner needs `--allow-http HOST:PORT`. A component that uses this
-//! imports `wasi:http` 0.2. Built for anything but WebAssembly, as in a native test, all requests fail with
-//! [`Error::Unavailable`].
+//! The host decides which backends are allowed: the runner needs `--allow-http HOST:PORT`. A component that
+//! uses this imports `wasi:http` 0.2. On any target but WebAssembly, as in a native test, all requests fail
+//! with [`Error::Unavailable`].
 //!
-//! A request ends when its future or its [`Response`] is dropped, as it is when the connection ends; the
+//! A request ends when its future or its [`Response`] is dropped, which happens when the connection ends. The
 //! backend then sees its socket closed.
 
 mod error;
@@ -50,7 +51,7 @@ use nowhere as host;
 #[cfg(target_family = "wasm")]
 use wasi as host;
 
-/// The longest body of a request, in bytes: what hosts take at once.
+/// The longest body of a request, in bytes: what hosts accept at once.
 pub const MAX_REQUEST_BODY: usize = 1 << 20;
 
 /// A GET of a URL, `http://HOST[:PORT]/PATH` or `https://..`.
@@ -74,7 +75,7 @@ pub fn request(method: impl Into<String>, url: impl Into<String>) -> RequestBuil
     }
 }
 
-/// A request that is to be sent.
+/// A request to send.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent before `send`"]
 #[cfg_attr(
@@ -96,13 +97,13 @@ impl RequestBuilder {
         self
     }
 
-    /// The body, of at most [`MAX_REQUEST_BODY`] bytes.
+    /// Sets the body, of at most [`MAX_REQUEST_BODY`] bytes.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// A value as a JSON body, with the `Content-Type` for it. With feature `json`.
+    /// Sets a value as a JSON body, with its `Content-Type`. With feature `json`.
     ///
     /// # Errors
     ///
@@ -114,14 +115,14 @@ impl RequestBuilder {
         Ok(request.body(body))
     }
 
-    /// How long the backend may take until the head of its answer is there. The host has a limit too
-    /// (the runner: 60 s); the lower one counts.
+    /// Sets how long the backend may take to send the head of its response. The host has a limit, too (the
+    /// runner: 60 s); the lower one applies.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sends the request, and waits for the head of the answer. Whatever its status is, it is no error.
+    /// Sends the request, and waits for the head of the response. No status is an error.
     ///
     /// # Errors
     ///
@@ -140,7 +141,7 @@ impl RequestBuilder {
     }
 }
 
-/// The answer of a backend: its head, and its body as it comes.
+/// The response of a backend: its head, and its body as it arrives.
 pub struct Response {
     status: u16,
     fields: Fields,
@@ -166,7 +167,8 @@ impl Response {
         &self.fields
     }
 
-    /// Waits for the next bytes of the body; none at its end. The backend is slowed down while nobody asks.
+    /// Waits for the next bytes of the body; `None` at its end. The backend is slowed down while the app does
+    /// not ask for more.
     ///
     /// # Errors
     ///
@@ -191,7 +193,7 @@ impl Response {
         Ok(body.into())
     }
 
-    /// Waits for all of the body, which is text in UTF-8.
+    /// Waits for all of the body, as UTF-8 text.
     ///
     /// # Errors
     ///
@@ -201,11 +203,11 @@ impl Response {
         String::from_utf8(bytes.into()).map_err(|_| Error::NotUtf8)
     }
 
-    /// Waits for all of the body, which is a value as JSON. With feature `json`.
+    /// Waits for all of the body, as a JSON value. With feature `json`.
     ///
     /// # Errors
     ///
-    /// [`Error::Json`] when it is none; or as [`bytes`](Self::bytes).
+    /// [`Error::Json`] when it is not such a value; or as [`bytes`](Self::bytes).
     #[cfg(feature = "json")]
     pub async fn json<T: serde::de::DeserializeOwned>(self, max: usize) -> Result<T, Error> {
         let bytes = self.bytes(max).await?;
@@ -226,7 +228,7 @@ impl fmt::Debug for Response {
 #[derive(Debug, PartialEq, Eq)]
 struct Url {
     is_secure: bool,
-    /// Host and port, as they are in the URL.
+    /// Host and port, as written in the URL.
     authority: String,
     /// Path and query: at least `/`.
     target: String,
@@ -244,7 +246,7 @@ impl Url {
             (None, Some(rest)) => (true, rest),
             (None, None) => return Err(Error::InvalidUrl),
         };
-        // A fragment is the client's own affair, and not sent (RFC 9110 §7.1).
+        // A fragment is for the client only, and is not sent (RFC 9110 §7.1).
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         // RFC 9110 §4.2.4: user information is not sent; there is a field for it.
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_taken_apart() {
+    fn splits_urls() {
         for (url, is_secure, authority, target) in [
             ("http://a.test", false, "a.test", "/"),
             ("HTTPS://a.test:8443/b?c=d#e", true, "a.test:8443", "/b?c=d"),

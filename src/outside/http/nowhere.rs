@@ -1,4 +1,4 @@
-//! Without a host, nobody can be asked.
+//! Without a host, every request fails.
 
 use bytes::Bytes;
 

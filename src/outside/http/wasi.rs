@@ -1,5 +1,5 @@
-//! `wasi:http` 0.2, and nothing of it that blocks: a pollable is asked whether it is ready, and where the
-//! answer is no, the host wakes the connection when it is.
+//! `wasi:http` 0.2, without its blocking calls: if a pollable is not ready, the host wakes the connection
+//! when it is.
 
 use alloc::borrow::ToOwned;
 use alloc::string::ToString;
@@ -18,11 +18,10 @@ use super::{Error, RequestBuilder, Url};
 use crate::head::Fields;
 use crate::outside::pollable;
 
-/// How many bytes are asked for at once. Hosts have fewer at hand.
+/// The most bytes requested at once. Hosts usually have fewer available.
 const MAX_CHUNK: u64 = 64 * 1024;
 
-/// The body of a response. Dropped from the first to the last field, as WASI wants it: children before
-/// parents.
+/// The body of a response. Fields drop from first to last, as WASI requires: children before parents.
 pub(super) struct Body {
     pollable: Pollable,
     stream: InputStream,
@@ -54,14 +53,14 @@ pub(super) async fn send(
     Ok((body._response.status(), fields.into(), body))
 }
 
-/// A request, and its body if it is to have one.
+/// Makes a request, and its body if it has one.
 fn build(
     request: &RequestBuilder,
     url: &Url,
 ) -> Result<(OutgoingRequest, Option<OutgoingBody>), Error> {
     let invalid = |what: &str| Error::InvalidRequest(what.to_owned());
     let mut fields = request.fields.clone();
-    // RFC 9110 §8.6: what has a body says how long it is. The host would send chunks otherwise, which not
+    // RFC 9110 §8.6: a request with a body states its length. Otherwise the host would send chunks, which not
     // every backend reads.
     if !request.body.is_empty() || matches!(&*request.method, "POST" | "PUT" | "PATCH") {
         fields.append("content-length", request.body.len().to_string());
@@ -104,13 +103,13 @@ fn method(name: &str) -> Method {
 fn options(timeout: Duration) -> RequestOptions {
     let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
     let options = RequestOptions::new();
-    // A host that does not know it has limits of its own.
+    // A host that does not support it has its own limits.
     let _ = options.set_first_byte_timeout(Some(nanoseconds));
     let _ = options.set_connect_timeout(Some(nanoseconds));
     options
 }
 
-/// Writes the body: as a whole, since a stream that has no room could only be waited for.
+/// Writes the body in one go: a stream without room would have to be waited for.
 fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
     let stream = body.write().map_err(|()| broken())?;
     let room = stream.check_write().map_err(|_| broken())?;
@@ -122,7 +121,7 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
     Ok(OutgoingBody::finish(body, None)?)
 }
 
-/// The host does not do as WASI says.
+/// The error for a host that breaks WASI's rules.
 fn broken() -> Error {
     Error::Lost("the host's mistake".to_owned())
 }
@@ -134,7 +133,7 @@ impl Body {
                 Ok(bytes) if bytes.is_empty() => pollable::ready(&self.pollable).await,
                 Ok(bytes) => return Ok(Some(bytes.into())),
                 Err(StreamError::Closed) => return Ok(None),
-                // What a host has to say of it is for its own log.
+                // The host's details belong in its own log.
                 Err(StreamError::LastOperationFailed(error)) => {
                     let code = types::http_error_code(&error);
                     let lost = || Error::Lost("within the body".to_owned());

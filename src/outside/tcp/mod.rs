@@ -1,4 +1,4 @@
-//! TCP connections to other servers, read and written without holding up anybody else.
+//! TCP connections to other servers, read and written without blocking anything else.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -19,8 +19,8 @@
 //! }
 //! ```
 //!
-//! The host says who may be connected to: the runner needs `--allow-tcp ADDRESS:PORT`. Built for anything
-//! but WebAssembly, [`Stream::connect`] fails with [`Unsupported`](std::io::ErrorKind::Unsupported).
+//! The host decides which servers are allowed: the runner needs `--allow-tcp ADDRESS:PORT`. On any target but
+//! WebAssembly, [`Stream::connect`] fails with [`Unsupported`](std::io::ErrorKind::Unsupported).
 
 #[cfg(not(target_family = "wasm"))]
 mod nowhere;
@@ -40,7 +40,7 @@ use nowhere as host;
 #[cfg(target_family = "wasm")]
 use wasi as host;
 
-/// A TCP connection. Dropped, it is closed; what is written and not flushed may be lost then.
+/// A TCP connection. Dropping it closes it; bytes that are not flushed may be lost.
 pub struct Stream(host::Stream);
 
 impl Stream {
@@ -48,7 +48,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::PermissionDenied`] when the host does not allow it; or what TCP has to say.
+    /// [`io::ErrorKind::PermissionDenied`] when the host does not allow it; or an error of TCP.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         host::connect(address).await.map(Self)
     }
@@ -77,7 +77,7 @@ impl AsyncWrite for Stream {
         self.0.poll_room(context).map_ok(|_| ())
     }
 
-    /// Ends the direction to the server. What it still sends can be read.
+    /// Ends the direction to the server, whose remaining bytes can still be read.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.0.finish_sending())
     }

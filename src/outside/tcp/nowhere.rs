@@ -1,4 +1,4 @@
-//! Without a host, nobody can be connected to.
+//! Without a host, every connection fails.
 
 use core::task::{Context, Poll};
 use std::io;

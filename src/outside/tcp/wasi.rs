@@ -1,4 +1,4 @@
-//! `wasi:sockets` 0.2, and nothing of it that blocks.
+//! `wasi:sockets` 0.2, without its blocking calls.
 
 use core::task::{Context, Poll, ready};
 use std::io;
@@ -15,7 +15,7 @@ use wasi::sockets::tcp_create_socket::create_tcp_socket;
 
 use crate::outside::pollable;
 
-/// Dropped from the first to the last field, as WASI wants it: children before parents.
+/// Fields drop from first to last, as WASI requires: children before parents.
 pub(super) struct Stream {
     readable: Pollable,
     writable: Pollable,
@@ -79,7 +79,7 @@ impl Stream {
         Poll::Ready(written.map(|()| size))
     }
 
-    /// Waits until there is room for more: then all before has been sent.
+    /// Waits until there is room for more, which means that all earlier bytes have been sent.
     pub(super) fn poll_room(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             match self.output.check_write() {
@@ -95,7 +95,7 @@ impl Stream {
     }
 }
 
-/// What exactly became of the connection, the host does not say in a form to rely on.
+/// The host gives no reliable account of what became of the connection.
 fn reset() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }

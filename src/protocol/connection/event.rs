@@ -112,7 +112,7 @@ impl Closed {
     }
 }
 
-/// What the host does with the socket once the output is sent.
+/// The fate of the socket once the output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It stays open.

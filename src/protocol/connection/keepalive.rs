@@ -17,7 +17,7 @@ pub(super) struct Keepalive {
     pinged: bool,
 }
 
-/// What to do about a peer.
+/// The action that a check of the peer calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Wait,

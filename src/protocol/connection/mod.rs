@@ -73,9 +73,9 @@ pub struct Connection {
     pongs: usize,
     /// The payload of the last ping that was left unanswered because there were too many.
     late_pong: Option<Bytes>,
-    /// What ends the connection, received but not acted on yet: the content of a Close frame, or a violation.
+    /// The cause of the end, received but not acted on yet: the content of a Close frame, or a violation.
     ending: Option<Result<Option<CloseReason>, ProtocolError>>,
-    /// What began the end.
+    /// The first cause of the end.
     closing: Option<Closing>,
     /// How the connection closed, until the event is taken.
     closed: Option<Closed>,
@@ -277,7 +277,7 @@ impl Connection {
         }
     }
 
-    /// What to do with the socket once all output is sent.
+    /// The fate of the socket once all output is sent.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self.state {
@@ -292,7 +292,7 @@ impl Connection {
         matches!(self.state, State::Open)
     }
 
-    /// What became of the connection so far, without a fault of the app.
+    /// The report on the connection so far, without a fault of the app.
     #[must_use]
     pub fn report(&self) -> Report {
         Report {

@@ -12,7 +12,7 @@ const BURST: Duration = Duration::from_secs(1);
 /// that came while nothing was read may have been sent over all that time, so they may all be read at once.
 #[derive(Debug)]
 pub(super) struct Rate {
-    /// What a message costs; `None` without a limit.
+    /// The cost of a message; `None` without a limit.
     cost: Option<Duration>,
     /// When everything is paid for.
     paid: Instant,
@@ -62,7 +62,7 @@ impl Rate {
     }
 }
 
-/// What a message costs under these limits.
+/// The cost of a message under these limits.
 fn cost(limits: &Limits) -> Option<Duration> {
     let most = limits.max_messages_per_second;
     most.map(|most| BURST / most.max(1))

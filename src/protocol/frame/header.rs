@@ -17,7 +17,7 @@ pub struct Header {
     pub fin: bool,
     /// The reserved bits, as a mask of the first byte: what an extension has marked.
     pub reserved_bits: u8,
-    /// What the frame is.
+    /// The type of the frame.
     pub opcode: Opcode,
     /// The key that masks the payload: always present from client to server, never the other way.
     pub masking_key: Option<[u8; 4]>,
@@ -25,7 +25,7 @@ pub struct Header {
     pub payload_len: u64,
 }
 
-/// What a receiver accepts in the next header.
+/// The constraints on the next header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// Whether frames must be masked: true for a server, false for a client (§5.1).
@@ -41,14 +41,14 @@ pub struct Expected {
     pub max_encoded_payload: u64,
 }
 
-/// What a parser made of its input.
+/// The result of parsing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// A whole header, and its size in bytes.
     Done {
         /// The header.
         header: Header,
-        /// How many bytes of the input it takes.
+        /// The number of bytes it takes.
         consumed: usize,
     },
     /// The header is not complete; it takes at least this many bytes in all.
@@ -174,7 +174,7 @@ struct Length {
     value: u64,
     /// The smallest length that needs this form; not known while bytes are missing.
     least: Option<u64>,
-    /// How many bytes the extended length takes: 0, 2 or 8.
+    /// The size of the extended length in bytes: 0, 2 or 8.
     size: usize,
 }
 

@@ -1,4 +1,4 @@
-/// What a frame is (RFC 6455 §5.2, §11.8). Values not listed are reserved.
+/// The type of a frame (RFC 6455 §5.2, §11.8). Values not listed are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {

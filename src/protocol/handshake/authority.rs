@@ -60,8 +60,8 @@ impl Host<'_> {
 /// `reg-name` of RFC 3986 §3.2.2. RFC 9110 §4.2.1: an empty host is invalid.
 fn is_name(text: &str) -> bool {
     let regular = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
-    let is_escape = |behind: &str| {
-        let digits = behind.as_bytes().first_chunk::<2>();
+    let is_escape = |tail: &str| {
+        let digits = tail.as_bytes().first_chunk::<2>();
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
     !text.is_empty() && text.bytes().all(regular) && text.split('%').skip(1).all(is_escape)

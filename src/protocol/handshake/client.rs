@@ -30,7 +30,7 @@ const RESERVED: [&str; 8] = [
     "Content-Length",
 ];
 
-/// What a client asks for.
+/// A client's request for a WebSocket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientRequest {
     /// The value of `Host`: the host, and the port where it is not the scheme's default.
@@ -45,7 +45,7 @@ pub struct ClientRequest {
     pub fields: Fields,
 }
 
-/// What both sides agreed on in a successful handshake.
+/// The agreement of both sides in a successful handshake.
 #[derive(Debug)]
 pub struct Negotiated {
     /// The subprotocol in use.

@@ -32,7 +32,7 @@ pub struct Accepted {
     pub subprotocol: Option<String>,
 }
 
-/// What a server accepts in an opening handshake.
+/// A server's settings for an opening handshake.
 #[derive(Clone, Debug, Default)]
 pub struct Handshake {
     /// The browser origins that may connect.

@@ -138,8 +138,8 @@ mod tests {
         Connection::server(Limits::default()).with_extensions(extensions)
     }
 
-    /// What a connection sends for the prepared message, and for the same message unprepared; and how often
-    /// the first was compressed.
+    /// Returns the bytes that a connection sends for the prepared message, and for the same message
+    /// unprepared; and how often the first was compressed.
     fn sent(prepared: &Prepared, new: impl Fn() -> Connection) -> (Vec<u8>, Vec<u8>, usize) {
         let before = compressions();
         let mut connection = new();

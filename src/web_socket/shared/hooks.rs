@@ -4,13 +4,13 @@ use core::fmt;
 
 use crate::protocol::CloseReason;
 
-/// About pings, or about pongs.
+/// A hook for pings or pongs.
 pub(crate) type OnPayload = dyn FnMut(&[u8]);
 
-/// About the peer's Close frame: the answer.
+/// A hook that answers the peer's Close frame.
 pub(crate) type OnClose = dyn FnMut(Option<&CloseReason>) -> Option<CloseReason>;
 
-/// What an app does about something. It may use the connection, and set itself anew.
+/// The app's reaction to an event. It may use the connection, and replace itself.
 pub(crate) struct Hook<F: ?Sized>(RefCell<Option<Box<F>>>);
 
 impl<F: ?Sized> Hook<F> {
@@ -18,12 +18,12 @@ impl<F: ?Sized> Hook<F> {
         drop(self.0.replace(Some(hook)));
     }
 
-    /// Lets go of what the hook has, which may be the connection itself.
+    /// Drops the hook, which may own the connection itself.
     pub(crate) fn clear(&self) {
         drop(self.0.take());
     }
 
-    /// What the hook comes to, if there is one.
+    /// Calls the hook, if there is one.
     pub(crate) fn call<R>(&self, call: impl FnOnce(&mut F) -> R) -> Option<R> {
         let mut hook = self.0.take()?;
         let result = call(&mut hook);

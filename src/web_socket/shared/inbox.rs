@@ -2,21 +2,21 @@ use alloc::collections::VecDeque;
 
 use crate::protocol::{Message, MessageType, Piece};
 
-/// How many messages, or pieces of them, wait for the app before no more is read from the peer.
+/// The number of messages, or pieces of them, that may wait for the app before reading from the peer stops.
 const MAX_ITEMS: usize = 16;
 
-/// The same in bytes; what comes last may go beyond.
+/// The same in bytes; the last one may exceed it.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// What has been received, and not yet taken by the app.
+/// Messages that have been received, but not yet taken by the app.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     items: VecDeque<Item>,
     bytes: usize,
-    /// Who reads the message at the front, of which more is to come.
+    /// The reader of the message at the front, of which more is to come.
     reader: Option<u64>,
     last_reader: u64,
-    /// Nobody wants the rest of the message that is under way.
+    /// Whether to skip the rest of the message in progress.
     skips: bool,
 }
 
@@ -50,7 +50,7 @@ impl Item {
 }
 
 impl Inbox {
-    /// Whether nothing more is to be read from the peer.
+    /// Whether to stop reading from the peer.
     pub(crate) fn is_full(&self) -> bool {
         self.items.len() >= MAX_ITEMS || self.bytes >= MAX_BYTES
     }
@@ -70,7 +70,7 @@ impl Inbox {
         Some(item)
     }
 
-    /// The beginning of the next message, or all of it, and the number of who reads it from now on.
+    /// The beginning of the next message, or all of it, and the number of its reader.
     pub(crate) fn begin(&mut self) -> Option<(Item, u64)> {
         let item = self.pop()?;
         self.last_reader = self.last_reader.wrapping_add(1);
@@ -78,7 +78,7 @@ impl Inbox {
         Some((item, self.last_reader))
     }
 
-    /// More of the message that is read.
+    /// The next piece of the message that is being read.
     pub(crate) fn next_piece(&mut self) -> Option<Piece> {
         let piece = match self.pop()? {
             Item::Piece(piece) => piece,
@@ -90,12 +90,12 @@ impl Inbox {
         Some(piece)
     }
 
-    /// Whether more of its message is for this reader.
+    /// Whether this reader's message has more to come.
     pub(crate) fn is_reader(&self, number: u64) -> bool {
         self.reader == Some(number)
     }
 
-    /// Gives up the rest of the message that is read, if one is.
+    /// Skips the rest of the message that is being read, if any.
     pub(crate) fn abandon(&mut self) {
         if self.reader.take().is_none() {
             return;

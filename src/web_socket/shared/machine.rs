@@ -1,4 +1,4 @@
-//! The future of a connection, and what has it polled.
+//! The machine that drives the future of a connection.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -24,12 +24,12 @@ impl Shared {
         };
         if let Some(Some(own)) = self.on_close.call(|hook| hook(reason.as_ref())) {
             let reason = shortened(&own.reason);
-            // Not open: the hook has closed the connection itself.
+            // Fails if the hook has already closed the connection itself.
             let _ = self.with_connection(|connection| connection.close(own.code, reason));
         }
     }
 
-    /// The next event, or the end.
+    /// The next event, or the end of the connection.
     fn next_event(&self) -> Option<Event> {
         let event = self.with_connection(Connection::next_event_before_end);
         event.or_else(|| {
@@ -40,7 +40,7 @@ impl Shared {
 }
 
 impl Machine for Shared {
-    /// What the peer is told, and the operator, of a failure.
+    /// The close reason for the peer, and the operator's report of a failure.
     type Output = (CloseReason, Option<String>);
 
     fn called_by(&self, calling: Arc<Calling>) {
@@ -69,7 +69,7 @@ impl Machine for Shared {
         let mut state = self.state.borrow_mut();
         state.discard();
         let text = shortened(&reason.reason);
-        // Where the connection is closing already, an error that comes of that is no failure.
+        // If the connection is already closing, an error that results from that is not a failure.
         if state.connection.close(reason.code, text).is_ok() {
             state.fault = fault;
         }
@@ -102,7 +102,7 @@ impl Machine for Shared {
     }
 }
 
-/// As much of a reason as fits into a Close frame (RFC 6455 §5.5.1), ending between characters.
+/// The part of a reason that fits into a Close frame (RFC 6455 §5.5.1), ending between characters.
 fn shortened(reason: &str) -> &str {
     const MAX: usize = crate::frame::MAX_CONTROL_PAYLOAD - 2;
     reason

@@ -1,4 +1,4 @@
-//! A connection as all handles to it share it.
+//! A connection, shared by all handles to it.
 
 mod hooks;
 mod inbox;
@@ -23,7 +23,7 @@ use crate::session::{Calling, register};
 use hooks::{Hook, OnClose, OnPayload};
 use state::State;
 
-/// A connection as all handles to it share it, and its future.
+/// A connection, shared by its future and all handles to it.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) request: Request,
@@ -55,16 +55,17 @@ impl Shared {
         })
     }
 
-    /// Has the host call, so that it gets what has been changed from elsewhere.
+    /// Has the host call, so that it picks up a change made from elsewhere.
     fn call(&self) {
         if let Some(calling) = &*self.calling.borrow() {
             calling.call();
         }
     }
 
-    // What the session does.
+    // Called by the session.
 
-    /// Something has happened: the time, and how much of the output is unsent if that is known.
+    /// Takes the time, and the number of unsent bytes if it is known, and wakes the futures that wait for
+    /// them.
     pub(super) fn advance(&self, now: Instant, unsent: Option<u64>) {
         let mut state = self.state.borrow_mut();
         state.now = now;
@@ -85,7 +86,7 @@ impl Shared {
         act(&mut self.state.borrow_mut().connection)
     }
 
-    /// Whether nothing more is to be read from the peer.
+    /// Whether to stop reading from the peer.
     pub(super) fn is_full(&self) -> bool {
         self.state.borrow().inbox.is_full()
     }
@@ -95,7 +96,7 @@ impl Shared {
         state.connection.report().with_fault(state.fault.clone())
     }
 
-    // What the app does.
+    // Called by the app.
 
     pub(super) fn now(&self) -> Instant {
         self.state.borrow().now
@@ -110,13 +111,13 @@ impl Shared {
         self.state.borrow().closed.clone()
     }
 
-    /// From the next one on, messages are received while they arrive.
+    /// Receives messages while they arrive, from the next one on.
     pub(super) fn stream_messages(&self) {
         self.with_connection(|connection| connection.stream_messages(true));
     }
 
-    /// The next message, or its beginning, and the number of its reader; none when the peer has ended
-    /// the connection well.
+    /// The next message, or its beginning, and the number of its reader; `None` when the peer has ended the
+    /// connection with a closing handshake.
     pub(super) fn poll_message(
         &self,
         context: &mut Context<'_>,
@@ -139,7 +140,7 @@ impl Shared {
         }
     }
 
-    /// More of the message that this reader reads.
+    /// The next piece of the message that this reader reads.
     pub(super) fn poll_piece(
         &self,
         reader: u64,
@@ -162,7 +163,7 @@ impl Shared {
         Poll::Pending
     }
 
-    /// A reader has gone, before the end of its message or behind it.
+    /// A reader was dropped, before or after the end of its message.
     pub(super) fn abandon(&self, reader: u64) {
         let mut state = self.state.borrow_mut();
         if !state.inbox.is_reader(reader) {
@@ -174,7 +175,7 @@ impl Shared {
         state.inbox.abandon();
     }
 
-    /// Waits until there is room for a message, and no other is under way.
+    /// Waits until there is room for a message, and no other is being written.
     pub(super) fn poll_room(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.state.borrow_mut();
         state.check_open()?;
@@ -185,7 +186,7 @@ impl Shared {
         state.poll_room(context)
     }
 
-    /// Waits until there is room for more of the message that is under way.
+    /// Waits until there is room for more of the message that is being written.
     pub(super) fn poll_room_inside(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut state = self.state.borrow_mut();
         state.check_open()?;
@@ -197,14 +198,14 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         match &state.closed {
             None => {}
-            // What is left the host sends before it closes the socket.
+            // The host sends the rest before it closes the socket.
             Some(Closed::Handshake(_)) => return Poll::Ready(Ok(())),
             Some(closed) => return Poll::Ready(Err(Error::Closed(closed.clone()))),
         }
         if state.buffered_amount() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // The host may have sent it, and no reason yet to say so.
+        // The host may have sent it, but had no reason to report so yet.
         self.call();
         register(&mut state.flushing, context.waker());
         Poll::Pending
@@ -222,7 +223,7 @@ impl Shared {
         self.state.borrow().connection.is_sending_message()
     }
 
-    /// The message that is sent in fragments ends; others can be sent.
+    /// Ends the message that is sent in fragments, so that others can be sent.
     pub(super) fn end_message(&self) -> Result<(), Error> {
         self.act(Connection::end_message)?;
         let mut state = self.state.borrow_mut();
@@ -230,7 +231,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The message that is sent in fragments will have no end, unless it has one already.
+    /// Abandons the message that is sent in fragments, unless it has ended.
     pub(super) fn abandon_message(&self) {
         if self.is_sending_message() {
             let _ = self.act(|connection| connection.close(CloseCode::INTERNAL_ERROR, ""));
@@ -240,7 +241,7 @@ impl Shared {
         }
     }
 
-    /// Does something to the connection, while it is open, that has output.
+    /// Does something that produces output, if the connection is open.
     pub(super) fn act<R>(
         &self,
         act: impl FnOnce(&mut Connection) -> Result<R, UsageError>,
@@ -253,14 +254,14 @@ impl Shared {
         Ok(result)
     }
 
-    /// Begins the closing handshake. No message is received any more.
+    /// Begins the closing handshake. No more messages are received.
     pub(super) fn close(&self, code: CloseCode, reason: &str) -> Result<(), Error> {
         self.act(|connection| connection.close(code, reason))?;
         self.state.borrow_mut().discard();
         Ok(())
     }
 
-    /// Ends the connection without a Close frame. No message is received any more.
+    /// Ends the connection without a Close frame. No more messages are received.
     pub(super) fn abort(&self) {
         let mut state = self.state.borrow_mut();
         state.connection.abort();
@@ -310,7 +311,7 @@ impl Shared {
     }
 
     pub(super) fn poll_timer(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
-        // Polled by another connection, the timer has to be told to the host yet.
+        // If another connection polls the timer, the host does not know it yet.
         self.call();
         self.state.borrow_mut().timers.poll(number, context)
     }

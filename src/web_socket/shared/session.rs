@@ -1,4 +1,4 @@
-//! What the host calls, for a connection whose app is a function.
+//! The host's calls, for a connection whose app is a function.
 
 use alloc::vec::Vec;
 
@@ -46,7 +46,7 @@ impl Session for Task<Shared> {
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
         self.begin_wake();
         self.machine.advance(now, Some(unsent));
-        // Who is not listened to is not silent.
+        // A peer that is not being read from is not silent.
         let unheard = if self.machine.is_full() { 1 } else { unsent };
         self.machine
             .with_connection(|connection| connection.handle_timeout(now, unheard));

@@ -14,22 +14,22 @@ pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) now: Instant,
     pub(super) inbox: Inbox,
-    /// The app takes no more messages.
+    /// Whether the app takes no more messages.
     pub(super) discards: bool,
     pub(super) closed: Option<Closed>,
-    /// How much of the output is not sent, as far as the host has told.
+    /// The number of unsent bytes, as far as the host has reported.
     pub(super) unsent: u64,
-    /// Those who wait for a message, or the end.
+    /// Waiting for a message, or the end.
     pub(super) receiving: Vec<Waker>,
-    /// Those who wait for room.
+    /// Waiting for room.
     pub(super) sending: Vec<Waker>,
-    /// Those who wait until everything is sent.
+    /// Waiting until everything is sent.
     pub(super) flushing: Vec<Waker>,
-    /// Those who wait for the end of a message that is being sent.
+    /// Waiting for the end of a message that is being sent.
     pub(super) queueing: Vec<Waker>,
     pub(super) pings: Pings,
     pub(super) timers: Timers,
-    /// What the app has done wrong.
+    /// The app's fault.
     pub(super) fault: Option<String>,
 }
 
@@ -52,7 +52,8 @@ impl State {
         }
     }
 
-    /// How much is on its way: what the host has not sent, as far as it has told, and what it has not got.
+    /// The number of bytes on their way: those that the host has not sent, as far as it has reported, and
+    /// those that it has not received.
     pub(super) fn buffered_amount(&self) -> u64 {
         let buffered = self.connection.buffered_output() as u64;
         self.unsent.saturating_add(buffered)
@@ -60,11 +61,12 @@ impl State {
 
     pub(super) fn has_room(&self) -> bool {
         let max = self.connection.limits().max_buffered_amount as u64;
-        // Where nothing is on its way, there is room for anything.
+        // If nothing is on its way, there is room for anything.
         self.buffered_amount() < max.max(1)
     }
 
-    /// Whoever waits for room, or will want some, learns at once whether the host has sent this at once.
+    /// Whether a future waits for room, or soon will, and so needs to know at once that the host has sent
+    /// this.
     pub(super) fn asks(&self) -> bool {
         !self.has_room() || !self.sending.is_empty() || !self.flushing.is_empty()
     }

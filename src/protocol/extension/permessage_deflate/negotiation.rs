@@ -17,7 +17,7 @@ const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 
-/// What both sides agreed to. The default is what an offer without parameters asks for.
+/// The agreement of both sides. The default is the one that an offer without parameters asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreed {
     /// Whether the server compresses each message by itself.
