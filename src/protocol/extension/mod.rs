@@ -1,7 +1,12 @@
-//! Extensions (RFC 6455 §9): what transforms messages between the app and the frames.
+//! Extensions (RFC 6455 §9), which encode messages between the app and the frames.
 //!
-//! [`parse`] reads the header field with which extensions are negotiated, [`Extensions`] is what a
-//! connection does with those in use. There is one, [`PermessageDeflate`].
+//! [`parse`] reads the header field that negotiates extensions; [`Extensions`] is what a connection does with
+//! those in use. There is one, [`PermessageDeflate`].
+//!
+//! The set is closed on purpose: permessage-deflate is the only extension that browsers offer. A trait for
+//! others would have a single implementation, and no second one to show that its interface is right; it would
+//! cost a dynamic call for each message. A second extension belongs here as a field of [`Extensions`], which
+//! decides the order of both.
 
 mod header;
 mod permessage_deflate;
