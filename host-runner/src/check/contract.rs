@@ -2,9 +2,11 @@
 
 use wasocket_vectors::Frame;
 
-use crate::access::name;
-use crate::bindings::{Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover};
-use crate::head::{self, BadAnswer};
+use crate::contract::bindings::{
+    Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover,
+};
+use crate::http::answer::{self, BadAnswer};
+use crate::observe::access_log::name;
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::{Subject, fields, request};
@@ -180,7 +182,7 @@ fn plain_answers(trial: &mut Trial<'_>) -> Result<(), Failure> {
 /// Has a request answered, and checks the answer as the runner does.
 fn answer(trial: &mut Trial<'_>, request: &Request) -> Result<bool, Failure> {
     let (checked, is_takeover) = match trial.handle(request)? {
-        Answer::Respond(response) => (head::response(response).map(drop), false),
+        Answer::Respond(response) => (answer::response(response).map(drop), false),
         Answer::Takeover(takeover) => (refuse(trial, &takeover, request)?, true),
     };
     let can_be_sent = |bad: BadAnswer| trial.failure("an answer that can be sent", bad.to_string());
@@ -193,7 +195,7 @@ fn refuse(
     takeover: &Takeover,
     request: &Request,
 ) -> Result<Result<(), BadAnswer>, Failure> {
-    let checked = head::takeover(
+    let checked = answer::takeover(
         takeover.response.as_ref(),
         &takeover.farewell,
         &request.fields,

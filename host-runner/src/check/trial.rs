@@ -6,12 +6,13 @@ use std::time::Duration;
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{
+use crate::contract::bindings::{
     Answer, Arrival, Ceiling, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason,
     Takeover,
 };
-use crate::guest::{Guest, GuestFault, finish};
-use crate::head;
+use crate::guest::fault::GuestFault;
+use crate::guest::handler::{Guest, finish};
+use crate::http::answer;
 
 use super::report::Failure;
 use super::subject::Subject;
@@ -103,7 +104,7 @@ impl<'a> Trial<'a> {
         let request = self.subject.handshake(&[]);
         match self.handle(&request)? {
             Answer::Takeover(takeover) => {
-                let checked = head::takeover(
+                let checked = answer::takeover(
                     takeover.response.as_ref(),
                     &takeover.farewell,
                     &request.fields,

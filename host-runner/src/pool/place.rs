@@ -6,9 +6,9 @@ use std::task::Waker;
 
 use super::instance::{Instance, call};
 use super::member::{Connection, Member, Undecided};
-use crate::bindings::{Answer, Request, Response, ResponseHead, Verdict};
-use crate::call::Call;
-use crate::guest::Guest;
+use crate::contract::bindings::{Answer, Request, Response, ResponseHead, Verdict};
+use crate::guest::handler::Guest;
+use crate::pool::Call;
 
 /// A reserved place on an instance, given back when dropped.
 #[derive(Debug)]
