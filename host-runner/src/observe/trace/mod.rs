@@ -81,6 +81,7 @@ pub(crate) fn counts() -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::span::{Span, put};
     use super::*;
 
     #[test]
