@@ -102,7 +102,7 @@ bench-micro: ## measure the parts of the protocol: masking, headers, UTF-8, hand
 SOAK_MINUTES ?= 30
 
 .PHONY: soak
-soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory stays flat (SOAK_OPTIONS=--write for README.md)
+soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory stays flat (SOAK_OPTIONS=--write for docs/performance.md)
 	$(BUILD_DIST)
 	$(BUILD_BENCH) -p wasocket-bench
 	$(BENCH)/release/wasocket-bench soak --minutes $(SOAK_MINUTES) $(SOAK_OPTIONS)
