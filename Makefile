@@ -143,7 +143,7 @@ screenshot: target setup ## take the README's picture of the default page again:
 
 .PHONY: site
 site: $(MDBOOK) ## build the documentation as a website: target/site/index.html
-	docs/site/build.sh $(MDBOOK) target/site
+	docs/site/build.py $(MDBOOK) target/site
 
 .PHONY: links
 links: ## check the links of all documents: files and anchors

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { page, pageErrors, run, server } from './chromium.mjs';
 
 const file = process.argv[3];
-const MESSAGES = ['hello', 'Grüße, 世界'];
+const MESSAGES = ['hello', 'Grüße aus Köln'];
 
 await run({
   'the page connects': async () => {
