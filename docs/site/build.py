@@ -29,7 +29,8 @@ PAGE = """<!doctype html>
 
 
 def page_name(path):
-    return f"{path}.html"
+    """mdBook takes `.md` in any link for a chapter, which becomes `.html`."""
+    return str(path.with_suffix(".html")) if path.suffix == ".md" else f"{path}.html"
 
 
 def relative(target, document):
