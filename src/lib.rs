@@ -85,76 +85,49 @@ extern crate alloc;
 extern crate std;
 
 mod app;
-#[cfg(all(target_family = "wasm", feature = "bare"))]
-mod bare;
-mod ceiling;
-mod client;
-mod close;
 #[cfg(target_family = "wasm")]
 pub mod component;
-mod connection;
-mod decision;
-mod error;
 pub mod events;
-pub mod extension;
-mod fields;
-pub mod frame;
 #[cfg(feature = "grip")]
 pub mod grip;
-mod handler;
-mod handshake;
-#[cfg(feature = "http")]
-pub mod http;
-mod limits;
-mod message;
-#[cfg(all(feature = "outside", target_family = "wasm"))]
+mod head;
+#[cfg(feature = "outside")]
 mod outside;
-mod prepared;
+mod protocol;
 mod raw_stream;
-mod ready;
-mod report;
-mod request;
 mod session;
-mod suspended;
-mod task;
-#[cfg(feature = "tcp")]
-pub mod tcp;
-mod time;
-mod upgrade;
-mod utf8;
 mod web_socket;
 
 #[cfg(feature = "router")]
 pub use app::Router;
-pub use app::{App, websocket};
-pub use ceiling::Ceiling;
-pub use client::{ClientEvent, ClientSession, Refused};
-pub use close::{CloseCode, CloseReason};
-pub use connection::{Closed, Connection, Disposition, Event};
-pub use decision::{Deliberation, Undecided, Verdict, decide};
-pub use error::{ProtocolError, UsageError};
-pub use fields::{Fields, NotSingle};
-pub use frame::MaskingKeys;
-pub use handler::{Handler, RawHandler, RawSocket};
-pub use handshake::{
+pub use app::{
+    Answer, App, Deliberation, Takeover, Undecided, Upgrade, Verdict, decide, resume, suspend,
+    websocket,
+};
+pub use head::{Fields, HttpVersion, NotSingle, Request, Response, ResponseHead};
+#[cfg(feature = "http")]
+pub use outside::http;
+#[cfg(feature = "tcp")]
+pub use outside::tcp;
+pub use protocol::frame::MaskingKeys;
+pub use protocol::handshake::{
     ClientError, ClientHandshake, ClientRequest, ClientRequestError, HandshakeError, Negotiated,
     Origins, accept_key, read_response_head,
 };
-pub use limits::Limits;
-pub use message::{Message, MessageType, Piece};
-pub use prepared::Prepared;
+pub use protocol::{
+    Ceiling, CloseCode, CloseReason, Closed, Closing, Connection, Disposition, Event, Initiator,
+    Instant, Limits, Message, MessageType, Piece, Prepared, ProtocolError, Report, ResumeError,
+    UsageError, extension, frame,
+};
 pub use raw_stream::{RawError, RawStream, takeover};
-pub use ready::{ConnectionId, ReadyList};
-pub use report::{Closing, Initiator, Report};
-pub use request::{HttpVersion, Request, Response, ResponseHead};
-pub use session::{Effects, Session, ShutdownReason};
-pub use suspended::{ResumeError, Resumed, Resumer, Suspended, resume, suspend};
-pub use time::Instant;
-pub use upgrade::{Answer, Takeover, Upgrade};
+pub use session::{
+    ClientEvent, ClientSession, ConnectionId, Effects, Elapsed, Handler, RawHandler, RawSocket,
+    ReadyList, Refused, Resumed, Resumer, Session, ShutdownReason, Suspended,
+};
 #[cfg(feature = "futures-io")]
 pub use web_socket::ByteStream;
 pub use web_socket::{
-    CodecError, Elapsed, Error, Failure, FromMessage, Interval, IntoMessage, Json, MessageReader,
+    CodecError, Error, Failure, FromMessage, Interval, IntoMessage, Json, MessageReader,
     MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, Uncompressed, WebSocket,
 };
 

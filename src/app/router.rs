@@ -4,8 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::App;
-use crate::{Request, Response, Resumer, Verdict};
+use super::{App, Verdict};
+use crate::head::{Request, Response};
+use crate::session::Resumer;
 
 /// An app made of others: which one answers depends on the path, the method, and whether the client
 /// wants a WebSocket.
@@ -237,7 +238,7 @@ impl fmt::Debug for Router {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Answer;
+    use crate::app::Answer;
 
     fn says(text: &'static str) -> impl App {
         move |request: &Request| {

@@ -8,7 +8,8 @@ use core::marker::PhantomData;
 use super::bindings::application::exports::wasocket::websocket::app as exported;
 use super::bindings::protocol::wasocket::websocket::app as imported;
 use crate::events::{Accept, Action, Closed, Event, EventApp, Settings};
-use crate::{Message, Origins};
+use crate::protocol::Message;
+use crate::protocol::handshake::Origins;
 
 /// What `export_app!` makes of an expression.
 pub trait ExportedApp: 'static {

@@ -12,10 +12,11 @@ use super::fault::{Fault, check_size};
 use super::judge::{Reply, publications, split};
 use super::session::EventSession;
 use super::{Action, Event, EventApp};
-use crate::{
-    Answer, App, ConnectionId, Instant, ReadyList, Request, Response, ResumeError, Resumer,
-    Session, Suspended, Verdict, accept_key,
-};
+use crate::app::{Answer, App, Verdict};
+use crate::head::{Request, Response};
+use crate::protocol::handshake::accept_key;
+use crate::protocol::{Instant, ResumeError};
+use crate::session::{ConnectionId, ReadyList, Resumer, Session, Suspended};
 
 /// An [`App`] of one in the event form. Its connections share the channels.
 ///

@@ -11,8 +11,8 @@ use core::mem;
 use super::MAX_WAITING;
 use super::fault::Fault;
 use super::judge::check_count;
-use crate::ready::Calling;
-use crate::{Message, Prepared};
+use crate::protocol::{Message, Prepared};
+use crate::session::Calling;
 
 /// The channels of an instance, each with its subscribers. One without any is not kept.
 #[derive(Debug, Default)]

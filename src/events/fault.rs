@@ -4,7 +4,7 @@ use core::fmt;
 use super::{
     Action, Closed, Event, MAX_ACTIONS, MAX_ANSWER, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE,
 };
-use crate::{CloseCode, Message, UsageError};
+use crate::protocol::{CloseCode, Message, UsageError};
 
 /// A rule that an app's answer breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Accept, Action, Closed, Event, EventApp, State, StateError};
-use crate::{CloseCode, Message, Request, Response};
+use crate::head::{Request, Response};
+use crate::protocol::{CloseCode, Message};
 
 /// An app of the event form, a method for each event.
 ///

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use super::fault::{Fault, check_size};
 use super::{Accept, Action, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
-use crate::{CloseCode, Message, Response};
+use crate::head::Response;
+use crate::protocol::{CloseCode, Message};
 
 /// A WebSocket to which actions are done. All that it is given keeps the rules.
 pub(crate) trait Target {

@@ -42,8 +42,11 @@ pub use state::{State, StateError};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::extension::DeflateOptions;
-use crate::{Fields, Limits, Message, Origins, Request, Response, Upgrade};
+use crate::app::Upgrade;
+use crate::head::{Fields, Request, Response};
+use crate::protocol::extension::DeflateOptions;
+use crate::protocol::handshake::Origins;
+use crate::protocol::{Limits, Message};
 
 /// The most actions of one answer.
 pub const MAX_ACTIONS: usize = 1024;

@@ -18,13 +18,14 @@ use super::{
     Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE, MAX_CHANNEL_NAME, MAX_NAME,
     MAX_STATE, limits,
 };
-use crate::extension::DeflateOptions;
-use crate::ready::Calling;
-use crate::session::shut_down;
-use crate::suspended::{Reader, Writer};
-use crate::{
-    Ceiling, CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, Message, ReadyList,
-    Report, ResumeError, Session, ShutdownReason, Suspended, connection,
+use crate::protocol;
+use crate::protocol::extension::DeflateOptions;
+use crate::protocol::{
+    Ceiling, CloseCode, Connection, Initiator, Instant, Message, Reader, Report, ResumeError,
+    Writer,
+};
+use crate::session::{
+    Calling, ConnectionId, Effects, ReadyList, Session, ShutdownReason, Suspended, shut_down,
 };
 
 pub(super) struct EventSession<A: EventApp> {
@@ -134,7 +135,7 @@ impl<A: EventApp> EventSession<A> {
         }
         // Only now, so that answers to messages go out before what follows from their end.
         while let Some(event) = self.connection.next_event() {
-            if let connection::Event::Closed(closed) = event {
+            if let protocol::Event::Closed(closed) = event {
                 self.end(Event::Closed(closed.into()));
             }
         }
@@ -156,7 +157,7 @@ impl<A: EventApp> EventSession<A> {
         let mut size: usize = 0;
         while messages.len() < MAX_BATCH && size < MAX_BATCH_SIZE {
             match self.connection.next_event_before_end() {
-                Some(connection::Event::Message(message)) => {
+                Some(protocol::Event::Message(message)) => {
                     size = size.saturating_add(message.as_bytes().len());
                     messages.push(Event::Message(message));
                 }

@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use super::meta::{Meta, Phase};
 use super::publish::Publication;
 use super::wire::WireEvent;
-use crate::close::CloseReason;
 use crate::events::fault::Fault;
 use crate::events::judge::{Target, carry_out, check_count};
 use crate::events::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
-use crate::{CloseCode, Message, ProtocolError, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Message, ProtocolError, UsageError};
 
 /// The longest body of a response, in bytes: Pushpin gives a connection up whose backend sends more.
 const MAX_BODY: usize = 1_000_000;

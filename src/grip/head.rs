@@ -3,8 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::fields::is_token;
-use crate::{Fields, HttpVersion, Request, ResponseHead};
+use crate::head::{Fields, HttpVersion, Request, ResponseHead, is_token};
 
 /// The media type of events. Byte for byte: Pushpin keeps its clients from sending this type, but not
 /// from sending another spelling of it.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::config::{Credentials, Endpoint};
 use super::token;
-use crate::Message;
+use crate::protocol::Message;
 
 /// The longest body, in bytes: what Pushpin takes where it is not configured otherwise.
 const MAX_BODY: usize = 1_000_000;

@@ -1,22 +1,24 @@
 //! A raw socket as an app's function has it.
 
+mod error;
+mod session;
 mod shared;
+
+pub use error::RawError;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::task::{Task, first_of};
-use crate::{
-    Answer, App, ConnectionId, Effects, Elapsed, Instant, ReadyList, Request, Session,
-    ShutdownReason, Takeover,
-};
+use crate::app::{Answer, App, Takeover};
+use crate::head::Request;
+use crate::protocol::Instant;
+use crate::session::{Elapsed, Task, first_of};
 use shared::Shared;
 
 /// A socket that an app has taken over, for its function: every byte in both directions is the app's,
@@ -167,84 +169,5 @@ struct PendingTimer<'a> {
 impl Drop for PendingTimer<'_> {
     fn drop(&mut self) {
         self.shared.remove_timer(self.number);
-    }
-}
-
-/// Why a raw socket cannot be read or written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RawError {
-    /// The socket has failed, or the host gives it up.
-    Lost,
-    /// The host stops. Whoever reads or writes first is told so, once: then the stream goes on, to say goodbye,
-    /// until the function returns or the host's time is over (the runner: `--shutdown-timeout`, 5 s).
-    Stopped,
-    /// The stream has ended inside of what was to be read as a whole.
-    UnexpectedEnd,
-    /// A line is longer than the app wants it.
-    LineTooLong,
-    /// A line is no text.
-    NotUtf8,
-}
-
-impl fmt::Display for RawError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lost => "the socket has failed",
-            Self::Stopped => "the host stops",
-            Self::UnexpectedEnd => "the stream has ended too early",
-            Self::LineTooLong => "the line is too long",
-            Self::NotUtf8 => "the line is not UTF-8",
-        })
-    }
-}
-
-impl core::error::Error for RawError {}
-
-impl Session for Task<Shared> {
-    fn open(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        ready: &ReadyList,
-        residual: Vec<u8>,
-    ) -> Effects {
-        Self::open(self, id, ready);
-        self.receive(now, residual)
-    }
-
-    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
-        self.begin();
-        self.machine.advance(now, Some(0));
-        self.machine.receive(bytes.into());
-        self.run()
-    }
-
-    fn receive_eof(&mut self, now: Instant) -> Effects {
-        self.begin();
-        self.machine.advance(now, Some(0));
-        self.machine.end_of_stream();
-        self.run()
-    }
-
-    fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
-        self.begin_wake();
-        self.machine.advance(now, Some(unsent));
-        self.run()
-    }
-
-    /// The app is told, which knows the protocol and so how to tell the peer.
-    fn shutdown(&mut self, now: Instant, _: ShutdownReason) -> Effects {
-        self.begin();
-        self.machine.advance(now, None);
-        self.machine.stop();
-        self.run()
-    }
-
-    fn lost(&mut self, now: Instant) {
-        self.begin();
-        self.machine.advance(now, None);
-        self.machine.lose();
-        let _ = self.run();
     }
 }

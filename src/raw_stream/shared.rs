@@ -8,9 +8,9 @@ use core::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 
 use super::RawError;
-use crate::ready::Calling;
-use crate::task::{Machine, Timers, register};
-use crate::{Disposition, Effects, Instant, Request};
+use crate::head::Request;
+use crate::protocol::{Disposition, Instant};
+use crate::session::{Calling, Effects, Machine, Timers, register};
 
 /// How many bytes wait for the app before no more is read from the peer.
 const RECEIVE_BUFFER: usize = 64 * 1024;

@@ -7,8 +7,7 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{Error, MessageReader, WebSocket};
-use crate::utf8::Utf8;
-use crate::{CloseCode, Closed, Message, MessageType, UsageError};
+use crate::protocol::{CloseCode, Closed, Message, MessageType, UsageError, Utf8};
 
 /// A connection as a stream of bytes, for what speaks over one, such as an `io::copy`. With feature
 /// `futures-io`.

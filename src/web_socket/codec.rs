@@ -7,7 +7,7 @@ use core::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{CloseCode, Message};
+use crate::protocol::{CloseCode, Message};
 
 /// What can be sent as a message.
 pub trait IntoMessage {

@@ -3,7 +3,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::CodecError;
-use crate::{CloseCode, CloseReason, Closed, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Closed, Message, UsageError};
 
 /// Why a conversation cannot go on, and whose doing it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,35 @@ impl From<crate::http::Error> for Error {
         Self::Http(error)
     }
 }
+
+/// Why [`Sender::try_send`](super::Sender::try_send) has not sent a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrySendError {
+    /// [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount) is on its way; this is the message.
+    Full(Message),
+    /// Another message is being sent in fragments; this is the message.
+    Busy(Message),
+    /// It cannot be sent at all.
+    Failed(Error),
+}
+
+impl From<Error> for TrySendError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the peer is slow: too much is on its way already"),
+            Self::Busy(_) => f.write_str("another message is being sent in fragments"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TrySendError {}
 
 /// What the end of an app's function does to a connection that is still open: what the function
 /// returns may be `()` or a `Result<(), E>`, where `E` says which Close frame ends the connection.
@@ -133,3 +162,7 @@ impl Failure for Error {
 impl Failure for Box<dyn core::error::Error> {}
 
 impl Failure for core::convert::Infallible {}
+
+/// An app whose backend fails closes with 1011. The peer is not told what went wrong.
+#[cfg(feature = "http")]
+impl Failure for crate::http::Error {}

@@ -6,10 +6,9 @@ use core::{fmt, mem};
 
 use bytes::Bytes;
 
-use super::inbox::Item;
-use super::shared::Shared;
+use super::shared::{Item, Shared};
 use super::{CodecError, Error};
-use crate::{Message, MessageType};
+use crate::protocol::{Message, MessageType};
 
 /// A message that is read while it arrives: what [`WebSocket::next_message`](super::WebSocket::next_message)
 /// returns.

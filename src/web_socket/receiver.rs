@@ -58,7 +58,7 @@ mod futures {
 
     use super::super::reader::Collecting;
     use super::{Error, MessageReader, Receiver, Sender};
-    use crate::{CloseCode, Message};
+    use crate::protocol::{CloseCode, Message};
 
     /// The messages, whole. Ends with the connection: behind an [`Error::Closed`], or without one when
     /// the peer has closed it with a closing handshake.

@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use super::shared::Shared;
-use crate::Instant;
+use crate::protocol::Instant;
 
 /// What [`Sender::sleep`](super::Sender::sleep) returns.
 pub struct Sleep {
