@@ -23,7 +23,7 @@
 //!   server::accept ──▶ http::h1::head_reader ──▶ hyper ──▶ http::h1::service ──▶ pool ── handle ──▶ guest
 //!                               ▲                               │                 ▲
 //!                               └───── response ◀── hyper ◀─────┤                 │ open, receive, wake, ..
-//!                                 (http::answer checks it)      └──▶ session ─────┘
+//!                                 (host-core checks it)          └──▶ session ─────┘
 //!                                                                      │
 //!                                101, output, farewell ◀── net::stream ┘
 //! ```
@@ -52,7 +52,6 @@ pub mod start;
 
 pub use contract::{bindings, clock};
 pub use guest::{client, default_app, engine};
-pub use http::answer as head;
 pub use net::dial::{transport, url};
 
 /// Components, read, compiled and checked.

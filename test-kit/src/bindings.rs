@@ -1,4 +1,4 @@
-//! The contract in plain Rust: what `wit/` has, for the kit and for the runner's checks in `head`.
+//! The contract in plain Rust: the types of `wit/` that the kit needs.
 
 pub(crate) use wasocket::{ConnectionId, Disposition as Next};
 

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use wasocket::{ConnectionId, Disposition, HttpVersion, Instant, Request, ShutdownReason};
+use wasocket_host_core::http1::{BadAnswer, check_response, expects_continue, takeover_head};
 
 use crate::Fault;
 use crate::app::{App, Call};
 use crate::bindings::{self, Answer, Effects, Field, Handle, Takeover, Verdict};
 use crate::client::Client;
-use crate::head::{self, BadAnswer};
 use crate::peer::{Input, Peer};
 
 /// How many calls one thing that happens may cause.
@@ -415,7 +415,7 @@ fn respond(
     request: &Request,
     mut response: bindings::Response,
 ) -> Result<bindings::Response, Breach> {
-    let checked = head::response(response.clone());
+    let checked = check_response(response.head.status, &response.head.fields);
     checked.map_err(|bad| Breach::Answer(name(request), bad))?;
     if request.method == "HEAD" {
         response.body = Vec::new();
@@ -429,7 +429,9 @@ fn check_takeover(request: &Request, takeover: &Takeover) -> Result<Vec<u8>, Bre
         return Err(breach(BadAnswer::RequestBody));
     }
     let fields: Vec<Field> = request.fields.clone().into();
-    head::takeover(takeover.response.as_ref(), &takeover.farewell, &fields).map_err(breach)
+    let head = takeover.response.as_ref();
+    let head = head.map(|head| (head.status, &head.fields[..]));
+    takeover_head(head, &takeover.farewell, expects_continue(&fields)).map_err(breach)
 }
 
 /// RFC 9112 §6.3: the fields say whether a request has a body.

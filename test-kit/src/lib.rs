@@ -89,9 +89,6 @@ mod client;
 mod component;
 mod connection;
 mod fault;
-// What the runner refuses, the kit refuses: one source, over the types of `bindings`.
-#[path = "../../host-runner/src/head.rs"]
-mod head;
 mod host;
 mod kit;
 mod native;

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bindings::wasocket::websocket::types;
-use wasocket_http1 as http1;
+use wasocket_host_core::http1;
 
 pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant, Next};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{

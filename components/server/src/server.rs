@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use wasi::clocks::{monotonic_clock, wall_clock};
 use wasi::io::poll::{Pollable, poll};
-use wasocket_http1::imf_fixdate;
+use wasocket_host_core::http1::imf_fixdate;
 
 use crate::client::{Client, earlier};
 use crate::handler::{ConnectionId, Instant};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use wasocket_http1::{BadAnswer, Refusal};
+use wasocket_host_core::http1::{BadAnswer, Refusal};
 
 use crate::contract::bindings::Request;
 use crate::guest::fault::Dead;

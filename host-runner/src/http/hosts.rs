@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use wasocket_http1::Refusal;
+use wasocket_host_core::http1::Refusal;
 
 use crate::contract::bindings::Request;
 use crate::guest::wasi::allowed::AllowedError;

@@ -1,6 +1,5 @@
 //! One request, whatever its version of HTTP.
 
-pub mod answer;
 pub mod ask;
 pub mod h1;
 pub mod h2;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use wasocket_http1::Refusal;
+use wasocket_host_core::http1::Refusal;
 
 use crate::limits::token_bucket::Bucket;
 use crate::net::address::is_public;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use http::StatusCode;
 use tokio::select;
-use wasocket_http1::{Refusal, Response};
+use wasocket_host_core::http1::{Refusal, Response};
 
 use crate::contract::bindings::HttpVersion;
 use crate::http::h1::head_reader::Gate;

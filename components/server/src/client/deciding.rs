@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use wasocket_http1::Refusal;
+use wasocket_host_core::http1::Refusal;
 
 use super::request::Subject;
 use super::{Client, Outcome, Phase, earlier};

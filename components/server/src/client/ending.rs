@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::BytesMut;
-use wasocket_http1::limits::{LINGER_TIMEOUT, MAX_LINGERED};
+use wasocket_host_core::http1::limits::{LINGER_TIMEOUT, MAX_LINGERED};
 
 use super::{Client, Phase};
 use crate::handler::Instant;

@@ -23,8 +23,8 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use wasi::io::poll::Pollable;
-use wasocket_http1::Refusal;
-use wasocket_http1::limits::FLUSH_TIMEOUT;
+use wasocket_host_core::http1::Refusal;
+use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
 use crate::handler::{ConnectionId, Instant};
 use crate::server::Context;

@@ -3,8 +3,8 @@
 use alloc::string::String;
 
 use bytes::BytesMut;
-use wasocket_http1::limits::HEAD_TIMEOUT;
-use wasocket_http1::{self as http1, BadAnswer, Framing, Head, Refusal};
+use wasocket_host_core::http1::limits::HEAD_TIMEOUT;
+use wasocket_host_core::http1::{self, BadAnswer, Framing, Head, Refusal};
 
 use super::deciding::Deciding;
 use super::{Client, Outcome, Phase};

@@ -3,8 +3,8 @@
 use core::mem;
 
 use bytes::Buf;
-use wasocket_http1::limits::DISCARD_TIMEOUT;
-use wasocket_http1::{Framing, Refusal, Response};
+use wasocket_host_core::http1::limits::DISCARD_TIMEOUT;
+use wasocket_host_core::http1::{Framing, Refusal, Response};
 
 use super::request::Waiting;
 use super::{Client, Outcome, Phase};

@@ -27,7 +27,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use wasocket_http1::{BodyLength, Framing, Head, Refusal, Request, Version};
+use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Request, Version};
 
 use crate::http::worker::Worker;
 use crate::net::stream::accepted::Accepted;

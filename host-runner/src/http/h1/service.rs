@@ -15,11 +15,11 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 use tokio::time::timeout;
 
-use wasocket_http1::limits::DISCARD_TIMEOUT;
-use wasocket_http1::{self as http1, Framing, Refusal, Version};
+use wasocket_host_core::answer;
+use wasocket_host_core::http1::limits::DISCARD_TIMEOUT;
+use wasocket_host_core::http1::{self, Framing, Refusal, Version};
 
 use crate::contract::bindings::{HttpVersion, Request};
-use crate::http::answer;
 use crate::http::ask::{Failure, ask};
 use crate::http::h1::head_reader::Arrived;
 use crate::http::hosts::MISDIRECTED;
@@ -202,7 +202,9 @@ async fn answer(
     match ask(worker, request, peer).await? {
         Answered::Response(response) => {
             let closes = http1::closes(&response.head.fields);
-            let response = answer::response(response)?.map(Full::from);
+            let head = response.head;
+            let response = answer::response(head.status, head.fields, response.body)?;
+            let response = response.map(Full::from);
             Ok(Answer::Response { response, closes })
         }
         Answered::Takeover(offer) => take(offer, request, peer, framing).map(Answer::Taken),
@@ -212,9 +214,11 @@ async fn answer(
 /// Checks a takeover. One that is not made drops the guest's connection.
 fn take(offer: Offer, request: &Request, peer: Peer, framing: Framing) -> Result<Taken, Failure> {
     framing.check_takeover()?;
+    let head = offer.response.as_ref();
+    let head = head.map(|head| (head.status, &head.fields[..]));
     Ok(Taken {
         peer,
-        head: answer::takeover(offer.response.as_ref(), &offer.farewell, &request.fields)?,
+        head: answer::takeover(head, &offer.farewell, &request.fields)?,
         connection: offer.connection,
         farewell: offer.farewell,
         target: request.target.clone(),

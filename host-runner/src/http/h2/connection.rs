@@ -16,7 +16,7 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
-use wasocket_http1::limits::FLUSH_TIMEOUT;
+use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
 use crate::http::h2::flood_guard::Metered;
 use crate::http::h2::stream::{Outcome, exchange};

@@ -3,8 +3,8 @@
 use h2::ext::Protocol;
 use http::Uri;
 use http::request::Parts;
-use wasocket_http1::Refusal;
-use wasocket_http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
+use wasocket_host_core::http1::Refusal;
+use wasocket_host_core::http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
 
 use crate::contract::bindings::{Field, HttpVersion, Request};
 use crate::net::forwarded::Trust;

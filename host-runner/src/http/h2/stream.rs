@@ -16,12 +16,12 @@ use http::{Response, StatusCode};
 use tokio::select;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use wasocket_http1::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
-use wasocket_http1::{self as http1, BadAnswer, Refusal, expects_continue, imf_fixdate};
+use wasocket_host_core::answer;
+use wasocket_host_core::http1::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
+use wasocket_host_core::http1::{self, BadAnswer, Refusal, expects_continue, imf_fixdate};
 
 use super::request::{read, refusal};
-use crate::contract::bindings::{self, Request};
-use crate::http::answer;
+use crate::contract::bindings::{Request, ResponseHead};
 use crate::http::ask::{Failure, ask};
 use crate::http::hosts::MISDIRECTED;
 use crate::http::worker::Worker;
@@ -256,9 +256,9 @@ fn admit(worker: &Rc<Worker>, socket: Peer) -> Result<Admitted, Refusal> {
 fn check(answer: Answered, admitted: Option<Admitted>) -> Result<Answer, Failure> {
     let mut offer = match answer {
         Answered::Response(response) => {
-            return Ok(Answer::Response(without_connection(answer::response(
-                response,
-            )?)));
+            let ResponseHead { status, fields } = response.head;
+            let response = answer::response(status, fields, response.body)?;
+            return Ok(Answer::Response(without_connection(response)));
         }
         Answered::Takeover(offer) => offer,
     };
@@ -270,8 +270,7 @@ fn check(answer: Answered, admitted: Option<Admitted>) -> Result<Answer, Failure
         return Err(BadAnswer::Status(head.status).into());
     }
     http1::takeover_head(None, &offer.farewell, false)?;
-    let body = Vec::new();
-    let head = answer::response(bindings::Response { head, body })?;
+    let head = answer::response(head.status, head.fields, Vec::new())?;
     Ok(Answer::Tunnel(
         offer,
         without_connection(head).map(drop),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use wasocket_http1::Field;
+use wasocket_host_core::http1::Field;
 
 /// What one proxy says of who has asked it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

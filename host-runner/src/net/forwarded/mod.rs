@@ -11,7 +11,7 @@ pub(crate) use proxy_protocol::read_proxy_header;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use wasocket_http1::Field;
+use wasocket_host_core::http1::Field;
 
 use crate::net::peer::Peer;
 use fields::{Hop, hops};

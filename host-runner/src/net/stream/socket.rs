@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
-use wasocket_http1::limits::{FLUSH_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
+use wasocket_host_core::http1::limits::{FLUSH_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
 
 use crate::net::stream::Stream;
 use crate::net::stream::write_timeout::Stall;

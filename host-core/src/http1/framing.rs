@@ -2,11 +2,11 @@
 
 use core::str;
 
-use crate::fields::{has, list, lists, values};
-use crate::limits::MAX_DISCARDED;
-use crate::refusal::{Refusal, bad};
-use crate::request::{Request, Version};
-use crate::{BadAnswer, Field};
+use super::fields::{has, list, lists, values};
+use super::limits::MAX_DISCARDED;
+use super::refusal::{Refusal, bad};
+use super::request::{Request, Version};
+use super::{BadAnswer, Field};
 
 /// How long the body behind a head is (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +155,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::Head;
+    use crate::http1::Head;
 
     fn framing(head: &str) -> Option<Framing> {
         let mut buffer = BytesMut::from(format!("{head}\r\n\r\n").as_bytes());

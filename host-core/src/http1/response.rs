@@ -6,10 +6,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::fields::{Field, has, is_value, token};
-use crate::framing::closes;
-use crate::limits::{MAX_FAREWELL, MAX_RESPONSE_FIELDS};
-use crate::refusal::Refusal;
+use super::fields::{Field, has, is_value, token};
+use super::framing::closes;
+use super::limits::{MAX_FAREWELL, MAX_RESPONSE_FIELDS};
+use super::refusal::Refusal;
 
 /// Checks the head of a final response.
 ///
@@ -24,7 +24,7 @@ pub fn check_response(status: u16, fields: &[Field]) -> Result<(), BadAnswer> {
 }
 
 /// Checks a takeover, and writes the head that it begins with: nothing for a raw one. `response` is its
-/// status and fields; [`expects_continue`](crate::Framing::expects_continue) is the request's.
+/// status and fields; [`expects_continue`](super::Framing::expects_continue) is the request's.
 ///
 /// # Errors
 ///

@@ -10,10 +10,10 @@ use core::{mem, str};
 
 use bytes::BytesMut;
 
-use crate::fields::{Field, is_tchar, is_value, token, trim, values};
-use crate::framing::Framing;
-use crate::limits::{MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE};
-use crate::refusal::{Refusal, bad};
+use super::fields::{Field, is_tchar, is_value, token, trim, values};
+use super::framing::Framing;
+use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE};
+use super::refusal::{Refusal, bad};
 
 /// The head of a request, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,7 +269,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::BodyLength;
+    use crate::http1::BodyLength;
 
     type Outcome = Result<(Request, Framing), Refusal>;
 

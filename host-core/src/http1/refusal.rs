@@ -13,7 +13,7 @@ pub struct Refusal {
 impl Refusal {
     /// The stream has ended within a head.
     pub const INCOMPLETE: Self = bad("the connection ended within the request head");
-    /// [`HEAD_TIMEOUT`](crate::limits::HEAD_TIMEOUT) is over within a head.
+    /// [`HEAD_TIMEOUT`](super::limits::HEAD_TIMEOUT) is over within a head.
     pub const TIMEOUT: Self = Self::new(408, "the request head took too long");
     /// The component has failed, or its answer cannot be sent. Why is for the log.
     pub const FAILED: Self = Self::new(500, "The application failed.");

@@ -7,7 +7,7 @@ use core::time::Duration;
 pub const MAX_REQUEST_LINE: usize = 8 * 1024;
 
 /// The longest head: request line and fields. Room for all the cookies that a browser sends to one
-/// host in practice. Beyond: 431. A host may have another ([`Head::within`](crate::Head::within)).
+/// host in practice. Beyond: 431. A host may have another ([`Head::within`](super::Head::within)).
 pub const MAX_HEAD: usize = 64 * 1024;
 
 /// The most field lines. Browsers send some 20. Beyond: 431.
