@@ -64,9 +64,10 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             let effects = connection.0.borrow_mut().receive(now, bytes.to_vec());
             // A 32-bit memory holds no more.
             let output_length = effects.output.len() as u32;
-            match output.is_empty() {
-                true => output = effects.output,
-                false => output.extend_from_slice(&effects.output),
+            if output.is_empty() {
+                output = effects.output;
+            } else {
+                output.extend_from_slice(&effects.output);
             }
             wit::Outcome {
                 output_length,

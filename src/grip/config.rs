@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::token::{Key, KeyError};
+use super::key::{Key, KeyError};
 
 /// How the proxy is known, and where messages are published.
 #[derive(Clone, Debug)]

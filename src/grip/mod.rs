@@ -12,33 +12,37 @@
 //!                    └── Refused ──────────┘
 //! ```
 
+mod admission;
 mod config;
 mod conversation;
 mod head;
+mod key;
 mod meta;
 mod publish;
+mod reply;
 mod token;
 mod wire;
 
+pub use admission::Admitted;
 pub use config::{Config, ConfigError};
+pub use key::{Key, KeyError};
 pub use publish::PublishRequest;
-pub use token::{Key, KeyError, TokenError, verify};
+pub use reply::Reply;
+pub use token::{TokenError, verify};
 pub use wire::{WireError, WireEvent};
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::str;
 
-use crate::events::fault::{Fault, check_size};
-use crate::events::judge::{Reply as Decision, publications, split};
+use crate::events::fault::Fault;
+use crate::events::judge::{Reply as Decision, split};
 use crate::events::{Accept, Action, Event, EventApp, Settings};
 use crate::head::{Fields, Request, Response};
-use crate::protocol::Message;
-use config::Verify;
 use conversation::Conversation;
 use meta::Meta;
 use publish::Publication;
+use reply::{refuse, responding, tell};
 
 /// The longest body of a request with events, in bytes: messages of 1 MiB, and what frames them.
 pub const MAX_BODY: usize = (1 << 20) + (64 << 10);
@@ -49,110 +53,11 @@ pub struct Gateway {
     config: Config,
 }
 
-/// What a request is.
-#[derive(Debug)]
-pub enum Admitted {
-    /// Plain HTTP, by whomever: for [`Gateway::plain`].
-    Plain(Request),
-    /// Events, by the proxy: for [`Gateway::events`], with the body.
-    Events(Request),
-    /// Neither.
-    Refused(Reply),
-}
-
-/// What is to be done about a request: publish, in order; then respond.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// What the request is answered with. The head can be sent as it is.
-    pub response: Response,
-    /// What is to be published.
-    pub publish: Vec<PublishRequest>,
-    /// Lines for a log.
-    pub log: Vec<String>,
-}
-
-impl From<Response> for Reply {
-    fn from(response: Response) -> Self {
-        Self {
-            response,
-            publish: Vec::new(),
-            log: Vec::new(),
-        }
-    }
-}
-
-impl Reply {
-    fn refusal(status: u16, log: impl ToString) -> Self {
-        let log = log.to_string();
-        Self {
-            response: Response::text(status, format!("{log}\n")),
-            publish: Vec::new(),
-            log: vec![log],
-        }
-    }
-
-    /// For what only a log should tell.
-    fn failure(log: String) -> Self {
-        Self {
-            response: Response::text(500, "Internal Server Error\n"),
-            publish: Vec::new(),
-            log: vec![log],
-        }
-    }
-}
-
 impl Gateway {
     /// With this configuration.
     #[must_use]
     pub const fn new(config: Config) -> Self {
         Self { config }
-    }
-
-    /// Says what a request is, before its body is read; `now` is in seconds since 1970. What the proxy has
-    /// signed with is taken out of it: an app has no use for it, and might tell others.
-    #[must_use]
-    pub fn admit(&self, request: Request, now: u64) -> Admitted {
-        let authentic = self.authenticate(&request, now);
-        let request = trusting(request, authentic.is_ok());
-        let types = || request.fields.values("Content-Type");
-        if types().any(seems_to_be_events) {
-            return match check_events(&request) {
-                Ok(()) => authentic.map_or_else(Admitted::Refused, |()| Admitted::Events(request)),
-                Err(reply) => Admitted::Refused(reply),
-            };
-        }
-        // Hosts of wasi:http keep `Upgrade` to themselves.
-        if request.wants_websocket() || request.fields.contains("Sec-WebSocket-Key") {
-            return Admitted::Refused(Reply::refusal(
-                501,
-                "WebSockets come here through a proxy for GRIP, as WebSocket-over-HTTP",
-            ));
-        }
-        Admitted::Plain(request)
-    }
-
-    fn authenticate(&self, request: &Request, now: u64) -> Result<(), Reply> {
-        let (key, issuer) = match &self.config.verify {
-            Verify::Off => return Ok(()),
-            Verify::Signed { key, issuer } => (key, issuer.as_deref()),
-            Verify::Unconfigured => {
-                return Err(Reply::failure(
-                    "no key to know the proxy by: set GRIP_VERIFY_KEY to the one it signs with"
-                        .into(),
-                ));
-            }
-        };
-        let token = request.fields.single("Grip-Sig");
-        token
-            .map_err(|_| TokenError::Missing)
-            .and_then(|token| verify(token, key, issuer, now))
-            .map_err(|error| {
-                let mut reply = Reply::refusal(401, error);
-                // RFC 9110 §15.5.2: it "MUST send a WWW-Authenticate header field".
-                let fields = &mut reply.response.head.fields;
-                fields.append("WWW-Authenticate", "Grip-Sig");
-                reply
-            })
     }
 
     /// Answers plain HTTP. `name` is for the app to know the request by; no other has had it.
@@ -324,43 +229,6 @@ impl Gateway {
     }
 }
 
-/// What is said of the request by the proxy is believed only if it is the proxy.
-fn trusting(request: Request, is_authentic: bool) -> Request {
-    let mut request = head::without(request, &["grip-"]);
-    if is_authentic {
-        request.secure |= matches!(
-            request.fields.text("X-Forwarded-Proto"),
-            Some("https" | "wss")
-        );
-    }
-    request
-}
-
-fn seems_to_be_events(value: &[u8]) -> bool {
-    value
-        .to_ascii_lowercase()
-        .windows(head::EVENTS.len())
-        .any(|part| part == head::EVENTS.as_bytes())
-}
-
-/// Whether these are events in form.
-fn check_events(request: &Request) -> Result<(), Reply> {
-    // A parameter, another case or a second line could be what the proxy lets its clients send.
-    if request.fields.single("Content-Type") != Ok(head::EVENTS.as_bytes()) {
-        return Err(Reply::refusal(
-            415,
-            format!("Content-Type of events is {}, once", head::EVENTS),
-        ));
-    }
-    if request.method != "POST" {
-        let mut reply = Reply::refusal(405, "events come by POST");
-        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".
-        reply.response.head.fields.append("Allow", "POST");
-        return Err(reply);
-    }
-    Ok(())
-}
-
 fn connection_id(request: &Request) -> Option<String> {
     let id = request.fields.text("Connection-Id")?;
     let is_name = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -402,51 +270,6 @@ fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::b
         .map_err(|error| responding(error.response()))?;
     fields.append("Sec-WebSocket-Extensions", "grip");
     Ok(fields)
-}
-
-/// The app's own response, and what it publishes besides.
-fn refuse(
-    response: Response,
-    actions: Vec<Action>,
-    sender: Option<&str>,
-    sent: &mut Vec<Publication>,
-) -> Result<Reply, Fault> {
-    publications(actions, |channel, message| {
-        sent.push(publication(channel, message, sender));
-    })?;
-    Ok(responding(response))
-}
-
-fn publication(channel: String, message: Message, sender: Option<&str>) -> Publication {
-    Publication {
-        channel,
-        message,
-        sender: sender.map(Into::into),
-    }
-}
-
-fn responding(response: Response) -> Reply {
-    match head::response(&response.head) {
-        Ok(head) => Response { head, ..response }.into(),
-        Err(error) => Reply::failure(error.to_string()),
-    }
-}
-
-/// Tells the app what it has done wrong, before there is a WebSocket.
-fn tell(
-    app: &(impl EventApp + ?Sized),
-    id: &str,
-    fault: &Fault,
-    sent: &mut Vec<Publication>,
-) -> Reply {
-    let answer = app.handle(id, &[], vec![fault.as_event()]);
-    // It has been told once. If it does wrong again, nobody is there to be told.
-    let _ = check_size(&answer).and_then(|()| {
-        publications(answer, |channel, message| {
-            sent.push(publication(channel, message, None));
-        })
-    });
-    Reply::failure(format!("an answer broke a rule: {fault}"))
 }
 
 /// What is asked of the protocol and cannot be had: for the log.

@@ -137,9 +137,10 @@ impl Shared {
         }
         state.wanted = size;
         ready!(state.poll_end(context))?;
-        Poll::Ready(match state.input.is_empty() {
-            true => Ok(None),
-            false => Err(RawError::UnexpectedEnd),
+        Poll::Ready(if state.input.is_empty() {
+            Ok(None)
+        } else {
+            Err(RawError::UnexpectedEnd)
         })
     }
 
@@ -218,10 +219,10 @@ impl State {
 
     /// The app is told once that the host stops: behind that it can say goodbye.
     fn check_stop(&mut self) -> Result<(), RawError> {
-        match mem::take(&mut self.stops) {
-            true => Err(RawError::Stopped),
-            false => Ok(()),
+        if mem::take(&mut self.stops) {
+            return Err(RawError::Stopped);
         }
+        Ok(())
     }
 
     fn has_room(&self) -> bool {

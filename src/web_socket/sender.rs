@@ -101,9 +101,12 @@ impl Sender {
     }
 
     pub(super) fn send_now(&self, message: Message, is_compressible: bool) -> Result<(), Error> {
-        self.0.act(|connection| match is_compressible {
-            true => connection.send(message),
-            false => connection.send_uncompressed(message),
+        self.0.act(|connection| {
+            if is_compressible {
+                connection.send(message)
+            } else {
+                connection.send_uncompressed(message)
+            }
         })
     }
 

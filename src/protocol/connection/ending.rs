@@ -72,7 +72,7 @@ impl Connection {
         // RFC 6455 §5.5.1: the server closes the socket at once; "the client SHOULD wait for the server
         // to close the connection".
         if let Role::Client(_) = self.role {
-            let deadline = self.now.after(self.limits.close_timeout);
+            let deadline = self.now.after(self.limits().close_timeout);
             self.state = State::Draining { deadline };
         }
     }

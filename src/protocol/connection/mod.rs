@@ -1,4 +1,5 @@
 mod age;
+mod bounds;
 mod ending;
 mod event;
 mod fragments;
@@ -24,10 +25,10 @@ use crate::protocol::{
     Ceiling, CloseReason, Closing, Initiator, Instant, Limits, ProtocolError, Report,
 };
 use age::Age;
+use bounds::Bounds;
 use fragments::Outgoing;
 use keepalive::{Keepalive, Verdict};
 use pieces::Pieces;
-use rate::Rate;
 use receive::{Frame, Step};
 
 /// One connection after the opening handshake, without I/O: bytes in, events and bytes out.
@@ -49,14 +50,11 @@ use receive::{Frame, Step};
 #[derive(Debug)]
 pub struct Connection {
     role: Role,
-    limits: Limits,
-    /// Above which they are not to be raised.
-    ceiling: Ceiling,
+    bounds: Bounds,
     extensions: Extensions,
     state: State,
     keepalive: Keepalive,
     age: Age,
-    rate: Rate,
     now: Instant,
     /// Received and not yet parsed.
     input: BytesMut,
@@ -134,9 +132,7 @@ impl Connection {
             role,
             keepalive: Keepalive::new(&limits),
             age: Age::new(&limits),
-            rate: Rate::new(&limits),
-            limits,
-            ceiling: Ceiling::default(),
+            bounds: Bounds::new(limits),
             extensions: Extensions::default(),
             state: State::Open,
             now: Instant::default(),
@@ -173,7 +169,7 @@ impl Connection {
     /// Whether the peer is not read from for now, which is no fault of its own: see
     /// [`Limits::max_messages_per_second`].
     pub(crate) fn hold(&mut self, held: bool) {
-        self.rate.hold(held, self.now);
+        self.bounds.hold(held, self.now);
     }
 
     /// Sets how long a message may be, from the next one that begins to arrive:
@@ -181,21 +177,18 @@ impl Connection {
     /// [`Limits::for_messages`] has them; but not above the [ceiling](Self::limit). For peers that may send more
     /// once they have logged in, or less.
     pub fn set_max_message_size(&mut self, size: usize) {
-        let limits = self.limits.with_max_message_size(size);
-        self.limits = limits.below(self.ceiling);
+        self.bounds.set_max_message_size(size);
     }
 
     /// Lowers the limits to those of whoever runs the app, from the next message on. None is ever raised by it.
     pub fn limit(&mut self, ceiling: Ceiling) {
-        self.ceiling = self.ceiling.with(ceiling);
-        self.limits = self.limits.below(self.ceiling);
-        self.rate.limit(&self.limits);
+        self.bounds.lower(ceiling);
     }
 
     /// The limits of the connection, as they are now.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        self.bounds.limits()
     }
 
     /// Takes bytes from the peer, cut anywhere. They are unmasked in place and not copied where they
@@ -233,7 +226,7 @@ impl Connection {
             }
             // What is unsent may include our Close: the peer's time has not begun.
             State::Closing { deadline } if deadline <= now && unsent > 0 => {
-                let deadline = now.after(self.limits.close_timeout);
+                let deadline = now.after(self.limits().close_timeout);
                 self.state = State::Closing { deadline };
             }
             State::Closing { deadline } if deadline <= now => {

@@ -43,10 +43,10 @@ impl Rate {
             return Ok(());
         };
         self.paid = self.paid.max(now).after(cost);
-        match self.paid.since(now) <= BURST.saturating_add(self.longest) {
-            true => Ok(()),
-            false => Err(ProtocolError::TooManyMessages),
+        if self.paid.since(now) > BURST.saturating_add(self.longest) {
+            return Err(ProtocolError::TooManyMessages);
         }
+        Ok(())
     }
 
     /// Nothing is read from now on, or is again.

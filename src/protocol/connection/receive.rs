@@ -58,7 +58,7 @@ impl Connection {
         let _ = self.input.split_to(consumed);
         // Pings and pongs cost as much as messages do. Further fragments have a limit of their own.
         if !matches!(header.opcode, Opcode::Continuation | Opcode::Close) {
-            self.rate.message(self.now)?;
+            self.bounds.message(self.now)?;
         }
         self.receive_payload(Frame {
             header,
@@ -74,7 +74,7 @@ impl Connection {
                 (message.limits(), received, message.is_encoded())
             }
             (_, Some(pieces)) => (pieces.limits(), pieces.received(), pieces.is_encoded()),
-            (None, None) => (self.limits.of_message(), 0, false),
+            (None, None) => (self.limits().of_message(), 0, false),
         };
         let mut max_message_size = limits.max_message_size as u64;
         let mut max_frame_size = limits.max_frame_size as u64;
@@ -161,11 +161,11 @@ impl Connection {
                     return Ok(Some(Event::Message(message)));
                 }
                 if self.streams {
-                    let pieces = Pieces::new(message_type, header.reserved_bits, &self.limits);
+                    let pieces = Pieces::new(message_type, header.reserved_bits, self.limits());
                     self.pieces = Some(Box::new(pieces));
                     return self.push_piece(piece, last, complete);
                 }
-                PartialMessage::new(message_type, header.reserved_bits, &self.limits)
+                PartialMessage::new(message_type, header.reserved_bits, self.limits())
             }
         };
         message.push(&piece, last, &mut self.extensions)?;

@@ -63,9 +63,12 @@ impl Connection {
             Role::Client(_) => None,
         };
         let Some(frame) = frame else {
-            return match message.is_compressible() {
-                true => self.send(message.message().clone()),
-                false => self.send_uncompressed(message.message().clone()),
+            let is_compressible = message.is_compressible();
+            let message = message.message().clone();
+            return if is_compressible {
+                self.send(message)
+            } else {
+                self.send_uncompressed(message)
             };
         };
         self.age.active(self.now);
@@ -125,7 +128,7 @@ impl Connection {
         payload.extend_from_slice(reason.as_bytes());
         self.send_frame(Opcode::Close, &payload)?;
         self.begin_end(initiator, code.as_u16(), reason);
-        let deadline = self.now.after(self.limits.close_timeout);
+        let deadline = self.now.after(self.limits().close_timeout);
         self.state = State::Closing { deadline };
         Ok(())
     }

@@ -3,15 +3,15 @@
 mod accept_key;
 mod authority;
 mod client;
+mod client_error;
 mod error;
 mod origin;
 mod subprotocol;
 mod target;
 
 pub use accept_key::accept_key;
-pub use client::{
-    ClientError, ClientHandshake, ClientRequest, ClientRequestError, Negotiated, read_response_head,
-};
+pub use client::{ClientHandshake, ClientRequest, Negotiated, read_response_head};
+pub use client_error::{ClientError, ClientRequestError};
 pub use error::HandshakeError;
 pub use origin::Origins;
 
@@ -177,10 +177,10 @@ fn check_message(fields: &Fields) -> Result<(), HandshakeError> {
     // RFC 9110 §10.1.1: the one expectation that HTTP defines. It is for the host to meet: §7.8 has
     // it send 100 before 101.
     let is_met = |expected: &[u8]| expected.eq_ignore_ascii_case(b"100-continue");
-    match fields.list("Expect").all(is_met) {
-        true => Ok(()),
-        false => Err(HandshakeError::ExpectationUnknown),
+    if !fields.list("Expect").all(is_met) {
+        return Err(HandshakeError::ExpectationUnknown);
     }
+    Ok(())
 }
 
 /// Stricter than RFC 6455, which does not speak of a body: bytes that one party counts as body and

@@ -79,10 +79,10 @@ impl PermessageDeflate {
     ) -> Result<Self, ResumeError> {
         let mut deflate = Self::server(Agreed::resume(state)?, options);
         let window = state.bytes(1 << WindowBits::MAX.get())?;
-        match deflate.inflater.set_window(window) {
-            true => Ok(deflate),
-            false => Err(ResumeError::Invalid),
+        if !deflate.inflater.set_window(window) {
+            return Err(ResumeError::Invalid);
         }
+        Ok(deflate)
     }
 
     /// Inflates a piece of a compressed message and appends to `message`, which belongs to this message
