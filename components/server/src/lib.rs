@@ -26,6 +26,8 @@ extern crate wasocket;
 #[cfg(target_family = "wasm")]
 mod client;
 #[cfg(target_family = "wasm")]
+mod context;
+#[cfg(target_family = "wasm")]
 mod handler;
 #[cfg(target_family = "wasm")]
 mod listener;
@@ -42,3 +44,5 @@ mod run;
 mod server;
 #[cfg(target_family = "wasm")]
 mod socket;
+#[cfg(target_family = "wasm")]
+mod time;
