@@ -81,18 +81,13 @@
 struct TestingAnApp;
 
 mod app;
-mod bindings;
 #[cfg(feature = "component")]
 mod build;
-mod client;
-#[cfg(feature = "component")]
-mod component;
 mod connection;
+mod contract;
 mod fault;
 mod host;
 mod kit;
-mod native;
-mod peer;
 mod request;
 mod response;
 mod socket;

@@ -1,11 +1,13 @@
 //! The contract in plain Rust: the types of `wit/` that the kit needs.
 
+use wasocket_host_core::turn;
+
 pub(crate) use wasocket::{ConnectionId, Disposition as Next};
 
 /// A field line.
 pub(crate) type Field = (String, Vec<u8>);
 
-/// What the app decides on a request.
+/// The app's decision on a request.
 pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) wake_others: Vec<ConnectionId>,
@@ -51,18 +53,27 @@ pub struct Takeover {
     pub farewell: Vec<u8>,
 }
 
-/// By which the kit knows a resource of the app, a connection or a request that waits for its answer,
-/// whatever holds it.
+/// The kit's name for a resource of the app: a connection, or a request that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(pub(crate) u64);
 
-/// What the host does after a call.
+/// The effects of a call.
 pub(crate) struct Effects {
     pub(crate) output: Vec<u8>,
     /// In nanoseconds.
     pub(crate) wake_at: Option<u64>,
     pub(crate) next: Next,
     pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+/// What becomes of a socket, as the state of a connection knows it.
+pub(crate) fn turn_next(next: Next) -> turn::Next {
+    match next {
+        Next::Open => turn::Next::Open,
+        Next::Pause => turn::Next::Pause,
+        Next::Close => turn::Next::Close,
+        Next::Abort => turn::Next::Abort,
+    }
 }
 
 impl From<wasocket::ResponseHead> for ResponseHead {

@@ -14,7 +14,7 @@ use wasocket_host::guest::{Guest, GuestFault, Limits, finish};
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::bindings::{
+use crate::contract::{
     Answer, Decision, Deliberation, Effects, Handle, Next, Response, ResponseHead, Takeover,
     Verdict,
 };

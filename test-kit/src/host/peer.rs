@@ -1,36 +1,41 @@
+//! A taken-over socket.
+
 use std::mem;
 
 use wasocket::{Disposition, Instant, Report};
+use wasocket_host_core::turn::{Call, Turn};
 
-use crate::bindings::{Handle, Next, Takeover};
-use crate::client::Client;
+use super::client::Client;
+use crate::contract::{Handle, Next, Takeover};
 
 /// The most bytes that are received at once (`websocket-handler.wit`, `receive`).
 const MAX_PIECE: usize = 65_536;
 
-/// A taken-over socket: what the host keeps of it, and the peer at its other end.
+/// A taken-over socket: what the host knows of it, and the peer at its other end.
 pub(crate) struct Peer {
-    /// The app's connection; none once it has had its last call.
-    pub(crate) handle: Option<Handle>,
-    /// What the app says became of it, once it has had that call.
+    /// The app's connection.
+    pub(crate) handle: Handle,
+    /// Which call into it may come next.
+    pub(crate) turn: Turn,
+    /// What the app says became of it, once it has ended.
     pub(crate) report: Option<Report>,
     farewell: Vec<u8>,
-    /// In nanoseconds.
-    pub(crate) wake_at: Option<u64>,
+    /// The latest `next` of the app.
     pub(crate) next: Next,
-    /// Another connection wants this one to be woken, or all output is sent that was not.
-    pub(crate) is_called: bool,
+    /// Another connection wants this one to be woken.
+    pub(crate) is_named: bool,
+    /// A wake that the app has earned otherwise.
+    earned: Option<Call>,
     /// Sent by the peer, and not received by the app.
     input: Vec<u8>,
-    input_end: InputEnd,
+    /// Whether the peer has finished sending.
+    has_finished: bool,
     /// Whether the peer has given the socket up.
     pub(crate) is_lost: bool,
     /// Whether the peer takes no output.
     pub(crate) is_blocked: bool,
     unsent: Vec<u8>,
-    /// Whether the app has been told that the connection shall end.
-    is_told_to_end: bool,
-    /// Whether the host closes behind what is unsent.
+    /// Whether the host closes once all output is sent.
     pub(crate) is_closing: bool,
     /// Whether the peer has seen the end.
     pub(crate) is_closed: bool,
@@ -39,16 +44,7 @@ pub(crate) struct Peer {
     pub(crate) client: Option<Client>,
 }
 
-/// Whether the peer has finished sending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InputEnd {
-    Open,
-    Sent,
-    /// And the app knows.
-    Told,
-}
-
-/// What an app is to be told of its socket.
+/// Input for the app.
 pub(crate) enum Input {
     Bytes(Vec<u8>),
     End,
@@ -57,18 +53,18 @@ pub(crate) enum Input {
 impl Peer {
     pub(crate) fn new(takeover: Takeover, client: Option<Client>) -> Self {
         Self {
-            handle: Some(takeover.connection),
+            handle: takeover.connection,
+            turn: Turn::new(),
             report: None,
             farewell: takeover.farewell,
-            wake_at: None,
             next: Next::Open,
-            is_called: false,
+            is_named: false,
+            earned: None,
             input: Vec::new(),
-            input_end: InputEnd::Open,
+            has_finished: false,
             is_lost: false,
             is_blocked: false,
             unsent: Vec::new(),
-            is_told_to_end: false,
             is_closing: false,
             is_closed: false,
             output: Vec::new(),
@@ -82,28 +78,35 @@ impl Peer {
 
     /// The peer sends bytes.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        if self.input_end == InputEnd::Open {
+        if !self.has_finished {
             self.input.extend_from_slice(bytes);
         }
     }
 
-    /// What the app may be told now: nothing while its output is unsent, or it has paused.
+    /// Whether the app is to be woken, by another connection or because its output has been sent.
+    pub(crate) fn take_wake(&mut self) -> bool {
+        let mut call = self.earned.take();
+        if mem::take(&mut self.is_named) {
+            call = self.turn.on_woken();
+        }
+        call.is_some() && self.turn.is_open()
+    }
+
+    /// The input that the app may be given now.
     pub(crate) fn take_input(&mut self) -> Option<Input> {
         if !self.is_readable() {
             return None;
         }
         if self.input.is_empty() {
-            self.input_end = InputEnd::Told;
-            return Some(Input::End);
+            return self.turn.on_eof().map(|_| Input::End);
         }
         let rest = self.input.split_off(self.input.len().min(MAX_PIECE));
         Some(Input::Bytes(mem::replace(&mut self.input, rest)))
     }
 
     pub(crate) fn is_readable(&self) -> bool {
-        let has_input = !self.input.is_empty() || self.input_end == InputEnd::Sent;
-        let may_read = self.unsent.is_empty() && self.next == Next::Open;
-        self.handle.is_some() && has_input && may_read
+        let has_input = !self.input.is_empty() || self.has_finished;
+        has_input && self.turn.may_receive()
     }
 
     /// The host sends what the app puts out.
@@ -112,14 +115,17 @@ impl Peer {
             return;
         }
         self.unsent.extend_from_slice(bytes);
-        if !self.is_blocked {
+        if self.is_blocked {
+            self.sent();
+        } else {
             self.flush(now);
         }
     }
 
-    /// The peer takes all that is unsent. Returns whether there was any.
-    pub(crate) fn flush(&mut self, now: Instant) -> bool {
+    /// The peer takes all that is unsent.
+    pub(crate) fn flush(&mut self, now: Instant) {
         let bytes = mem::take(&mut self.unsent);
+        self.sent();
         self.output.extend_from_slice(&bytes);
         if let Some(client) = &mut self.client
             && !bytes.is_empty()
@@ -130,10 +136,15 @@ impl Peer {
         if self.is_closing {
             self.finish(now);
         }
-        !bytes.is_empty()
     }
 
-    /// The client's own bytes are on their way, and it may be done with the socket.
+    /// The host has sent what the peer takes.
+    fn sent(&mut self) {
+        let earned = self.turn.on_sent(self.unsent.len());
+        self.earned = self.earned.or(earned);
+    }
+
+    /// The client's bytes are on their way, and it may be done with the socket.
     pub(crate) fn fetch(&mut self) {
         let Some(client) = self.client.as_mut().filter(|client| !client.is_held) else {
             return;
@@ -149,17 +160,10 @@ impl Peer {
 
     /// The peer finishes sending.
     pub(crate) fn end_input(&mut self) {
-        if self.input_end == InputEnd::Open {
-            self.input_end = InputEnd::Sent;
-        }
+        self.has_finished = true;
     }
 
-    /// Whether the app is to be told that the connection shall end: once at most.
-    pub(crate) fn tell_to_end(&mut self) -> bool {
-        !mem::replace(&mut self.is_told_to_end, true)
-    }
-
-    /// The host closes behind what is unsent.
+    /// The host closes once all output is sent.
     pub(crate) fn close(&mut self, now: Instant) {
         self.is_closing = true;
         if self.unsent.is_empty() {
@@ -169,7 +173,7 @@ impl Peer {
 
     /// The instance has died.
     pub(crate) fn bid_farewell(&mut self, now: Instant) {
-        if self.handle.take().is_some() {
+        if self.turn.on_died().is_some() {
             let farewell = mem::take(&mut self.farewell);
             self.put_out(now, &farewell);
             self.close(now);

@@ -1,33 +1,30 @@
 //! The host: calls the app in the order that `wit/websocket-handler.wit` says.
 
-use std::fmt;
+mod answer;
+mod breach;
+pub(crate) mod client;
+pub(crate) mod peer;
 
 use wasocket::{ConnectionId, Disposition, HttpVersion, Instant, Request, ShutdownReason};
-use wasocket_host_core::http1::{BadAnswer, check_response, expects_continue, takeover_head};
+use wasocket_host_core::turn::Ending;
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::bindings::{self, Answer, Effects, Field, Handle, Takeover, Verdict};
-use crate::client::Client;
-use crate::peer::{Input, Peer};
+use crate::contract::{self, Answer, Effects, Handle, Takeover, Verdict, turn_next};
+use answer::{FAILED, NEEDS_HTTP_11, check_takeover, name, plain, respond};
+pub(crate) use breach::Breach;
+use breach::MAX_CALLS;
+use client::Client;
+use peer::{Input, Peer};
 
-/// How many calls one thing that happens may cause.
-const MAX_CALLS: usize = 100_000;
-
-/// The number of a request that waits: no connection's.
+/// The number of a request that waits, which no connection has.
 const UNDECIDED_ID: ConnectionId = ConnectionId::MAX;
-
-/// What the runner says where the app has failed.
-const FAILED: &str = "The application failed.\n";
-
-/// What the runner says where a takeover comes in another version than HTTP/1.1.
-const NEEDS_HTTP_11: &str = "This needs HTTP/1.1.\n";
 
 pub(crate) struct Host {
     app: Box<dyn App>,
     /// In nanoseconds.
     now: u64,
-    /// All there have ever been; the place is the number.
+    /// All there have ever been, each at the index that is its number.
     peers: Vec<Peer>,
     /// The fault of the app that the test has not seen.
     fault: Option<Fault>,
@@ -35,48 +32,14 @@ pub(crate) struct Host {
     clients: u64,
 }
 
-/// What a request came to.
+/// The outcome of a request.
 pub(crate) enum Outcome {
-    Response(bindings::Response),
+    Response(contract::Response),
     /// A socket by its number.
     TakenOver(usize),
 }
 
-/// How the app broke the contract. The test fails of it.
-#[derive(Debug)]
-pub(crate) enum Breach {
-    /// The answer to a request, which is named.
-    Answer(String, BadAnswer),
-    /// There is no answer to a request, which is named.
-    Undecided(String),
-    /// A connection that wants itself to be woken as another.
-    WakesItself(usize),
-    /// A connection that is called again and again, at one instant.
-    Restless(usize),
-}
-
-impl fmt::Display for Breach {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the app breaks the contract: ")?;
-        match self {
-            Self::Answer(request, bad) => write!(f, "its answer to {request} is bad: {bad}"),
-            Self::Undecided(request) => write!(
-                f,
-                "it waits before it answers {request}, for something that the kit does not have"
-            ),
-            Self::WakesItself(id) => write!(
-                f,
-                "connection {id} lists itself in `wake-others`, which is for other connections"
-            ),
-            Self::Restless(id) => write!(
-                f,
-                "it never rests: connection {id} wants to be called again at once, {MAX_CALLS} times"
-            ),
-        }
-    }
-}
-
-/// What is to be done next.
+/// The next thing to do.
 enum Due {
     Wake,
     Input(Input),
@@ -118,7 +81,7 @@ impl Host {
         self.clients
     }
 
-    /// Asks the app about a request. `residual` came behind its head.
+    /// Asks the app about a request. `residual` followed its head.
     pub(crate) fn request(
         &mut self,
         request: &Request,
@@ -145,7 +108,7 @@ impl Host {
         Ok(outcome)
     }
 
-    /// Has the app decide. There is nothing outside of it that it could wait for.
+    /// Lets the app decide. There is nothing outside of it that it could wait for.
     fn decide(
         &mut self,
         request: &Request,
@@ -198,7 +161,7 @@ impl Host {
         Ok(Outcome::TakenOver(id))
     }
 
-    /// The answer to a request of which the app has died.
+    /// The answer to a request that the app has died of.
     fn failed(&mut self, fault: Fault) -> Outcome {
         self.bury(fault);
         Outcome::Response(plain(500, FAILED))
@@ -219,12 +182,12 @@ impl Host {
     fn next_instant(&self) -> Option<u64> {
         let instants = self.peers.iter().flat_map(|peer| {
             let client = client_instant(peer);
-            [peer.handle.and(peer.wake_at), client]
+            [peer.turn.wake_at(), client]
         });
         instants.flatten().min()
     }
 
-    /// Does what is to be done now.
+    /// Does all that is due now.
     pub(crate) fn settle(&mut self) -> Result<(), Breach> {
         let mut last = 0;
         for _ in 0..MAX_CALLS {
@@ -233,7 +196,7 @@ impl Host {
             };
             last = id;
             match due {
-                Due::Wake => self.wake(id)?,
+                Due::Wake => self.call_wake(id)?,
                 Due::Input(Input::Bytes(bytes)) => self.call(id, Call::Receive(&bytes))?,
                 Due::Input(Input::End) => self.call(id, Call::ReceiveEof)?,
                 Due::Client => self.wake_client(id),
@@ -243,23 +206,25 @@ impl Host {
         Err(Breach::Restless(last))
     }
 
-    /// Those that are called come first, then the clock, and then the sockets.
+    /// Connections that others have woken come first, then the clock, then the sockets.
     fn due(&mut self) -> Option<(usize, Due)> {
         let now = self.now;
+        if let Some(id) = self.peers.iter_mut().position(Peer::take_wake) {
+            return Some((id, Due::Wake));
+        }
         let peers = || self.peers.iter().enumerate();
-        let is_called = |(_, peer): &(usize, &Peer)| peer.handle.is_some() && peer.is_called;
-        if let Some((id, _)) = peers().find(is_called) {
+        let timers = peers().filter_map(|(id, peer)| Some((peer.turn.wake_at()?, id)));
+        if let Some((_, id)) = timers.min()
+            && self.peers[id].turn.on_time(now).is_some()
+        {
             return Some((id, Due::Wake));
         }
-        let timers = peers().filter_map(|(id, peer)| Some((peer.handle.and(peer.wake_at)?, id)));
-        if let Some((_, id)) = timers.min().filter(|(at, _)| *at <= now) {
-            return Some((id, Due::Wake));
-        }
+        let peers = || self.peers.iter().enumerate();
         let is_due = |(_, peer): &(usize, &Peer)| client_instant(peer).is_some_and(|at| at <= now);
         if let Some((id, _)) = peers().find(is_due) {
             return Some((id, Due::Client));
         }
-        let is_lost = |peer: &Peer| peer.handle.is_some() && peer.is_lost;
+        let is_lost = |peer: &Peer| peer.turn.is_open() && peer.is_lost;
         if let Some(id) = self.peers.iter().position(is_lost) {
             return Some((id, Due::Loss));
         }
@@ -268,7 +233,15 @@ impl Host {
         Some((id, Due::Input(input)))
     }
 
+    /// Wakes a connection without need, unless it has ended.
     pub(crate) fn wake(&mut self, id: usize) -> Result<(), Breach> {
+        if self.peers[id].turn.on_woken().is_none() {
+            return Ok(());
+        }
+        self.call_wake(id)
+    }
+
+    fn call_wake(&mut self, id: usize) -> Result<(), Breach> {
         let unsent = self.peers[id].unsent();
         self.call(id, Call::Wake { unsent })
     }
@@ -281,15 +254,8 @@ impl Host {
         self.peers[id].fetch();
     }
 
-    /// Calls the app, unless it has had its last call.
     fn call(&mut self, id: usize, call: Call<'_>) -> Result<(), Breach> {
-        let peer = &mut self.peers[id];
-        let Some(handle) = peer.handle else {
-            return Ok(());
-        };
-        if let Call::Wake { .. } = call {
-            (peer.wake_at, peer.is_called) = (None, false);
-        }
+        let handle = self.peers[id].handle;
         match self.app.call(handle, self.now, call) {
             Ok(effects) => self.carry_out(id, effects),
             Err(fault) => {
@@ -306,31 +272,32 @@ impl Host {
         self.mark(&effects.wake_others);
         let now = self.now();
         let peer = &mut self.peers[id];
-        (peer.wake_at, peer.next) = (effects.wake_at, effects.next);
+        peer.next = effects.next;
+        let ending = peer
+            .turn
+            .on_effects(turn_next(effects.next), effects.wake_at);
         peer.put_out(now, &effects.output);
-        match effects.next {
-            Disposition::Open | Disposition::Pause => return Ok(()),
-            Disposition::Close => peer.close(now),
-            Disposition::Abort => peer.finish(now),
+        match ending {
+            None => return Ok(()),
+            Some(Ending::Close | Ending::Farewell) => peer.close(now),
+            Some(Ending::Abort) => peer.finish(now),
         }
-        if let Some(handle) = peer.handle.take() {
-            self.end(id, handle);
-        }
+        self.end(id);
         Ok(())
     }
 
-    /// Notes the connections to wake: each once, and those that have ended never.
+    /// Notes the connections to wake: each once.
     fn mark(&mut self, ids: &[ConnectionId]) {
         for id in ids {
             let index = usize::try_from(*id).ok();
             if let Some(peer) = index.and_then(|index| self.peers.get_mut(index)) {
-                peer.is_called = true;
+                peer.is_named = true;
             }
         }
     }
 
     pub(crate) fn shutdown(&mut self, id: usize, reason: ShutdownReason) -> Result<(), Breach> {
-        if self.peers[id].tell_to_end() {
+        if self.peers[id].turn.on_stop().is_some() {
             self.call(id, Call::Shutdown(reason))?;
         }
         self.settle()
@@ -345,14 +312,15 @@ impl Host {
         let now = self.now();
         let peer = &mut self.peers[id];
         peer.finish(now);
-        if let Some(handle) = peer.handle.take() {
-            match self.app.lost(handle, self.now) {
-                Ok(others) => {
-                    self.mark(&others);
-                    self.end(id, handle);
-                }
-                Err(fault) => self.bury(fault),
+        if peer.turn.on_lost().is_none() {
+            return;
+        }
+        match self.app.lost(peer.handle, self.now) {
+            Ok(others) => {
+                self.mark(&others);
+                self.end(id);
             }
+            Err(fault) => self.bury(fault),
         }
     }
 
@@ -365,15 +333,17 @@ impl Host {
         let now = self.now();
         let peer = &mut self.peers[id];
         peer.is_blocked = false;
-        // All output is sent, where an earlier call had left some unsent.
-        if peer.flush(now) {
-            peer.is_called = true;
-        }
+        peer.flush(now);
         self.settle()
     }
 
     /// Asks what became of a connection, and drops it.
-    fn end(&mut self, id: usize, handle: Handle) {
+    fn end(&mut self, id: usize) {
+        let peer = &mut self.peers[id];
+        if peer.turn.on_report().is_none() {
+            return;
+        }
+        let handle = peer.handle;
         match self.app.report(handle) {
             Ok(report) => {
                 self.peers[id].report = Some(report);
@@ -404,49 +374,4 @@ fn client_instant(peer: &Peer) -> Option<u64> {
     let client = peer.client.as_ref().filter(|_| !peer.is_closed)?;
     let is_open = client.next == Disposition::Open;
     client.wake_at.filter(|_| is_open).map(Instant::as_nanos)
-}
-
-fn name(request: &Request) -> String {
-    format!("{} {}", request.method, request.target)
-}
-
-/// Checks a response as the runner does. The answer to HEAD has no body.
-fn respond(
-    request: &Request,
-    mut response: bindings::Response,
-) -> Result<bindings::Response, Breach> {
-    let checked = check_response(response.head.status, &response.head.fields);
-    checked.map_err(|bad| Breach::Answer(name(request), bad))?;
-    if request.method == "HEAD" {
-        response.body = Vec::new();
-    }
-    Ok(response)
-}
-
-fn check_takeover(request: &Request, takeover: &Takeover) -> Result<Vec<u8>, Breach> {
-    let breach = |bad| Breach::Answer(name(request), bad);
-    if has_body(request) {
-        return Err(breach(BadAnswer::RequestBody));
-    }
-    let fields: Vec<Field> = request.fields.clone().into();
-    let head = takeover.response.as_ref();
-    let head = head.map(|head| (head.status, &head.fields[..]));
-    takeover_head(head, &takeover.farewell, expects_continue(&fields)).map_err(breach)
-}
-
-/// RFC 9112 §6.3: the fields say whether a request has a body.
-fn has_body(request: &Request) -> bool {
-    let is_zero = |length: &[u8]| length.iter().all(|digit| *digit == b'0');
-    let has_length = request
-        .fields
-        .values("Content-Length")
-        .any(|length| !is_zero(length));
-    has_length || request.fields.contains("Transfer-Encoding")
-}
-
-/// An answer of the host's own.
-fn plain(status: u16, text: &str) -> bindings::Response {
-    wasocket::Response::new(status, "text/plain", text)
-        .with_field("Connection", "close")
-        .into()
 }

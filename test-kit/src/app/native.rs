@@ -8,7 +8,7 @@ use wasocket::{ConnectionId, Instant, ReadyList, Report, Request, Session, Undec
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::bindings::{Answer, Decision, Deliberation, Effects, Handle, Takeover, Verdict};
+use crate::contract::{Answer, Decision, Deliberation, Effects, Handle, Takeover, Verdict};
 
 pub(crate) struct Native {
     app: Box<dyn wasocket::App>,

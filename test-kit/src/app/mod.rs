@@ -1,9 +1,15 @@
+//! An app as the host calls it.
+
+#[cfg(feature = "component")]
+pub(crate) mod component;
+pub(crate) mod native;
+
 use wasocket::{ConnectionId, Report, Request, ShutdownReason};
 
 use crate::Fault;
-use crate::bindings::{Decision, Deliberation, Effects, Handle};
+use crate::contract::{Decision, Deliberation, Effects, Handle};
 
-/// An app as the host calls it: the functions of `websocket-handler`, whatever is behind them.
+/// An app as the host calls it: the functions of `websocket-handler`, whether it is native or a component.
 ///
 /// After a [`Fault`] the instance is gone with all its connections; the next request gets a new one.
 pub(crate) trait App {
@@ -21,14 +27,14 @@ pub(crate) trait App {
 
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
 
-    /// What became of a connection: the last call.
+    /// Asks what became of a connection: the last call.
     fn report(&mut self, handle: Handle) -> Result<Report, Fault>;
 
     /// Drops a connection, after the last call.
     fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault>;
 }
 
-/// The calls that have effects.
+/// A call that has effects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call<'a> {
     Open {
