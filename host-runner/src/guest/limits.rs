@@ -15,7 +15,7 @@ pub struct Limits {
     pub file_time: Duration,
     /// The time until it can be called: that of its start functions.
     pub start_time: Duration,
-    /// What connections are [limited](Guest::limit) to; none leaves it to the guest.
+    /// What connections are [limited](crate::guest::Guest::limit) to; none leaves it to the guest.
     pub ceiling: Option<Ceiling>,
 }
 

@@ -24,7 +24,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`Dead`](super::Dead) when the instance has ended, by this call or before.
+    /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
     pub fn handle(self, request: Arc<Request>) -> Call<Decided> {
         let instance = Rc::clone(&self.0);
         let handle = call!(guest => guest.handle(&request));

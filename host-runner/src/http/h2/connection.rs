@@ -2,7 +2,7 @@
 //!
 //! The crate `h2` speaks it: frames, flow control, and the bounds on what a client may have it keep. Each
 //! stream is an exchange in a task of its own; the guest is asked as it is in HTTP/1.1. An extended CONNECT
-//! that it takes over becomes a [`Tunnel`], which is a socket like others to a session.
+//! that it takes over becomes a [`Tunnel`](crate::net::stream::h2_stream::Tunnel), which is a socket like others to a session.
 
 use std::io;
 use std::pin::pin;
