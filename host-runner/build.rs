@@ -25,7 +25,7 @@ const SOURCES: [&str; 11] = [
     "components/protocol",
     "components/server",
     "examples/echo",
-    "http1",
+    "host-core",
     "Cargo.toml",
     "Cargo.lock",
     ".cargo/config.toml",

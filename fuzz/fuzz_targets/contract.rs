@@ -22,7 +22,8 @@ use wasocket_host::component::{Component, World};
 use wasocket_host::default_app::DEFAULT_APP;
 use wasocket_host::engine::engine;
 use wasocket_host::guest::{Guest, Limits, finish};
-use wasocket_host::head;
+use wasocket_host_core::answer;
+use wasocket_host_core::http1::switching_protocols;
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -102,7 +103,7 @@ fuzz_target!(|input: Input| {
         Input::Serve { deflate, events } => serve(guest, deflate, &events),
         Input::Handle(request) => handle(guest, &request),
         Input::Connect { deflate, events } => connect(client, deflate, &events),
-        Input::Answer { status, fields } => answer(status, &fields),
+        Input::Answer { status, fields } => check_answer(status, &fields),
         Input::Together { deflate, turns } => together(guest, deflate, &turns),
     });
 });
@@ -342,7 +343,8 @@ fn handle(guest: &mut Guest, request: &Request) {
             assert_eq!(response.head.status, expected.head.status);
             assert_eq!(response.head.fields, fields(expected.head));
             assert_eq!(response.body, expected.body);
-            head::response(response).expect("a refusal can be sent");
+            let bindings::ResponseHead { status, fields } = response.head;
+            answer::response(status, fields, response.body).expect("a refusal can be sent");
         }
         _ => panic!("the component and its twin disagree"),
     }
@@ -537,20 +539,15 @@ impl ClientPair<'_> {
     }
 }
 
-/// What is let through is read back by another parser as it was given.
-fn answer(status: u16, fields: &[(&str, &[u8])]) {
+/// Another parser reads back exactly what is let through.
+fn check_answer(status: u16, fields: &[(&str, &[u8])]) {
     let own = |(name, value): &(&str, &[u8])| (name.to_string(), value.to_vec());
     let fields: Vec<Field> = fields.iter().take(50).map(own).collect();
-    let head = bindings::ResponseHead { status, fields };
-    let body = vec![];
-    if let Ok(response) = head::response(bindings::Response {
-        head: head.clone(),
-        body,
-    }) {
+    if let Ok(response) = answer::response(status, fields.clone(), vec![]) {
         assert!((200..=599).contains(&status));
-        assert_eq!(response.headers().len(), head.fields.len());
+        assert_eq!(response.headers().len(), fields.len());
     }
-    let Ok(bytes) = wasocket_http1::switching_protocols(head.status, &head.fields) else {
+    let Ok(bytes) = switching_protocols(status, &fields) else {
         return;
     };
     let mut headers = [httparse::EMPTY_HEADER; 64];
@@ -558,8 +555,8 @@ fn answer(status: u16, fields: &[(&str, &[u8])]) {
     let end = parsed.parse(&bytes).expect("well-formed");
     assert_eq!(end, httparse::Status::Complete(bytes.len()));
     assert_eq!(parsed.code, Some(101));
-    assert_eq!(parsed.headers.len(), head.fields.len());
-    for (line, (name, value)) in parsed.headers.iter().zip(&head.fields) {
+    assert_eq!(parsed.headers.len(), fields.len());
+    for (line, (name, value)) in parsed.headers.iter().zip(&fields) {
         assert_eq!(line.name, name);
         assert_eq!(line.value, value.trim_ascii());
     }

@@ -1,13 +1,16 @@
 // The bytes between a socket and a component's connection: something happens, the component is called, its effects
-// are carried out. `wit/websocket-handler.wit` says what may happen, and in which order.
+// are carried out. `Turn` says which call may come next.
 
 import { end } from './end.js';
 import { Dead } from './pool.js';
+import { Turn } from './turn.js';
 
 /**
  * @typedef {import('node:net').Socket} Socket
  * @typedef {import('./pool.js').Instance} Instance
  * @typedef {import('./options.js').Limits} Limits
+ * @typedef {import('./turn.js').Call} Call
+ * @typedef {import('./turn.js').Ending} Ending
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Connection} Connection
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Takeover} Takeover
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Report} Report
@@ -34,17 +37,9 @@ export class Session {
   #id;
   /** The socket is the component's, and no longer HTTP's. */
   #isServed = false;
-  /** The component is done with the socket. */
-  #hasEnded = false;
-  /** The component wants nothing more to be read. */
-  #isPaused = false;
-  /** An earlier call has left output unsent. */
-  #isStalled = false;
-  /** The peer has finished sending, and the component does not know yet. */
+  #turn = new Turn();
+  /** The peer has finished sending, whether or not the component knows. */
   #isAtEof = false;
-  #isShutDown = false;
-  /** @type {bigint | undefined} */
-  #wakeAt;
   /** What calls `wake`: armed for `#timerAt` or earlier. @type {NodeJS.Timeout | undefined} */
   #timer;
   #timerAt = 0n;
@@ -71,7 +66,7 @@ export class Session {
     this.#limits = limits;
     this.#onEnd = onEnd;
     instance.places += 1;
-    this.#id = instance.admit({ woken: () => this.#wake(), died: () => this.#die() });
+    this.#id = instance.admit({ woken: () => this.#wake(this.#turn.onWoken()), died: () => this.#die() });
   }
 
   /**
@@ -109,14 +104,12 @@ export class Session {
 
   /** The socket goes back: the takeover is not made. */
   cancel() {
-    this.#hasEnded = true;
     this.#leave();
   }
 
   /** @param {ShutdownReason} reason */
   shutdown(reason) {
-    if (!this.#isShutDown && !this.#hasEnded) {
-      this.#isShutDown = true;
+    if (this.#turn.onStop() !== undefined) {
       this.#call(() => this.#connection.shutdown(now(), reason));
       this.#read();
     }
@@ -133,8 +126,6 @@ export class Session {
 
   /** @param {() => Effects} call */
   #call(call) {
-    // A wake for any reason uses `wake-at` up; every call's effects replace it.
-    this.#wakeAt = undefined;
     let effects;
     try {
       effects = this.#instance.call(call);
@@ -149,17 +140,13 @@ export class Session {
 
   /** @param {Effects} effects */
   #carryOut({ output, wakeAt, next, wakeOthers }) {
-    this.#isPaused = next === 'pause';
-    this.#wakeAt = wakeAt;
+    const ending = this.#turn.onEffects(next, wakeAt);
     this.#send(output);
     this.#instance.wake(wakeOthers);
-    if (next === 'close') {
-      this.#close();
-    } else if (next === 'abort') {
-      this.#conclude();
-      this.#socket.destroy();
-    } else {
+    if (ending === undefined) {
       this.#arm();
+    } else {
+      this.#end(ending);
     }
   }
 
@@ -172,25 +159,25 @@ export class Session {
     const unsent = this.#socket.writableLength;
     if (unsent > this.#limits.memory * 2 ** 20) {
       this.#giveUp();
-    } else if (unsent > 0 && !this.#isStalled) {
-      this.#isStalled = true;
-      this.#socket.setTimeout(this.#limits.sendTimeout * 1000);
+    } else if (unsent > 0) {
+      if (this.#turn.unsent === 0) {
+        this.#socket.setTimeout(this.#limits.sendTimeout * 1000);
+      }
+      this.#turn.onSent(unsent);
     }
   }
 
   /** A write is done; perhaps it was the last. */
   #sent() {
-    if (!this.#isStalled || this.#socket.writableLength > 0 || this.#hasEnded) {
-      return;
+    if (this.#turn.unsent > 0 && this.#socket.writableLength === 0 && this.#turn.isOpen) {
+      this.#socket.setTimeout(0);
+      this.#wake(this.#turn.onSent(0));
     }
-    this.#isStalled = false;
-    this.#socket.setTimeout(0);
-    this.#wake();
-    this.#read();
   }
 
-  #wake() {
-    if (!this.#hasEnded) {
+  /** @param {Call | undefined} call what `Turn` says to an event that may be worth a wake */
+  #wake(call) {
+    if (call === 'wake') {
       this.#call(() => this.#connection.wake(now(), BigInt(this.#socket.writableLength)));
       this.#read();
     }
@@ -198,17 +185,19 @@ export class Session {
 
   /** Sees to it that `wake` is called at the instant asked for. */
   #arm() {
-    if (this.#wakeAt === undefined) {
+    const { wakeAt } = this.#turn;
+    if (wakeAt === undefined) {
       return;
     }
-    const delay = this.#wakeAt - now();
+    const delay = wakeAt - now();
     if (delay <= 0n) {
-      // Behind what the sockets have to say: who is always to be called at once must not keep others waiting.
+      // After the sockets have had their say: a connection that always wants to be called at once must not keep
+      // others waiting.
       this.#atOnce ??= setImmediate(() => this.#ring());
-    } else if (this.#timer === undefined || this.#timerAt > this.#wakeAt) {
-      // One that fires early is set again then; that is rarer than calls are.
+    } else if (this.#timer === undefined || this.#timerAt > wakeAt) {
+      // A timer that fires early is set again then, which is rarer than calls are.
       clearTimeout(this.#timer);
-      this.#timerAt = this.#wakeAt;
+      this.#timerAt = wakeAt;
       this.#timer = setTimeout(() => this.#ring(), Math.min(Number(delay / 1_000_000n) + 1, MAX_TIMER_MS));
     }
   }
@@ -216,28 +205,26 @@ export class Session {
   #ring() {
     clearTimeout(this.#timer);
     this.#timer = this.#atOnce = undefined;
-    if (this.#wakeAt !== undefined && this.#wakeAt <= now()) {
-      this.#wake();
-    } else {
+    const call = this.#turn.onTime(now());
+    if (call === undefined) {
       this.#arm();
+    } else {
+      this.#wake(call);
     }
-  }
-
-  get #mayReceive() {
-    return !this.#hasEnded && !this.#isPaused && !this.#isStalled;
   }
 
   /** Gives the component what has arrived. What it does not want stays in the socket, and slows the peer down. */
   #read() {
-    while (this.#mayReceive && this.#socket.readableLength > 0) {
+    while (this.#turn.mayReceive && this.#socket.readableLength > 0) {
       const bytes = this.#socket.read(Math.min(this.#socket.readableLength, MAX_RECEIVED));
       this.#call(() => this.#connection.receive(now(), bytes));
     }
-    if (this.#mayReceive && this.#isAtEof) {
-      this.#isAtEof = false;
-      this.#call(() => this.#connection.receiveEof(now()));
-    } else if (this.#mayReceive) {
-      // Reads on; without it the stream would not say that it has ended.
+    if (this.#isAtEof) {
+      if (this.#turn.onEof() !== undefined) {
+        this.#call(() => this.#connection.receiveEof(now()));
+      }
+    } else if (this.#turn.mayReceive) {
+      // Keeps reading: otherwise the stream would not say that it has ended.
       this.#socket.read(0);
     }
   }
@@ -249,7 +236,7 @@ export class Session {
 
   /** The socket is closed: it has failed, if the component has not ended yet. */
   #closed() {
-    if (!this.#hasEnded) {
+    if (this.#turn.onLost() !== undefined) {
       try {
         this.#instance.wake(this.#instance.call(() => this.#connection.lost(now())));
       } catch (error) {
@@ -264,28 +251,34 @@ export class Session {
 
   /** The instance has ended: a socket never stays open without a component behind it. */
   #die() {
-    if (this.#isServed && !this.#hasEnded) {
+    const ending = this.#isServed ? this.#turn.onDied() : undefined;
+    if (ending !== undefined) {
+      this.#end(ending);
+    }
+  }
+
+  /** @param {Ending} ending */
+  #end(ending) {
+    if (ending === 'farewell') {
       this.#socket.write(this.#farewell);
-      this.#close();
     }
-  }
-
-  #close() {
     this.#conclude();
-    end(this.#socket);
+    if (ending === 'abort') {
+      this.#socket.destroy();
+    } else {
+      end(this.#socket);
+    }
   }
 
-  /** The component has nothing more to do with the socket. It is asked for a report, if it still lives. */
+  /** The component has nothing more to do with the socket. If it still lives, it is asked for a report. */
   #conclude() {
-    if (this.#hasEnded) {
-      return;
-    }
-    this.#hasEnded = true;
-    try {
-      this.#report = this.#instance.call(() => this.#connection.report());
-    } catch (error) {
-      if (!(error instanceof Dead)) {
-        throw error;
+    if (this.#turn.onReport() !== undefined) {
+      try {
+        this.#report = this.#instance.call(() => this.#connection.report());
+      } catch (error) {
+        if (!(error instanceof Dead)) {
+          throw error;
+        }
       }
     }
     this.#leave();

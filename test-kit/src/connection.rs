@@ -3,7 +3,7 @@ use std::ops::Deref;
 
 use wasocket::{CloseCode, Closed, Event, Message, UsageError};
 
-use crate::client::Client;
+use crate::host::client::Client;
 use crate::socket::Socket;
 
 /// A masking key for frames that the test makes itself.

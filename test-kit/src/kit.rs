@@ -6,9 +6,9 @@ use std::time::Duration;
 use wasocket::{Instant, ShutdownReason};
 
 use crate::app::App;
-use crate::client::Client;
+use crate::app::native::Native;
+use crate::host::client::Client;
 use crate::host::{Breach, Host, Outcome};
-use crate::native::Native;
 use crate::request::{Handshake, RequestBuilder, get};
 use crate::{Connection, Fault, Response, Socket};
 
@@ -53,7 +53,7 @@ impl Kit {
     #[cfg(feature = "component")]
     #[track_caller]
     pub fn component(file: impl AsRef<std::path::Path>) -> Self {
-        Self::component_within(file, crate::component::limits())
+        Self::component_within(file, crate::app::component::limits())
     }
 
     /// As [`component`](Self::component), within other limits.
@@ -68,10 +68,10 @@ impl Kit {
         limits: wasocket_host::guest::Limits,
     ) -> Self {
         let file = file.as_ref();
-        match crate::component::load(file) {
+        match crate::app::component::load(file) {
             Ok(component) => {
-                crate::component::show_output();
-                Self::of(crate::component::Instances::new(component, limits))
+                crate::app::component::show_output();
+                Self::of(crate::app::component::Instances::new(component, limits))
             }
             Err(error) => panic!("{} cannot be tested: {error}", file.display()),
         }

@@ -81,21 +81,13 @@
 struct TestingAnApp;
 
 mod app;
-mod bindings;
 #[cfg(feature = "component")]
 mod build;
-mod client;
-#[cfg(feature = "component")]
-mod component;
 mod connection;
+mod contract;
 mod fault;
-// What the runner refuses, the kit refuses: one source, over the types of `bindings`.
-#[path = "../../host-runner/src/head.rs"]
-mod head;
 mod host;
 mod kit;
-mod native;
-mod peer;
 mod request;
 mod response;
 mod socket;

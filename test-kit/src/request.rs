@@ -1,7 +1,7 @@
 use wasocket::extension::DeflateOptions;
 use wasocket::{ClientRequest, Fields, HttpVersion, Request};
 
-use crate::bindings::Field;
+use crate::contract::Field;
 
 /// The host that requests are for, unless they say otherwise.
 const HOST: &str = "app.test";

@@ -1,6 +1,6 @@
 use wasocket::Fields;
 
-use crate::bindings;
+use crate::contract;
 
 /// A plain HTTP response, checked: it can be sent. `Content-Length` and `Date`, which the host adds, are
 /// not in it.
@@ -76,8 +76,8 @@ impl Response {
     }
 }
 
-impl From<bindings::Response> for Response {
-    fn from(response: bindings::Response) -> Self {
+impl From<contract::Response> for Response {
+    fn from(response: contract::Response) -> Self {
         Self {
             status: response.head.status,
             fields: response.head.fields.into(),

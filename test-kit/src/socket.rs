@@ -4,7 +4,7 @@ use std::mem;
 use wasocket::{Disposition, Instant, Report, ShutdownReason};
 
 use crate::Kit;
-use crate::peer::Peer;
+use crate::host::peer::Peer;
 
 /// A socket that the app has taken over, from the peer's end: bytes to it, bytes from it.
 ///
@@ -106,14 +106,14 @@ impl Socket {
     /// When the app wants to be woken.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
-        self.look(|peer| peer.handle.and(peer.wake_at).map(Instant::from_nanos))
+        self.look(|peer| peer.turn.wake_at().map(Instant::from_nanos))
     }
 
     /// Whether the app still has the connection: it has neither ended it nor failed, and the socket is
     /// not lost.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.look(|peer| peer.handle.is_some())
+        self.look(|peer| peer.turn.is_open())
     }
 
     /// Whether the peer has seen the end of the stream, or the socket is lost.

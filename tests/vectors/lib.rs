@@ -11,10 +11,14 @@
 //! assert!(hello.compare(b"\x88\x02\x03\xe8", wasocket_vectors::Then::Closed).is_err());
 //! ```
 
+mod turns;
+
 use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+pub use turns::{Sequence, TURNS, Turns};
 
 /// The opening handshakes, as data.
 pub const HANDSHAKES: &str = include_str!("handshakes.json");
@@ -24,6 +28,12 @@ pub const HTTP2_HANDSHAKES: &str = include_str!("http2.json");
 
 /// The frame sequences, as data.
 pub const FRAMES: &str = include_str!("frames.json");
+
+/// The calls into a taken-over connection.
+#[must_use]
+pub fn turns() -> Turns {
+    serde_json::from_str(TURNS).unwrap_or_default()
+}
 
 /// Field lines.
 pub type Fields = Vec<(String, Vec<u8>)>;
@@ -471,6 +481,10 @@ mod tests {
             serde_json::from_str(HTTP2_HANDSHAKES).expect("http2.json");
         assert!(http2.iter().all(|v| !v.parse_http2().path.is_empty()));
         assert!(http2.len() > 20);
+        let turns: Turns = serde_json::from_str(TURNS).expect("turns.json");
+        let mut rows = turns.transitions.iter();
+        assert!(rows.all(|(state, ..)| turns.states.contains_key(state)));
+        assert!(turns.transitions.len() > 150 && turns.sequences.len() > 15);
     }
 
     #[test]

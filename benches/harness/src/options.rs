@@ -63,7 +63,7 @@ pub struct Soak {
     /// How long
     #[arg(long, value_name = "MINUTES", default_value_t = 30.0, value_parser = minutes)]
     pub minutes: f64,
-    /// Write the table into README.md
+    /// Write the table into docs/performance.md
     #[arg(long)]
     pub write: bool,
 }

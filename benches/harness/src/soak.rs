@@ -113,7 +113,7 @@ pub fn soak(options: &Soak, places: &Places) -> Result<()> {
         },
     );
     if options.write {
-        document::replace(&places.root.join("README.md"), "soak", &text)?;
+        document::replace(&places.root.join("docs/performance.md"), "soak", &text)?;
     }
     println!("\n{}", verdict?);
     left

@@ -18,12 +18,23 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bindings::wasocket::websocket::types;
-use wasocket_http1 as http1;
+use wasocket_host_core::{http1, turn};
 
-pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant, Next};
+pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{
     Answer, Connection, Initiator, Takeover, Undecided, Verdict, handle,
 };
+
+impl From<types::Next> for turn::Next {
+    fn from(next: types::Next) -> Self {
+        match next {
+            types::Next::Open => Self::Open,
+            types::Next::Pause => Self::Pause,
+            types::Next::Close => Self::Close,
+            types::Next::Abort => Self::Abort,
+        }
+    }
+}
 
 /// A request of a client at this address, as the handler is told it.
 pub(crate) fn request(request: http1::Request, remote: String) -> types::Request {

@@ -13,7 +13,7 @@
 //! One instance, one thread and one loop serve all connections. `server` waits for what comes first of all
 //! that is waited for; `client` is one connection, from its first request to its end, with a file for each of its
 //! phases; `socket` moves its bytes, and never blocks; `listener` accepts; `options` reads the command line. The
-//! crate `wasocket-http1` has the decisions of HTTP, which the runner takes, too.
+//! crate `wasocket-host-core` has the decisions of HTTP, which the runner takes, too.
 //!
 //! A trap of the handler is one of this component: it ends the server. See `docs/targets/server.md`.
 #![cfg_attr(target_family = "wasm", no_std)]
@@ -25,6 +25,8 @@ extern crate wasocket;
 
 #[cfg(target_family = "wasm")]
 mod client;
+#[cfg(target_family = "wasm")]
+mod context;
 #[cfg(target_family = "wasm")]
 mod handler;
 #[cfg(target_family = "wasm")]
@@ -42,3 +44,5 @@ mod run;
 mod server;
 #[cfg(target_family = "wasm")]
 mod socket;
+#[cfg(target_family = "wasm")]
+mod time;

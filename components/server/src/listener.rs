@@ -27,7 +27,7 @@ pub(crate) struct Listener {
 pub(crate) enum Accepted {
     Client(Socket, String),
     /// Nobody waits.
-    Nobody,
+    Nothing,
     /// The client was faster to leave than we to accept.
     Gone,
     /// Something is wrong with the whole process, such as too many open files.
@@ -59,7 +59,7 @@ impl Listener {
                 let remote = remote.map_or_else(|_| String::new(), |remote| remote.to_string());
                 Accepted::Client(Socket::new(socket, input, output), remote)
             }
-            Err(ErrorCode::WouldBlock) => Accepted::Nobody,
+            Err(ErrorCode::WouldBlock) => Accepted::Nothing,
             Err(ErrorCode::ConnectionAborted | ErrorCode::ConnectionReset) => Accepted::Gone,
             Err(code) => Accepted::Failed(code),
         }

@@ -1,56 +1,22 @@
-//! The loop: waits for what comes first, and lets those clients go on that it is for.
+//! The loop: waits for whatever comes first, and lets the clients that it concerns go on.
 
 use alloc::collections::BTreeSet;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::mem;
 use core::time::Duration;
 
-use wasi::clocks::{monotonic_clock, wall_clock};
+use wasi::clocks::monotonic_clock;
 use wasi::io::poll::{Pollable, poll};
-use wasocket_http1::imf_fixdate;
 
-use crate::client::{Client, earlier};
+use crate::client::Client;
+use crate::context::Context;
 use crate::handler::{ConnectionId, Instant};
 use crate::listener::{Accepted, Listener};
-use crate::log::Log;
 use crate::options::Options;
-use crate::socket::after;
+use crate::time::{after, earlier};
 
 /// The pause after a failure to accept that concerns the whole process, such as too many open files: the
 /// connection that caused it still waits, so trying again at once would spin.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What clients share.
-pub(crate) struct Context {
-    pub(crate) options: Options,
-    pub(crate) log: Log,
-    /// Who is to be woken in the next turn.
-    rung: BTreeSet<ConnectionId>,
-    last_id: ConnectionId,
-}
-
-impl Context {
-    /// The time as the handler is told it.
-    pub(crate) fn now(&self) -> Instant {
-        monotonic_clock::now()
-    }
-
-    /// The value of `Date`.
-    pub(crate) fn date(&self) -> Option<String> {
-        imf_fixdate(wall_clock::now().seconds)
-    }
-
-    /// A number that nobody has had.
-    pub(crate) fn next_id(&mut self) -> ConnectionId {
-        self.last_id = self.last_id.wrapping_add(1);
-        self.last_id
-    }
-
-    pub(crate) fn ring(&mut self, ids: Vec<ConnectionId>) {
-        self.rung.extend(ids);
-    }
-}
 
 /// A server with its clients.
 pub(crate) struct Server {
@@ -61,7 +27,7 @@ pub(crate) struct Server {
     context: Context,
 }
 
-/// Who waits for an entry of the list that is polled.
+/// The owner of an entry in the list that is polled.
 #[derive(Clone, Copy)]
 enum Waiting {
     Listener,
@@ -76,26 +42,21 @@ impl Server {
             listener,
             accept_at: None,
             clients: Vec::new(),
-            context: Context {
-                log: Log::new(options.verbosity),
-                options,
-                rung: BTreeSet::new(),
-                last_id: 0,
-            },
+            context: Context::new(options),
         }
     }
 
-    /// For ever: only the runtime ends it.
+    /// Never returns: only the runtime ends it.
     pub(crate) fn serve(mut self) -> ! {
         loop {
-            self.turn();
+            self.round();
         }
     }
 
-    /// Each client is called a bounded number of times in a turn, so that none keeps the others waiting.
-    fn turn(&mut self) {
-        let rung = mem::take(&mut self.context.rung);
-        for waiting in self.wait(!rung.is_empty()) {
+    /// Each client is called a bounded number of times in a round, so that none keeps the others waiting.
+    fn round(&mut self) {
+        let woken = self.context.take_woken();
+        for waiting in self.wait(!woken.is_empty()) {
             match waiting {
                 Waiting::Listener => self.accept(),
                 Waiting::Client(number) => {
@@ -106,25 +67,25 @@ impl Server {
                 Waiting::Timer => {}
             }
         }
-        self.wake(&rung);
-        self.bury();
+        self.wake(&woken);
+        self.drop_ended();
     }
 
-    /// Wakes those who are rung for, and whose time has come.
-    fn wake(&mut self, rung: &BTreeSet<ConnectionId>) {
+    /// Wakes the clients that others have named, and those whose time has come.
+    fn wake(&mut self, woken: &BTreeSet<ConnectionId>) {
         let now = self.context.now();
         self.accept_at = self.accept_at.filter(|at| *at > now);
         let send_timeout = self.context.options.send_timeout;
         for client in &mut self.clients {
-            if client.id().is_some_and(|id| rung.contains(&id)) {
-                client.on_ring(&mut self.context);
+            if client.id().is_some_and(|id| woken.contains(&id)) {
+                client.on_woken(&mut self.context);
             } else if client.due_at(send_timeout).is_some_and(|at| at <= now) {
                 client.on_time(&mut self.context);
             }
         }
     }
 
-    fn bury(&mut self) {
+    fn drop_ended(&mut self) {
         let log = &self.context.log;
         self.clients.retain(|client| {
             let has_ended = client.has_ended();
@@ -135,9 +96,9 @@ impl Server {
         });
     }
 
-    /// Waits for what is first ready, or does not wait and says what is ready.
+    /// Waits until something is ready, or asks what is ready without waiting.
     ///
-    /// The list is made anew each time, and the runtime looks at all of it: that is what a wake-up costs.
+    /// The list is built again each time, and the runtime looks at all of it: that is the cost of a wake-up.
     fn wait(&self, at_once: bool) -> Vec<Waiting> {
         let mut waiting = Vec::with_capacity(self.clients.len().saturating_add(2));
         let mut pollables: Vec<&Pollable> = Vec::with_capacity(waiting.capacity());
@@ -152,7 +113,7 @@ impl Server {
             }
         }
         let due_at = if at_once { Some(0) } else { self.due_at() };
-        // WASI lets nobody wait for nothing: not even where there is no room, and all who are there pause.
+        // WASI traps on an empty list, which there would be with no room left and all clients paused.
         let due_at = due_at.or_else(|| pollables.is_empty().then_some(Instant::MAX));
         let timer = due_at.map(monotonic_clock::subscribe_instant);
         if let Some(timer) = &timer {
@@ -165,7 +126,7 @@ impl Server {
             .collect()
     }
 
-    /// When there is something to do in any case.
+    /// When there is something to do, whatever the sockets do.
     fn due_at(&self) -> Option<Instant> {
         let send_timeout = self.context.options.send_timeout;
         let clients = self.clients.iter();
@@ -177,7 +138,7 @@ impl Server {
         self.clients.len() < self.context.options.max_connections
     }
 
-    /// Accepts all who wait, as far as there is room; the others the system keeps waiting.
+    /// Accepts waiting clients while there is room; the system keeps the others waiting.
     fn accept(&mut self) {
         while self.has_room() {
             match self.listener.accept() {
@@ -187,7 +148,7 @@ impl Server {
                     self.clients.push(client);
                 }
                 Accepted::Gone => {}
-                Accepted::Nobody => break,
+                Accepted::Nothing => break,
                 Accepted::Failed(code) => {
                     let name = code.name();
                     let log = &self.context.log;

@@ -1,4 +1,4 @@
-//! A client's socket, and what is still to be sent on it. Nothing here blocks.
+//! A client's socket, and its unsent output. Nothing here blocks.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -10,44 +10,45 @@ use wasi::io::streams::{InputStream, OutputStream, StreamError};
 use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 
 use crate::handler::Instant;
+use crate::time::after;
 
 /// The most bytes that a handler is given at once (`websocket-handler.wit`, `receive`).
 const MAX_RECEIVED: u64 = 64 * 1024;
 
-/// The most bytes that the runtime is given at once. It says only of all of them together that they are
-/// sent, so that a slow client has the send timeout for each such piece.
+/// The most bytes that the runtime is given at once. It reports a piece as sent only as a whole, so a slow
+/// client has the send timeout for each.
 const MAX_PIECE: usize = 16 * 1024;
 
 /// The most output that may wait for one client. As much as the runner keeps by default.
 const MAX_BACKLOG: usize = 64 * 1024 * 1024;
 
-/// Dropped from the first to the last field, as WASI wants it: children before parents.
+/// Fields are dropped in order, as WASI requires: children before parents.
 pub(crate) struct Socket {
     readable: Pollable,
     /// Made when it is first needed.
     writable: Option<Pollable>,
     input: InputStream,
-    /// Until all is sent that ever will be.
+    /// `None` once everything is sent that ever will be.
     output: Option<OutputStream>,
     socket: TcpSocket,
-    /// What the runtime has not been given. Without memory of its own while it is empty.
+    /// Not given to the runtime yet. Holds no memory while it is empty.
     backlog: BytesMut,
-    /// How many bytes it has been given, and has not said that they are sent.
+    /// The number of bytes that it was given and has not reported as sent.
     under_way: usize,
-    /// How many bytes it takes now; 0 until it is asked.
+    /// The number of bytes that it takes now; 0 until it is asked.
     permit: usize,
-    /// When the client last took something of what is unsent.
+    /// When the client last took some of the unsent output.
     progress_at: Instant,
 }
 
-/// What there is to read.
+/// The result of reading.
 pub(crate) enum Received {
     Nothing,
     Bytes(Vec<u8>),
     End,
 }
 
-/// The socket is of no use any more.
+/// The socket cannot be used any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Failed {
     /// The connection is broken.
@@ -65,7 +66,7 @@ impl Failed {
     }
 }
 
-/// What exactly became of the connection, a runtime does not say in a form to rely on.
+/// Runtimes do not reliably say what became of a connection.
 impl From<StreamError> for Failed {
     fn from(_: StreamError) -> Self {
         Self::Broken
@@ -87,31 +88,31 @@ impl Socket {
         }
     }
 
-    /// What is ready when there is something to read.
+    /// Ready when there is something to read.
     pub(crate) fn readable(&self) -> &Pollable {
         &self.readable
     }
 
-    /// What is ready when more can be sent.
+    /// Ready when more can be sent.
     pub(crate) fn writable(&self) -> Option<&Pollable> {
         self.writable.as_ref()
     }
 
-    /// How many bytes of output are unsent.
+    /// The number of bytes of output that are unsent.
     pub(crate) fn unsent(&self) -> usize {
         self.backlog.len().saturating_add(self.under_way)
     }
 
-    /// When a client is given up that takes nothing for so long; never, if nothing is unsent.
-    pub(crate) fn stalls_at(&self, patience: Duration) -> Option<Instant> {
-        (self.unsent() > 0).then(|| after(self.progress_at, patience))
+    /// When a client that takes nothing is given up. `None` if nothing is unsent.
+    pub(crate) fn stalls_at(&self, timeout: Duration) -> Option<Instant> {
+        (self.unsent() > 0).then(|| after(self.progress_at, timeout))
     }
 
     /// Sends what the client takes at once, and keeps the rest.
     ///
     /// # Errors
     ///
-    /// When the connection is broken, or more is to be kept than may be.
+    /// When the connection is broken, or the unsent output exceeds the limit.
     pub(crate) fn send(&mut self, output: &[u8], now: Instant) -> Result<(), Failed> {
         if output.is_empty() {
             return Ok(());
@@ -137,7 +138,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends of what is unsent what the client takes now.
+    /// Sends as much of the unsent output as the client takes now.
     ///
     /// # Errors
     ///
@@ -159,7 +160,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Gives the runtime what it takes. Returns how much.
+    /// Gives the runtime as much as it takes. Returns how much that is.
     fn give(&mut self, bytes: &[u8]) -> Result<usize, Failed> {
         let mut rest = bytes;
         while self.is_idle()? {
@@ -169,8 +170,8 @@ impl Socket {
             if piece.is_empty() {
                 break;
             }
-            // No flush: there is nothing between here and the system that would wait for one. In jco it
-            // would even block, until the client takes what it is sent.
+            // No flush: nothing between here and the system waits for one, and in jco it would block until
+            // the client has taken the output.
             self.open_output()?.write(piece)?;
             self.under_way = piece.len();
             self.permit = 0;
@@ -179,7 +180,7 @@ impl Socket {
         Ok(bytes.len().saturating_sub(rest.len()))
     }
 
-    /// Whether the runtime has sent all that it was given, and takes more.
+    /// Whether the runtime has sent all that it was given and takes more.
     fn is_idle(&mut self) -> Result<bool, Failed> {
         if self.permit == 0 {
             let permit = self.open_output()?.check_write()?;
@@ -195,8 +196,8 @@ impl Socket {
         self.output.as_ref().ok_or(Failed::Broken)
     }
 
-    /// Whether the socket can be dropped without waiting: wasmtime waits with the drop of an output stream
-    /// until the client has taken what is under way, and all other connections would wait, too.
+    /// Whether the socket can be dropped without blocking: on dropping an output stream, wasmtime waits until
+    /// the client has taken what is under way, and all other connections would wait with it.
     pub(crate) fn can_be_dropped(&mut self) -> bool {
         self.backlog = BytesMut::new();
         if self.under_way == 0 || self.is_idle().unwrap_or(true) {
@@ -208,7 +209,7 @@ impl Socket {
         false
     }
 
-    /// Reads what is there.
+    /// Reads what has arrived.
     ///
     /// # Errors
     ///
@@ -222,22 +223,16 @@ impl Socket {
         }
     }
 
-    /// There is no more output, and all of it is sent. In jco 1.35 this ends our direction, in wasmtime it does
+    /// All output is sent and there will be no more. In jco 1.35 this ends our direction; in wasmtime it does
     /// nothing.
     pub(crate) fn drop_output(&mut self) {
         self.writable = None;
         self.output = None;
     }
 
-    /// Ends our direction. In jco 1.35 both, and what the client still sends makes a reset of it.
+    /// Ends our direction. In jco 1.35 it ends both, and if the client is still sending, it becomes a reset.
     pub(crate) fn finish_sending(&self) {
-        // A connection that is broken needs no end.
+        // A broken connection needs no end.
         let _ = self.socket.shutdown(ShutdownType::Send);
     }
-}
-
-/// An instant so much later.
-pub(crate) fn after(instant: Instant, duration: Duration) -> Instant {
-    let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    instant.saturating_add(nanoseconds)
 }

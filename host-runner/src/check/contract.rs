@@ -1,10 +1,13 @@
 //! The contract of `wit/websocket-handler.wit`, as far as a host can see whether a component keeps it.
 
+use wasocket_host_core::answer;
+use wasocket_host_core::http1::{BadAnswer, check_response};
 use wasocket_vectors::Frame;
 
-use crate::access::name;
-use crate::bindings::{Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover};
-use crate::head::{self, BadAnswer};
+use crate::contract::bindings::{
+    Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover,
+};
+use crate::observe::access_log::name;
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::{Subject, fields, request};
@@ -180,7 +183,10 @@ fn plain_answers(trial: &mut Trial<'_>) -> Result<(), Failure> {
 /// Has a request answered, and checks the answer as the runner does.
 fn answer(trial: &mut Trial<'_>, request: &Request) -> Result<bool, Failure> {
     let (checked, is_takeover) = match trial.handle(request)? {
-        Answer::Respond(response) => (head::response(response).map(drop), false),
+        Answer::Respond(response) => (
+            check_response(response.head.status, &response.head.fields),
+            false,
+        ),
         Answer::Takeover(takeover) => (refuse(trial, &takeover, request)?, true),
     };
     let can_be_sent = |bad: BadAnswer| trial.failure("an answer that can be sent", bad.to_string());
@@ -193,11 +199,9 @@ fn refuse(
     takeover: &Takeover,
     request: &Request,
 ) -> Result<Result<(), BadAnswer>, Failure> {
-    let checked = head::takeover(
-        takeover.response.as_ref(),
-        &takeover.farewell,
-        &request.fields,
-    );
+    let head = takeover.response.as_ref();
+    let head = head.map(|head| (head.status, &head.fields[..]));
+    let checked = answer::takeover(head, &takeover.farewell, &request.fields);
     trial.discard(takeover.connection)?;
     Ok(checked.map(drop))
 }

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use wasmtime::component::ResourceAny;
+use wasocket_host_core::answer;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{
+use crate::contract::bindings::{
     Answer, Arrival, Ceiling, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason,
     Takeover,
 };
-use crate::guest::{Guest, GuestFault, finish};
-use crate::head;
+use crate::guest::fault::GuestFault;
+use crate::guest::handler::{Guest, finish};
 
 use super::report::Failure;
 use super::subject::Subject;
@@ -103,11 +104,9 @@ impl<'a> Trial<'a> {
         let request = self.subject.handshake(&[]);
         match self.handle(&request)? {
             Answer::Takeover(takeover) => {
-                let checked = head::takeover(
-                    takeover.response.as_ref(),
-                    &takeover.farewell,
-                    &request.fields,
-                );
+                let head = takeover.response.as_ref();
+                let head = head.map(|head| (head.status, &head.fields[..]));
+                let checked = answer::takeover(head, &takeover.farewell, &request.fields);
                 checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
                 Ok(takeover)
             }

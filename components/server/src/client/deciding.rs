@@ -1,41 +1,33 @@
-//! The handler has a request, and thinks about it.
+//! The handler has a request and is making up its mind.
 
 use core::mem;
 
-use wasocket_http1::Refusal;
+use wasocket_host_core::http1::Refusal;
 
-use super::request::Subject;
-use super::{Client, Outcome, Phase, earlier};
-use crate::handler::{Answer, ConnectionId, Instant, Undecided};
-use crate::server::Context;
-use crate::socket::after;
+use super::phase::{Deciding, Phase, Subject};
+use super::{Client, Outcome};
+use crate::context::Context;
+use crate::handler::{Answer, Undecided};
+use crate::time::after;
 
-pub(super) struct Deciding {
-    undecided: Undecided,
-    pub(super) id: ConnectionId,
-    subject: Subject,
-    wake_at: Option<Instant>,
-    /// How long it may take.
-    pub(super) until: Instant,
-}
-
-impl Deciding {
-    pub(super) fn new(undecided: Undecided, subject: Subject, context: &mut Context) -> Self {
-        Self {
+impl Client {
+    /// Waits for the handler's answer, and lets it decide for the first time.
+    pub(super) fn begin_deciding(
+        &mut self,
+        undecided: Undecided,
+        subject: Subject,
+        context: &mut Context,
+    ) -> Outcome {
+        self.phase = Phase::Deciding(Deciding {
             undecided,
             id: context.next_id(),
             subject,
             wake_at: None,
             until: after(context.now(), context.options.decision_timeout),
-        }
+        });
+        self.decide(context)
     }
 
-    pub(super) fn due_at(&self) -> Option<Instant> {
-        earlier(Some(self.until), self.wake_at)
-    }
-}
-
-impl Client {
     /// Lets the handler go on deciding.
     pub(super) fn decide(&mut self, context: &mut Context) -> Outcome {
         let Phase::Deciding(deciding) = &mut self.phase else {
@@ -43,7 +35,7 @@ impl Client {
         };
         let deliberation = deciding.undecided.decide(context.now(), deciding.id);
         deciding.wake_at = deliberation.wake_at;
-        context.ring(deliberation.wake_others);
+        context.wake(deliberation.wake_others);
         self.log_fault(deliberation.fault.as_deref(), context);
         match deliberation.answer {
             Some(answer) => self.decided(answer, context),
@@ -52,7 +44,7 @@ impl Client {
     }
 
     fn decided(&mut self, answer: Answer, context: &mut Context) -> Outcome {
-        // The handler's `undecided` is dropped here, before its answer is looked at.
+        // This drops the handler's `undecided` before its answer is looked at.
         let phase = mem::replace(&mut self.phase, Phase::Ended);
         let Phase::Deciding(Deciding { subject, .. }) = phase else {
             return Ok(());

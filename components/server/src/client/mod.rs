@@ -6,14 +6,15 @@
 //!                            └──▶ taken ─────┴──▶ ending      Taken; Closing, Lingering, Stuck, Ended
 //! ```
 //!
-//! Each phase has a file of its own. Here is what happens to a client in any of them: its socket is ready, a time
-//! has come, somebody rings for it.
+//! Each phase has a file of its own. This one has the events that reach a client in any of them: its socket is
+//! ready, an instant has come, another connection wakes it.
 //!
-//! While output is unsent nothing is read, in any phase: so no head is read whose takeover would cut a response
-//! short, and no peer fills memory with answers that it does not read.
+//! While output is unsent nothing is read, in any phase. So no takeover can cut a response short, and no peer can
+//! fill memory with answers that it does not read.
 
 mod deciding;
 mod ending;
+mod phase;
 mod request;
 mod response;
 mod taken;
@@ -23,41 +24,25 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use wasi::io::poll::Pollable;
-use wasocket_http1::Refusal;
-use wasocket_http1::limits::FLUSH_TIMEOUT;
+use wasocket_host_core::http1::Refusal;
+use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
+use wasocket_host_core::turn::Turn;
 
+use crate::context::Context;
 use crate::handler::{ConnectionId, Instant};
-use crate::server::Context;
 use crate::socket::{Failed, Received, Socket};
-use deciding::Deciding;
-use ending::{END_DELAY, Lingering};
-use request::Waiting;
-use response::Discarding;
-use taken::Taken;
+use crate::time::earlier;
+use ending::END_DELAY;
+use phase::{Phase, Waiting};
 
 /// A connection.
 pub(crate) struct Client {
     socket: Socket,
     remote: String,
-    /// Received, and not used yet. Without memory of its own while it is empty.
+    /// Received and not used yet. Holds no memory while it is empty.
     buffer: BytesMut,
     end_delay: Duration,
     phase: Phase,
-}
-
-/// How far the connection has come.
-enum Phase {
-    Waiting(Waiting),
-    Deciding(Deciding),
-    Discarding(Discarding),
-    Taken(Taken),
-    /// It is closed when all output is sent.
-    Closing,
-    Lingering(Lingering),
-    /// Given up, but the runtime would wait with dropping the socket.
-    Stuck,
-    /// To be dropped.
-    Ended,
 }
 
 type Outcome = Result<(), Failed>;
@@ -83,7 +68,7 @@ impl Client {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// The number by which the handler knows it now.
+    /// The number by which the handler knows it in this phase.
     pub(crate) fn id(&self) -> Option<ConnectionId> {
         match &self.phase {
             Phase::Deciding(deciding) => Some(deciding.id),
@@ -92,26 +77,26 @@ impl Client {
         }
     }
 
-    /// What of the socket is waited for, if anything: one of its directions, never both.
+    /// The direction of the socket that is waited for, if any: never both.
     pub(crate) fn awaited(&self) -> Option<&Pollable> {
         if self.socket.unsent() > 0 {
             return self.socket.writable();
         }
         let reads = match &self.phase {
-            Phase::Taken(taken) => taken.may_receive(),
+            Phase::Taken(taken) => taken.turn.may_receive(),
             Phase::Waiting(_) | Phase::Discarding(_) | Phase::Lingering(_) => true,
             Phase::Deciding(_) | Phase::Closing | Phase::Stuck | Phase::Ended => false,
         };
         reads.then(|| self.socket.readable())
     }
 
-    /// When there is something to do in any case.
+    /// When there is something to do, whatever the socket does.
     pub(crate) fn due_at(&self, send_timeout: Duration) -> Option<Instant> {
         let own = match &self.phase {
             Phase::Waiting(waiting) if self.socket.unsent() == 0 => waiting.until,
             Phase::Deciding(deciding) => deciding.due_at(),
             Phase::Discarding(discarding) => Some(discarding.until),
-            Phase::Taken(taken) => taken.wake_at,
+            Phase::Taken(taken) => taken.turn.wake_at(),
             Phase::Lingering(lingering) => Some(lingering.due_at()),
             _ => None,
         };
@@ -141,13 +126,16 @@ impl Client {
         self.settle(outcome, context);
     }
 
-    /// Another connection wants it, or another request.
-    pub(crate) fn on_ring(&mut self, context: &mut Context) {
-        let outcome = self.wake(context);
+    /// Another connection, or a request, has named it in `wake-others`.
+    pub(crate) fn on_woken(&mut self, context: &mut Context) {
+        let outcome = match self.phase {
+            Phase::Deciding(_) => self.decide(context),
+            _ => self.wake_if(Turn::on_woken, context),
+        };
         self.settle(outcome, context);
     }
 
-    /// What comes behind every event: the requests that have arrived already.
+    /// What follows every event: the requests that have arrived already are read.
     fn settle(&mut self, outcome: Outcome, context: &mut Context) {
         if let Err(failed) = outcome.and_then(|()| self.read_heads(context)) {
             self.lose(context, failed.reason());
@@ -156,13 +144,11 @@ impl Client {
 
     fn flush(&mut self, context: &mut Context) -> Outcome {
         self.socket.flush(context.now())?;
-        if self.socket.unsent() > 0 {
-            return Ok(());
-        }
+        let unsent = self.socket.unsent();
         match self.phase {
-            Phase::Taken(_) => self.wake(context)?,
-            Phase::Closing => self.linger(context),
-            Phase::Stuck => self.end(),
+            Phase::Taken(_) => self.wake_if(|turn| turn.on_sent(unsent), context)?,
+            Phase::Closing if unsent == 0 => self.linger(context),
+            Phase::Stuck if unsent == 0 => self.end(),
             _ => {}
         }
         Ok(())
@@ -196,11 +182,7 @@ impl Client {
         match &mut self.phase {
             Phase::Waiting(_) => self.give_up_head(Refusal::INCOMPLETE, context),
             Phase::Discarding(_) => self.stop_discarding(context),
-            Phase::Taken(taken) => {
-                taken.at_end = true;
-                let effects = taken.connection.receive_eof(context.now());
-                self.carry_out(effects, context)
-            }
+            Phase::Taken(_) => self.receive_eof(context),
             _ => {
                 self.end();
                 Ok(())
@@ -220,7 +202,8 @@ impl Client {
             Phase::Deciding(deciding) if is_over(Some(deciding.until)) => {
                 self.stop_deciding(context)
             }
-            Phase::Deciding(_) | Phase::Taken(_) => self.wake(context),
+            Phase::Deciding(_) => self.decide(context),
+            Phase::Taken(_) => self.wake_if(|turn| turn.on_time(now), context),
             Phase::Discarding(_) => self.stop_discarding(context),
             Phase::Lingering(lingering) if is_over(lingering.ends_at) => {
                 self.finish_sending();
@@ -233,44 +216,22 @@ impl Client {
         }
     }
 
-    /// Calls the handler, whatever it is that it may have been waiting for.
-    fn wake(&mut self, context: &mut Context) -> Outcome {
-        match &mut self.phase {
-            Phase::Taken(taken) => {
-                let unsent = self.socket.unsent() as u64;
-                let effects = taken.connection.wake(context.now(), unsent);
-                self.carry_out(effects, context)
-            }
-            Phase::Deciding(_) => self.decide(context),
-            _ => Ok(()),
-        }
-    }
-
     /// The socket has failed, or the client is given up.
     fn lose(&mut self, context: &mut Context, reason: &str) {
         if !matches!(self.phase, Phase::Stuck) {
             let remote = &self.remote;
             context.log.debug(format_args!("{remote}: {reason}"));
         }
-        if let Phase::Taken(taken) = &self.phase {
-            let rung = taken.connection.lost(context.now());
-            context.ring(rung);
-        }
-        self.report(context);
+        self.lose_connection(context);
         self.end();
     }
 
     fn log_fault(&self, fault: Option<&str>, context: &Context) {
         if let Some(fault) = fault {
             let remote = &self.remote;
-            // Any text may be in it: shown so that it begins no line of its own.
+            // It may be any text: shown escaped, so that it cannot begin a line of its own.
             let log = &context.log;
             log.error(format_args!("{remote}: the app is at fault: {fault:?}"));
         }
     }
-}
-
-/// The earlier one of those that there are.
-pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
 }

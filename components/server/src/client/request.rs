@@ -1,46 +1,14 @@
-//! HTTP until the handler takes the connection over: heads of requests, and what comes of the answers to them.
-
-use alloc::string::String;
+//! HTTP until the handler takes the connection over: request heads, and the answers to them.
 
 use bytes::BytesMut;
-use wasocket_http1::limits::HEAD_TIMEOUT;
-use wasocket_http1::{self as http1, BadAnswer, Framing, Head, Refusal};
+use wasocket_host_core::http1::limits::HEAD_TIMEOUT;
+use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal};
 
-use super::deciding::Deciding;
-use super::{Client, Outcome, Phase};
-use crate::handler::{self, Answer, Instant, Verdict, handle};
-use crate::server::Context;
-use crate::socket::after;
-
-/// A head is waited for.
-#[derive(Default)]
-pub(super) struct Waiting {
-    head: Head,
-    /// How long; known as soon as that is all that there is to do.
-    pub(super) until: Option<Instant>,
-}
-
-impl Waiting {
-    /// For the first request of a connection.
-    pub(super) fn first(now: Instant) -> Self {
-        Self {
-            head: Head::default(),
-            until: Some(after(now, HEAD_TIMEOUT)),
-        }
-    }
-
-    /// The answer to HEAD has no body.
-    fn is_head(&self) -> bool {
-        self.head.method() == Some("HEAD")
-    }
-}
-
-/// A request, when the handler has it.
-pub(super) struct Subject {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) framing: Framing,
-}
+use super::phase::{Phase, Subject};
+use super::{Client, Outcome};
+use crate::context::Context;
+use crate::handler::{self, Answer, Verdict, handle};
+use crate::time::after;
 
 impl Client {
     /// Answers the requests that are in the buffer.
@@ -91,7 +59,7 @@ impl Client {
     ) -> Outcome {
         let request = handler::request(request, self.remote.clone());
         let decision = handle(&request);
-        context.ring(decision.wake_others);
+        context.wake(decision.wake_others);
         let subject = Subject {
             method: request.method,
             target: request.target,
@@ -100,10 +68,7 @@ impl Client {
         self.log_fault(decision.fault.as_deref(), context);
         match decision.verdict {
             Verdict::Answer(answer) => self.answer(answer, subject, context),
-            Verdict::Later(undecided) => {
-                self.phase = Phase::Deciding(Deciding::new(undecided, subject, context));
-                self.wake(context)
-            }
+            Verdict::Later(undecided) => self.begin_deciding(undecided, subject, context),
         }
     }
 

@@ -3,27 +3,17 @@
 use core::mem;
 
 use bytes::Buf;
-use wasocket_http1::limits::DISCARD_TIMEOUT;
-use wasocket_http1::{Framing, Refusal, Response};
+use wasocket_host_core::http1::limits::DISCARD_TIMEOUT;
+use wasocket_host_core::http1::{Framing, Refusal, Response};
 
-use super::request::Waiting;
-use super::{Client, Outcome, Phase};
-use crate::handler::Instant;
-use crate::server::Context;
-use crate::socket::after;
-
-/// There is a response, and the rest of a body to be read before it is sent.
-pub(super) struct Discarding {
-    left: u64,
-    /// How long the client may take.
-    pub(super) until: Instant,
-    response: Response,
-    is_head: bool,
-}
+use super::phase::{Discarding, Phase, Waiting};
+use super::{Client, Outcome};
+use crate::context::Context;
+use crate::time::after;
 
 impl Client {
-    /// Sends a response once the body of the request is out of the way. One that ends the connection goes out
-    /// at once.
+    /// Sends a response once the body of the request is out of the way. A response that ends the connection
+    /// goes out at once.
     pub(super) fn respond(
         &mut self,
         response: Response,
@@ -44,7 +34,7 @@ impl Client {
         }
     }
 
-    /// Drops what of the body is in the buffer, and responds behind the last of it.
+    /// Drops the part of the body that is in the buffer, and responds after the last of it.
     pub(super) fn discard(&mut self, context: &mut Context) -> Outcome {
         let Phase::Discarding(Discarding { left, .. }) = &mut self.phase else {
             return Ok(());

@@ -1,27 +1,15 @@
-//! The connection is the handler's: bytes in, effects out.
+//! The connection is the handler's: bytes in, effects out. `Turn` says which call comes next.
 
 use alloc::vec::Vec;
 use core::mem;
 
+use wasocket_host_core::turn::{Call, Ending, Turn};
+
 use super::ending::CLOSED_END_DELAY;
-use super::{Client, Outcome, Phase};
-use crate::handler::{Connection, ConnectionId, Effects, Initiator, Instant, Next, Takeover};
-use crate::server::Context;
-
-pub(super) struct Taken {
-    pub(super) connection: Connection,
-    pub(super) id: ConnectionId,
-    paused: bool,
-    pub(super) at_end: bool,
-    pub(super) wake_at: Option<Instant>,
-}
-
-impl Taken {
-    /// Whether it may be given what arrives.
-    pub(super) fn may_receive(&self) -> bool {
-        !self.paused && !self.at_end
-    }
-}
+use super::phase::{Phase, Taken};
+use super::{Client, Outcome};
+use crate::context::Context;
+use crate::handler::{Effects, Initiator, Takeover};
 
 impl Client {
     /// Hands the connection over. The head goes out together with the first output.
@@ -40,29 +28,58 @@ impl Client {
         self.phase = Phase::Taken(Taken {
             connection,
             id,
-            paused: false,
-            at_end: false,
-            wake_at: None,
+            turn: Turn::new(),
         });
         self.carry_out(effects, context)
     }
 
+    /// Wakes the connection, if what has happened to it earns a wake.
+    pub(super) fn wake_if(
+        &mut self,
+        happened: impl FnOnce(&mut Turn) -> Option<Call>,
+        context: &mut Context,
+    ) -> Outcome {
+        let Phase::Taken(taken) = &mut self.phase else {
+            return Ok(());
+        };
+        if happened(&mut taken.turn).is_none() {
+            return Ok(());
+        }
+        let unsent = taken.turn.unsent() as u64;
+        let effects = taken.connection.wake(context.now(), unsent);
+        self.carry_out(effects, context)
+    }
+
+    pub(super) fn receive_eof(&mut self, context: &mut Context) -> Outcome {
+        let Phase::Taken(taken) = &mut self.phase else {
+            return Ok(());
+        };
+        if taken.turn.on_eof().is_none() {
+            return Ok(());
+        }
+        let effects = taken.connection.receive_eof(context.now());
+        self.carry_out(effects, context)
+    }
+
     pub(super) fn carry_out(&mut self, effects: Effects, context: &mut Context) -> Outcome {
-        context.ring(effects.wake_others);
-        match (effects.next, &mut self.phase) {
-            (Next::Open | Next::Pause, Phase::Taken(taken)) => {
-                taken.wake_at = effects.wake_at;
-                taken.paused = effects.next == Next::Pause;
+        context.wake(effects.wake_others);
+        let Phase::Taken(taken) = &mut self.phase else {
+            return Ok(());
+        };
+        match taken.turn.on_effects(effects.next.into(), effects.wake_at) {
+            None => {
                 self.socket.send(&effects.output, context.now())?;
+                let unsent = self.socket.unsent();
+                self.wake_if(|turn| turn.on_sent(unsent), context)?;
             }
-            // The handler has had its last call: its connection is dropped here.
-            (Next::Close, _) => {
+            Some(Ending::Close | Ending::Farewell) => {
+                // This drops the handler's connection, which has had its last call.
                 self.report(context);
                 self.phase = Phase::Closing;
                 self.socket.send(&effects.output, context.now())?;
                 self.close(context);
             }
-            _ => {
+            Some(Ending::Abort) => {
                 self.report(context);
                 self.end();
             }
@@ -70,15 +87,30 @@ impl Client {
         Ok(())
     }
 
-    /// What the app's author is to be told, if the app has done something wrong; and how the end came.
-    pub(super) fn report(&mut self, context: &Context) {
-        if let Phase::Taken(taken) = &self.phase {
-            let report = taken.connection.report();
-            self.log_fault(report.fault.as_deref(), context);
-            let initiator = report.closing.map(|closing| closing.initiator);
-            if initiator == Some(Initiator::Peer) {
-                self.end_delay = CLOSED_END_DELAY;
-            }
+    /// The socket has failed, or the client is given up.
+    pub(super) fn lose_connection(&mut self, context: &mut Context) {
+        if let Phase::Taken(taken) = &mut self.phase
+            && taken.turn.on_lost().is_some()
+        {
+            let others = taken.connection.lost(context.now());
+            context.wake(others);
+        }
+        self.report(context);
+    }
+
+    /// Logs what the app has done wrong, if anything, and notes who ended the connection.
+    fn report(&mut self, context: &Context) {
+        let Phase::Taken(taken) = &mut self.phase else {
+            return;
+        };
+        if taken.turn.on_report().is_none() {
+            return;
+        }
+        let report = taken.connection.report();
+        self.log_fault(report.fault.as_deref(), context);
+        let initiator = report.closing.map(|closing| closing.initiator);
+        if initiator == Some(Initiator::Peer) {
+            self.end_delay = CLOSED_END_DELAY;
         }
     }
 }

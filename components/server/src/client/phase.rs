@@ -1,0 +1,111 @@
+//! How far a connection has come, and what it needs to know there.
+
+use alloc::string::String;
+use core::time::Duration;
+
+use wasocket_host_core::http1::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
+use wasocket_host_core::http1::{Framing, Head, Response};
+use wasocket_host_core::turn::Turn;
+
+use crate::handler::{Connection, ConnectionId, Instant, Undecided};
+use crate::time::{after, earlier};
+
+/// How far a connection has come.
+pub(super) enum Phase {
+    Waiting(Waiting),
+    Deciding(Deciding),
+    Discarding(Discarding),
+    Taken(Taken),
+    /// It is closed once all output is sent.
+    Closing,
+    Lingering(Lingering),
+    /// Given up, but the runtime would block on dropping the socket.
+    Stuck,
+    /// To be dropped.
+    Ended,
+}
+
+/// Waiting for a request head.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) head: Head,
+    /// The deadline, known once there is nothing else to do.
+    pub(super) until: Option<Instant>,
+}
+
+impl Waiting {
+    /// For the first request of a connection.
+    pub(super) fn first(now: Instant) -> Self {
+        Self {
+            head: Head::default(),
+            until: Some(after(now, HEAD_TIMEOUT)),
+        }
+    }
+
+    /// The answer to HEAD has no body.
+    pub(super) fn is_head(&self) -> bool {
+        self.head.method() == Some("HEAD")
+    }
+}
+
+/// A request that is with the handler.
+pub(super) struct Subject {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) framing: Framing,
+}
+
+/// The handler has a request and has not answered it yet.
+pub(super) struct Deciding {
+    pub(super) undecided: Undecided,
+    pub(super) id: ConnectionId,
+    pub(super) subject: Subject,
+    pub(super) wake_at: Option<Instant>,
+    /// The deadline.
+    pub(super) until: Instant,
+}
+
+impl Deciding {
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        earlier(Some(self.until), self.wake_at)
+    }
+}
+
+/// There is a response, and the rest of a body to be read before it is sent.
+pub(super) struct Discarding {
+    pub(super) left: u64,
+    /// The client's deadline.
+    pub(super) until: Instant,
+    pub(super) response: Response,
+    pub(super) is_head: bool,
+}
+
+/// The connection is the handler's.
+pub(super) struct Taken {
+    pub(super) connection: Connection,
+    pub(super) id: ConnectionId,
+    pub(super) turn: Turn,
+}
+
+/// All is sent; what the client still sends is discarded.
+pub(super) struct Lingering {
+    /// How many more bytes are discarded before the client is given up.
+    pub(super) left: u64,
+    until: Instant,
+    /// When our direction ends; `None` once it has.
+    pub(super) ends_at: Option<Instant>,
+}
+
+impl Lingering {
+    pub(super) fn new(now: Instant, end_delay: Duration) -> Self {
+        Self {
+            left: MAX_LINGERED,
+            until: after(now, LINGER_TIMEOUT),
+            ends_at: Some(after(now, end_delay)),
+        }
+    }
+
+    pub(super) fn due_at(&self) -> Instant {
+        self.ends_at.unwrap_or(self.until)
+    }
+}

@@ -1,0 +1,93 @@
+//! The answers of components as values of the crate `http`, checked before a byte of them is sent.
+
+use alloc::vec::Vec;
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::http1::{BadAnswer, Field, check_response, expects_continue, takeover_head};
+
+/// Checks a final response and turns it into one that hyper sends.
+///
+/// # Errors
+///
+/// A [`BadAnswer`]: the client gets status 500 instead.
+pub fn response(
+    status: u16,
+    fields: Vec<Field>,
+    body: Vec<u8>,
+) -> Result<Response<Vec<u8>>, BadAnswer> {
+    check_response(status, &fields)?;
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).map_err(|_| BadAnswer::Status(status))?;
+    *response.headers_mut() = header_map(fields)?;
+    Ok(response)
+}
+
+/// Checks the takeover of a request with these fields, and serialises the head that goes out first: empty
+/// for a raw takeover. `response` is its status and fields.
+///
+/// # Errors
+///
+/// A [`BadAnswer`]: the client gets status 500 instead.
+pub fn takeover(
+    response: Option<(u16, &[Field])>,
+    farewell: &[u8],
+    request: &[Field],
+) -> Result<Vec<u8>, BadAnswer> {
+    takeover_head(response, farewell, expects_continue(request))
+}
+
+fn header_map(fields: Vec<Field>) -> Result<HeaderMap, BadAnswer> {
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        let (name, value) = header(&name, &value).ok_or(BadAnswer::Field(name))?;
+        map.try_append(name, value)
+            .map_err(|_| BadAnswer::TooManyFields)?;
+    }
+    Ok(map)
+}
+
+fn header(name: &str, value: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    Some((name, HeaderValue::from_bytes(value).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::format;
+    use alloc::string::ToString;
+    use alloc::vec;
+
+    use super::*;
+    use crate::http1::limits::MAX_RESPONSE_FIELDS;
+
+    fn respond(fields: Vec<Field>) -> Result<Response<Vec<u8>>, BadAnswer> {
+        response(200, fields, Vec::new())
+    }
+
+    /// hyper can send whatever has been checked: the two agree on every byte.
+    #[test]
+    fn checked_fields_can_be_sent() {
+        for byte in 0..=u8::MAX {
+            let fields = vec![("a".to_owned(), vec![byte, b'b', byte])];
+            let passes = check_response(200, &fields).is_ok();
+            assert_eq!(respond(fields).is_ok(), passes, "value {byte}");
+            let name = char::from(byte).to_string();
+            let fields = vec![(name, b"b".to_vec())];
+            let passes = check_response(200, &fields).is_ok();
+            assert_eq!(respond(fields).is_ok(), passes, "name {byte}");
+        }
+    }
+
+    #[test]
+    fn sends_up_to_the_maximum_number_of_fields() {
+        let fields = (0..=MAX_RESPONSE_FIELDS).map(|n| (format!("a{n}"), vec![]));
+        let mut fields: Vec<Field> = fields.collect();
+        let refused = respond(fields.clone()).map(drop);
+        assert_eq!(refused, Err(BadAnswer::TooManyFields));
+        fields.pop();
+        assert!(respond(fields).is_ok());
+    }
+}

@@ -1,0 +1,373 @@
+//! The head of a request, read strictly (RFC 9112).
+//!
+//! Wherever RFC 9112 lets a recipient choose between repairing a head and refusing it, it is refused:
+//! a head that two parties can read in two ways is how requests are smuggled.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::{mem, str};
+
+use bytes::BytesMut;
+
+use super::fields::{Field, is_tchar, is_value, token, trim, values};
+use super::framing::Framing;
+use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE};
+use super::refusal::{Refusal, bad};
+
+/// The head of a request, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// A token, in its own case.
+    pub method: String,
+    /// The request-target: visible ASCII without `#`.
+    pub target: String,
+    /// The version, a higher minor one counting as the highest that is known.
+    pub version: Version,
+    /// All field lines, in order.
+    pub fields: Vec<Field>,
+}
+
+/// A version of HTTP/1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+}
+
+/// A head under way: the lines so far.
+#[derive(Debug)]
+pub struct Head {
+    /// How many bytes there may be of it.
+    most: usize,
+    line: Option<RequestLine>,
+    fields: Vec<Field>,
+    /// The bytes of these lines.
+    size: usize,
+    /// How many bytes of the next line are known to hold no LF.
+    searched: usize,
+}
+
+#[derive(Debug)]
+struct RequestLine {
+    method: String,
+    target: String,
+    version: Version,
+}
+
+impl Default for Head {
+    /// Of up to [`MAX_HEAD`] bytes.
+    fn default() -> Self {
+        Self::within(MAX_HEAD)
+    }
+}
+
+impl Head {
+    /// One of up to so many bytes, request line and fields. Beyond: 431.
+    #[must_use]
+    pub fn within(most: usize) -> Self {
+        Self {
+            most,
+            line: None,
+            fields: Vec::new(),
+            size: 0,
+            searched: 0,
+        }
+    }
+
+    /// Takes the lines of the head from the buffer, as far as they are complete, and nothing behind the
+    /// last one. With that one, gives the request.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, at the end of its line or before: the connection is of no use then.
+    pub fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<(Request, Framing)>, Refusal> {
+        while let Some(line) = self.next_line(buffer)? {
+            if !line.is_empty() {
+                self.add(&line)?;
+            } else if let Some(line) = self.line.take() {
+                return finish(line, mem::take(&mut self.fields)).map(Some);
+            }
+            // RFC 9112 §2.2: a server "SHOULD ignore at least one empty line (CRLF) received
+            // prior to the request-line."
+        }
+        Ok(None)
+    }
+
+    /// Whether a byte of the head has arrived.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.line.is_some() || self.searched > 0
+    }
+
+    /// The method, once it is known.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.line.as_ref().map(|line| line.method.as_str())
+    }
+
+    fn next_line(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, Refusal> {
+        let unsearched = buffer.iter().skip(self.searched);
+        let length = match unsearched.into_iter().position(|byte| *byte == b'\n') {
+            Some(end) => self.searched + end + 1,
+            None => {
+                self.searched = buffer.len();
+                self.check_size(buffer)?;
+                return Ok(None);
+            }
+        };
+        self.searched = 0;
+        let mut line = buffer.split_to(length);
+        self.check_size(&line)?;
+        self.size += length;
+        // RFC 9112 §2.2 lets a recipient take a single LF for the end of a line; not all do.
+        if !line.ends_with(b"\r\n") {
+            return Err(bad("a line of the head ends with LF, not with CRLF"));
+        }
+        line.truncate(length - 2);
+        Ok(Some(line))
+    }
+
+    /// Checks a line, or its beginning, against the limits.
+    fn check_size(&self, line: &[u8]) -> Result<(), Refusal> {
+        if self.line.is_none() {
+            // Says early that this is TLS, for example, where a line need not end.
+            if line
+                .first()
+                .is_some_and(|byte| !is_tchar(*byte) && *byte != b'\r')
+            {
+                return Err(bad("this is not an HTTP/1.1 request"));
+            }
+            if line.len() > MAX_REQUEST_LINE {
+                return Err(Refusal::new(414, "the request line is too long"));
+            }
+        }
+        // RFC 6585 §5.
+        if self.size + line.len() > self.most {
+            return Err(Refusal::new(431, "the request head is too large"));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        if self.line.is_none() {
+            self.line = Some(request_line(line)?);
+            return Ok(());
+        }
+        if self.fields.len() == MAX_FIELDS {
+            return Err(Refusal::new(431, "the request has too many fields"));
+        }
+        self.fields.push(field(line)?);
+        Ok(())
+    }
+}
+
+/// RFC 9112 §3: `method SP request-target SP HTTP-version`, with single spaces.
+fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(bad("the request line is not METHOD TARGET VERSION"));
+    };
+    let version = http_version(version)?;
+    let method = token(method).ok_or(bad("the method is not a token"))?;
+    let target = request_target(method, target)?;
+    Ok(RequestLine {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        version,
+    })
+}
+
+fn http_version(version: &[u8]) -> Result<Version, Refusal> {
+    match version {
+        b"HTTP/1.0" => Ok(Version::Http10),
+        // RFC 9110 §2.5: with a higher minor version, the recipient "SHOULD process the message as
+        // if it were in the highest minor version within that major version to which the recipient
+        // is conformant."
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11),
+        // RFC 9110 §15.6.6: the major version. The preface of HTTP/2 is such a request.
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Refusal::new(
+            505,
+            "only HTTP/1.1 and HTTP/1.0 are spoken here",
+        )),
+        _ => Err(bad("the HTTP version is malformed")),
+    }
+}
+
+/// RFC 9112 §3.2. Looser than RFC 3986, as browsers send `"`, `{`, `|` and the like unescaped; but
+/// spaces, control bytes, bytes beyond ASCII and fragments are refused.
+fn request_target<'a>(method: &str, target: &'a [u8]) -> Result<&'a str, Refusal> {
+    if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
+        return Err(bad(
+            "the request target has bytes that a target cannot have",
+        ));
+    }
+    let target = str::from_utf8(target).map_err(|_| bad("the request target is not ASCII"))?;
+    let fits = match method {
+        // §3.2.3 and §3.2.4: two forms are for one method each.
+        "CONNECT" => !target.is_empty() && !target.contains('/'),
+        "OPTIONS" if target == "*" => true,
+        _ => target.starts_with('/') || target.contains("://"),
+    };
+    if fits {
+        return Ok(target);
+    }
+    Err(bad(
+        "the request target has no form that this method allows",
+    ))
+}
+
+/// RFC 9112 §5: `field-name ":" OWS field-value OWS`. A name that is a token leaves no room for white
+/// space before the colon (§5.1), nor for a line that continues another (obs-fold, §5.2).
+fn field(line: &[u8]) -> Result<Field, Refusal> {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, value) = colon
+        .and_then(|colon| line.split_at_checked(colon))
+        .ok_or(bad("a field line has no colon"))?;
+    let name = token(name).ok_or(bad("a field name is not a token"))?;
+    let value = trim(value.strip_prefix(b":").unwrap_or(value));
+    if !is_value(value) {
+        return Err(bad("a field value has control bytes"));
+    }
+    Ok((name.to_owned(), value.to_vec()))
+}
+
+fn finish(line: RequestLine, fields: Vec<Field>) -> Result<(Request, Framing), Refusal> {
+    check_host(line.version, &fields)?;
+    let request = Request {
+        method: line.method,
+        target: line.target,
+        version: line.version,
+        fields,
+    };
+    let framing = Framing::of(&request)?;
+    Ok((request, framing))
+}
+
+/// RFC 9112 §3.2: 400 "to any HTTP/1.1 request message that lacks a Host header field and to any
+/// request message that contains more than one Host header field line or a Host header field with an
+/// invalid field value." Of the value only the bytes are looked at.
+fn check_host(version: Version, fields: &[Field]) -> Result<(), Refusal> {
+    let mut hosts = values(fields, "host");
+    let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte);
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::Http10 => Ok(()),
+        (None, _) => Err(bad("Host is missing")),
+        (_, Some(_)) => Err(bad("Host is repeated")),
+        (Some(host), None) if host.iter().all(valid) => Ok(()),
+        _ => Err(bad("Host is malformed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec;
+
+    use super::*;
+    use crate::http1::BodyLength;
+
+    type Outcome = Result<(Request, Framing), Refusal>;
+
+    fn read(pieces: &[&[u8]]) -> (Option<Outcome>, BytesMut) {
+        let (mut head, mut buffer) = (Head::default(), BytesMut::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            if let Some(outcome) = head.read(&mut buffer).transpose() {
+                return (Some(outcome), buffer);
+            }
+        }
+        (None, buffer)
+    }
+
+    fn status(head: &str) -> u16 {
+        match read(&[head.as_bytes()]).0 {
+            Some(Ok(_)) => 200,
+            Some(Err(refusal)) => refusal.status,
+            None => 0,
+        }
+    }
+
+    #[test]
+    fn a_head_is_taken_and_nothing_behind_it() {
+        let bytes = b"POST /a?b HTTP/1.0\r\nX-A: \t b\xff \r\nX-a:\r\nContent-Length: 3\r\n\r\nabc";
+        for at in 0..bytes.len() - 3 {
+            let (start, rest) = bytes.split_at(at);
+            let (outcome, residual) = read(&[start, rest]);
+            let Some(Ok((request, framing))) = outcome else {
+                unreachable!("{outcome:?}")
+            };
+            assert_eq!((&request.method[..], &request.target[..]), ("POST", "/a?b"));
+            assert_eq!(request.version, Version::Http10);
+            assert_eq!(request.fields[0], ("X-A".into(), b"b\xff".to_vec()));
+            assert_eq!(request.fields[1], ("X-a".into(), vec![]));
+            assert_eq!(framing.body, BodyLength::Known(3));
+            assert_eq!(&residual[..], b"abc");
+        }
+    }
+
+    #[test]
+    fn every_prefix_needs_more() {
+        let bytes = b"\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        for end in 0..bytes.len() {
+            assert_eq!(status(&String::from_utf8_lossy(&bytes[..end])), 0);
+        }
+    }
+
+    #[test]
+    fn the_limits_are_exact() {
+        let line = |length: usize| {
+            let target = "a".repeat(length - "GET / HTTP/1.1\r\n".len());
+            status(&format!("GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+        };
+        assert_eq!(line(MAX_REQUEST_LINE), 200);
+        assert_eq!(line(MAX_REQUEST_LINE + 1), 414);
+
+        let fields = |count: usize| {
+            let fields = "a: b\r\n".repeat(count - 1);
+            status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
+        };
+        assert_eq!(fields(MAX_FIELDS), 200);
+        assert_eq!(fields(MAX_FIELDS + 1), 431);
+
+        let head = |length: usize| {
+            let value = "b".repeat(length - "GET / HTTP/1.1\r\nHost: a\r\na: \r\n\r\n".len());
+            status(&format!("GET / HTTP/1.1\r\nHost: a\r\na: {value}\r\n\r\n"))
+        };
+        assert_eq!(head(MAX_HEAD), 200);
+        assert_eq!(head(MAX_HEAD + 1), 431);
+    }
+
+    #[test]
+    fn a_host_may_allow_less() {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let read = |most| Head::within(most).read(&mut BytesMut::from(&request[..]));
+        assert!(read(request.len()).is_ok_and(|head| head.is_some()));
+        assert!(read(request.len() - 1).is_err_and(|refusal| refusal.status == 431));
+    }
+
+    #[test]
+    fn what_never_ends_is_refused_on_the_way() {
+        assert_eq!(status("\x16"), 400);
+        assert_eq!(status(&"a".repeat(MAX_REQUEST_LINE + 1)), 414);
+        assert_eq!(status(&"\r\n".repeat(MAX_HEAD)), 431);
+        let field = "a".repeat(MAX_HEAD);
+        assert_eq!(status(&format!("GET / HTTP/1.1\r\na: {field}")), 431);
+    }
+
+    /// Other rules are in `tests/vectors/handshakes.json`, but not what concerns no upgrade.
+    #[test]
+    fn targets_fit_their_methods() {
+        let line = |line: &str| status(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        for good in ["OPTIONS *", "OPTIONS /", "CONNECT a:80", "GET http://a/b"] {
+            assert_eq!(line(good), 200, "{good}");
+        }
+        for bad in ["GET *", "CONNECT *a/b", "CONNECT ", "GET a:80", "OPTIONS a"] {
+            assert_eq!(line(bad), 400, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! An app as a component, in the engine of the runner.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use wasmtime::component::ResourceAny;
+use wasocket::{Closing, ConnectionId, HttpVersion, Initiator, Report, Request, ShutdownReason};
+use wasocket_host::bindings as wit;
+use wasocket_host::component::{Component, Grants};
+use wasocket_host::engine::engine;
+use wasocket_host::guest::{Guest, GuestFault, Limits, finish};
+
+use crate::Fault;
+use crate::app::{App, Call};
+use crate::contract::{
+    Answer, Decision, Deliberation, Effects, Handle, Next, Response, ResponseHead, Takeover,
+    Verdict,
+};
+
+/// The memory that the runner gives, and ten times its time: a machine that runs tests is busy.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        call_time: Duration::from_secs(1),
+        ..Limits::default()
+    }
+}
+
+/// Loads a component: the same file once in a process, since to compile it takes a while.
+pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
+    static ENGINE: OnceLock<Result<wasmtime::Engine, String>> = OnceLock::new();
+    static LOADED: Mutex<Vec<(PathBuf, Arc<Component>)>> = Mutex::new(Vec::new());
+    let engine = ENGINE.get_or_init(|| engine().map_err(|error| format!("{error:#}")));
+    let engine = engine.as_ref().map_err(Clone::clone)?;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, component)) = loaded.iter().find(|(own, _)| own == path) {
+        return Ok(Arc::clone(component));
+    }
+    // The app may ask HTTP backends, and is told that none is allowed.
+    let grants = Grants {
+        http: Some(Arc::default()),
+        ..Grants::default()
+    };
+    let component =
+        Component::from_file(engine, path, &grants).map_err(|error| error.to_string())?;
+    let component = Arc::new(component);
+    loaded.push((path.to_owned(), Arc::clone(&component)));
+    Ok(component)
+}
+
+/// Has what guests print appear in the output of the test that they print in. Without effect where the
+/// test has a subscriber of its own.
+pub(crate) fn show_output() {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("guest=info"))
+        .without_time()
+        .with_level(false)
+        .with_ansi(false)
+        .with_test_writer()
+        .try_init();
+}
+
+pub(crate) struct Instances {
+    component: Arc<Component>,
+    limits: Limits,
+    /// The instance; none before the first request, and after a fault.
+    guest: Option<Guest>,
+    resources: HashMap<Handle, ResourceAny>,
+    last_handle: u64,
+}
+
+impl Instances {
+    pub(crate) fn new(component: Arc<Component>, limits: Limits) -> Self {
+        Self {
+            component,
+            limits,
+            guest: None,
+            resources: HashMap::new(),
+            last_handle: 0,
+        }
+    }
+
+    fn guard<T>(
+        &mut self,
+        call: impl FnOnce(&mut Guest) -> Result<T, GuestFault>,
+    ) -> Result<T, Fault> {
+        let guest = match &mut self.guest {
+            Some(guest) => Ok(guest),
+            None => finish(Guest::new(&self.component, self.limits))
+                .map(|guest| self.guest.insert(guest)),
+        };
+        guest.and_then(call).map_err(|fault| {
+            self.guest = None;
+            self.resources.clear();
+            Fault {
+                reason: fault.reason.to_string(),
+                backtrace: fault.backtrace.map(|backtrace| backtrace.to_string()),
+            }
+        })
+    }
+
+    fn keep(&mut self, resource: ResourceAny) -> Handle {
+        self.last_handle += 1;
+        let handle = Handle(self.last_handle);
+        self.resources.insert(handle, resource);
+        handle
+    }
+
+    fn keep_answer(&mut self, answer: wit::Answer) -> Answer {
+        match answer {
+            wit::Answer::Respond(response) => Answer::Respond(Response {
+                head: response.head.into(),
+                body: response.body,
+            }),
+            wit::Answer::Takeover(takeover) => Answer::Takeover(Takeover {
+                response: takeover.response.map(Into::into),
+                connection: self.keep(takeover.connection),
+                farewell: takeover.farewell,
+            }),
+        }
+    }
+
+    fn resource(&self, handle: Handle) -> ResourceAny {
+        let resource = self.resources.get(&handle).copied();
+        resource.unwrap_or_else(|| panic!("the kit calls a connection that is gone"))
+    }
+}
+
+impl App for Instances {
+    fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
+        let request = to_wit(request);
+        let decision = self.guard(|guest| finish(guest.handle(&request)))?;
+        let verdict = match decision.verdict {
+            wit::Verdict::Answer(answer) => Verdict::Answer(self.keep_answer(answer)),
+            wit::Verdict::Later(undecided) => Verdict::Later(self.keep(undecided)),
+        };
+        Ok(Decision {
+            verdict,
+            wake_others: decision.wake_others,
+        })
+    }
+
+    fn decide(
+        &mut self,
+        handle: Handle,
+        now: u64,
+        id: ConnectionId,
+    ) -> Result<Deliberation, Fault> {
+        let it = self.resource(handle);
+        let progress = self.guard(|guest| finish(guest.decide(it, now, id)))?;
+        Ok(Deliberation {
+            answer: progress.answer.map(|answer| self.keep_answer(answer)),
+            wake_at: progress.wake_at,
+            wake_others: progress.wake_others,
+        })
+    }
+
+    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
+        let it = self.resource(handle);
+        self.resources.remove(&handle);
+        self.guard(|guest| finish(guest.drop_resource(it)))
+    }
+
+    fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {
+        let it = self.resource(handle);
+        let effects = self.guard(|guest| match call {
+            Call::Open { id, residual } => finish(guest.open(it, now, id, residual)),
+            Call::Receive(bytes) => finish(guest.receive(it, now, bytes)),
+            Call::ReceiveEof => finish(guest.receive_eof(it, now)),
+            Call::Wake { unsent } => finish(guest.wake(it, now, unsent)),
+            Call::Shutdown(reason) => finish(guest.shutdown(it, now, reason_to_wit(reason))),
+        })?;
+        Ok(Effects {
+            output: effects.output,
+            wake_at: effects.wake_at,
+            next: match effects.next {
+                wit::Next::Open => Next::Open,
+                wit::Next::Pause => Next::Pause,
+                wit::Next::Close => Next::Close,
+                wit::Next::Abort => Next::Abort,
+            },
+            wake_others: effects.wake_others,
+        })
+    }
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
+        let it = self.resource(handle);
+        self.guard(|guest| finish(guest.lost(it, now)))
+    }
+
+    fn report(&mut self, handle: Handle) -> Result<Report, Fault> {
+        let it = self.resource(handle);
+        self.guard(|guest| finish(guest.report(it))).map(from_wit)
+    }
+
+    fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {
+        let it = self.resource(handle);
+        self.resources.remove(&handle);
+        self.guard(|guest| finish(guest.drop_resource(it)))
+    }
+}
+
+fn to_wit(request: &Request) -> wit::Request {
+    wit::Request {
+        method: request.method.clone(),
+        target: request.target.clone(),
+        version: match request.version {
+            HttpVersion::Http10 => wit::HttpVersion::Http10,
+            HttpVersion::Http11 => wit::HttpVersion::Http11,
+            HttpVersion::Http2 => wit::HttpVersion::Http2,
+            HttpVersion::Http3 => wit::HttpVersion::Http3,
+        },
+        authority: request.authority.clone(),
+        protocol: request.protocol.clone(),
+        fields: request.fields.clone().into(),
+        secure: request.secure,
+        remote: request.remote.clone(),
+    }
+}
+
+fn from_wit(report: wit::Report) -> Report {
+    Report {
+        messages_received: report.messages_received,
+        messages_sent: report.messages_sent,
+        closing: report.closing.map(|closing| Closing {
+            initiator: match closing.initiator {
+                wit::Initiator::Peer => Initiator::Peer,
+                wit::Initiator::App => Initiator::App,
+                wit::Initiator::Protocol => Initiator::Protocol,
+                wit::Initiator::Host => Initiator::Host,
+            },
+            code: closing.code,
+            reason: closing.reason,
+        }),
+        fault: report.fault,
+    }
+}
+
+fn reason_to_wit(reason: ShutdownReason) -> wit::ShutdownReason {
+    match reason {
+        ShutdownReason::GoingAway => wit::ShutdownReason::GoingAway,
+        ShutdownReason::ServiceRestart => wit::ShutdownReason::ServiceRestart,
+    }
+}
+
+impl From<wit::ResponseHead> for ResponseHead {
+    fn from(head: wit::ResponseHead) -> Self {
+        Self {
+            status: head.status,
+            fields: head.fields,
+        }
+    }
+}

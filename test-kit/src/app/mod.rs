@@ -1,0 +1,50 @@
+//! An app as the host calls it.
+
+#[cfg(feature = "component")]
+pub(crate) mod component;
+pub(crate) mod native;
+
+use wasocket::{ConnectionId, Report, Request, ShutdownReason};
+
+use crate::Fault;
+use crate::contract::{Decision, Deliberation, Effects, Handle};
+
+/// An app as the host calls it: the functions of `websocket-handler`, whether it is native or a component.
+///
+/// After a [`Fault`] the instance is gone with all its connections; the next request gets a new one.
+pub(crate) trait App {
+    fn handle(&mut self, request: &Request) -> Result<Decision, Fault>;
+
+    /// Goes on deciding. `now` is in nanoseconds.
+    fn decide(&mut self, handle: Handle, now: u64, id: ConnectionId)
+    -> Result<Deliberation, Fault>;
+
+    /// Drops a request that waits for its answer.
+    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault>;
+
+    /// Calls a connection. `now` is in nanoseconds.
+    fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
+
+    /// Asks what became of a connection: the last call.
+    fn report(&mut self, handle: Handle) -> Result<Report, Fault>;
+
+    /// Drops a connection, after the last call.
+    fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault>;
+}
+
+/// A call that has effects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call<'a> {
+    Open {
+        id: ConnectionId,
+        residual: &'a [u8],
+    },
+    Receive(&'a [u8]),
+    ReceiveEof,
+    Wake {
+        unsent: usize,
+    },
+    Shutdown(ShutdownReason),
+}

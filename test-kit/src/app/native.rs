@@ -1,0 +1,156 @@
+//! An app as a function, without WebAssembly.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasocket::{ConnectionId, Instant, ReadyList, Report, Request, Session, Undecided};
+
+use crate::Fault;
+use crate::app::{App, Call};
+use crate::contract::{Answer, Decision, Deliberation, Effects, Handle, Takeover, Verdict};
+
+pub(crate) struct Native {
+    app: Box<dyn wasocket::App>,
+    sessions: HashMap<Handle, Box<dyn Session>>,
+    undecided: HashMap<Handle, Undecided>,
+    /// Of the instance: it is shared by its connections.
+    ready: ReadyList,
+    last_handle: u64,
+}
+
+impl Native {
+    pub(crate) fn new(app: impl wasocket::App + 'static) -> Self {
+        Self {
+            app: Box::new(app),
+            sessions: HashMap::new(),
+            undecided: HashMap::new(),
+            ready: ReadyList::default(),
+            last_handle: 0,
+        }
+    }
+
+    fn next_handle(&mut self) -> Handle {
+        self.last_handle += 1;
+        Handle(self.last_handle)
+    }
+
+    fn keep(&mut self, answer: wasocket::Answer) -> Answer {
+        match answer {
+            wasocket::Answer::Respond(response) => Answer::Respond(response.into()),
+            wasocket::Answer::Takeover(takeover) => {
+                let connection = self.next_handle();
+                self.sessions.insert(connection, takeover.session);
+                Answer::Takeover(Takeover {
+                    response: takeover.response.map(Into::into),
+                    connection,
+                    farewell: takeover.farewell.into(),
+                })
+            }
+        }
+    }
+
+    /// Calls the app. A panic is to it what a trap is to a component.
+    fn guard<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, Fault> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| call(self)));
+        outcome.map_err(|payload| {
+            // What it holds may be in any state; so are its destructors.
+            std::mem::forget(std::mem::take(&mut self.sessions));
+            std::mem::forget(std::mem::take(&mut self.undecided));
+            self.ready = ReadyList::default();
+            Fault {
+                reason: format!("it panicked: {}", message(payload.as_ref())),
+                backtrace: None,
+            }
+        })
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}
+
+impl App for Native {
+    fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
+        let verdict = match self.guard(|native| native.app.handle(request.clone()))? {
+            wasocket::Verdict::Answer(answer) => Verdict::Answer(self.keep(answer)),
+            wasocket::Verdict::Later(undecided) => {
+                let handle = self.next_handle();
+                self.undecided.insert(handle, undecided);
+                Verdict::Later(handle)
+            }
+            wasocket::Verdict::Failed(_) => {
+                let failure = wasocket::Response::text(500, "Internal Server Error\n");
+                Verdict::Answer(Answer::Respond(failure.into()))
+            }
+        };
+        Ok(Decision {
+            verdict,
+            wake_others: self.ready.take(),
+        })
+    }
+
+    fn decide(
+        &mut self,
+        handle: Handle,
+        now: u64,
+        id: ConnectionId,
+    ) -> Result<Deliberation, Fault> {
+        let now = Instant::from_nanos(now);
+        let progress = self.guard(|app| {
+            let undecided = app.undecided.get_mut(&handle)?;
+            Some(undecided.decide(now, id, &app.ready))
+        })?;
+        let progress = progress.unwrap_or_else(|| panic!("the kit asks about what is answered"));
+        Ok(Deliberation {
+            answer: progress.answer.map(|answer| self.keep(answer)),
+            wake_at: progress.wake_at.map(Instant::as_nanos),
+            wake_others: self.ready.take(),
+        })
+    }
+
+    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
+        self.guard(|app| drop(app.undecided.remove(&handle)))
+    }
+
+    fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {
+        let now = Instant::from_nanos(now);
+        let effects = self.guard(|app| {
+            let session = app.sessions.get_mut(&handle)?;
+            Some(match call {
+                Call::Open { id, residual } => session.open(now, id, &app.ready, residual.to_vec()),
+                Call::Receive(bytes) => session.receive(now, bytes.to_vec()),
+                Call::ReceiveEof => session.receive_eof(now),
+                Call::Wake { unsent } => session.wake(now, unsent as u64),
+                Call::Shutdown(reason) => session.shutdown(now, reason),
+            })
+        })?;
+        let effects = effects.unwrap_or_else(|| panic!("the kit calls a connection that is gone"));
+        Ok(Effects {
+            output: effects.output,
+            wake_at: effects.wake_at.map(Instant::as_nanos),
+            next: effects.next,
+            wake_others: self.ready.take(),
+        })
+    }
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
+        self.guard(|app| {
+            if let Some(session) = app.sessions.get_mut(&handle) {
+                session.lost(Instant::from_nanos(now));
+            }
+        })?;
+        Ok(self.ready.take())
+    }
+
+    fn report(&mut self, handle: Handle) -> Result<Report, Fault> {
+        let report = self.guard(|app| Some(app.sessions.get(&handle)?.report()))?;
+        Ok(report.unwrap_or_else(|| panic!("the kit asks for a connection that is gone")))
+    }
+
+    fn drop_connection(&mut self, handle: Handle) -> Result<(), Fault> {
+        self.guard(|app| drop(app.sessions.remove(&handle)))
+    }
+}

@@ -1,0 +1,95 @@
+//! The contract in plain Rust: the types of `wit/` that the kit needs.
+
+use wasocket_host_core::turn;
+
+pub(crate) use wasocket::{ConnectionId, Disposition as Next};
+
+/// A field line.
+pub(crate) type Field = (String, Vec<u8>);
+
+/// The app's decision on a request.
+pub(crate) struct Decision {
+    pub(crate) verdict: Verdict,
+    pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+pub(crate) enum Verdict {
+    Answer(Answer),
+    Later(Handle),
+}
+
+pub(crate) enum Answer {
+    Respond(Response),
+    Takeover(Takeover),
+}
+
+/// How far a decision has come.
+pub(crate) struct Deliberation {
+    pub(crate) answer: Option<Answer>,
+    /// In nanoseconds.
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub fields: Vec<Field>,
+}
+
+/// A whole response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    pub head: ResponseHead,
+    pub body: Vec<u8>,
+}
+
+/// A socket taken over.
+#[derive(Debug)]
+pub struct Takeover {
+    pub response: Option<ResponseHead>,
+    pub connection: Handle,
+    pub farewell: Vec<u8>,
+}
+
+/// The kit's name for a resource of the app: a connection, or a request that waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle(pub(crate) u64);
+
+/// The effects of a call.
+pub(crate) struct Effects {
+    pub(crate) output: Vec<u8>,
+    /// In nanoseconds.
+    pub(crate) wake_at: Option<u64>,
+    pub(crate) next: Next,
+    pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+/// What becomes of a socket, as the state of a connection knows it.
+pub(crate) fn turn_next(next: Next) -> turn::Next {
+    match next {
+        Next::Open => turn::Next::Open,
+        Next::Pause => turn::Next::Pause,
+        Next::Close => turn::Next::Close,
+        Next::Abort => turn::Next::Abort,
+    }
+}
+
+impl From<wasocket::ResponseHead> for ResponseHead {
+    fn from(head: wasocket::ResponseHead) -> Self {
+        Self {
+            status: head.status,
+            fields: head.fields.into(),
+        }
+    }
+}
+
+impl From<wasocket::Response> for Response {
+    fn from(response: wasocket::Response) -> Self {
+        Self {
+            head: response.head.into(),
+            body: response.body,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What of the contract an app can break.
+
+use std::fmt;
+
+use wasocket_host_core::http1::BadAnswer;
+
+/// How many calls one event may cause.
+pub(super) const MAX_CALLS: usize = 100_000;
+
+/// How the app broke the contract: the test fails with this.
+#[derive(Debug)]
+pub(crate) enum Breach {
+    /// The answer to this request.
+    Answer(String, BadAnswer),
+    /// There is no answer to this request.
+    Undecided(String),
+    /// A connection names itself in `wake-others`.
+    WakesItself(usize),
+    /// A connection wants to be called again and again at one instant.
+    Restless(usize),
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the app breaks the contract: ")?;
+        match self {
+            Self::Answer(request, bad) => write!(f, "its answer to {request} is bad: {bad}"),
+            Self::Undecided(request) => write!(
+                f,
+                "it waits before it answers {request}, for something that the kit does not have"
+            ),
+            Self::WakesItself(id) => write!(
+                f,
+                "connection {id} lists itself in `wake-others`, which is for other connections"
+            ),
+            Self::Restless(id) => write!(
+                f,
+                "it never rests: connection {id} wants to be called again at once, {MAX_CALLS} times"
+            ),
+        }
+    }
+}

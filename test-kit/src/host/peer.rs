@@ -1,0 +1,193 @@
+//! A taken-over socket.
+
+use std::mem;
+
+use wasocket::{Disposition, Instant, Report};
+use wasocket_host_core::turn::{Call, Turn};
+
+use super::client::Client;
+use crate::contract::{Handle, Next, Takeover};
+
+/// The most bytes that are received at once (`websocket-handler.wit`, `receive`).
+const MAX_PIECE: usize = 65_536;
+
+/// A taken-over socket: what the host knows of it, and the peer at its other end.
+pub(crate) struct Peer {
+    /// The app's connection.
+    pub(crate) handle: Handle,
+    /// Which call into it may come next.
+    pub(crate) turn: Turn,
+    /// What the app says became of it, once it has ended.
+    pub(crate) report: Option<Report>,
+    farewell: Vec<u8>,
+    /// The latest `next` of the app.
+    pub(crate) next: Next,
+    /// Another connection wants this one to be woken.
+    pub(crate) is_named: bool,
+    /// A wake that the app has earned otherwise.
+    earned: Option<Call>,
+    /// Sent by the peer, and not received by the app.
+    input: Vec<u8>,
+    /// Whether the peer has finished sending.
+    has_finished: bool,
+    /// Whether the peer has given the socket up.
+    pub(crate) is_lost: bool,
+    /// Whether the peer takes no output.
+    pub(crate) is_blocked: bool,
+    unsent: Vec<u8>,
+    /// Whether the host closes once all output is sent.
+    pub(crate) is_closing: bool,
+    /// Whether the peer has seen the end.
+    pub(crate) is_closed: bool,
+    /// Taken by the peer, and not yet read by the test.
+    pub(crate) output: Vec<u8>,
+    pub(crate) client: Option<Client>,
+}
+
+/// Input for the app.
+pub(crate) enum Input {
+    Bytes(Vec<u8>),
+    End,
+}
+
+impl Peer {
+    pub(crate) fn new(takeover: Takeover, client: Option<Client>) -> Self {
+        Self {
+            handle: takeover.connection,
+            turn: Turn::new(),
+            report: None,
+            farewell: takeover.farewell,
+            next: Next::Open,
+            is_named: false,
+            earned: None,
+            input: Vec::new(),
+            has_finished: false,
+            is_lost: false,
+            is_blocked: false,
+            unsent: Vec::new(),
+            is_closing: false,
+            is_closed: false,
+            output: Vec::new(),
+            client,
+        }
+    }
+
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// The peer sends bytes.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        if !self.has_finished {
+            self.input.extend_from_slice(bytes);
+        }
+    }
+
+    /// Whether the app is to be woken, by another connection or because its output has been sent.
+    pub(crate) fn take_wake(&mut self) -> bool {
+        let mut call = self.earned.take();
+        if mem::take(&mut self.is_named) {
+            call = self.turn.on_woken();
+        }
+        call.is_some() && self.turn.is_open()
+    }
+
+    /// The input that the app may be given now.
+    pub(crate) fn take_input(&mut self) -> Option<Input> {
+        if !self.is_readable() {
+            return None;
+        }
+        if self.input.is_empty() {
+            return self.turn.on_eof().map(|_| Input::End);
+        }
+        let rest = self.input.split_off(self.input.len().min(MAX_PIECE));
+        Some(Input::Bytes(mem::replace(&mut self.input, rest)))
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        let has_input = !self.input.is_empty() || self.has_finished;
+        has_input && self.turn.may_receive()
+    }
+
+    /// The host sends what the app puts out.
+    pub(crate) fn put_out(&mut self, now: Instant, bytes: &[u8]) {
+        if self.is_closed {
+            return;
+        }
+        self.unsent.extend_from_slice(bytes);
+        if self.is_blocked {
+            self.sent();
+        } else {
+            self.flush(now);
+        }
+    }
+
+    /// The peer takes all that is unsent.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        let bytes = mem::take(&mut self.unsent);
+        self.sent();
+        self.output.extend_from_slice(&bytes);
+        if let Some(client) = &mut self.client
+            && !bytes.is_empty()
+        {
+            client.receive(now, &bytes);
+        }
+        self.fetch();
+        if self.is_closing {
+            self.finish(now);
+        }
+    }
+
+    /// The host has sent what the peer takes.
+    fn sent(&mut self) {
+        let earned = self.turn.on_sent(self.unsent.len());
+        self.earned = self.earned.or(earned);
+    }
+
+    /// The client's bytes are on their way, and it may be done with the socket.
+    pub(crate) fn fetch(&mut self) {
+        let Some(client) = self.client.as_mut().filter(|client| !client.is_held) else {
+            return;
+        };
+        let (sent, next) = (client.take_sent(), client.next);
+        self.send(&sent);
+        match next {
+            Disposition::Open | Disposition::Pause => {}
+            Disposition::Close => self.end_input(),
+            Disposition::Abort => self.is_lost = true,
+        }
+    }
+
+    /// The peer finishes sending.
+    pub(crate) fn end_input(&mut self) {
+        self.has_finished = true;
+    }
+
+    /// The host closes once all output is sent.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.is_closing = true;
+        if self.unsent.is_empty() {
+            self.finish(now);
+        }
+    }
+
+    /// The instance has died.
+    pub(crate) fn bid_farewell(&mut self, now: Instant) {
+        if self.turn.on_died().is_some() {
+            let farewell = mem::take(&mut self.farewell);
+            self.put_out(now, &farewell);
+            self.close(now);
+        }
+    }
+
+    /// The socket is closed, whatever is unsent.
+    pub(crate) fn finish(&mut self, now: Instant) {
+        self.unsent = Vec::new();
+        if mem::replace(&mut self.is_closed, true) {
+            return;
+        }
+        if let Some(client) = &mut self.client {
+            client.receive_eof(now);
+        }
+    }
+}
