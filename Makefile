@@ -6,6 +6,8 @@ WASM_TOOLS_VERSION := 1.263.0
 WASM_TOOLS := target/tools/bin/wasm-tools
 WKG_VERSION := 0.16.1
 WKG := target/tools/bin/wkg
+MDBOOK_VERSION := 0.5.4
+MDBOOK := target/tools/bin/mdbook
 WIT_PACKAGE := target/wasocket-websocket.wasm
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
@@ -102,13 +104,13 @@ bench-micro: ## measure the parts of the protocol: masking, headers, UTF-8, hand
 SOAK_MINUTES ?= 30
 
 .PHONY: soak
-soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory stays flat (SOAK_OPTIONS=--write for README.md)
+soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory stays flat (SOAK_OPTIONS=--write for docs/performance.md)
 	$(BUILD_DIST)
 	$(BUILD_BENCH) -p wasocket-bench
 	$(BENCH)/release/wasocket-bench soak --minutes $(SOAK_MINUTES) $(SOAK_OPTIONS)
 
 .PHONY: lint
-lint: target $(WASM_TOOLS) ## check format, lints, documentation and the WIT package
+lint: target links $(WASM_TOOLS) ## check format, lints, documentation, links and the WIT package
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p compresses -p hesitates -- -D warnings
@@ -134,6 +136,19 @@ fmt: ## format the code
 doc: ## build the documentation: target/doc/wasocket/index.html
 	$(CARGO) doc -p wasocket -p wasocket-host -p wasocket-test --no-deps
 
+.PHONY: screenshot
+screenshot: target setup ## take the README's picture of the default page again: docs/default-page.png
+	$(BUILD_RUNNER)
+	tests/peers/browser/screenshot.sh $(CURDIR)/target/debug/wasocket $(CURDIR)/docs/default-page.png
+
+.PHONY: site
+site: $(MDBOOK) ## build the documentation as a website: target/site/index.html
+	docs/site/build.py $(MDBOOK) target/site
+
+.PHONY: links
+links: ## check the links of all documents: files and anchors
+	docs/site/check_links.py
+
 .PHONY: setup
 setup: target ## install what the tests need: Go, Chromium, npm packages
 	tests/setup.sh
@@ -153,6 +168,11 @@ $(WASM_TOOLS):
 # build will do.
 $(WKG):
 	$(CARGO) install wkg --version $(WKG_VERSION) --locked --debug --no-default-features --root target/tools
+
+# With search, without its server.
+$(MDBOOK):
+	$(CARGO) install mdbook --version $(MDBOOK_VERSION) --locked \
+	  --no-default-features --features search --root target/tools
 
 # Without a sanitizer, for which a nightly toolchain would be needed: there is no unsafe code to find.
 $(CARGO_FUZZ):

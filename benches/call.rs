@@ -1,7 +1,7 @@
-//! What a call into a component costs, without sockets: `cargo bench --workspace --bench call [COMPONENT]`.
+//! The cost of a call into a component, without sockets: `cargo bench --workspace --bench call [COMPONENT]`.
 //!
-//! `wake` has nothing to do, so it is wasmtime's share; `receive` echoes a message. The component is the default
-//! app, or another that echoes at `/echo`. The best of several loops, in nanoseconds a call.
+//! `wake` has nothing to do, so it measures wasmtime's share; `receive` echoes a message. The component is the
+//! default app, or another that echoes at `/echo`. Prints the best of several loops, in nanoseconds per call.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -91,7 +91,7 @@ fn frame(size: u16) -> Vec<u8> {
     frame
 }
 
-/// The time of a call in the quickest of several loops.
+/// The time per call in the fastest of several loops.
 fn best(calls: u64, mut call: impl FnMut(u64)) -> f64 {
     let mut best = f64::MAX;
     for _ in 0..LOOPS {

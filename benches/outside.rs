@@ -1,7 +1,7 @@
-//! What it costs an echo that a thousand connections of its instance wait for a backend.
+//! The cost to an echo when a thousand connections of its instance wait for a backend.
 //!
-//! Prints how long the thousand took, whose backend answers after one second, and the latency of an echo on
-//! the same instance, while nobody waits and while all do.
+//! Prints the time the thousand took with a backend that responds after one second, and the latency of an echo on the
+//! same instance, while none of them waits and while all do.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -9,20 +9,17 @@
     reason = "it is a measurement, not a program"
 )]
 
-#[path = "../tests/runner/mod.rs"]
-mod runner;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runner::backend::listen;
-use runner::{Client, Server, build_guest, text};
+use support::backend::listen;
+use support::{Client, Server, build_guest, text};
 
 const WAITING: usize = 1000;
 const DELAY: Duration = Duration::from_secs(1);
-/// How often the echo is used.
+/// The pause between echoes.
 const PAUSE: Duration = Duration::from_millis(2);
 
 fn main() {
@@ -34,7 +31,7 @@ fn main() {
         "--allow-http",
         &allowed,
     ];
-    let server = Server::of(&build_guest("asks", ""), &options);
+    let server = Server::serving(&build_guest("asks", ""), &options);
     let mut echo = server.websocket("/");
     let mut waiting: Vec<_> = (0..WAITING).map(|_| server.websocket("/")).collect();
 
@@ -62,7 +59,7 @@ fn main() {
     println!("  asked within    {:>8.1} ms", millis(asked));
     println!("  answered within {:>8.1} ms", millis(answered));
     println!("an echo on the same instance   p50 us   p99 us   max us   (n)");
-    for (name, mut sample) in [("nobody waits", quiet), ("a thousand ask and wait", busy)] {
+    for (name, mut sample) in [("none waits", quiet), ("a thousand ask and wait", busy)] {
         sample.sort();
         let at = |share: f64| micros(sample[((sample.len() - 1) as f64 * share) as usize]);
         println!(
@@ -83,7 +80,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// The time of one echo after the other, for so long.
+/// The times of consecutive echoes, for this duration.
 fn latencies(client: &mut Client, duration: Duration) -> Vec<Duration> {
     let (start, message) = (Instant::now(), text("hello"));
     let mut latencies = Vec::new();

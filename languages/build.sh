@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds the example apps of every language: target/languages/LANGUAGE-echo.wasm and LANGUAGE-chat.wasm, to be
-# served. Installs its tools beside them, in the versions that are
-# pinned here; needs node and npm, and a Python with `venv` (tests/setup.sh sees to both).
+# Builds the example apps of every language: target/languages/LANGUAGE-echo.wasm and LANGUAGE-chat.wasm. Installs the
+# tools, in the versions pinned here, next to them; needs node and npm, and a Python with `venv`, which tests/setup.sh
+# installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -19,14 +19,14 @@ build_guests() { # FEATURES PACKAGE...
 
 guest() { echo "$root/target/guests/wasm32-wasip2/release/$1.wasm"; }
 
-# Whether the component of an app is newer than all it is made of.
+# Whether the component of an app is newer than all its sources.
 is_built() { # LANGUAGE APP
   local component=$out/$1-$2.wasm
   [ -e "$component" ] && [ -z "$(find "$1" "$root/wit" build.sh "$tools" \
     -newer "$component" -not -path '*/node_modules/*' -type f)" ]
 }
 
-# Installs what a requirements.txt names, once, into an environment of its own.
+# Installs the packages of a requirements.txt, once, into an environment of its own.
 environment() { # FOLDER
   local environment=$out/environments/$1
   if [ ! "$environment/installed" -nt "$1/requirements.txt" ]; then
@@ -37,7 +37,7 @@ environment() { # FOLDER
   fi
 }
 
-# One source, both ways.
+# Both forms from one source: fused with the protocol, and without it.
 build_rust() {
   build_guests "" portable-echo portable-chat portable-json
   for app in echo chat json; do cp "$(guest portable_$app)" "$out/fused-$app.wasm"; done
@@ -49,7 +49,7 @@ build_c() {
   environment c
   "$tools" bind-c "$root/wit" application "$out/bindings"
   if ! diff -r --exclude='actions.*' "$out/bindings" c/bindings; then
-    echo "languages/c/bindings is not what wit/ says now: copy $out/bindings/* there" >&2
+    echo "languages/c/bindings does not match wit/: copy $out/bindings/* there" >&2
     exit 1
   fi
   for app in echo chat; do
@@ -62,8 +62,8 @@ build_c() {
 
 build_javascript() {
   local installed=javascript/node_modules/.package-lock.json
-  # Not `npm ci`, which refuses the lock file: dependencies of dependencies name optional packages, for
-  # other machines than this one, that were never published.
+  # Not `npm ci`, which refuses the lock file: indirect dependencies name optional packages, for other platforms, that
+  # were never published.
   [ $installed -nt javascript/package-lock.json ] ||
     (cd javascript && npm install --no-save --no-audit --no-fund --silent)
   for app in echo chat; do
@@ -74,7 +74,7 @@ build_javascript() {
 build_go() {
   environment go
   for app in echo chat; do
-    # Where the folder is does not belong into the component.
+    # -trimpath: the path of this folder does not belong in the component.
     (cd go && GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local "$out/environments/go/bin/go" \
       build -buildmode=c-shared -trimpath -buildvcs=false -o "$out/go-$app.core.wasm" ./$app)
     "$tools" embed "$root/wit" application "$out/go-$app.core.wasm"
@@ -100,5 +100,5 @@ for language in c go javascript python; do
     "build_$language"
   fi
 done
-# By hand what `wasocket serve` does with an app by itself.
+# By hand, what `wasocket serve` does with an app automatically.
 "$tools" compose "$out/protocol.wasm" "$out/rust-echo.wasm" "$out/composed-echo.wasm"

@@ -2,7 +2,7 @@
 //! I/O.
 //!
 //! A host runner (binary `wasocket`) owns the socket and knows nothing of RFC 6455; a component built
-//! on this crate knows RFC 6455 and nothing of sockets. Between the two stands one WIT interface,
+//! on this crate knows RFC 6455 and nothing of sockets. They meet in one WIT interface,
 //! `wasocket:websocket/websocket-handler`.
 //!
 //! # An app
@@ -28,22 +28,22 @@
 //! wasocket serve target/wasm32-wasip2/release/greet.wasm    # on http://127.0.0.1:1234/
 //! ```
 //!
-//! There are three layers, each made of the one below:
+//! There are three layers, each built on the next:
 //!
-//! - An [`App`] answers requests: [`websocket`] and [`Upgrade::serve`] make one of a function, `Router`
-//!   one of several, [`decide`] one of a function that awaits something before it answers, and a function
-//!   from a [`Request`] to an [`Answer`] or a [`Response`] is one.
-//! - [`Upgrade`] answers one request with the opening handshake: origins, subprotocols, compression,
-//!   limits; and then has a function converse, or a [`Handler`] called for each event.
+//! - An [`App`] answers requests: a function from a [`Request`] to an [`Answer`] or a [`Response`]; a function
+//!   on a WebSocket ([`websocket`], [`Upgrade::serve`]); a function that awaits something before it answers
+//!   ([`decide`]); or a `Router` of other apps.
+//! - [`Upgrade`] answers one request with the opening handshake: origins, subprotocols, compression, limits.
+//!   Then a function converses on the connection, or a [`Handler`] is called for each event.
 //! - [`Answer::takeover`] hands the raw socket to a [`RawHandler`].
 //!
-//! Beside them stands the event form, [`events`]: no connection and no future, but events and actions, which
-//! is what apps in other languages are written in, too.
+//! Apps can also use the event form, [`events`]: instead of a connection and a future, it has events and
+//! actions. Apps in other languages are written in this form, too.
 //!
 //! # The protocol alone
 //!
-//! [`Connection`] is the state machine behind it, for native use, tests and fuzzing: bytes and the
-//! time in, [`Event`]s and bytes out.
+//! [`Connection`] is the state machine underneath, for native use, tests and fuzzing: bytes and the time in,
+//! [`Event`]s and bytes out.
 //!
 //! ```
 //! use wasocket::{Connection, Event, Instant, Limits, Message};
@@ -58,25 +58,46 @@
 //! # Ok::<(), wasocket::UsageError>(())
 //! ```
 //!
-//! A client's side is [`ClientSession`], from the request to the end.
+//! [`ClientSession`] is the client's side, from the request to the end.
 //!
 //! # Scope
 //!
-//! RFC 6455 in both roles, and its extension permessage-deflate (RFC 7692, [`extension`]). Not yet:
-//! WebSockets over HTTP/2 (RFC 8441). Not at all: sockets, TLS, HTTP parsing on the server's side,
-//! clocks and randomness, all of which are the host's.
+//! RFC 6455 in both roles, over HTTP/1.1 and, on the server's side, over HTTP/2 and HTTP/3 (RFC 8441, RFC 9220);
+//! and its extension permessage-deflate (RFC 7692, [`extension`]). Sockets, TLS, HTTP parsing on the server's
+//! side, clocks and randomness are the host's.
+//!
+//! # The source
+//!
+//! One folder for each subject. Imports between folders go up this list only, never down:
+//!
+//! | Folder | Contents |
+//! |---|---|
+//! | `head` | the heads of HTTP requests and responses |
+//! | `protocol` | RFC 6455 and RFC 7692 without an app: frames, messages, extensions, the handshake, [`Connection`] |
+//! | `session` | one socket as the host calls it: [`Session`], the handlers and futures that serve it, [`ClientSession`] |
+//! | `outside` | waiting for HTTP backends and TCP servers |
+//! | `web_socket` | the async API of a connection: [`WebSocket`], [`Sender`], [`Receiver`] |
+//! | `app` | answering requests: [`App`], [`Upgrade`], `Router`, [`decide`]; suspending connections |
+//! | `raw_stream` | the async API of a raw socket: [`RawStream`] |
+//! | `events` | the event form of an app |
+//! | `grip` | the event form behind a GRIP proxy |
+//! | `component` | adapters to the WIT bindings |
+//!
+//! To follow one message, read `session/web_socket.rs` (the host's call), `protocol/connection/receive.rs` (bytes
+//! to events), then `protocol/connection/send.rs` (the answer).
 //!
 //! # Features
 //!
 //! - `json` (default): values as messages, [`Json`].
-//! - `router` (default): `Router`. Brings `std`.
+//! - `router` (default): `Router`. Enables `std`.
 //! - `http`: requests to backends, `http`. The component then imports `wasi:http`.
 //! - `tcp`: connections to other servers, `tcp`. Implies `futures-io`.
 //! - `futures`: [`Receiver`] is a `Stream` of messages, [`Sender`] a `Sink`.
 //! - `futures-io`: a connection as a stream of bytes, `ByteStream`. Implies `std`.
 //! - `composed`: `export_events!` exports `app`, to be composed with the protocol.
-//! - `bare`: for `#![no_std]` apps, without the default features. Brings an allocator and a panic handler,
-//!   so that the component imports nothing, not even the parts of WASI that `std` does.
+//! - `grip`: the event form behind a GRIP proxy, `grip`.
+//! - `bare`: for `#![no_std]` apps, without the default features. Adds an allocator and a panic handler, so that
+//!   the component imports nothing, not even the parts of WASI that `std` needs.
 
 #![no_std]
 
@@ -85,76 +106,49 @@ extern crate alloc;
 extern crate std;
 
 mod app;
-#[cfg(all(target_family = "wasm", feature = "bare"))]
-mod bare;
-mod ceiling;
-mod client;
-mod close;
 #[cfg(target_family = "wasm")]
 pub mod component;
-mod connection;
-mod decision;
-mod error;
 pub mod events;
-pub mod extension;
-mod fields;
-pub mod frame;
 #[cfg(feature = "grip")]
 pub mod grip;
-mod handler;
-mod handshake;
-#[cfg(feature = "http")]
-pub mod http;
-mod limits;
-mod message;
-#[cfg(all(feature = "outside", target_family = "wasm"))]
+mod head;
+#[cfg(feature = "outside")]
 mod outside;
-mod prepared;
+mod protocol;
 mod raw_stream;
-mod ready;
-mod report;
-mod request;
 mod session;
-mod suspended;
-mod task;
-#[cfg(feature = "tcp")]
-pub mod tcp;
-mod time;
-mod upgrade;
-mod utf8;
 mod web_socket;
 
 #[cfg(feature = "router")]
 pub use app::Router;
-pub use app::{App, websocket};
-pub use ceiling::Ceiling;
-pub use client::{ClientEvent, ClientSession, Refused};
-pub use close::{CloseCode, CloseReason};
-pub use connection::{Closed, Connection, Disposition, Event};
-pub use decision::{Deliberation, Undecided, Verdict, decide};
-pub use error::{ProtocolError, UsageError};
-pub use fields::{Fields, NotSingle};
-pub use frame::MaskingKeys;
-pub use handler::{Handler, RawHandler, RawSocket};
-pub use handshake::{
+pub use app::{
+    Answer, App, Deliberation, Takeover, Undecided, Upgrade, Verdict, decide, resume, suspend,
+    websocket,
+};
+pub use head::{Fields, HttpVersion, NotSingle, Request, Response, ResponseHead};
+#[cfg(feature = "http")]
+pub use outside::http;
+#[cfg(feature = "tcp")]
+pub use outside::tcp;
+pub use protocol::frame::MaskingKeys;
+pub use protocol::handshake::{
     ClientError, ClientHandshake, ClientRequest, ClientRequestError, HandshakeError, Negotiated,
     Origins, accept_key, read_response_head,
 };
-pub use limits::Limits;
-pub use message::{Message, MessageType, Piece};
-pub use prepared::Prepared;
+pub use protocol::{
+    Ceiling, CloseCode, CloseReason, Closed, Closing, Connection, Disposition, Event, Initiator,
+    Instant, Limits, Message, MessageType, Piece, Prepared, ProtocolError, Report, ResumeError,
+    UsageError, extension, frame,
+};
 pub use raw_stream::{RawError, RawStream, takeover};
-pub use ready::{ConnectionId, ReadyList};
-pub use report::{Closing, Initiator, Report};
-pub use request::{HttpVersion, Request, Response, ResponseHead};
-pub use session::{Effects, Session, ShutdownReason};
-pub use suspended::{ResumeError, Resumed, Resumer, Suspended, resume, suspend};
-pub use time::Instant;
-pub use upgrade::{Answer, Takeover, Upgrade};
+pub use session::{
+    ClientEvent, ClientSession, ConnectionId, Effects, Elapsed, Handler, RawHandler, RawSocket,
+    ReadyList, Refused, Resumed, Resumer, Session, ShutdownReason, Suspended,
+};
 #[cfg(feature = "futures-io")]
 pub use web_socket::ByteStream;
 pub use web_socket::{
-    CodecError, Elapsed, Error, Failure, FromMessage, Interval, IntoMessage, Json, MessageReader,
+    CodecError, Error, Failure, FromMessage, Interval, IntoMessage, Json, MessageReader,
     MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, Uncompressed, WebSocket,
 };
 
@@ -167,15 +161,17 @@ mod documentation {
     struct PortingFromGo;
     #[doc = include_str!("../docs/security.md")]
     struct Security;
+    // Its examples make requests to backends.
+    #[cfg(feature = "http")]
     #[doc = include_str!("../docs/writing-an-app.md")]
     struct WritingAnApp;
     #[doc = include_str!("../docs/languages/rust.md")]
     struct Rust;
 }
 
-/// Exports an [`App`] as the component's `websocket-handler`: a function, a `Router`, or any expression
-/// that makes one, which is done once in an instance, at its first request. Once in a crate; without
-/// effect where the target is not WebAssembly.
+/// Exports an [`App`] as the component's `websocket-handler`: a function, a `Router`, or any expression that
+/// makes one. The expression is evaluated once per instance, at its first request. Use it once per crate; it has
+/// no effect if the target is not WebAssembly.
 #[macro_export]
 macro_rules! export {
     ($app:expr) => {
@@ -205,8 +201,8 @@ macro_rules! export {
     };
 }
 
-/// Exports the client's side of the protocol as the component's `websocket-client`. Once in a crate;
-/// without effect where the target is not WebAssembly.
+/// Exports the client's side of the protocol as the component's `websocket-client`. Use it once per crate; it has
+/// no effect if the target is not WebAssembly.
 #[macro_export]
 macro_rules! export_client {
     () => {
@@ -220,9 +216,9 @@ macro_rules! export_client {
     };
 }
 
-/// Exports an [`EventApp`](events::EventApp) as the component's `app`, to be composed with the protocol: an
-/// expression that makes one, which is done once in an instance. Once in a crate; without effect where the
-/// target is not WebAssembly.
+/// Exports an [`EventApp`](events::EventApp) as the component's `app`, to be composed with the protocol: any
+/// expression that makes one. The expression is evaluated once per instance. Use it once per crate; it has no
+/// effect if the target is not WebAssembly.
 #[macro_export]
 macro_rules! export_app {
     ($app:expr) => {
@@ -253,9 +249,9 @@ macro_rules! export_app {
     };
 }
 
-/// Exports an [`EventApp`](events::EventApp) in the way that the features of this crate say: fused with the
-/// protocol, as the component's `websocket-handler`; or with feature `composed` as `app`, to be composed with
-/// it. Once in a crate.
+/// Exports an [`EventApp`](events::EventApp) in the form that this crate's features select: fused with the
+/// protocol, as the component's `websocket-handler`; or, with feature `composed`, as `app`, to be composed with
+/// the protocol. Use it once per crate.
 #[cfg(not(feature = "composed"))]
 #[macro_export]
 macro_rules! export_events {
@@ -264,9 +260,9 @@ macro_rules! export_events {
     };
 }
 
-/// Exports an [`EventApp`](events::EventApp) in the way that the features of this crate say: fused with the
-/// protocol, as the component's `websocket-handler`; or with feature `composed` as `app`, to be composed with
-/// it. Once in a crate.
+/// Exports an [`EventApp`](events::EventApp) in the form that this crate's features select: fused with the
+/// protocol, as the component's `websocket-handler`; or, with feature `composed`, as `app`, to be composed with
+/// the protocol. Use it once per crate.
 #[cfg(feature = "composed")]
 #[macro_export]
 macro_rules! export_events {
@@ -275,8 +271,8 @@ macro_rules! export_events {
     };
 }
 
-/// Exports the protocol alone as the component's `websocket-handler`, which serves the app that is imported
-/// as `app`. Once in a crate; without effect where the target is not WebAssembly.
+/// Exports the protocol alone as the component's `websocket-handler`, which serves the app that the component
+/// imports as `app`. Use it once per crate; it has no effect if the target is not WebAssembly.
 #[macro_export]
 macro_rules! export_protocol {
     () => {

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Installs what tests/peers, tests/targets and tests/deploy.rs need: Go with gorilla/websocket and golang.org/x/net,
+# Installs what tests/interop and tests/commands/deploy.rs need: Go with gorilla/websocket and golang.org/x/net,
 # Chromium, Pushpin, systemd for its tools, buildah and python3-seccomp, as Debian packages; npm's ws, playwright-core,
-# jco and @fanoutio/grip beside the tests, and what npm/ needs; Python's websockets under target/.
-# Says what it installs; says nothing when all is there.
+# jco and @fanoutio/grip next to the tests, and the dependencies of npm/; Python's websockets under target/.
+# Prints what it installs, and nothing if everything is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -11,7 +11,7 @@ node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
   packages+=(nodejs npm)
 fi
-# Debian's Python is without `ensurepip`, which makes an environment with pip in it.
+# Debian's Python lacks `ensurepip`, which makes an environment with pip in it.
 if ! python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
   packages+=(python3 python3-venv)
 fi
@@ -36,18 +36,18 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 for peer in peers/ws peers/browser peers/grip peers/jco ../npm; do
-  # npm writes the hidden lock file last, so it tells a finished installation of this very lock file.
+  # npm writes the hidden lock file last, so it marks a finished installation of this lock file.
   if [ ! $peer/node_modules/.package-lock.json -nt $peer/package-lock.json ]; then
     echo "tests/setup.sh: npm install in tests/$peer"
-    # Not `npm ci`, which refuses some of the lock files: packages in them name optional ones, for other
-    # machines than this, that were never published.
+    # Not `npm ci`, which refuses some of the lock files: their packages name optional ones, for other platforms,
+    # that were never published.
     (cd "$peer" && npm install --no-save --no-audit --no-fund --silent)
   fi
 done
 
 python=../target/peers/python
 requirements=peers/python/requirements.txt
-# Written last, as npm's lock file is.
+# Written last, like npm's lock file.
 if [ ! $python/installed -nt $requirements ]; then
   echo "tests/setup.sh: pip install -r tests/$requirements"
   python3 -m venv --clear $python

@@ -19,7 +19,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use crate::listener::Listen;
+use crate::net::listen::Listen;
 use crate::options::Options;
 
 /// The file that is read where none is named.

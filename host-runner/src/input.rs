@@ -5,7 +5,7 @@ use std::thread;
 
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::bindings::Message;
+use crate::contract::bindings::Message;
 
 /// How many messages may wait to be sent.
 const QUEUE: usize = 16;

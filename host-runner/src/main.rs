@@ -8,12 +8,12 @@ use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 use wasocket_host::check::check;
-use wasocket_host::compiled::compile;
 use wasocket_host::config;
 use wasocket_host::connect::connect;
+use wasocket_host::guest::load::precompiled::compile;
 use wasocket_host::log::Json;
 use wasocket_host::options::{Command, LogFormat, Options};
-use wasocket_host::serve::serve;
+use wasocket_host::server::serve::serve;
 use wasocket_host::start::{build, compose, new};
 
 fn main() -> ExitCode {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 
-use crate::admission::PerAddress;
-use crate::bindings::Ceiling;
-use crate::trace::Endpoint;
+use crate::contract::bindings::Ceiling;
+use crate::limits::per_address::PerAddress;
+use crate::observe::trace::Endpoint;
 
 /// What the network may ask of the runner, and where the operator does.
 #[derive(Clone, Debug, Args)]

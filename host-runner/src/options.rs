@@ -12,16 +12,16 @@ use std::time::Duration;
 use clap::builder::{RangedU64ValueParser, ValueHint};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::bindings::{Field, ShutdownReason};
-use crate::component::Grants;
-use crate::compose::Target;
-use crate::directory::Directory;
-use crate::guest::Limits;
-use crate::listener::is_address;
+use crate::contract::bindings::{Field, ShutdownReason};
+use crate::guest::compose::Target;
+use crate::guest::limits::Limits;
+use crate::guest::wasi::allowed::{Allowed, Policy};
+use crate::guest::wasi::directory::Directory;
+use crate::guest::wasi::grants::Grants;
+use crate::net::dial::url::Url;
+use crate::net::listen::is_address;
 use crate::operating::Operating;
-use crate::outgoing::{Allowed, Policy};
 use crate::start::{self, Language};
-use crate::url::Url;
 
 const EXAMPLES: &str = "Examples:
   wasocket serve                           the embedded echo app, on http://127.0.0.1:1234/
@@ -271,7 +271,7 @@ pub struct Serve {
     pub sockets: Sockets,
     /// How many threads serve, each with instances of its own; `auto` is one for each core. Clients of an app
     /// that meet, as in a chat, do so within an instance
-    #[arg(long, value_name = "N", default_value = "1", value_parser = crate::workers::number)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = crate::server::workers::number)]
     pub workers: usize,
     // 32 connections that each collect a message of 1 MiB, the default limit of the protocol,
     // fit twice into the default memory.
@@ -518,7 +518,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::listener::Listen;
+    use crate::net::listen::Listen;
 
     fn parse(arguments: &[&str]) -> Result<Serve, clap::Error> {
         let program = ["wasocket", "serve"];

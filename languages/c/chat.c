@@ -1,6 +1,6 @@
-// A chat: who is connected to /rooms/ROOM?NAME sees what everybody says there.
+// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
 //
-// Who they are and how much they have said is the state of their connection; the room is a channel.
+// A member's name and number of messages are the state of their connection; the room is a channel.
 // `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "actions.h"
 
-// Long enough for any name of a channel, and what fits beside it into a state.
+// Long enough for any channel name, and short enough for a state with both names.
 enum { MAX_NAME = 128 };
 
 typedef struct {
@@ -22,13 +22,13 @@ static bool is(const wasocket_string_t *text, const char *expected) {
   return text->len == strlen(expected) && memcmp(text->ptr, expected, text->len) == 0;
 }
 
-// Splits /rooms/ROOM?NAME. False where the path is another, or a part is too long.
+// Splits /rooms/ROOM?NAME. False for other paths, and if a part is too long.
 static bool parse_target(const wasocket_string_t *target, member_t *member) {
   char text[2 * MAX_NAME + 16];
   if (target->len >= sizeof text) return false;
   memcpy(text, target->ptr, target->len);
   text[target->len] = '\0';
-  // The numbers are MAX_NAME.
+  // 128 is MAX_NAME.
   return sscanf(text, "/rooms/%128[^?]?%128s", member->room, member->name) >= 1;
 }
 
@@ -73,14 +73,14 @@ static void on(event_t *event, member_t *member, actions_t *actions) {
       hear(&event->val.message, member, actions);
       break;
     case EXPORTS_WEBSOCKET_EVENT_CLOSED:
-      // Nobody, if they were never let in.
+      // Clients that were refused have not joined.
       if (member->name[0] != '\0')
         act_publish(actions, member->room, "%s left (%u)", member->name, event->val.closed.code);
       break;
   }
 }
 
-// The state as bytes: a line each for room, name and number.
+// The state as bytes: a line each for the room, the name and the number of messages.
 static void read_state(const wasocket_list_u8_t *state, member_t *member) {
   char text[2 * MAX_NAME + 16];
   if (state->len == 0 || state->len >= sizeof text) return;
@@ -95,7 +95,7 @@ static void write_state(const member_t *member, actions_t *actions) {
   act_set_state(actions, text);
 }
 
-// The parameters are ours to free.
+// The app has to free the parameters.
 void exports_websocket_handle(wasocket_string_t *connection, wasocket_list_u8_t *state, events_t *events,
                               actions_t *actions) {
   *actions = (actions_t){0};

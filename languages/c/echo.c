@@ -13,7 +13,7 @@ static void answer(event_t *event, actions_t *actions) {
   }
 }
 
-// The parameters are ours to free.
+// The app has to free the parameters.
 void exports_websocket_handle(wasocket_string_t *connection, wasocket_list_u8_t *state, events_t *events,
                               actions_t *actions) {
   *actions = (actions_t){0};

@@ -1,4 +1,4 @@
-// Makes a component of a module: node build.js echo.js echo.wasm
+// Makes a component from a module: node build.js echo.js echo.wasm
 
 import { writeFile } from 'node:fs/promises';
 import { componentize } from '@bytecodealliance/componentize-js';
@@ -9,8 +9,8 @@ const { component } = await componentize({
   sourcePath,
   witPath: new URL('../../wit', import.meta.url).pathname,
   worldName: 'application',
-  // An app is given what it needs to know. What is left is `stdio`: `console.error`, and the stack of an
-  // exception that nobody catches.
+  // An app gets all it needs in its events. Only `stdio` is left, for `console.error` and the stack of an uncaught
+  // exception.
   disableFeatures: ['random', 'clocks', 'http', 'fetch-event'],
 });
 await writeFile(output, component);

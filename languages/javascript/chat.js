@@ -1,6 +1,6 @@
-// A chat: who is connected to /rooms/ROOM?NAME sees what everybody says there.
+// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
 //
-// Who they are and how much they have said is the state of their connection; the room is a channel.
+// A member's name and number of messages are the state of their connection; the room is a channel.
 // `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
 
 const encode = (text) => new TextEncoder().encode(text);
@@ -27,7 +27,7 @@ function on({ tag, val }, member) {
     case 'message':
       return val.tag === 'text' ? hear(val.val, member) : [close(1003, 'text only')];
     case 'closed':
-      // Nobody, if they were never let in.
+      // Clients that were refused have not joined.
       return member.room ? [say(member.room, `${member.name} left (${val.code})`)] : [];
   }
 }

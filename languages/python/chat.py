@@ -1,6 +1,6 @@
-"""A chat: who is connected to /rooms/ROOM?NAME sees what everybody says there.
+"""A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
 
-Who they are and how much they have said is the state of their connection; the room is a channel.
+A member's name and number of messages are the state of their connection; the room is a channel.
 `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
 """
 
@@ -63,7 +63,7 @@ class App(exports.App):
                 yield say(member["room"], f"{member['name']} ({member['said']}): {line}")
             case Event_Message(Message_Binary()):
                 yield Action_Close(CloseReason(1003, "text only"))
-            # Nobody, if they were never let in.
+            # Clients that were refused have not joined.
             case Event_Closed(reason) if member:
                 yield say(member["room"], f"{member['name']} left ({reason.code})")
 

@@ -1,4 +1,4 @@
-// The edges of `wasocket/node`, which the tables of tests/apps do not reach.
+// The edges of `wasocket/node`, which the tables of tests/support/src/app_behaviours.rs do not reach.
 
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';

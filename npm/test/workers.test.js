@@ -1,4 +1,4 @@
-// The rules of `wasocket/workers`, outside of workerd, in which `tests/targets/workers.rs` runs them.
+// The rules of `wasocket/workers`, outside of workerd, in which `tests/interop/targets/workers.rs` runs them.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

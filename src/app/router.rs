@@ -4,15 +4,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::App;
-use crate::{Request, Response, Resumer, Verdict};
+use super::{App, Verdict};
+use crate::head::{Request, Response};
+use crate::session::Resumer;
 
-/// An app made of others: which one answers depends on the path, the method, and whether the client
-/// wants a WebSocket.
+/// An app made of other apps: the path, the method, and whether the client wants a WebSocket select the one
+/// that answers.
 ///
-/// In a path, `{name}` is one segment and `{*name}` all the rest, at least one byte;
-/// [`Request::param`] has what they stand for. A literal segment goes before a `{name}`, and that
-/// before a `{*name}`. Escapes are not decoded before the match.
+/// In a path, `{name}` matches one segment and `{*name}` the whole rest, at least one byte;
+/// [`Request::param`] returns what they matched. A literal segment takes precedence over `{name}`, and
+/// `{name}` over `{*name}`. Escapes are not decoded before the match.
 ///
 /// ```
 /// use wasocket::{Error, Request, Response, Router, WebSocket, websocket};
@@ -36,8 +37,8 @@ use crate::{Request, Response, Resumer, Verdict};
 /// wasocket::export!(routes());
 /// ```
 ///
-/// What no route is for gets 404; a method that a path does not have, 405 with `Allow`
-/// (RFC 9110 §15.5.6). HEAD is answered as GET is; the host leaves the body out.
+/// A request that matches no route gets 404; one with a method that its path does not have gets 405 with
+/// `Allow` (RFC 9110 §15.5.6). HEAD is answered like GET; the host leaves out the body.
 #[derive(Default)]
 pub struct Router {
     paths: matchit::Router<usize>,
@@ -45,7 +46,7 @@ pub struct Router {
     fallback: Option<Box<dyn App>>,
 }
 
-/// What there is at a path.
+/// The apps at a path.
 #[derive(Default)]
 struct Place {
     path: String,
@@ -61,11 +62,11 @@ impl Router {
         Self::default()
     }
 
-    /// Has an app answer GET, and HEAD, at a path.
+    /// Has an app answer GET and HEAD at a path.
     ///
     /// # Panics
     ///
-    /// As all functions here that take a path: when it is malformed, or contradicts another one.
+    /// As with all functions here that take a path: if it is malformed, or conflicts with another path.
     #[must_use]
     pub fn get(self, path: &str, app: impl App + 'static) -> Self {
         self.method("GET", path, app)
@@ -92,8 +93,8 @@ impl Router {
         self
     }
 
-    /// Has an app answer the requests for a WebSocket at a path. At the same path there may be others, for
-    /// requests that want none; where there are not, it answers those, too: with a refusal.
+    /// Has an app answer the requests for a WebSocket at a path. Other apps at the same path may answer
+    /// requests that do not want one; without such apps it answers those, too, with a refusal.
     ///
     /// # Panics
     ///
@@ -104,7 +105,7 @@ impl Router {
         self
     }
 
-    /// Has an app answer all that nothing else at a path is for, whatever the method.
+    /// Has an app answer everything at a path that no other app there answers, whatever the method.
     ///
     /// # Panics
     ///
@@ -115,7 +116,7 @@ impl Router {
         self
     }
 
-    /// Has an app answer what no path matches, instead of 404.
+    /// Has an app answer requests that match no path, instead of 404.
     #[must_use]
     pub fn fallback(mut self, app: impl App + 'static) -> Self {
         self.fallback = Some(Box::new(app));
@@ -196,13 +197,13 @@ impl Place {
         });
         match found {
             Some((_, app)) => Some(&**app),
-            // The refusal of a request that is no handshake says what is missing.
+            // The refusal of a request that is not a handshake says what is missing.
             None if self.methods.is_empty() => self.any.as_deref().or(websocket),
             None => self.any.as_deref(),
         }
     }
 
-    /// What answers requests for a WebSocket, which are GET (RFC 6455 §4.1).
+    /// The app for requests for a WebSocket, which are GET (RFC 6455 §4.1).
     fn for_websockets(&self) -> Option<&dyn App> {
         let get = self.methods.iter().find(|(method, _)| *method == "GET");
         let get = get.map(|(_, app)| &**app);
@@ -237,7 +238,7 @@ impl fmt::Debug for Router {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Answer;
+    use crate::app::Answer;
 
     fn says(text: &'static str) -> impl App {
         move |request: &Request| {
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_find_their_app() {
+    fn routes_requests_to_their_app() {
         let router = router();
         for (method, target, upgrade, answer) in [
             ("GET", "/?x=y", false, "page"),
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused() {
+    fn refuses_unknown_paths_and_methods() {
         let router = router();
         for (method, target, status) in [
             ("GET", "/nowhere", 404),
@@ -317,7 +318,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "\"/rooms/{id}\" cannot be routed")]
-    fn paths_that_contradict_each_other_are_refused() {
+    fn refuses_conflicting_paths() {
         let _ = router().get("/rooms/{id}", says("x"));
     }
 }

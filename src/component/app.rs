@@ -8,15 +8,16 @@ use core::marker::PhantomData;
 use super::bindings::application::exports::wasocket::websocket::app as exported;
 use super::bindings::protocol::wasocket::websocket::app as imported;
 use crate::events::{Accept, Action, Closed, Event, EventApp, Settings};
-use crate::{Message, Origins};
+use crate::protocol::Message;
+use crate::protocol::handshake::Origins;
 
-/// What `export_app!` makes of an expression.
+/// The app that `export_app!` exports.
 pub trait ExportedApp: 'static {
     /// The app of this instance.
     fn app() -> &'static dyn EventApp;
 }
 
-/// An app as one that is no longer known by its type.
+/// Boxes an app, which erases its type.
 pub fn boxed_events<A: EventApp + 'static>(app: A) -> Box<dyn EventApp> {
     Box::new(app)
 }

@@ -1,4 +1,4 @@
-//! An app of the event form as an [`App`]: what becomes of a request.
+//! An app of the event form as an [`App`], which answers requests.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -12,12 +12,13 @@ use super::fault::{Fault, check_size};
 use super::judge::{Reply, publications, split};
 use super::session::EventSession;
 use super::{Action, Event, EventApp};
-use crate::{
-    Answer, App, ConnectionId, Instant, ReadyList, Request, Response, ResumeError, Resumer,
-    Session, Suspended, Verdict, accept_key,
-};
+use crate::app::{Answer, App, Verdict};
+use crate::head::{Request, Response};
+use crate::protocol::handshake::accept_key;
+use crate::protocol::{Instant, ResumeError};
+use crate::session::{ConnectionId, ReadyList, Resumer, Session, Suspended};
 
-/// An [`App`] of one in the event form. Its connections share the channels.
+/// Makes an [`App`] of an app of the event form. Its connections share their channels.
 ///
 /// ```
 /// use wasocket::Message;
@@ -45,11 +46,11 @@ pub fn events(app: impl EventApp + 'static) -> impl App {
 
 struct Served<A>(Rc<Shared<A>>);
 
-/// What the connections of an app share.
+/// State that the connections of an app share.
 pub(super) struct Shared<A> {
     pub(super) app: A,
     pub(super) channels: Channels,
-    /// How many there have been.
+    /// The number of connections so far.
     connections: Cell<u64>,
 }
 
@@ -107,9 +108,9 @@ impl<A: EventApp + 'static> Served<A> {
 }
 
 impl<A: EventApp> Shared<A> {
-    /// A name for a connection: a number that no other of this instance has, and what nobody else can make
-    /// of the client's nonce (RFC 6455 §4.1, item 7). For a connection may move to another instance
-    /// ([`Resumer`]), where somebody else has the number.
+    /// A name for a connection: a number that is unique in this instance, and the client's unpredictable
+    /// nonce (RFC 6455 §4.1, item 7), because a connection may move to another instance ([`Resumer`]) where
+    /// another connection has the same number.
     fn next_name(&self, request: &Request) -> String {
         let number = self.connections.get().wrapping_add(1);
         self.connections.set(number);
@@ -132,17 +133,17 @@ impl<A: EventApp> Shared<A> {
         Ok(response.into())
     }
 
-    /// Carries out what is allowed without a WebSocket.
+    /// Carries out the actions that are allowed without a WebSocket.
     fn publish_all(&self, actions: Vec<Action>) -> Result<(), Fault> {
         publications(actions, |channel, message| {
             self.channels.publish(&channel, message);
         })
     }
 
-    /// Tells the app what it has done wrong, before there is a WebSocket.
+    /// Tells the app about its fault, before there is a WebSocket.
     fn tell(&self, id: &str, fault: &Fault) {
         let answer = self.app.handle(id, &[], vec![fault.as_event()]);
-        // It has been told once. If it does wrong again, nobody is there to be told.
+        // It has been told once. There is no way to report another fault.
         let _ = check_size(&answer).and_then(|()| self.publish_all(answer));
     }
 }

@@ -1,4 +1,4 @@
-//! Who is sent what is published where.
+//! Channels: which connections receive what is published.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -11,21 +11,21 @@ use core::mem;
 use super::MAX_WAITING;
 use super::fault::Fault;
 use super::judge::check_count;
-use crate::ready::Calling;
-use crate::{Message, Prepared};
+use crate::protocol::{Message, Prepared};
+use crate::session::Calling;
 
-/// The channels of an instance, each with its subscribers. One without any is not kept.
+/// The channels of an instance, each with its subscribers. A channel without subscribers is not kept.
 #[derive(Debug, Default)]
 pub(super) struct Channels(RefCell<BTreeMap<String, Vec<Rc<Subscriber>>>>);
 
-/// A connection, as channels know it.
+/// A connection, from the point of view of the channels.
 #[derive(Debug, Default)]
 pub(super) struct Subscriber {
     channels: RefCell<Vec<String>>,
     waiting: RefCell<Vec<Prepared>>,
-    /// How many bytes the waiting messages have.
+    /// The number of bytes in the waiting messages.
     size: Cell<usize>,
-    /// Whether there was too much, so that messages have been lost.
+    /// Whether messages have been lost because too much was waiting.
     is_late: Cell<bool>,
     calling: OnceCell<Arc<Calling>>,
 }
@@ -79,7 +79,7 @@ impl Channels {
 }
 
 impl Subscriber {
-    /// From now on the connection can be called for.
+    /// Sets how to have the connection called.
     pub(super) fn called_by(&self, calling: Arc<Calling>) {
         let _ = self.calling.set(calling);
     }
@@ -102,22 +102,22 @@ impl Subscriber {
         }
     }
 
-    /// Those to which it is subscribed.
+    /// The channels that it is subscribed to.
     pub(super) fn channels(&self) -> Ref<'_, Vec<String>> {
         self.channels.borrow()
     }
 
-    /// Whether something is to be sent, or to be done about there being too much.
+    /// Whether there is something to send, or an overflow to handle.
     pub(super) fn is_waiting(&self) -> bool {
         self.is_late() || !self.waiting.borrow().is_empty()
     }
 
-    /// Whether more has been published than waits.
+    /// Whether messages have been lost.
     pub(super) fn is_late(&self) -> bool {
         self.is_late.get()
     }
 
-    /// What has been published since the last call.
+    /// The messages published since the last call.
     pub(super) fn take(&self) -> Vec<Prepared> {
         self.size.set(0);
         mem::take(&mut *self.waiting.borrow_mut())

@@ -4,7 +4,7 @@ use core::fmt;
 use super::{
     Action, Closed, Event, MAX_ACTIONS, MAX_ANSWER, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE,
 };
-use crate::{CloseCode, Message, UsageError};
+use crate::protocol::{CloseCode, Message, UsageError};
 
 /// A rule that an app's answer breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +18,14 @@ pub(crate) enum Fault {
     StateTooLong(usize),
     ChannelName,
     TooManyChannels,
-    /// More than a proxy takes in one response: how much that is.
+    /// More than a proxy accepts in one response; this is its limit.
     #[cfg(feature = "grip")]
     BeyondProxy(usize),
     Usage(UsageError),
 }
 
 impl Fault {
-    /// How the app is told.
+    /// The event that tells the app.
     pub(crate) fn as_event(&self) -> Event {
         Event::Closed(Closed {
             code: CloseCode::INTERNAL_ERROR.as_u16(),
@@ -65,7 +65,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Sending on a connection that is closing is no fault: the app cannot know.
+/// Sending on a closing connection is not a fault, since the app cannot know.
 pub(crate) fn unless_closing(result: Result<(), UsageError>) -> Result<(), Fault> {
     match result {
         Ok(()) | Err(UsageError::NotOpen) => Ok(()),
@@ -73,7 +73,7 @@ pub(crate) fn unless_closing(result: Result<(), UsageError>) -> Result<(), Fault
     }
 }
 
-/// Whether an answer is too much to be carried out at all.
+/// Checks that an answer is not too large to be carried out at all.
 pub(crate) fn check_size(actions: &[Action]) -> Result<(), Fault> {
     if actions.len() > MAX_ACTIONS {
         return Err(Fault::TooManyActions(actions.len()));

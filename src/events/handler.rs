@@ -3,26 +3,26 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Accept, Action, Closed, Event, EventApp, State, StateError};
-use crate::{CloseCode, Message, Request, Response};
+use crate::head::{Request, Response};
+use crate::protocol::{CloseCode, Message};
 
-/// An app of the event form, a method for each event.
+/// An app of the event form, with one method for each event.
 ///
-/// `&self` is what all connections share and nothing changes, such as settings: a call may be made to
-/// another instance than the last one. What is to be kept of a connection is its state.
+/// `&self` is shared by all connections and never changes, like settings, since each call may go to a
+/// different instance. Anything to keep for a connection goes into its state.
 pub trait EventHandler {
-    /// What is kept of a connection between events.
+    /// The state of a connection that is kept between events.
     type State: State;
 
-    /// A request that does not ask for a WebSocket: 404 unless implemented otherwise. The context is for
-    /// publishing.
+    /// Answers a request that does not ask for a WebSocket. Default: 404. The context is for publishing.
     fn request(&self, request: &Request, cx: &mut Context<'_, Self::State>) -> Response {
         let _ = (request, cx);
         Response::text(404, "Not Found\n")
     }
 
-    /// A client asks for a WebSocket: accepted unless implemented otherwise, from the server's own pages
-    /// and without a subprotocol. What is sent, subscribed and published here happens when the opening
-    /// handshake has succeeded.
+    /// A client asks for a WebSocket. Default: accepted, from the server's own pages and without a
+    /// subprotocol. Messages sent, subscribed to or published here take effect when the opening handshake has
+    /// succeeded.
     ///
     /// # Errors
     ///
@@ -45,20 +45,20 @@ pub trait EventHandler {
     }
 }
 
-/// A connection during one event: its state, and what is to be done.
+/// A connection during one event: its state, and the actions to take.
 #[derive(Debug)]
 pub struct Context<'a, S> {
-    /// What is kept of the connection: after the event, as it is then.
+    /// The state of the connection, which is saved after the event.
     pub state: S,
     connection: &'a str,
     actions: Vec<Action>,
-    /// Whether there is no WebSocket, and will be none.
+    /// Whether there is no WebSocket and never will be.
     refuses: bool,
 }
 
 impl<S> Context<'_, S> {
-    /// The name of the connection, which no other has. A channel of this name that the connection
-    /// subscribes to is a way for others to send to it alone.
+    /// The unique name of the connection. If the connection subscribes to a channel of this name, others can
+    /// send to it alone.
     #[must_use]
     pub fn connection(&self) -> &str {
         self.connection
@@ -77,12 +77,12 @@ impl<S> Context<'_, S> {
         });
     }
 
-    /// From now on the peer is sent what is published to this channel.
+    /// Subscribes the peer to this channel.
     pub fn subscribe(&mut self, channel: impl Into<String>) {
         self.actions.push(Action::Subscribe(channel.into()));
     }
 
-    /// The peer is not sent any longer what is published to this channel.
+    /// Unsubscribes the peer from this channel.
     pub fn unsubscribe(&mut self, channel: impl Into<String>) {
         self.actions.push(Action::Unsubscribe(channel.into()));
     }
@@ -95,7 +95,7 @@ impl<S> Context<'_, S> {
         });
     }
 
-    /// There is no WebSocket to do anything to: what is left is to publish.
+    /// Without a WebSocket, only publications remain.
     fn refuse(&mut self, response: Response) {
         self.refuses = true;
         self.actions

@@ -1,4 +1,4 @@
-//! Whether an answer keeps the rules of the interface `app`, and in what order it is done: the same for
+//! Checks that an answer keeps the rules of the interface `app`, and carries it out in order: the same for
 //! connections of this protocol and for those that a proxy holds.
 
 use alloc::string::String;
@@ -6,13 +6,14 @@ use alloc::vec::Vec;
 
 use super::fault::{Fault, check_size};
 use super::{Accept, Action, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
-use crate::{CloseCode, Message, Response};
+use crate::head::Response;
+use crate::protocol::{CloseCode, Message};
 
-/// A WebSocket to which actions are done. All that it is given keeps the rules.
+/// A WebSocket that actions apply to. All of them keep the rules.
 pub(crate) trait Target {
-    /// Without effect where the connection is closing or closed.
+    /// Has no effect if the connection is closing or closed.
     fn send(&mut self, message: Message) -> Result<(), Fault>;
-    /// Without effect where the connection is closing or closed.
+    /// Has no effect if the connection is closing or closed.
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Fault>;
     fn set_state(&mut self, state: Vec<u8>);
     /// See [`check_count`].
@@ -21,8 +22,7 @@ pub(crate) trait Target {
     fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault>;
 }
 
-/// Does what an answer says, up to the first action that breaks a rule; nothing of an answer that is too
-/// much.
+/// Carries out an answer up to the first action that breaks a rule. Does nothing if the answer is too large.
 pub(crate) fn carry_out(target: &mut impl Target, answer: Vec<Action>) -> Result<(), Fault> {
     check_size(&answer)?;
     let mut actions = answer.into_iter();
@@ -57,7 +57,7 @@ fn act(target: &mut impl Target, action: Action) -> Result<(), Fault> {
     }
 }
 
-/// Does what is allowed without a WebSocket, up to the first action that is not: publishes.
+/// Carries out the publications of an answer, up to the first action that needs a WebSocket.
 pub(crate) fn publications(
     actions: Vec<Action>,
     mut publish: impl FnMut(String, Message),
@@ -88,13 +88,13 @@ pub(crate) fn check_count(channels: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What answers a request.
+/// The reply to a request.
 pub(crate) enum Reply {
     Respond(Response),
     Accept(Accept),
 }
 
-/// The one action that answers the request, 404 if there is none; and all others.
+/// The action that answers the request (404 if there is none), and all others.
 pub(crate) fn split(answer: Vec<Action>) -> Result<(Reply, Vec<Action>), Fault> {
     check_size(&answer)?;
     let mut reply = None;

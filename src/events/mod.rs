@@ -1,12 +1,12 @@
 //! The event form of an app: events in, actions out, and nothing kept in between but bytes.
 //!
-//! It is the interface `app` of the WIT package, whose documentation says what holds of every event and
-//! action. An app of this form needs no instance that lives as long as its connections, and so the same
-//! source runs in more places than the function on a [`WebSocket`](crate::WebSocket) does: fused with the
-//! protocol into one component ([`events`] makes an [`App`](crate::App) of it), or composed with the
-//! protocol as a component of its own ([`export_app!`](crate::export_app)).
+//! It is the interface `app` of the WIT package, which documents the rules for every event and action. An app
+//! of this form needs no instance that lives as long as its connections, so the same source runs in more
+//! places than a function on a [`WebSocket`](crate::WebSocket): fused with the protocol into one component
+//! ([`events`] makes an [`App`](crate::App) of it), or composed with the protocol as a component of its own
+//! ([`export_app!`](crate::export_app)).
 //!
-//! [`EventHandler`] is the form to write; [`EventApp`] is the one function that it comes down to.
+//! Implement [`EventHandler`]; [`EventApp`] is the single function underneath.
 //!
 //! ```
 //! use wasocket::Message;
@@ -42,20 +42,24 @@ pub use state::{State, StateError};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::extension::DeflateOptions;
-use crate::{Fields, Limits, Message, Origins, Request, Response, Upgrade};
+use crate::app::Upgrade;
+use crate::head::{Fields, Request, Response};
+use crate::protocol::extension::DeflateOptions;
+use crate::protocol::handshake::Origins;
+use crate::protocol::{Limits, Message};
 
 /// The most actions of one answer.
 pub const MAX_ACTIONS: usize = 1024;
-/// The most bytes of one answer: messages, bodies, state, names. Room for what an app is given at once.
+/// The most bytes of one answer: messages, bodies, state, names. It has room for the most that an app is
+/// given at once.
 pub const MAX_ANSWER: usize = 8 << 20;
-/// The longest state, in bytes: what a hibernating server or a field of an HTTP message holds.
+/// The longest state, in bytes: what a hibernating server, or a field of an HTTP message, can hold.
 pub const MAX_STATE: usize = 2048;
 /// The longest name of a channel, in bytes.
 pub const MAX_CHANNEL_NAME: usize = 128;
 /// The most channels of one connection.
 pub const MAX_CHANNELS: usize = 16;
-/// The most bytes of published messages that wait for a peer that does not keep up.
+/// The most bytes of published messages that may wait for a slow peer.
 pub const MAX_WAITING: usize = 1 << 20;
 /// The longest message that an app may ask to receive, in bytes.
 pub const MAX_MESSAGE_SIZE: usize = 4 << 20;
@@ -63,21 +67,21 @@ pub const MAX_MESSAGE_SIZE: usize = 4 << 20;
 /// The longest name of a connection, in bytes.
 pub(crate) const MAX_NAME: usize = 64;
 
-/// How many messages an app is given at once, at most.
+/// The most messages that an app is given at once.
 pub(crate) const MAX_BATCH: usize = 256;
-/// With how many bytes of them it is enough.
+/// The number of bytes at which no more messages are added.
 pub(crate) const MAX_BATCH_SIZE: usize = 256 << 10;
 
-/// An app in its smallest form: a function from the events of a connection to what is to be done.
+/// An app in its smallest form: a function from the events of a connection to the actions to take.
 ///
 /// Every [`EventHandler`] is one.
 pub trait EventApp {
-    /// Says what is to be done about events on the connection with this name, whose state is what the last
-    /// [`Action::SetState`] said.
+    /// Returns the actions for events on the connection with this name, whose state is that of the last
+    /// [`Action::SetState`].
     fn handle(&self, connection: &str, state: &[u8], events: Vec<Event>) -> Vec<Action>;
 }
 
-/// What has happened on a connection. Only messages come together with others, which are messages too.
+/// An event on a connection. Only messages come together with other events, which are messages, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request that does not ask for a WebSocket.
@@ -90,17 +94,17 @@ pub enum Event {
     Closed(Closed),
 }
 
-/// How a WebSocket has ended: what a browser's `CloseEvent` says (RFC 6455 §7.1.5, §7.1.6). Code 1011 and a
-/// reason that the peer did not send say that the app's answer broke a rule.
+/// How a WebSocket has ended, like a browser's `CloseEvent` (RFC 6455 §7.1.5, §7.1.6). Code 1011 with a
+/// reason that the peer did not send means that the app's answer broke a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The code; 1005 where the peer gave none, 1006 where it has gone without a Close frame.
+    /// The code; 1005 if the peer gave none, 1006 if it left without a Close frame.
     pub code: u16,
     /// The reason, often empty.
     pub reason: String,
 }
 
-/// What is to be done.
+/// An action to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Answers a request, or refuses a WebSocket.
@@ -116,13 +120,13 @@ pub enum Action {
         /// At most 123 bytes.
         reason: String,
     },
-    /// What the state is from now on.
+    /// Replaces the state.
     SetState(Vec<u8>),
-    /// Has the peer sent what is published to a channel.
+    /// Subscribes the peer to a channel.
     Subscribe(String),
-    /// The opposite.
+    /// Unsubscribes the peer from a channel.
     Unsubscribe(String),
-    /// Sends a message to all that are subscribed to a channel.
+    /// Sends a message to all subscribers of a channel.
     Publish {
         /// The name of the channel.
         channel: String,
@@ -131,23 +135,23 @@ pub enum Action {
     },
 }
 
-/// With what the opening handshake is completed. The default is safe: see [`Settings`].
+/// How to complete the opening handshake. The default is safe: see [`Settings`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
     /// The subprotocol that is selected, if the client offers it.
     pub subprotocol: Option<String>,
     /// Further fields of the response, such as `Set-Cookie`.
     pub fields: Fields,
-    /// What the connection is to be like.
+    /// The settings of the connection.
     pub settings: Settings,
 }
 
-/// What is asked of the protocol for one connection.
+/// Settings of the protocol for one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The pages from which browsers may connect. Default: the server's own.
+    /// The origins whose pages may connect. Default: the server's own.
     pub origins: Origins,
-    /// Whether to compress where the client wants it too. Default: no.
+    /// Whether to compress if the client wants it, too. Default: no.
     pub compress: bool,
     /// The longest message to receive, in bytes, at most [`MAX_MESSAGE_SIZE`]. Default 1 MiB.
     pub max_message_size: usize,
@@ -163,13 +167,13 @@ impl Default for Settings {
     }
 }
 
-/// Those of a connection whose app wants messages of up to this size.
+/// The limits of a connection whose app wants messages of up to this size.
 fn limits(max_message_size: usize) -> Limits {
     Limits::for_messages(max_message_size.min(MAX_MESSAGE_SIZE))
 }
 
 impl Accept {
-    /// The upgrade that an app means.
+    /// The upgrade that the app asks for.
     pub(crate) fn into_upgrade(self) -> Upgrade {
         let mut upgrade = Upgrade::new()
             .origins(self.settings.origins)

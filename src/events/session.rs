@@ -1,5 +1,5 @@
-//! What the host calls, for a connection whose app is of the event form. The one place where events are
-//! given to an app and its actions carried out.
+//! The host's calls, for a connection whose app is of the event form. The only place where an app receives
+//! events and its actions are carried out.
 
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -18,19 +18,20 @@ use super::{
     Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE, MAX_CHANNEL_NAME, MAX_NAME,
     MAX_STATE, limits,
 };
-use crate::extension::DeflateOptions;
-use crate::ready::Calling;
-use crate::session::shut_down;
-use crate::suspended::{Reader, Writer};
-use crate::{
-    Ceiling, CloseCode, Connection, ConnectionId, Effects, Initiator, Instant, Message, ReadyList,
-    Report, ResumeError, Session, ShutdownReason, Suspended, connection,
+use crate::protocol;
+use crate::protocol::extension::DeflateOptions;
+use crate::protocol::{
+    Ceiling, CloseCode, Connection, Initiator, Instant, Message, Reader, Report, ResumeError,
+    Writer,
+};
+use crate::session::{
+    Calling, ConnectionId, Effects, ReadyList, Session, ShutdownReason, Suspended, shut_down,
 };
 
 pub(super) struct EventSession<A: EventApp> {
     shared: Rc<Shared<A>>,
     id: String,
-    /// That of the request, by which the app is found again.
+    /// The path of the request, which finds the app again.
     path: String,
     state: Vec<u8>,
     connection: Connection,
@@ -64,8 +65,8 @@ impl<A: EventApp> EventSession<A> {
         }
     }
 
-    /// Writes what [`resume`](Self::resume) reads; none if the connection is not at rest, or something that
-    /// has been published is still to be sent.
+    /// Writes what [`resume`](Self::resume) reads; `None` if the connection is not at rest, or published
+    /// messages are still to be sent.
     fn write(&self, now: Instant, state: &mut Writer) -> Option<()> {
         let is_open = self.subscriber.calling().is_some();
         if !is_open || self.has_ended || self.subscriber.is_waiting() {
@@ -106,7 +107,7 @@ impl<A: EventApp> EventSession<A> {
         Ok(session)
     }
 
-    /// From now on the connection can be called for.
+    /// Sets how to have the connection called.
     pub(super) fn called_by(&self, id: ConnectionId, ready: &ReadyList) {
         let calling = Calling::new(id, ready.clone());
         self.subscriber.called_by(Arc::new(calling));
@@ -118,12 +119,12 @@ impl<A: EventApp> EventSession<A> {
         }
     }
 
-    /// Gives the app what there is, and does what it says.
+    /// Gives the app the pending events, and carries out its answers.
     fn effects(&mut self) -> Effects {
         let mut output = self.connection.take_output();
         loop {
             let (messages, is_last) = self.next_messages();
-            // The answer to a ping goes out behind those to the messages before it.
+            // The answer to a ping goes out after those to the messages before it.
             let pong = self.connection.take_output();
             self.call(messages);
             append(&mut output, self.connection.take_output());
@@ -132,9 +133,9 @@ impl<A: EventApp> EventSession<A> {
                 break;
             }
         }
-        // Only now, so that answers to messages go out before what follows from their end.
+        // Only now, so that answers to messages go out before the end takes effect.
         while let Some(event) = self.connection.next_event() {
-            if let connection::Event::Closed(closed) = event {
+            if let protocol::Event::Closed(closed) = event {
                 self.end(Event::Closed(closed.into()));
             }
         }
@@ -149,18 +150,17 @@ impl<A: EventApp> EventSession<A> {
         }
     }
 
-    /// As many messages as there are, up to a ping and up to what is given at once; and whether nothing
-    /// is behind them.
+    /// The pending messages, up to a ping and up to the most given at once; and whether nothing follows them.
     fn next_messages(&mut self) -> (Vec<Event>, bool) {
         let mut messages = Vec::new();
         let mut size: usize = 0;
         while messages.len() < MAX_BATCH && size < MAX_BATCH_SIZE {
             match self.connection.next_event_before_end() {
-                Some(connection::Event::Message(message)) => {
+                Some(protocol::Event::Message(message)) => {
                     size = size.saturating_add(message.as_bytes().len());
                     messages.push(Event::Message(message));
                 }
-                // A ping has been answered; a pong is of no interest.
+                // A ping has been answered, and a pong does not matter.
                 Some(_) => break,
                 None => return (messages, true),
             }
@@ -168,7 +168,7 @@ impl<A: EventApp> EventSession<A> {
         (messages, false)
     }
 
-    /// Has the app say what is to be done, and does it.
+    /// Calls the app, and carries out its answer.
     fn call(&mut self, events: Vec<Event>) {
         if self.has_ended || events.is_empty() {
             return;
@@ -183,10 +183,11 @@ impl<A: EventApp> EventSession<A> {
         }
     }
 
-    /// Sends what has been published since; or gives up a peer that has let it become too much.
+    /// Sends the messages published since the last call, or closes the connection of a peer that was too slow
+    /// for them.
     fn send_published(&mut self) {
         for message in self.subscriber.take() {
-            // Not open: nothing more is to be sent.
+            // Fails if the connection is not open: nothing more is sent then.
             let _ = self.connection.send_prepared(&message);
         }
         if self.subscriber.is_late() {
@@ -201,7 +202,7 @@ impl<A: EventApp> EventSession<A> {
     fn fail(&mut self, fault: Fault) {
         let event = fault.as_event();
         self.fault.get_or_insert(fault);
-        // Not open: the closing handshake is under way already.
+        // Fails if the connection is not open: the closing handshake is already in progress.
         let _ = self.connection.close(CloseCode::INTERNAL_ERROR, "");
         self.end(event);
     }
@@ -240,19 +241,19 @@ impl<A: EventApp> Target for EventSession<A> {
 
     fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault> {
         self.shared.channels.publish(&channel, message);
-        // This connection may be among the subscribers, and what it is sent keeps its order.
+        // This connection may be among the subscribers, and its messages keep their order.
         self.send_published();
         Ok(())
     }
 }
 
-/// A name of a connection, as the interface `app` has it.
+/// The name of a connection, as the interface `app` defines it.
 fn name(text: &str) -> Result<String, ResumeError> {
     let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_name.then(|| text.into()).ok_or(ResumeError::Invalid)
 }
 
-/// The channels of a connection, as they were written.
+/// Reads the channels of a connection.
 fn channels(state: &mut Reader<'_>) -> Result<Vec<String>, ResumeError> {
     let mut channels = Vec::new();
     for _ in 0..state.number()? {
@@ -264,7 +265,7 @@ fn channels(state: &mut Reader<'_>) -> Result<Vec<String>, ResumeError> {
     Ok(channels)
 }
 
-/// Without a copy, where there is nothing to add to.
+/// Appends without a copy if there is nothing to append to.
 fn append(output: &mut Vec<u8>, more: Vec<u8>) {
     if output.is_empty() {
         *output = more;
@@ -308,7 +309,7 @@ impl<A: EventApp> Session for EventSession<A> {
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
         self.begin();
         self.connection.handle_timeout(now, unsent);
-        // A peer that has not taken what it was sent before gets no more until it has.
+        // A peer gets no more until it has taken what was sent before.
         if unsent == 0 || self.subscriber.is_late() {
             self.send_published();
         }

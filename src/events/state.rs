@@ -2,14 +2,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What an app knows of a connection from one event to the next, as bytes and back: at most
+/// The state of a connection that an app keeps between events, as bytes: at most
 /// [`MAX_STATE`](super::MAX_STATE) of them.
 ///
-/// Implemented for nothing at all, text, bytes, and with feature `json` for [`Json`](crate::Json) of
-/// whatever serde knows.
+/// Implemented for `()`, text, bytes, and, with feature `json`, for [`Json`](crate::Json) of any type that
+/// serde supports.
 pub trait State: Default {
-    /// Reads what [`to_bytes`](Self::to_bytes) has written, in this version of the app or in an earlier
-    /// one. Not called before something has been written: the state of a new connection is the default.
+    /// Reads what [`to_bytes`](Self::to_bytes) has written, in this version of the app or in an earlier one.
+    /// Not called before a state has been written: a new connection starts with the default.
     ///
     /// # Errors
     ///

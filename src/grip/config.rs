@@ -1,27 +1,27 @@
-//! What a deployment says by environment variables.
+//! The configuration of a deployment, from environment variables.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::token::{Key, KeyError};
+use super::key::{Key, KeyError};
 
-/// How the proxy is known, and where messages are published.
+/// How to recognize the proxy, and where to publish messages.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(super) verify: Verify,
     pub(super) publish: Option<Endpoint>,
 }
 
-/// What is asked of a request before it is believed.
+/// How to verify that a request is from the proxy.
 #[derive(Clone, Debug)]
 pub(super) enum Verify {
-    /// A token signed with this key; by this issuer, if there is one.
+    /// By a token signed with this key, and by this issuer, if there is one.
     Signed { key: Key, issuer: Option<String> },
-    /// Nothing is configured: no event is believed.
+    /// Nothing is configured: no event is trusted.
     Unconfigured,
-    /// Nothing: explicitly.
+    /// Not at all, explicitly.
     Off,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Endpoint {
     pub(super) credentials: Credentials,
 }
 
-/// How the endpoint knows who publishes.
+/// How to authorize publishing at the endpoint.
 #[derive(Clone)]
 pub(super) enum Credentials {
     None,
@@ -50,7 +50,7 @@ pub(super) enum Credentials {
 }
 
 impl fmt::Debug for Credentials {
-    /// Without the secrets.
+    /// Does not show the secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "None",
@@ -67,16 +67,17 @@ impl Config {
     /// Reads the variables:
     ///
     /// - `GRIP_URL`: where to publish, such as `http://127.0.0.1:5561`, `/publish/` is added. May have the
-    ///   parameters `verify-key` and `verify-iss`, instead of the variables; `key`, with which publishing is
-    ///   authorized, as it is or with `iss` as the secret of a signed token (`base64:` for one that is no text).
-    /// - `GRIP_VERIFY_KEY`: what `Grip-Sig` is verified with; see [`Key::parse`].
-    /// - `GRIP_VERIFY_ISS`: whose it must be.
-    /// - `GRIP_VERIFY=dangerously-off`: events are believed without `Grip-Sig`. Whoever reaches the component
-    ///   then speaks for any connection, with any state.
+    ///   parameters `verify-key` and `verify-iss`, instead of the variables; `key`, which authorizes
+    ///   publishing, either as it is or, with `iss`, as the secret of a signed token (`base64:` for a secret
+    ///   that is not text).
+    /// - `GRIP_VERIFY_KEY`: the key that verifies `Grip-Sig`; see [`Key::parse`].
+    /// - `GRIP_VERIFY_ISS`: the issuer that it must have.
+    /// - `GRIP_VERIFY=dangerously-off`: trusts events without `Grip-Sig`. Any client that reaches the
+    ///   component can then act for any connection, with any state.
     ///
     /// # Errors
     ///
-    /// What is malformed, unknown or said in two ways. That nothing is said is no error.
+    /// The variable that is malformed, unknown or set in two ways. Setting nothing is not an error.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let (endpoint, parameters) = match variable("GRIP_URL") {
             Some(url) => parse(&url).map(|(endpoint, own)| (Some(endpoint), own))?,
@@ -162,7 +163,7 @@ fn credentials(issuer: Option<String>, key: Option<String>) -> Result<Credential
         };
     };
     let Some(issuer) = issuer else {
-        // RFC 6750 §2.1: what would end the field must not be in it.
+        // RFC 6750 §2.1: the token must not contain bytes that would end the field.
         return match key.bytes().all(|byte| byte.is_ascii_graphic()) {
             true => Ok(Credentials::Bearer(key)),
             false => Err(ConfigError::Key),
@@ -177,19 +178,19 @@ fn credentials(issuer: Option<String>, key: Option<String>) -> Result<Credential
 /// Why the variables cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
-    /// `GRIP_URL` is not one.
+    /// `GRIP_URL` is not a valid URL.
     Url,
-    /// `GRIP_URL` has a parameter that is not known.
+    /// `GRIP_URL` has an unknown parameter.
     Parameter(String),
-    /// This is said in two ways.
+    /// This is set in two ways.
     Twice(&'static str),
-    /// `GRIP_VERIFY` is something else than `dangerously-off`.
+    /// `GRIP_VERIFY` is something other than `dangerously-off`.
     Verify,
     /// The key to verify with.
     VerifyKey(KeyError),
     /// `iss` without `key`.
     IssuerAlone,
-    /// `key` is no secret, or cannot stand in a field.
+    /// `key` is not a secret, or cannot be sent in a field.
     Key,
 }
 
@@ -197,7 +198,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Url => {
-                "GRIP_URL: write http://HOST:PORT or https://HOST/PATH, with parameters behind ?"
+                "GRIP_URL: write http://HOST:PORT or https://HOST/PATH, with parameters after ?"
             }
             Self::Parameter(name) => {
                 return write!(
@@ -206,7 +207,7 @@ impl fmt::Display for ConfigError {
                     PARAMETERS.join(", ")
                 );
             }
-            Self::Twice(name) => return write!(f, "{name} is said in two ways: leave one out"),
+            Self::Twice(name) => return write!(f, "{name} is set in two ways: leave one out"),
             Self::Verify => "GRIP_VERIFY: leave it out, or write dangerously-off",
             Self::VerifyKey(error) => {
                 return f.write_str(
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_believed_without_a_key() {
+    fn trusts_nothing_without_a_key() {
         let config = read(&[]).expect("no error");
         assert!(matches!(config.verify, Verify::Unconfigured) && config.publish.is_none());
         let off = read(&[("GRIP_VERIFY", "dangerously-off")]).expect("a configuration");
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn refuses_invalid_variables() {
         for (text, error) in [
             ("127.0.0.1:5561", ConfigError::Url),
             ("ws://a.test", ConfigError::Url),

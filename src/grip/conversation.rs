@@ -1,4 +1,4 @@
-//! A connection during one request of the proxy: its events, and what is to be done about them.
+//! A connection during one request of the proxy: its events, and the actions to take.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -11,16 +11,15 @@ use serde_json::{Value, json};
 use super::meta::{Meta, Phase};
 use super::publish::Publication;
 use super::wire::WireEvent;
-use crate::close::CloseReason;
 use crate::events::fault::Fault;
 use crate::events::judge::{Target, carry_out, check_count};
 use crate::events::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
-use crate::{CloseCode, Message, ProtocolError, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Message, ProtocolError, UsageError};
 
-/// The longest body of a response, in bytes: Pushpin gives a connection up whose backend sends more.
+/// The longest body of a response, in bytes: Pushpin drops a connection whose backend sends more.
 const MAX_BODY: usize = 1_000_000;
 
-/// How much of it is kept for a Close frame, so that the client learns why it ends.
+/// The part of it that is reserved for a Close frame, so that the client learns why the connection ends.
 const FOR_CLOSE: usize = 256;
 
 /// The longest reason of a Close frame, in bytes (RFC 6455 §5.5).
@@ -37,7 +36,7 @@ pub(super) struct Conversation<'a, A: EventApp + ?Sized> {
 }
 
 impl<A: EventApp + ?Sized> Conversation<'_, A> {
-    /// Gives the app what there is, and does what it says.
+    /// Gives the app the pending events, and carries out its answers.
     pub(super) fn run(&mut self, events: &[WireEvent<'_>]) {
         let mut messages = Vec::new();
         let mut size: usize = 0;
@@ -50,14 +49,14 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
                 }
             }
             size = 0;
-            // What follows is answered behind the answers to the messages before it.
+            // Anything else is answered after the messages before it.
             self.call(mem::take(&mut messages));
             self.control(event);
         }
         self.call(messages);
     }
 
-    /// The message, if it is one that an app is given.
+    /// The event's message, if it is one for the app.
     fn message(&self, event: &WireEvent<'_>) -> Option<Message> {
         match *event {
             WireEvent::Text(payload) | WireEvent::Binary(payload) if self.is_too_long(payload) => {
@@ -71,12 +70,12 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
         }
     }
 
-    /// The proxy knows nothing of what the app wants; what it has received whole is refused here.
+    /// The proxy does not know the app's limit, so a message that it has received whole is refused here.
     fn is_too_long(&self, payload: &[u8]) -> bool {
         u32::try_from(payload.len()).map_or(true, |len| len > self.meta.max_message_size)
     }
 
-    /// What is no message that an app is given.
+    /// Handles an event that is not a message for the app.
     fn control(&mut self, event: &WireEvent<'_>) {
         match *event {
             WireEvent::Text(payload) | WireEvent::Binary(payload) if self.is_too_long(payload) => {
@@ -94,7 +93,7 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
         }
     }
 
-    /// Has the app say what is to be done, and does it.
+    /// Calls the app, and carries out its answer.
     fn call(&mut self, events: Vec<Event>) {
         if self.meta.phase == Phase::Ended || events.is_empty() {
             return;
@@ -112,7 +111,7 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
     }
 
     /// RFC 6455 §5.5.1: a Close frame is answered with one, which "typically echos the status code". A proxy
-    /// waits for it also where one has been sent before.
+    /// waits for it even if one has been sent before.
     fn close_with_peer(&mut self, payload: &[u8]) {
         match CloseReason::decode(payload) {
             Ok(reason) => {
@@ -172,7 +171,8 @@ impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
         if self.meta.phase != Phase::Open {
             return Ok(());
         }
-        // Behind the prefix all is the client's: a message that begins with `c:` is none for the proxy.
+        // Everything after the prefix is for the client, so a message that begins with `c:` is not taken for
+        // the proxy's.
         let content = [b"m:", message.as_bytes()].concat();
         self.write(&match message {
             Message::Text(_) => WireEvent::Text(&content),
@@ -200,8 +200,8 @@ impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
         if self.meta.channels.is_empty() {
             self.control_message(&json!({ "type": "set-meta", "name": "user", "value": self.id }))?;
         }
-        // `skip-self`: what this connection publishes it is sent in the response, so that it keeps its order
-        // and does not depend on which is sooner, this subscription or the publication.
+        // `skip-self`: the connection receives its own publications in the response, so that they keep their
+        // order and do not depend on whether this subscription or the publication is faster.
         let filters = ["skip-self"];
         self.control_message(
             &json!({ "type": "subscribe", "channel": channel, "filters": filters }),

@@ -1,16 +1,15 @@
-//! The heads of requests and responses, between what a proxy for GRIP says and what an app is told.
+//! Translates the heads of requests and responses between a GRIP proxy and an app.
 
 use alloc::string::String;
 use core::fmt;
 
-use crate::fields::is_token;
-use crate::{Fields, HttpVersion, Request, ResponseHead};
+use crate::head::{Fields, HttpVersion, Request, ResponseHead, is_token};
 
 /// The media type of events. Byte for byte: Pushpin keeps its clients from sending this type, but not
 /// from sending another spelling of it.
 pub(super) const EVENTS: &str = "application/websocket-events";
 
-/// The request with which the client has asked the proxy for a WebSocket, as far as the proxy tells.
+/// The client's request for a WebSocket, as far as the proxy passes it on.
 pub(super) fn opening(mut request: Request) -> Request {
     request.method = "GET".into();
     request.version = HttpVersion::Http11;
@@ -29,7 +28,7 @@ pub(super) fn opening(mut request: Request) -> Request {
     request
 }
 
-/// The request without the fields whose names begin so, in lower case.
+/// The request without the fields whose names, in lower case, have these prefixes.
 pub(super) fn without(mut request: Request, prefixes: &[&str]) -> Request {
     let kept = Fields::default();
     let fields = core::mem::replace(&mut request.fields, kept);
@@ -46,11 +45,11 @@ fn begins_with(name: &str, prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// What an app adds to the response with which a WebSocket is accepted.
+/// The fields that an app adds to the response that accepts a WebSocket.
 ///
 /// # Errors
 ///
-/// What cannot be sent, or would be told to the proxy.
+/// A field that cannot be sent, or that would instruct the proxy.
 pub(super) fn accepted(fields: &Fields) -> Result<Fields, HeadError> {
     const RESERVED: [&str; 8] = [
         "content-bytes-accepted",
@@ -74,7 +73,7 @@ pub(super) fn response(head: &ResponseHead) -> Result<ResponseHead, HeadError> {
     if !(200..600).contains(&head.status) {
         return Err(HeadError::Status(head.status));
     }
-    // The proxy would take these bodies for its own.
+    // The proxy would take these bodies for instructions.
     let is_the_proxys = |value: &[u8]| {
         let value = value.to_ascii_lowercase();
         value.starts_with(EVENTS.as_bytes()) || value.starts_with(b"application/grip-")
@@ -95,7 +94,7 @@ fn screen(fields: &Fields, reserved: &[&str]) -> Result<Fields, HeadError> {
         if !is_token(name.as_bytes()) {
             return Err(HeadError::Name);
         }
-        // RFC 9110 §5.5; a CR or LF would begin a line of the sender's choice.
+        // RFC 9110 §5.5: a CR or LF would let the sender begin a line of its choice.
         if value
             .iter()
             .any(|byte| byte.is_ascii_control() && *byte != b'\t')
@@ -112,7 +111,7 @@ fn screen(fields: &Fields, reserved: &[&str]) -> Result<Fields, HeadError> {
     Ok(kept)
 }
 
-/// RFC 9110 §7.6.1: fields about the connection to the proxy, which the host has in its hands.
+/// RFC 9110 §7.6.1: fields about the connection to the proxy, which are the host's.
 fn is_of_this_hop(name: &str) -> bool {
     [
         "Connection",
@@ -138,7 +137,7 @@ impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "the app's response has status {status}"),
-            Self::Name => f.write_str("a field of the app's response has a name that is none"),
+            Self::Name => f.write_str("a field of the app's response has an invalid name"),
             Self::Value(name) => write!(f, "the field {name} has bytes it cannot have"),
             Self::Reserved(name) => write!(f, "the field {name} is not for an app to send"),
         }
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_app_may_not_tell_the_proxy() {
+    fn refuses_fields_for_the_proxy() {
         for line in [
             ("Grip-Hold", "stream"),
             ("grip-channel", "x"),
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_this_hop_only_is_left_out() {
+    fn leaves_out_hop_by_hop_fields() {
         let own = fields(&[
             ("Connection", "close"),
             ("Set-Cookie", "a=b"),

@@ -1,4 +1,4 @@
-//! What is known of a connection, as the proxy keeps it between requests: in `Set-Meta-Wasocket`, and back
+//! The state of a connection, which the proxy keeps between requests: sent in `Set-Meta-Wasocket`, returned
 //! in `Meta-Wasocket`.
 
 use alloc::string::String;
@@ -9,27 +9,27 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::events::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_MESSAGE_SIZE, MAX_STATE, Settings};
 
-/// In which the proxy is told.
+/// The field that sends it to the proxy.
 pub(super) const SET_FIELD: &str = "Set-Meta-Wasocket";
-/// In which it tells.
+/// The field in which the proxy returns it.
 pub(super) const FIELD: &str = "Meta-Wasocket";
 
-/// The form in which this is written. One that is read must be the same.
+/// The version of the encoding. Other versions are not read.
 const VERSION: u8 = 2;
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) phase: Phase,
     /// The longest message that the app wants, in bytes.
     pub(super) max_message_size: u32,
-    /// Those to which the connection is subscribed.
+    /// The channels that the connection is subscribed to.
     pub(super) channels: Vec<String>,
-    /// What the app knows.
+    /// The app's state.
     pub(super) state: Vec<u8>,
 }
 
-/// How far a connection is.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Phase {
     #[default]
@@ -41,7 +41,7 @@ pub(super) enum Phase {
 }
 
 impl Meta {
-    /// Of a connection that the app has accepted.
+    /// The state of a connection that the app has accepted.
     pub(super) fn new(settings: &Settings) -> Self {
         let size = settings.max_message_size.min(MAX_MESSAGE_SIZE);
         Self {
@@ -65,7 +65,7 @@ impl Meta {
         STANDARD_NO_PAD.encode(bytes)
     }
 
-    /// None where it is not what `encode` has written.
+    /// `None` if it is not what `encode` writes.
     pub(super) fn decode(field: &[u8]) -> Option<Self> {
         let bytes = STANDARD_NO_PAD.decode(field).ok()?;
         let (&[VERSION, phase], rest) = bytes.split_first_chunk()? else {
@@ -82,9 +82,9 @@ impl Meta {
         let mut channels = Vec::new();
         for _ in 0..count {
             let (&size, names) = rest.split_first()?;
-            let (name, behind) = names.split_at_checked(size.into())?;
+            let (name, tail) = names.split_at_checked(size.into())?;
             channels.push(String::from_utf8(name.into()).ok()?);
-            rest = behind;
+            rest = tail;
         }
         let meta = Self {
             phase,
@@ -103,7 +103,7 @@ impl Meta {
     }
 }
 
-/// No list here, and no name, has more than 128.
+/// No list or name here is longer than 128.
 fn length(len: usize) -> u8 {
     u8::try_from(len).unwrap_or(u8::MAX)
 }
@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_longest() {
+    fn the_longest_state_fits() {
         let meta = Meta {
             phase: Phase::Closing,
             max_message_size: u32::MAX,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_something_else() {
+    fn refuses_anything_else() {
         let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
         for (bytes, is_meta) in [
             (&[2, 0, 0, 0, 0, 0, 0][..], true),

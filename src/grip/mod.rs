@@ -1,10 +1,10 @@
-//! Apps of the event form behind a proxy that holds the WebSockets: GRIP, as Pushpin and Fastly Fanout speak
-//! it, over WebSocket-over-HTTP.
+//! Apps of the event form behind a proxy that holds the WebSockets: GRIP, the protocol of Pushpin and Fastly
+//! Fanout, over WebSocket-over-HTTP.
 //!
-//! The proxy makes the handshake with the client, speaks RFC 6455 with it, and turns what happens into HTTP
-//! requests; each is answered by what is to be done. Nothing is kept in between: state and channels of a
-//! connection are with the proxy. Without I/O, as the rest of this crate: the component `components/grip` has
-//! the `wasi:http` around it, and decides nothing.
+//! The proxy performs the handshake with the client, speaks RFC 6455 with it, and turns events into HTTP
+//! requests; each response says what to do. Nothing is kept in between: the proxy keeps the state and the
+//! channels of a connection. There is no I/O, as in the rest of this crate: the component `components/grip`
+//! adds `wasi:http`, and makes no decisions.
 //!
 //! ```text
 //! request ── admit ──┬── Plain ─── plain ──┬── Reply: a response, what to publish, lines for a log
@@ -12,149 +12,55 @@
 //!                    └── Refused ──────────┘
 //! ```
 
+mod admission;
 mod config;
 mod conversation;
 mod head;
+mod key;
 mod meta;
 mod publish;
+mod reply;
 mod token;
 mod wire;
 
+pub use admission::Admitted;
 pub use config::{Config, ConfigError};
+pub use key::{Key, KeyError};
 pub use publish::PublishRequest;
-pub use token::{Key, KeyError, TokenError, verify};
+pub use reply::Reply;
+pub use token::{TokenError, verify};
 pub use wire::{WireError, WireEvent};
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
-use core::str;
 
-use crate::events::fault::{Fault, check_size};
-use crate::events::judge::{Reply as Decision, publications, split};
+use crate::events::fault::Fault;
+use crate::events::judge::{Reply as Decision, split};
 use crate::events::{Accept, Action, Event, EventApp, Settings};
-use crate::{Fields, Message, Request, Response};
-use config::Verify;
+use crate::head::{Fields, Request, Response};
 use conversation::Conversation;
 use meta::Meta;
 use publish::Publication;
+use reply::{refuse, responding, tell};
 
-/// The longest body of a request with events, in bytes: messages of 1 MiB, and what frames them.
+/// The longest body of a request with events, in bytes: messages of 1 MiB, and their framing.
 pub const MAX_BODY: usize = (1 << 20) + (64 << 10);
 
-/// Between a proxy and an app.
+/// Translates between a proxy and an app.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     config: Config,
 }
 
-/// What a request is.
-#[derive(Debug)]
-pub enum Admitted {
-    /// Plain HTTP, by whomever: for [`Gateway::plain`].
-    Plain(Request),
-    /// Events, by the proxy: for [`Gateway::events`], with the body.
-    Events(Request),
-    /// Neither.
-    Refused(Reply),
-}
-
-/// What is to be done about a request: publish, in order; then respond.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// What the request is answered with. The head can be sent as it is.
-    pub response: Response,
-    /// What is to be published.
-    pub publish: Vec<PublishRequest>,
-    /// Lines for a log.
-    pub log: Vec<String>,
-}
-
-impl From<Response> for Reply {
-    fn from(response: Response) -> Self {
-        Self {
-            response,
-            publish: Vec::new(),
-            log: Vec::new(),
-        }
-    }
-}
-
-impl Reply {
-    fn refusal(status: u16, log: impl ToString) -> Self {
-        let log = log.to_string();
-        Self {
-            response: Response::text(status, format!("{log}\n")),
-            publish: Vec::new(),
-            log: vec![log],
-        }
-    }
-
-    /// For what only a log should tell.
-    fn failure(log: String) -> Self {
-        Self {
-            response: Response::text(500, "Internal Server Error\n"),
-            publish: Vec::new(),
-            log: vec![log],
-        }
-    }
-}
-
 impl Gateway {
-    /// With this configuration.
+    /// A gateway with this configuration.
     #[must_use]
     pub const fn new(config: Config) -> Self {
         Self { config }
     }
 
-    /// Says what a request is, before its body is read; `now` is in seconds since 1970. What the proxy has
-    /// signed with is taken out of it: an app has no use for it, and might tell others.
-    #[must_use]
-    pub fn admit(&self, request: Request, now: u64) -> Admitted {
-        let authentic = self.authenticate(&request, now);
-        let request = trusting(request, authentic.is_ok());
-        let types = || request.fields.values("Content-Type");
-        if types().any(seems_to_be_events) {
-            return match check_events(&request) {
-                Ok(()) => authentic.map_or_else(Admitted::Refused, |()| Admitted::Events(request)),
-                Err(reply) => Admitted::Refused(reply),
-            };
-        }
-        // Hosts of wasi:http keep `Upgrade` to themselves.
-        if request.wants_websocket() || request.fields.contains("Sec-WebSocket-Key") {
-            return Admitted::Refused(Reply::refusal(
-                501,
-                "WebSockets come here through a proxy for GRIP, as WebSocket-over-HTTP",
-            ));
-        }
-        Admitted::Plain(request)
-    }
-
-    fn authenticate(&self, request: &Request, now: u64) -> Result<(), Reply> {
-        let (key, issuer) = match &self.config.verify {
-            Verify::Off => return Ok(()),
-            Verify::Signed { key, issuer } => (key, issuer.as_deref()),
-            Verify::Unconfigured => {
-                return Err(Reply::failure(
-                    "no key to know the proxy by: set GRIP_VERIFY_KEY to the one it signs with"
-                        .into(),
-                ));
-            }
-        };
-        let token = request.fields.single("Grip-Sig");
-        token
-            .map_err(|_| TokenError::Missing)
-            .and_then(|token| verify(token, key, issuer, now))
-            .map_err(|error| {
-                let mut reply = Reply::refusal(401, error);
-                // RFC 9110 §15.5.2: it "MUST send a WWW-Authenticate header field".
-                let fields = &mut reply.response.head.fields;
-                fields.append("WWW-Authenticate", "Grip-Sig");
-                reply
-            })
-    }
-
-    /// Answers plain HTTP. `name` is for the app to know the request by; no other has had it.
+    /// Answers plain HTTP. The app knows the request by `name`, which must be unique.
     pub fn plain(
         &self,
         app: &(impl EventApp + ?Sized),
@@ -174,7 +80,7 @@ impl Gateway {
         self.with_publications(reply, sent, now)
     }
 
-    /// Answers a request with events, of which this is the body, or the first [`MAX_BODY`] + 1 bytes of it.
+    /// Answers a request with events; `body` is its body, or the first [`MAX_BODY`] + 1 bytes of it.
     pub fn events(
         &self,
         app: &(impl EventApp + ?Sized),
@@ -264,7 +170,7 @@ impl Gateway {
         let Some(meta) = field.ok().and_then(Meta::decode) else {
             return Reply::refusal(
                 400,
-                "Meta-Wasocket is not as it was sent: no connection goes on",
+                "Meta-Wasocket is not as it was sent: the connection cannot continue",
             );
         };
         let mut conversation = Conversation {
@@ -308,7 +214,7 @@ impl Gateway {
         let Some(endpoint) = &self.config.publish else {
             let count = sent.len();
             reply.log.push(format!(
-                "{count} messages reach nobody: set GRIP_URL to where the proxy is published to"
+                "{count} messages are not delivered: set GRIP_URL to the proxy's publishing endpoint"
             ));
             return reply;
         };
@@ -323,43 +229,6 @@ impl Gateway {
     }
 }
 
-/// What is said of the request by the proxy is believed only if it is the proxy.
-fn trusting(request: Request, is_authentic: bool) -> Request {
-    let mut request = head::without(request, &["grip-"]);
-    if is_authentic {
-        request.secure |= matches!(
-            request.fields.text("X-Forwarded-Proto"),
-            Some("https" | "wss")
-        );
-    }
-    request
-}
-
-fn seems_to_be_events(value: &[u8]) -> bool {
-    value
-        .to_ascii_lowercase()
-        .windows(head::EVENTS.len())
-        .any(|part| part == head::EVENTS.as_bytes())
-}
-
-/// Whether these are events in form.
-fn check_events(request: &Request) -> Result<(), Reply> {
-    // A parameter, another case or a second line could be what the proxy lets its clients send.
-    if request.fields.single("Content-Type") != Ok(head::EVENTS.as_bytes()) {
-        return Err(Reply::refusal(
-            415,
-            format!("Content-Type of events is {}, once", head::EVENTS),
-        ));
-    }
-    if request.method != "POST" {
-        let mut reply = Reply::refusal(405, "events come by POST");
-        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field".
-        reply.response.head.fields.append("Allow", "POST");
-        return Err(reply);
-    }
-    Ok(())
-}
-
 fn connection_id(request: &Request) -> Option<String> {
     let id = request.fields.text("Connection-Id")?;
     let is_name = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
@@ -367,9 +236,9 @@ fn connection_id(request: &Request) -> Option<String> {
 }
 
 fn are_in_order(events: &[WireEvent<'_>]) -> bool {
-    let behind_first = events.iter().skip(1);
+    let after_first = events.iter().skip(1);
     let mut before_last = events.iter().rev().skip(1);
-    !behind_first.clone().any(|event| *event == WireEvent::Open)
+    !after_first.clone().any(|event| *event == WireEvent::Open)
         && !before_last.any(|event| matches!(event, WireEvent::Close(_) | WireEvent::Disconnect))
 }
 
@@ -387,7 +256,7 @@ fn decide(
     split(app.handle(id, &[], vec![event]))
 }
 
-/// What the response with which a WebSocket is accepted has; or the response with which it is refused.
+/// The fields of the response that accepts a WebSocket, or the response that refuses it.
 fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::boxed::Box<Reply>> {
     let further =
         head::accepted(&accept.fields).map_err(|error| Reply::failure(error.to_string()))?;
@@ -403,52 +272,7 @@ fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::b
     Ok(fields)
 }
 
-/// The app's own response, and what it publishes besides.
-fn refuse(
-    response: Response,
-    actions: Vec<Action>,
-    sender: Option<&str>,
-    sent: &mut Vec<Publication>,
-) -> Result<Reply, Fault> {
-    publications(actions, |channel, message| {
-        sent.push(publication(channel, message, sender));
-    })?;
-    Ok(responding(response))
-}
-
-fn publication(channel: String, message: Message, sender: Option<&str>) -> Publication {
-    Publication {
-        channel,
-        message,
-        sender: sender.map(Into::into),
-    }
-}
-
-fn responding(response: Response) -> Reply {
-    match head::response(&response.head) {
-        Ok(head) => Response { head, ..response }.into(),
-        Err(error) => Reply::failure(error.to_string()),
-    }
-}
-
-/// Tells the app what it has done wrong, before there is a WebSocket.
-fn tell(
-    app: &(impl EventApp + ?Sized),
-    id: &str,
-    fault: &Fault,
-    sent: &mut Vec<Publication>,
-) -> Reply {
-    let answer = app.handle(id, &[], vec![fault.as_event()]);
-    // It has been told once. If it does wrong again, nobody is there to be told.
-    let _ = check_size(&answer).and_then(|()| {
-        publications(answer, |channel, message| {
-            sent.push(publication(channel, message, None));
-        })
-    });
-    Reply::failure(format!("an answer broke a rule: {fault}"))
-}
-
-/// What is asked of the protocol and cannot be had: for the log.
+/// A line for the log about settings that do not apply behind a proxy.
 fn beyond_the_proxy(settings: &Settings) -> Option<String> {
     let asked = match (
         settings.compress,
@@ -460,6 +284,6 @@ fn beyond_the_proxy(settings: &Settings) -> Option<String> {
         (true, true) => "compress and max-message-size",
     };
     Some(format!(
-        "the app asks for {asked}: here the proxy goes by its own rules on compression and long messages"
+        "the app asks for {asked}, but the proxy has its own rules for compression and long messages"
     ))
 }

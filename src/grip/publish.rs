@@ -1,4 +1,4 @@
-//! What is published: requests to the proxy's endpoint.
+//! Publishing: requests to the proxy's endpoint.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,36 +10,37 @@ use serde_json::{Value, json};
 
 use super::config::{Credentials, Endpoint};
 use super::token;
-use crate::Message;
+use crate::protocol::Message;
 
-/// The longest body, in bytes: what Pushpin takes where it is not configured otherwise.
+/// The longest body, in bytes: Pushpin's default limit.
 const MAX_BODY: usize = 1_000_000;
 
-/// A message for all that are subscribed to a channel.
+/// A message for all subscribers of a channel.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
     pub(super) channel: String,
     pub(super) message: Message,
-    /// The connection that has been sent it already, if it is subscribed.
+    /// The connection that has already received it, if it is subscribed.
     pub(super) sender: Option<String>,
 }
 
-/// A `POST` of JSON to the endpoint; an answer with status 2xx says that it is published.
+/// A `POST` of JSON to the endpoint; a response with status 2xx means that it is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishRequest {
-    /// Whether over TLS.
+    /// Whether to use TLS.
     pub secure: bool,
     /// Host and port.
     pub authority: String,
     /// The path.
     pub path: String,
-    /// The value of `Authorization`, if there is to be one.
+    /// The value of `Authorization`, if any.
     pub authorization: Option<String>,
     /// The JSON.
     pub body: String,
 }
 
-/// As few requests as publish all of these, in order; and how many messages are too long for any.
+/// The fewest requests that publish all of these in order, and the number of messages that are too long for
+/// any.
 pub(super) fn requests(
     endpoint: &Endpoint,
     publications: Vec<Publication>,
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn several_in_one_request() {
+    fn publishes_several_messages_in_one_request() {
         let own = Publication {
             sender: Some("1".into()),
             ..publication(b"\0\xff".to_vec())
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_one() {
+    fn splits_what_does_not_fit_into_one_request() {
         let long = || publication("x".repeat(400_000));
         let far_too_long = publication("x".repeat(MAX_BODY));
         let all = vec![long(), long(), far_too_long, long(), publication("y")];

@@ -4,155 +4,27 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::{fmt, str};
+use core::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use p256::ecdsa::signature::Verifier;
-use p256::ecdsa::{Signature, VerifyingKey};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::Mac;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
-/// The longest token that is looked at, in bytes. Those of proxies have some 130.
+use super::key::{Key, hmac};
+
+/// The longest token that is accepted, in bytes. A proxy's have about 130.
 const MAX_TOKEN: usize = 4096;
 
-/// A key to verify tokens with. Its kind says which algorithm a token must have: what the token itself
-/// claims is only compared (RFC 8725 §3.1).
-#[derive(Clone)]
-pub enum Key {
-    /// A secret that the proxy has, too.
-    Hs256(Vec<u8>),
-    /// The proxy's public key.
-    Es256(VerifyingKey),
-}
-
-impl fmt::Debug for Key {
-    /// Without the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.algorithm())
-    }
-}
-
-impl Key {
-    /// Reads a key in one of the ways in which it is configured:
-    ///
-    /// - a public key of the curve P-256, in PEM (`-----BEGIN PUBLIC KEY-----`) or as a JWK (RFC 7517, which
-    ///   begins with `{`);
-    /// - any other text is a secret;
-    /// - behind `base64:`, any of these in base64 (a secret may be any bytes then).
-    ///
-    /// # Errors
-    ///
-    /// When it is empty or what it seems to be is malformed. A public key is never taken for a secret: everyone
-    /// knows it, and could sign with it.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let bytes = match text.strip_prefix("base64:") {
-            Some(encoded) => STANDARD.decode(encoded).map_err(|_| KeyError::Base64)?,
-            None => text.as_bytes().into(),
-        };
-        match str::from_utf8(&bytes).map(str::trim) {
-            Ok(pem) if pem.starts_with("-----BEGIN") => from_pem(pem),
-            Ok(jwk) if jwk.starts_with('{') => from_jwk(jwk),
-            Ok("") => Err(KeyError::Empty),
-            _ => Ok(Self::Hs256(bytes)),
-        }
-    }
-
-    const fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Hs256(_) => "HS256",
-            Self::Es256(_) => "ES256",
-        }
-    }
-
-    /// In constant time.
-    fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Hs256(secret) => {
-                hmac(secret, signed).is_some_and(|mac| mac.verify_slice(signature).is_ok())
-            }
-            Self::Es256(key) => Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(signed, &signature).is_ok()),
-        }
-    }
-}
-
-/// None never: HMAC takes keys of any length.
-fn hmac(secret: &[u8], signed: &[u8]) -> Option<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
-    mac.update(signed);
-    Some(mac)
-}
-
-/// RFC 7468 §13; inside is RFC 5480 §2, whose bytes before the point are always the same for this curve.
-fn from_pem(pem: &str) -> Result<Key, KeyError> {
-    const PREFIX: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
-        \x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
-    let inside = pem
-        .strip_prefix("-----BEGIN PUBLIC KEY-----")
-        .and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"))
-        .ok_or(KeyError::Pem)?;
-    let inside: String = inside.split_ascii_whitespace().collect();
-    let der = STANDARD.decode(inside).map_err(|_| KeyError::Pem)?;
-    let point = der.strip_prefix(PREFIX).ok_or(KeyError::Pem)?;
-    from_point(point).ok_or(KeyError::Pem)
-}
-
-/// RFC 7518 §6.2.1.
-fn from_jwk(jwk: &str) -> Result<Key, KeyError> {
-    let jwk: Value = serde_json::from_str(jwk).map_err(|_| KeyError::Jwk)?;
-    let coordinate = |name| {
-        let bytes = URL_SAFE_NO_PAD.decode(jwk[name].as_str()?).ok()?;
-        (bytes.len() == 32).then_some(bytes)
-    };
-    let is_p256 = jwk["kty"] == "EC" && jwk["crv"] == "P-256";
-    let (Some(x), Some(y), true) = (coordinate("x"), coordinate("y"), is_p256) else {
-        return Err(KeyError::Jwk);
-    };
-    // SEC 1 §2.3.3, uncompressed.
-    from_point(&[&[4], &x[..], &y[..]].concat()).ok_or(KeyError::Jwk)
-}
-
-fn from_point(point: &[u8]) -> Option<Key> {
-    VerifyingKey::from_sec1_bytes(point).map(Key::Es256).ok()
-}
-
-/// Why a key cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyError {
-    /// Nothing is there.
-    Empty,
-    /// What stands behind `base64:` is not base64.
-    Base64,
-    /// PEM, but not a public key of the curve P-256.
-    Pem,
-    /// JSON, but not a JWK of the curve P-256.
-    Jwk,
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "it is empty",
-            Self::Base64 => "what stands behind base64: is not base64",
-            Self::Pem => "it is PEM, but not a PUBLIC KEY of the curve P-256",
-            Self::Jwk => "it is JSON, but not a JWK of the curve P-256",
-        })
-    }
-}
-
-impl core::error::Error for KeyError {}
-
-/// Whether a token is signed with this key, and valid at this time (seconds since 1970, without leap
-/// seconds); and by this issuer, where one is given.
+/// Checks that a token is signed with this key, is valid at this time (seconds since 1970, without leap
+/// seconds), and is by this issuer, if one is given.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong. Nothing of the claims is read before the signature is verified.
+/// The first thing that is wrong. The claims are not read before the signature is verified.
 pub fn verify(token: &[u8], key: &Key, issuer: Option<&str>, now: u64) -> Result<(), TokenError> {
     let claims = signed_claims(token, key)?;
-    // RFC 7519 §4.1.4: "MUST be before the expiration date/time". Required here: GRIP has it always.
+    // RFC 7519 §4.1.4: "MUST be before the expiration date/time". Required here, since GRIP always has it.
     let expires = claims["exp"].as_f64().ok_or(TokenError::Expired)?;
     if seconds(now) >= expires {
         return Err(TokenError::Expired);
@@ -193,11 +65,11 @@ fn signed_claims(token: &[u8], key: &Key) -> Result<Value, TokenError> {
         return Err(TokenError::Malformed);
     };
     let header = object(header)?;
-    // RFC 8725 §3.1: the algorithm is that of the key, whatever else the token says.
+    // RFC 8725 §3.1: the key determines the algorithm, whatever the token says.
     if header["alg"] != key.algorithm() {
         return Err(TokenError::Algorithm);
     }
-    // RFC 7515 §4.1.11: extensions that must be understood; none is.
+    // RFC 7515 §4.1.11: extensions that must be understood, and none is.
     if !header["crit"].is_null() {
         return Err(TokenError::Malformed);
     }
@@ -221,7 +93,7 @@ fn object(part: &[u8]) -> Result<Value, TokenError> {
     Ok(value)
 }
 
-/// A token of an issuer, signed with HS256, valid for an hour from now on.
+/// Makes a token of an issuer, signed with HS256 and valid for an hour.
 pub(super) fn sign(secret: &[u8], issuer: &str, now: u64) -> String {
     let encode = |value: Value| URL_SAFE_NO_PAD.encode(format!("{value}"));
     let header = encode(json!({ "alg": "HS256", "typ": "JWT" }));
@@ -233,14 +105,14 @@ pub(super) fn sign(secret: &[u8], issuer: &str, now: u64) -> String {
     format!("{signed}.{signature}")
 }
 
-/// Why a token is not believed.
+/// Why a token is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
     /// There is none, or more than one.
     Missing,
-    /// It is no signed JSON Web Token, or has extensions.
+    /// It is not a signed JSON Web Token, or it has extensions.
     Malformed,
-    /// It is signed in another way than the key's.
+    /// It is signed with another algorithm than the key's.
     Algorithm,
     /// Its signature is not by this key.
     Signature,
@@ -256,10 +128,12 @@ impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => {
-                "there is not one Grip-Sig: do requests come through the proxy, signed?"
+                "Grip-Sig is missing or repeated: do requests come through the proxy, signed?"
             }
-            Self::Malformed => "Grip-Sig is no JSON Web Token",
-            Self::Algorithm => "Grip-Sig is signed in another way than the configured key's",
+            Self::Malformed => "Grip-Sig is not a JSON Web Token",
+            Self::Algorithm => {
+                "Grip-Sig is signed with another algorithm than the configured key's"
+            }
             Self::Signature => "Grip-Sig is not signed with the configured key",
             Self::Expired => "Grip-Sig has expired, or never does: do the clocks agree?",
             Self::NotYet => "Grip-Sig is not valid yet: do the clocks agree?",
@@ -272,9 +146,12 @@ impl core::error::Error for TokenError {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use p256::ecdsa::SigningKey;
+    use base64::engine::general_purpose::STANDARD;
     use p256::ecdsa::signature::Signer;
+    use p256::ecdsa::{Signature, SigningKey};
+
+    use super::*;
+    use crate::grip::KeyError;
 
     const NOW: u64 = 1_800_000_000;
 
@@ -312,7 +189,7 @@ mod tests {
     const ES: &str = r#"{"alg":"ES256"}"#;
     const CLAIMS: &str = r#"{"iss":"pushpin","exp":1800000001}"#;
 
-    /// RFC 7515 appendices A.1 and A.3: not of this code's making.
+    /// RFC 7515 appendices A.1 and A.3: not made by this code.
     #[test]
     fn the_examples_of_the_rfc() {
         let hs = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -334,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_with_the_key() {
+    fn accepts_tokens_signed_with_the_key() {
         let token = hs256(b"a secret of the proxy's", HS, CLAIMS);
         assert_eq!(
             verify(token.as_bytes(), &secret(), Some("pushpin"), NOW),
@@ -353,9 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_believed() {
+    fn refuses_all_other_tokens() {
         let s = b"a secret of the proxy's";
-        // The public key as a secret: what confuses who lets the token choose (RFC 8725 §2.1).
+        // The public key as a secret, which fools code that lets the token choose the algorithm (RFC 8725
+        // §2.1).
         let Key::Es256(key) = public() else {
             panic!("a public key");
         };

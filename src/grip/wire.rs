@@ -1,14 +1,14 @@
-//! The framing of `application/websocket-events`: `TYPE SP length-in-hex CRLF content CRLF`, or
-//! `TYPE CRLF` where there is no content.
+//! The framing of `application/websocket-events`: `TYPE SP length-in-hex CRLF content CRLF`, or `TYPE CRLF`
+//! without content.
 
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What happened on a WebSocket that a proxy holds, or is to happen; borrowed from the body of a message.
+/// An event on a WebSocket that a proxy holds, or one to make happen; borrowed from the body of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WireEvent<'a> {
-    /// A client asks for a WebSocket; in an answer: it gets one.
+    /// A client asks for a WebSocket; in a response: the WebSocket is accepted.
     Open,
     /// A text message, not known to be UTF-8.
     Text(&'a [u8]),
@@ -20,12 +20,12 @@ pub enum WireEvent<'a> {
     Pong(&'a [u8]),
     /// A Close frame, with its payload (RFC 6455 §5.5.1).
     Close(&'a [u8]),
-    /// The client has gone without a Close frame.
+    /// The client left without a Close frame.
     Disconnect,
 }
 
 impl<'a> WireEvent<'a> {
-    /// Reads all events of a body, strictly: one reading only.
+    /// Reads all events of a body strictly, so that only one reading is possible.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl<'a> WireEvent<'a> {
         Ok(events)
     }
 
-    /// Reads the first event, and returns what is behind it.
+    /// Reads the first event, and returns it with the rest.
     fn decode(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), WireError> {
         let (line, rest) = line(bytes)?;
         let mut parts = line.splitn(2, |byte| *byte == b' ');
@@ -66,14 +66,14 @@ impl<'a> WireEvent<'a> {
         })
     }
 
-    /// Writes the event behind what is there.
+    /// Appends the event to `body`.
     pub fn encode(&self, body: &mut Vec<u8>) {
         let (name, content) = match *self {
             Self::Open => ("OPEN", None),
             Self::Disconnect => ("DISCONNECT", None),
             Self::Text(content) => ("TEXT", Some(content)),
             Self::Binary(content) => ("BINARY", Some(content)),
-            // RFC 6455 §5.5: a control frame may say nothing.
+            // RFC 6455 §5.5: a control frame may be empty.
             Self::Ping(content) => ("PING", unless_empty(content)),
             Self::Pong(content) => ("PONG", unless_empty(content)),
             Self::Close(content) => ("CLOSE", unless_empty(content)),
@@ -91,7 +91,7 @@ fn unless_empty(content: &[u8]) -> Option<&[u8]> {
     (!content.is_empty()).then_some(content)
 }
 
-/// The line up to its CRLF, and what is behind it. The longest has a type and a length of 8 digits.
+/// The line up to its CRLF, and the rest. The longest has a type and a length of 8 digits.
 fn line(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     const LONGEST: usize = 32;
     let start = bytes.get(..LONGEST).unwrap_or(bytes);
@@ -102,7 +102,7 @@ fn line(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
     Ok((line, rest.get(2..).unwrap_or_default()))
 }
 
-/// As much content as the length says, and what is behind its CRLF.
+/// The content of this length, and the rest after its CRLF.
 fn content<'a>(length: &[u8], bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), WireError> {
     let (content, rest) = bytes
         .split_at_checked(hexadecimal(length)?)
@@ -129,13 +129,13 @@ fn hexadecimal(digits: &[u8]) -> Result<usize, WireError> {
 pub enum WireError {
     /// A line that does not end, or is too long.
     Line,
-    /// A type that is none of those in the protocol.
+    /// A type that the protocol does not have.
     Type,
     /// A length that is not 1 to 8 hexadecimal digits.
     Length,
-    /// Less content than the length says, or no CRLF behind it.
+    /// Less content than the length says, or no CRLF after it.
     Truncated,
-    /// Content where there is none.
+    /// Content where none is allowed.
     Content,
 }
 
@@ -143,7 +143,7 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Line => "an event's line does not end",
-            Self::Type => "an event's type is none of the protocol's",
+            Self::Type => "an event's type is unknown",
             Self::Length => "an event's length is not hexadecimal",
             Self::Truncated => "an event's content is not as long as it says",
             Self::Content => "OPEN and DISCONNECT have no content",
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_framing() {
+    fn refuses_broken_framing() {
         for (body, error) in [
             (&b"OPEN"[..], WireError::Line),
             (b"OPEN\n", WireError::Line),
@@ -232,12 +232,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(events in proptest::collection::vec(owned(), 0..20)) {
+        fn reads_what_it_writes(events in proptest::collection::vec(owned(), 0..20)) {
             let events: Vec<_> = events.iter().map(event).collect();
             let mut body = Vec::new();
             events.iter().for_each(|event| event.encode(&mut body));
             prop_assert_eq!(WireEvent::decode_all(&body), Ok(events));
-            // No prefix but those that end with an event is read as anything.
+            // Only prefixes that end with an event can be read.
             if let Some((_, cut)) = body.split_last() {
                 prop_assert!(WireEvent::decode_all(cut).is_err());
             }
@@ -248,7 +248,7 @@ mod tests {
             let _ = WireEvent::decode_all(&body);
         }
 
-        /// Bytes that look like events: what is read of them, written again, is read as the same.
+        /// Bytes that look like events: writing what was read, and reading it again, gives the same.
         #[test]
         fn reading_is_stable(body in "((OPEN|TEXT|BINARY|CLOSE|PING)( [0-9a-f]{1,2})?\r\n[a-z]{0,6}(\r\n)?){0,6}") {
             if let Ok(events) = WireEvent::decode_all(body.as_bytes()) {

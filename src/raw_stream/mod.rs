@@ -1,29 +1,31 @@
-//! A raw socket as an app's function has it.
+//! The raw socket that an app's function uses.
 
+mod error;
+mod session;
 mod shared;
+
+pub use error::RawError;
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 use core::future::{Future, poll_fn};
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::task::{Task, first_of};
-use crate::{
-    Answer, App, ConnectionId, Effects, Elapsed, Instant, ReadyList, Request, Session,
-    ShutdownReason, Takeover,
-};
+use crate::app::{Answer, App, Takeover};
+use crate::head::Request;
+use crate::protocol::Instant;
+use crate::session::{Elapsed, Task, first_of};
 use shared::Shared;
 
-/// A socket that an app has taken over, for its function: every byte in both directions is the app's,
-/// from those that came right behind the request on. No answer has been sent to the request.
+/// A socket that an app has taken over, for its function. The app owns every byte in both directions,
+/// beginning with those that came right after the request. No response has been sent.
 ///
-/// When the function returns, what has been written is sent, and the socket is closed. A function that does
-/// not care about the host's stopping need not know of it: reads and writes fail then, and it returns.
+/// When the function returns, everything written is sent, and the socket is closed. A function need not
+/// handle a stopping host: reads and writes fail then, and it returns.
 ///
 /// ```
 /// use wasocket::{RawError, RawStream, Request, Router, takeover};
@@ -41,10 +43,10 @@ use shared::Shared;
 #[derive(Clone)]
 pub struct RawStream(Rc<Shared>);
 
-/// An app that takes over the socket of every request, and has a function converse on it: what Go's
-/// `http.Hijacker` is for.
+/// An app that takes over the socket of every request, and has a function converse on it, as with Go's
+/// `http.Hijacker`.
 ///
-/// A request with a body is refused by the host, as is one that came in HTTP/2.
+/// The host refuses requests with a body, and requests in HTTP/2.
 pub fn takeover<C, F, E>(converse: C) -> impl App
 where
     C: Fn(RawStream) -> F + 'static,
@@ -56,7 +58,8 @@ where
 impl Answer {
     /// Takes over the socket of a request, and has a function converse on it. See [`RawStream`].
     ///
-    /// An error of the function's ends the connection as its end does: there is nobody to be told.
+    /// An error of the function ends the connection like any other result: a raw socket has no way to report
+    /// it.
     #[must_use]
     pub fn converse_raw<F, E>(request: &Request, converse: impl FnOnce(RawStream) -> F) -> Self
     where
@@ -80,26 +83,27 @@ impl RawStream {
         &self.0.request
     }
 
-    /// Reads what there is, at least one byte; none at the end of the stream.
+    /// Reads the available bytes, at least one; `None` at the end of the stream.
     ///
     /// # Errors
     ///
-    /// [`RawError::Lost`] when the socket has failed, [`RawError::Stopped`] once when the host stops.
+    /// [`RawError::Lost`] when the socket has failed; [`RawError::Stopped`], once, when the host is stopping.
     pub async fn read(&self) -> Result<Option<Bytes>, RawError> {
         poll_fn(|context| self.0.poll_read(context)).await
     }
 
-    /// Reads so many bytes; none at the end of the stream. Takes that much memory, when they have arrived.
+    /// Reads exactly `size` bytes; `None` at the end of the stream. Takes memory only for bytes that have
+    /// arrived.
     ///
     /// # Errors
     ///
-    /// [`RawError::UnexpectedEnd`] when the stream ends inside of them: [`read`](Self::read) has those that
-    /// there are. Otherwise as [`read`](Self::read).
+    /// [`RawError::UnexpectedEnd`] when the stream ends before that; [`read`](Self::read) returns the bytes
+    /// that did arrive. Otherwise as [`read`](Self::read).
     pub async fn read_exact(&self, size: usize) -> Result<Option<Bytes>, RawError> {
         poll_fn(|context| self.0.poll_exact(size, context)).await
     }
 
-    /// Reads a line, and returns it with its `\n`; the last one may have none. None at the end of the
+    /// Reads a line, and returns it with its `\n`, which the last line may lack. `None` at the end of the
     /// stream.
     ///
     /// # Errors
@@ -124,13 +128,13 @@ impl RawStream {
         Ok(())
     }
 
-    /// The time now, for this socket.
+    /// The current time of this socket.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.0.now()
     }
 
-    /// Waits for some time.
+    /// Waits for a duration.
     pub async fn sleep(&self, duration: Duration) {
         let timer = PendingTimer {
             shared: &self.0,
@@ -139,11 +143,12 @@ impl RawStream {
         poll_fn(|context| self.0.poll_timer(timer.number, context)).await;
     }
 
-    /// Waits for a future, but no longer than this. What a read has not returned is there for the next one.
+    /// Waits for a future, but no longer than `limit`. Bytes that an abandoned read has not returned are
+    /// there for the next one.
     ///
     /// # Errors
     ///
-    /// [`Elapsed`], when the time is over; the future is dropped.
+    /// [`Elapsed`] when the time is up; the future is dropped.
     pub async fn timeout<F: Future>(
         &self,
         limit: Duration,
@@ -167,84 +172,5 @@ struct PendingTimer<'a> {
 impl Drop for PendingTimer<'_> {
     fn drop(&mut self) {
         self.shared.remove_timer(self.number);
-    }
-}
-
-/// Why a raw socket cannot be read or written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RawError {
-    /// The socket has failed, or the host gives it up.
-    Lost,
-    /// The host stops. Whoever reads or writes first is told so, once: then the stream goes on, to say goodbye,
-    /// until the function returns or the host's time is over (the runner: `--shutdown-timeout`, 5 s).
-    Stopped,
-    /// The stream has ended inside of what was to be read as a whole.
-    UnexpectedEnd,
-    /// A line is longer than the app wants it.
-    LineTooLong,
-    /// A line is no text.
-    NotUtf8,
-}
-
-impl fmt::Display for RawError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lost => "the socket has failed",
-            Self::Stopped => "the host stops",
-            Self::UnexpectedEnd => "the stream has ended too early",
-            Self::LineTooLong => "the line is too long",
-            Self::NotUtf8 => "the line is not UTF-8",
-        })
-    }
-}
-
-impl core::error::Error for RawError {}
-
-impl Session for Task<Shared> {
-    fn open(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        ready: &ReadyList,
-        residual: Vec<u8>,
-    ) -> Effects {
-        Self::open(self, id, ready);
-        self.receive(now, residual)
-    }
-
-    fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
-        self.begin();
-        self.machine.advance(now, Some(0));
-        self.machine.receive(bytes.into());
-        self.run()
-    }
-
-    fn receive_eof(&mut self, now: Instant) -> Effects {
-        self.begin();
-        self.machine.advance(now, Some(0));
-        self.machine.end_of_stream();
-        self.run()
-    }
-
-    fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
-        self.begin_wake();
-        self.machine.advance(now, Some(unsent));
-        self.run()
-    }
-
-    /// The app is told, which knows the protocol and so how to tell the peer.
-    fn shutdown(&mut self, now: Instant, _: ShutdownReason) -> Effects {
-        self.begin();
-        self.machine.advance(now, None);
-        self.machine.stop();
-        self.run()
-    }
-
-    fn lost(&mut self, now: Instant) {
-        self.begin();
-        self.machine.advance(now, None);
-        self.machine.lose();
-        let _ = self.run();
     }
 }

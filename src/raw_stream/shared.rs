@@ -8,17 +8,17 @@ use core::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 
 use super::RawError;
-use crate::ready::Calling;
-use crate::task::{Machine, Timers, register};
-use crate::{Disposition, Effects, Instant, Request};
+use crate::head::Request;
+use crate::protocol::{Disposition, Instant};
+use crate::session::{Calling, Effects, Machine, Timers, register};
 
-/// How many bytes wait for the app before no more is read from the peer.
+/// The number of bytes that may wait for the app before reading from the peer stops.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// How many bytes may be on their way to the peer before a write waits.
+/// The number of bytes that may be on their way to the peer before a write waits.
 const SEND_BUFFER: u64 = 64 * 1024;
 
-/// A raw socket as all handles to it share it, and its future.
+/// A raw socket, shared by its future and all handles to it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(super) request: Request,
@@ -29,14 +29,14 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     now: Instant,
-    /// Received, and not yet read by the app.
+    /// Received, but not yet read by the app.
     input: BytesMut,
-    /// How much of `input` is known to hold no end of line.
+    /// The length of `input` that is known to contain no end of line.
     searched: usize,
-    /// How much is waited for as a whole, when something is: at most so much of a line.
+    /// The number of bytes that a read waits for as a whole, if one does: for a line, the most it may have.
     wanted: usize,
     at_end: bool,
-    /// The host stops, and the app has not been told.
+    /// Whether the host is stopping, and the app has not been told.
     stops: bool,
     is_lost: bool,
     has_ended: bool,
@@ -62,7 +62,7 @@ impl Shared {
         }
     }
 
-    // What the session does.
+    // Called by the session.
 
     pub(super) fn advance(&self, now: Instant, unsent: Option<u64>) {
         let mut state = self.state.borrow_mut();
@@ -107,7 +107,7 @@ impl Shared {
         state.wake_all();
     }
 
-    // What the app does.
+    // Called by the app.
 
     pub(super) fn now(&self) -> Instant {
         self.state.borrow().now
@@ -137,13 +137,14 @@ impl Shared {
         }
         state.wanted = size;
         ready!(state.poll_end(context))?;
-        Poll::Ready(match state.input.is_empty() {
-            true => Ok(None),
-            false => Err(RawError::UnexpectedEnd),
+        Poll::Ready(if state.input.is_empty() {
+            Ok(None)
+        } else {
+            Err(RawError::UnexpectedEnd)
         })
     }
 
-    /// What is waited for is waited for anew.
+    /// Begins a read, which replaces an earlier one.
     fn begin_read(&self) -> Result<RefMut<'_, State>, RawError> {
         let mut state = self.state.borrow_mut();
         state.check_stop()?;
@@ -200,7 +201,7 @@ impl Shared {
     }
 
     pub(super) fn poll_timer(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
-        // Polled by another connection, the timer has to be told to the host yet.
+        // If another connection polls the timer, the host does not know it yet.
         self.call();
         self.state.borrow_mut().timers.poll(number, context)
     }
@@ -216,25 +217,24 @@ impl State {
         waiting.for_each(Waker::wake);
     }
 
-    /// The app is told once that the host stops: behind that it can say goodbye.
+    /// Tells the app once that the host is stopping; after that it can still say goodbye.
     fn check_stop(&mut self) -> Result<(), RawError> {
-        match mem::take(&mut self.stops) {
-            true => Err(RawError::Stopped),
-            false => Ok(()),
+        if mem::take(&mut self.stops) {
+            return Err(RawError::Stopped);
         }
+        Ok(())
     }
 
     fn has_room(&self) -> bool {
         self.unsent.saturating_add(self.output.len() as u64) < SEND_BUFFER
     }
 
-    /// Whether nothing more is to be read from the peer. What is waited for as a whole may be longer than the
-    /// buffer.
+    /// Whether to stop reading from the peer. A read of a whole line or length may need more than the buffer.
     fn is_full(&self) -> bool {
         self.input.len() >= RECEIVE_BUFFER && self.input.len() > self.wanted
     }
 
-    /// Waits for more: done at the end of the stream.
+    /// Waits for more bytes, or for the end of the stream.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), RawError>> {
         if self.is_lost {
             return Poll::Ready(Err(RawError::Lost));
@@ -268,7 +268,8 @@ impl Machine for Shared {
         let mut state = self.state.borrow_mut();
         let output = mem::take(&mut state.output);
         state.unsent = state.unsent.saturating_add(output.len() as u64);
-        // Whoever waits for room, or will want some, learns at once whether the host has sent this at once.
+        // Whether a future waits for room, or soon will, and so needs to know at once that the host has sent
+        // this.
         let asks = !state.has_room() || !state.writing.is_empty();
         let again = is_woken || (asks && !output.is_empty());
         let next = if state.has_ended {

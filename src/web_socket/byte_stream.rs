@@ -7,32 +7,31 @@ use bytes::{Buf, Bytes};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{Error, MessageReader, WebSocket};
-use crate::utf8::Utf8;
-use crate::{CloseCode, Closed, Message, MessageType, UsageError};
+use crate::protocol::{CloseCode, Closed, Message, MessageType, UsageError, Utf8};
 
-/// A connection as a stream of bytes, for what speaks over one, such as an `io::copy`. With feature
+/// A connection as a stream of bytes, for code that works on one, such as `io::copy`. With feature
 /// `futures-io`.
 ///
-/// Messages of both types are read, while they arrive, as with [`WebSocket::next_message`]; where they end
-/// is not to be seen, unless by a [`terminator`](Self::terminator). Each write is a message, binary or of
+/// Messages of both types are read while they arrive, as with [`WebSocket::next_message`]. Their boundaries
+/// do not show, unless there is a [`terminator`](Self::terminator). Each write is a message: binary, or of
 /// the [`message_type`](Self::message_type).
 ///
-/// The stream ends when the peer closes the connection with code 1000, 1001 or none; any other end is an
+/// The stream ends when the peer closes the connection with code 1000, 1001 or no code; any other end is an
 /// error. Closing it closes the connection with code 1000.
 #[derive(Debug)]
 pub struct ByteStream {
     socket: WebSocket,
     reader: Option<MessageReader>,
-    /// Received, and not yet read.
+    /// Received and not read yet.
     chunk: Bytes,
     terminator: Bytes,
     message_type: MessageType,
-    /// Of text that is written: the beginning of a character.
+    /// The incomplete character at the end of the text written so far.
     utf8: Utf8,
 }
 
 impl WebSocket {
-    /// The connection as a stream of bytes, for what speaks over one.
+    /// The connection as a stream of bytes, for code that works on one.
     #[must_use]
     pub fn into_byte_stream(self) -> ByteStream {
         self.0.0.stream_messages();
@@ -48,26 +47,26 @@ impl WebSocket {
 }
 
 impl ByteStream {
-    /// What the messages are that writes make. Default: [`MessageType::Binary`].
+    /// Sets the type of the messages that writes send. Default: [`MessageType::Binary`].
     ///
-    /// A write of text is a message of its whole characters: one that is cut off waits for the write that
-    /// has the rest, and a write of nothing else sends nothing. What is not UTF-8 (RFC 6455 §5.6) is an
-    /// error of kind [`io::ErrorKind::InvalidData`], and not sent; so is to close the stream inside a
-    /// character.
+    /// A write of text sends its whole characters as one message. A character that is cut off waits for the
+    /// write that completes it; a write with nothing else sends nothing. Text that is not UTF-8 (RFC 6455
+    /// §5.6) is an error of kind [`io::ErrorKind::InvalidData`], and is not sent. Closing the stream inside a
+    /// character is the same error.
     #[must_use]
     pub fn message_type(mut self, message_type: MessageType) -> Self {
         self.message_type = message_type;
         self
     }
 
-    /// What is read behind each message, such as `"\n"`. Default: nothing.
+    /// Sets what is read after each message, such as `"\n"`. Default: nothing.
     #[must_use]
     pub fn terminator(mut self, terminator: impl Into<Bytes>) -> Self {
         self.terminator = terminator.into();
         self
     }
 
-    /// Has bytes to read; false at the end of the stream.
+    /// Makes sure that there are bytes to read. Returns false at the end of the stream.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let shared = &self.socket.0.0;
         while self.chunk.is_empty() {
@@ -90,7 +89,7 @@ impl ByteStream {
         Poll::Ready(Ok(true))
     }
 
-    /// What a write sends, if anything.
+    /// The message that a write sends, if any.
     fn message(&mut self, bytes: &[u8]) -> io::Result<Option<Message>> {
         if self.message_type == MessageType::Binary {
             return Ok(Some(bytes.into()));
@@ -106,7 +105,7 @@ impl ByteStream {
             .map_err(|_| not_text())
     }
 
-    /// The closing handshake is complete: whether that is the end of the stream, too.
+    /// Whether a complete closing handshake is also the end of the stream.
     fn end(&self) -> io::Result<()> {
         match self.socket.closed() {
             Some(closed) if !closed.is_orderly() => Err(io_error(Error::Closed(closed))),
@@ -157,7 +156,7 @@ impl AsyncWrite for ByteStream {
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shared = &self.socket.0.0;
-        // Not open: it is closed, or about to be.
+        // Fails if the connection is not open: it is closed, or soon will be.
         let _ = shared.close(CloseCode::NORMAL, "");
         ready!(shared.poll_closed(context));
         Poll::Ready(match self.utf8.partial() {

@@ -7,31 +7,30 @@ use core::fmt;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{CloseCode, Message};
+use crate::protocol::{CloseCode, Message};
 
-/// What can be sent as a message.
+/// A value that can be sent as a message.
 pub trait IntoMessage {
     /// The message.
     ///
     /// # Errors
     ///
-    /// [`CodecError`] when the value has no form as a message. Nothing is sent then.
+    /// [`CodecError`] when the value cannot be a message. Nothing is sent then.
     fn into_message(self) -> Result<Message, CodecError>;
 
-    /// Whether the message may be compressed, where that was agreed on. True unless implemented otherwise:
-    /// see [`Uncompressed`].
+    /// Whether the message may be compressed, if that was agreed on. Default: true; see [`Uncompressed`].
     fn is_compressible(&self) -> bool {
         true
     }
 }
 
-/// What a message can be received as.
+/// A type that a message can be received as.
 pub trait FromMessage: Sized {
     /// Reads a message.
     ///
     /// # Errors
     ///
-    /// [`CodecError`] when the message is none of these. The connection stays open.
+    /// [`CodecError`] when the message does not match the type. The connection stays open.
     fn from_message(message: Message) -> Result<Self, CodecError>;
 }
 
@@ -64,7 +63,7 @@ impl FromMessage for String {
     }
 }
 
-/// Messages of either type: text is bytes, too.
+/// Messages of either type, since text is bytes, too.
 impl FromMessage for Bytes {
     fn from_message(message: Message) -> Result<Self, CodecError> {
         Ok(match message {
@@ -74,15 +73,15 @@ impl FromMessage for Bytes {
     }
 }
 
-/// Messages of either type: text is bytes, too.
+/// Messages of either type, since text is bytes, too.
 impl FromMessage for Vec<u8> {
     fn from_message(message: Message) -> Result<Self, CodecError> {
         Bytes::from_message(message).map(Into::into)
     }
 }
 
-/// A value as JSON: sent as a text message, received from a message of either type, which holds the
-/// value and nothing else. With feature `json`.
+/// A value as JSON: sent as a text message, received from a message of either type that holds nothing else.
+/// With feature `json`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -106,10 +105,10 @@ impl<T: serde::de::DeserializeOwned> FromMessage for Json<T> {
     }
 }
 
-/// A message that is sent as it is, whatever was agreed on compression: for secrets, whose length after
-/// compression would tell of them (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for what is
-/// compressed already. RFC 7692 §6.1 lets an endpoint choose for each message. (A message that
-/// [`try_send`](super::Sender::try_send) gives back is not marked: it is to be wrapped again.)
+/// A message that is sent uncompressed, whatever was agreed on compression: for secrets, which their
+/// compressed length would give away (see [`DeflateOptions`](crate::extension::DeflateOptions)), and for data
+/// that is already compressed. RFC 7692 §6.1 lets an endpoint choose for each message. (A message that
+/// [`try_send`](super::Sender::try_send) gives back is no longer wrapped: wrap it again.)
 ///
 /// ```
 /// use wasocket::{Error, Uncompressed, WebSocket};
@@ -131,21 +130,21 @@ impl<M: IntoMessage> IntoMessage for Uncompressed<M> {
     }
 }
 
-/// Why a value is no message, or a message not the value that was asked for.
+/// Why a value cannot be sent as a message, or a message cannot be read as the requested value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// A binary message where only text will do: the peer's fault.
+    /// A binary message where text is required: the peer's fault.
     ExpectedText,
-    /// The message does not hold the value, and this says why: the peer's fault. For a log; serde's text
-    /// names the fields and variants that it knows, and so the peer is not sent it as a close reason.
+    /// The message does not hold the value, for this reason: the peer's fault. The text is for a log: it
+    /// names the fields and variants that serde knows, so it is not sent to the peer as a close reason.
     Decode(String),
     /// The value cannot be encoded: the app's fault.
     Encode(String),
 }
 
 impl CodecError {
-    /// The close code that tells the peer (RFC 6455 §7.4.1), should the app end the connection for it.
+    /// The close code that tells the peer (RFC 6455 §7.4.1), if the app ends the connection because of this.
     #[must_use]
     pub const fn close_code(&self) -> CloseCode {
         match self {

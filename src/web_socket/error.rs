@@ -3,22 +3,22 @@ use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::CodecError;
-use crate::{CloseCode, CloseReason, Closed, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Closed, Message, UsageError};
 
-/// Why a conversation cannot go on, and whose doing it is.
+/// Why a conversation cannot continue, and whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The connection is closed: by the peer, or by the protocol.
     Closed(Closed),
-    /// The app called what cannot be called, such as sending after its own Close.
+    /// The app made a call that is not allowed, such as sending after its own Close frame.
     Usage(UsageError),
-    /// A message and a value that do not fit each other.
+    /// A message and a value that do not match.
     Codec(CodecError),
-    /// A backend that the app has asked. With feature `http`.
+    /// A backend failed. With feature `http`.
     #[cfg(feature = "http")]
     Http(crate::http::Error),
-    /// A message is longer than what reads it allows. The rest of it is given up, the connection is open.
+    /// A message is longer than its reader allows. The rest of it is skipped, and the connection stays open.
     MessageTooBig,
 }
 
@@ -56,29 +56,58 @@ impl From<crate::http::Error> for Error {
     }
 }
 
-/// What the end of an app's function does to a connection that is still open: what the function
-/// returns may be `()` or a `Result<(), E>`, where `E` says which Close frame ends the connection.
+/// Why [`Sender::try_send`](super::Sender::try_send) has not sent a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrySendError {
+    /// [`Limits::max_buffered_amount`](crate::Limits::max_buffered_amount) is on its way; this is the message.
+    Full(Message),
+    /// Another message is being sent in fragments; this is the message.
+    Busy(Message),
+    /// It cannot be sent at all.
+    Failed(Error),
+}
+
+impl From<Error> for TrySendError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl fmt::Display for TrySendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the peer is slow: too much is on its way already"),
+            Self::Busy(_) => f.write_str("another message is being sent in fragments"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TrySendError {}
+
+/// How the result of an app's function closes a connection that is still open. A function may return `()`, or
+/// a `Result<(), E>` whose `E` determines the Close frame.
 pub trait Outcome {
     /// The content of the Close frame.
     fn close_reason(self) -> CloseReason;
 
-    /// What the operator is told, if the app has failed ([`Report::fault`](crate::Report::fault)). Nothing
-    /// unless implemented otherwise.
+    /// The report to the operator, if the app has failed ([`Report::fault`](crate::Report::fault)). The
+    /// default is none.
     fn fault(&self) -> Option<String> {
         None
     }
 }
 
-/// A failure of an app's function, as the peer is told of it. Where that is code 1011, the operator is told
-/// what is displayed; other codes are for what an app does on purpose, or because of what the peer has sent.
+/// A failure of an app's function, and how to tell the peer. With code 1011 the operator also sees the
+/// displayed text; other codes are for ends that the app intends, or that the peer causes.
 pub trait Failure: fmt::Display {
-    /// The close code. 1011, the server's failure, unless implemented otherwise.
+    /// The close code. Default: 1011, a failure of the server.
     fn close_code(&self) -> CloseCode {
         CloseCode::INTERNAL_ERROR
     }
 
-    /// The reason, of which at most 123 bytes are sent. Empty unless implemented otherwise, since what
-    /// went wrong inside is nobody's business outside.
+    /// The reason, of which at most 123 bytes are sent. Default: empty, so that internal details do not reach
+    /// the peer.
     fn reason(&self) -> String {
         String::new()
     }
@@ -122,7 +151,7 @@ impl Failure for Error {
     fn reason(&self) -> String {
         match self {
             Self::Codec(error @ CodecError::ExpectedText) => error.to_string(),
-            // The decoder's text would tell the names of the app's own fields and variants.
+            // The decoder's text would reveal the names of the app's fields and variants.
             Self::Codec(CodecError::Decode(_)) => "the message cannot be read".into(),
             Self::MessageTooBig => self.to_string(),
             _ => String::new(),
@@ -133,3 +162,7 @@ impl Failure for Error {
 impl Failure for Box<dyn core::error::Error> {}
 
 impl Failure for core::convert::Infallible {}
+
+/// An app whose backend fails closes with 1011. The peer is not told what went wrong.
+#[cfg(feature = "http")]
+impl Failure for crate::http::Error {}

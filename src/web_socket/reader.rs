@@ -6,20 +6,19 @@ use core::{fmt, mem};
 
 use bytes::Bytes;
 
-use super::inbox::Item;
-use super::shared::Shared;
+use super::shared::{Item, Shared};
 use super::{CodecError, Error};
-use crate::{Message, MessageType};
+use crate::protocol::{Message, MessageType};
 
 /// A message that is read while it arrives: what [`WebSocket::next_message`](super::WebSocket::next_message)
 /// returns.
 ///
-/// Who drops it gives up the rest of the message; so does who asks for the next one.
+/// Dropping it skips the rest of the message, and so does requesting the next one.
 pub struct MessageReader {
     shared: Rc<Shared>,
     number: u64,
     message_type: MessageType,
-    /// What has arrived first, until it is taken.
+    /// The first part that arrived, until it is taken.
     first: Option<Item>,
     ended: bool,
 }
@@ -41,15 +40,15 @@ impl MessageReader {
         self.message_type
     }
 
-    /// The next bytes of the message, as they have arrived, and never none of them; none at its end.
-    /// Those of text are UTF-8 each time: no character is cut.
+    /// The next bytes of the message as they arrived, never empty; `None` at its end. Every chunk of text is
+    /// UTF-8: no character is cut.
     ///
-    /// While they are not taken, up to 256 KiB are kept, and then no more is read from the peer.
+    /// Up to 256 KiB wait to be taken; beyond that no more is read from the peer.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`] when the connection ends before the message does; [`Error::Usage`] when the
-    /// next message has been asked for since.
+    /// [`Error::Closed`] when the connection ends before the message does; [`Error::Usage`] when the next
+    /// message has been requested since.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         poll_fn(|context| self.poll_chunk(context)).await
     }
@@ -73,18 +72,18 @@ impl MessageReader {
     }
 
     /// The rest of the message, which is all of it unless [`chunk`](Self::chunk) has been called. Up to
-    /// `limit` bytes: the connection's own limit on whole messages does not count here.
+    /// `limit` bytes; the connection's own limit on whole messages does not apply here.
     ///
     /// # Errors
     ///
-    /// [`Error::MessageTooBig`] when it is longer: the message is given up, the connection is open.
+    /// [`Error::MessageTooBig`] when it is longer: the message is skipped, and the connection stays open.
     /// Otherwise as [`chunk`](Self::chunk).
     pub async fn collect(self, limit: usize) -> Result<Message, Error> {
         let mut collecting = Collecting::new(self, limit);
         poll_fn(|context| collecting.poll(context)).await
     }
 
-    /// All of the message, if that has come in one piece of no more than `limit` bytes.
+    /// The whole message, if it came in one piece of at most `limit` bytes.
     fn take_whole(&mut self, limit: usize) -> Option<Message> {
         match self.first.take() {
             Some(Item::Whole(message)) if message.as_bytes().len() <= limit => Some(message),
@@ -96,12 +95,12 @@ impl MessageReader {
     }
 }
 
-/// A message that is put together from what is left of it.
+/// Collects the rest of a message.
 #[derive(Debug)]
 pub(super) struct Collecting {
     reader: MessageReader,
     limit: usize,
-    /// The first chunk, as it came, until there is a second.
+    /// The first chunk, unchanged until there is a second.
     first: Bytes,
     joined: Vec<u8>,
 }
@@ -116,7 +115,7 @@ impl Collecting {
         }
     }
 
-    /// The message, once.
+    /// The message, which can be taken once.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Error>> {
         if let Some(message) = self.reader.take_whole(self.limit) {
             return Poll::Ready(Ok(message));
@@ -130,7 +129,7 @@ impl Collecting {
             mem::take(&mut self.joined).into()
         };
         let message = self.reader.message_type.whole(payload);
-        // Never: the pieces of text are text.
+        // Never happens: the pieces of text are UTF-8.
         Poll::Ready(Ok(message.map_err(|_| CodecError::ExpectedText)?))
     }
 

@@ -11,8 +11,7 @@ pub struct Receiver {
 }
 
 impl WebSocket {
-    /// The connection as two sides, for different hands. With feature `futures` they are a `Sink` and a
-    /// `Stream`.
+    /// Splits the connection into its two sides. With feature `futures` they are a `Sink` and a `Stream`.
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         let sender = self.sender();
@@ -58,10 +57,10 @@ mod futures {
 
     use super::super::reader::Collecting;
     use super::{Error, MessageReader, Receiver, Sender};
-    use crate::{CloseCode, Message};
+    use crate::protocol::{CloseCode, Message};
 
-    /// The messages, whole. Ends with the connection: behind an [`Error::Closed`], or without one when
-    /// the peer has closed it with a closing handshake.
+    /// A stream of whole messages. Ends with the connection: after an [`Error::Closed`], or without an error
+    /// if the peer closed it with a closing handshake.
     impl Stream for Receiver {
         type Item = Result<Message, Error>;
 
@@ -122,7 +121,7 @@ mod futures {
         }
 
         fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-            // Not open: it is closed, or about to be.
+            // Fails if the connection is not open: it is closed, or soon will be.
             let _ = self.0.close(CloseCode::NORMAL, "");
             self.0.poll_closed(context).map(|_| Ok(()))
         }

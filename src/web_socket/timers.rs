@@ -6,9 +6,9 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use super::shared::Shared;
-use crate::Instant;
+use crate::protocol::Instant;
 
-/// What [`Sender::sleep`](super::Sender::sleep) returns.
+/// The future returned by [`Sender::sleep`](super::Sender::sleep).
 pub struct Sleep {
     shared: Rc<Shared>,
     number: u64,
@@ -43,14 +43,15 @@ impl fmt::Debug for Sleep {
     }
 }
 
-/// The shortest interval: none at all would leave the host no rest.
+/// The shortest interval: zero would never let the host rest.
 const MIN_PERIOD: Duration = Duration::from_millis(1);
 
-/// Ticks at regular times, as Go's `time.Ticker`: what [`Sender::interval`](super::Sender::interval) returns.
+/// Ticks at regular times, like Go's `time.Ticker`. Returned by
+/// [`Sender::interval`](super::Sender::interval).
 ///
-/// The first tick is due one period from now, and the others one period after another, however long it took
-/// to see to those before. Ticks that were missed do not add up: one of them comes at once, late, and the next
-/// when it would have been due without the delay.
+/// The first tick is due one period from now, and each further tick one period later, however long the app
+/// takes to handle them. Missed ticks do not add up: one of them comes late, at once, and the next on
+/// schedule.
 pub struct Interval {
     shared: Rc<Shared>,
     period: Duration,
@@ -67,8 +68,8 @@ impl Interval {
         }
     }
 
-    /// Waits for the next tick, and returns when it was due. A future that is dropped before its end takes no
-    /// tick away.
+    /// Waits for the next tick, and returns when it was due. Dropping the future early does not consume a
+    /// tick.
     pub async fn tick(&mut self) -> Instant {
         if self.due > self.shared.now() {
             Sleep::until(&self.shared, self.due).await;
@@ -78,7 +79,7 @@ impl Interval {
         due
     }
 
-    /// When the next tick is due: to wait for something else until then, with
+    /// When the next tick is due, to wait for something else until then with
     /// [`timeout_at`](super::Sender::timeout_at).
     #[must_use]
     pub fn due(&self) -> Instant {
@@ -86,7 +87,7 @@ impl Interval {
     }
 }
 
-/// The first of the instants, a period apart from `due`, that is later than now.
+/// The first instant after `now` that is a whole number of periods after `due`.
 fn next(due: Instant, period: Duration, now: Instant) -> Instant {
     let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
     let late = now.as_nanos().saturating_sub(due.as_nanos());

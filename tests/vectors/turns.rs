@@ -18,6 +18,12 @@ pub struct Turns {
     pub sequences: Vec<Sequence>,
 }
 
+/// An event, what the host does, and what it may do then.
+pub type Step = (String, String, String);
+
+/// A name, the events that come first, and the steps whose results are looked at.
+pub type Run = (String, Vec<String>, Vec<Step>);
+
 /// Events in order, and what comes of each.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Sequence {
@@ -26,14 +32,14 @@ pub struct Sequence {
     /// The function of `websocket-handler.wit` whose documentation has the rule.
     pub call: String,
     /// An event, what the host does, and what it may do then.
-    pub steps: Vec<(String, String, String)>,
+    pub steps: Vec<Step>,
 }
 
 impl Turns {
     /// All sequences, with one more for each transition: the events that lead to its state, whose results are
     /// not looked at, and the event itself.
     #[must_use]
-    pub fn all(&self) -> Vec<(String, Vec<String>, Vec<(String, String, String)>)> {
+    pub fn all(&self) -> Vec<Run> {
         let transitions = self.transitions.iter().map(|(state, event, does, then)| {
             let before = self.states.get(state).cloned().unwrap_or_default();
             let step = (event.clone(), does.clone(), then.clone());

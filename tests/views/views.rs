@@ -1,4 +1,4 @@
-//! A connection as the traits of other crates have it.
+//! A connection as the traits of the crates `futures-*`.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
 #[path = "../host/mod.rs"]
@@ -52,9 +52,9 @@ fn a_stream_ends_once() {
     assert_eq!((second, third), (Some(Err(end)), None));
 }
 
-/// Polled in vain between the pieces of a message, and received in the end.
+/// Between pieces there is no message yet, and after the last one there is.
 #[test]
-fn a_stream_puts_messages_together() {
+fn a_stream_assembles_messages_from_pieces() {
     let mut host = Host::default();
     let limits = Limits {
         max_message_size: 10,
@@ -139,7 +139,7 @@ fn bytes_over_binary_messages() {
     assert_eq!(slot.take(), Some(expected));
 }
 
-/// What reading to the end fails with, when the connection comes to this.
+/// The error of reading to the end, on a connection to which this happens.
 fn failure(act: impl FnOnce(&mut Host, usize)) -> ErrorKind {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
@@ -152,7 +152,7 @@ fn failure(act: impl FnOnce(&mut Host, usize)) -> ErrorKind {
 }
 
 #[test]
-fn what_is_no_end_of_the_bytes_is_an_error() {
+fn an_abnormal_close_is_a_read_error() {
     let lost = failure(|host, id| {
         let now = host.time();
         host.connections[id].session.lost(now);
@@ -174,9 +174,9 @@ fn what_is_no_end_of_the_bytes_is_an_error() {
     assert_eq!(cut_off, ErrorKind::ConnectionAborted);
 }
 
-/// x/net's `io.Copy(ws, ws)`, against clients that send text, as its own example does, or bytes.
+/// x/net's `io.Copy(ws, ws)`, with clients that send text, as in its own example, or bytes.
 #[test]
-fn bytes_are_copied_back_whatever_they_came_in() {
+fn bytes_are_copied_back_however_they_were_split() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let (reader, mut writer) = ws.into_byte_stream().split();
@@ -239,7 +239,7 @@ fn messages_end_with_the_terminator() {
 }
 
 #[test]
-fn closing_the_bytes_closes_the_connection() {
+fn closing_the_byte_stream_closes_the_connection() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let mut stream = ws.into_byte_stream();
@@ -254,10 +254,8 @@ fn closing_the_bytes_closes_the_connection() {
     assert_eq!(slot.take(), Some(Err(ErrorKind::ConnectionAborted)));
 }
 
-// What goes on at the same time, in one function.
-
 #[test]
-fn answers_come_in_their_own_time() {
+fn answers_are_sent_when_they_are_ready() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let (sender, messages) = ws.split();
@@ -277,7 +275,7 @@ fn answers_come_in_their_own_time() {
     assert_eq!(host.texts(id), ["333"]);
     host.say(id, "");
     assert_eq!(host.texts(id), [""]);
-    // The end of the messages is waited for, and then the answers.
+    // The function waits for the end of the messages, then for the last answers.
     assert!(slot.borrow().is_none());
     host.pass_by_seconds(28);
     assert_eq!(host.texts(id)[0], "1: waits for one of the two");
@@ -288,7 +286,7 @@ fn answers_come_in_their_own_time() {
 }
 
 #[test]
-fn of_two_loops_the_first_that_ends_ends_both() {
+fn the_first_of_two_loops_to_end_ends_both() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let listening = pin!(async {

@@ -1,4 +1,4 @@
-//! Many measurements of many servers, interleaved, so that what the machine does meanwhile meets all alike.
+//! Many measurements of many servers, interleaved, so that other activity of the machine affects all of them alike.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use crate::servers::{Cores, Kind, Places, Server};
 /// Enough for twenty thousand connections.
 const FILES: u64 = 65_536;
 
-/// Those that are not connections.
+/// Open files other than connections.
 const OTHER_FILES: usize = 100;
 
-/// The time to start a server, about.
+/// The approximate time to start a server.
 const START: Duration = Duration::from_millis(300);
 
 /// The servers, and how they are measured.
@@ -30,7 +30,7 @@ pub struct Campaign<'a> {
 }
 
 impl<'a> Campaign<'a> {
-    /// Those of the servers that can be started; why others cannot is said on stderr.
+    /// Selects the servers that can be started; prints to stderr why others cannot.
     ///
     /// # Errors
     ///
@@ -51,13 +51,14 @@ impl<'a> Campaign<'a> {
             max_connections: usize::try_from(files)?.saturating_sub(OTHER_FILES),
         };
         campaign.leave_out_missing();
-        match campaign.kinds.is_empty() {
-            true => Err("no server can be started".into()),
-            false => Ok(campaign),
+        if campaign.kinds.is_empty() {
+            Err("no server can be started".into())
+        } else {
+            Ok(campaign)
         }
     }
 
-    /// The same with another kind of server instead of the one of the same name.
+    /// The same with another kind of server in place of the one of the same name.
     pub fn with(&self, kind: &'static Kind) -> Self {
         let mut campaign = self.clone();
         for own in &mut campaign.kinds {
@@ -69,7 +70,7 @@ impl<'a> Campaign<'a> {
         campaign
     }
 
-    /// How many connections a server can have.
+    /// The number of connections that a server can have.
     pub fn max_connections(&self) -> usize {
         self.max_connections
     }
@@ -85,18 +86,18 @@ impl<'a> Campaign<'a> {
         });
     }
 
-    /// Where things are, and on which cores they run.
+    /// The paths, the cores, and the number of rounds.
     pub fn surroundings(&self) -> (&Places, Cores, usize) {
         (self.places, self.cores, self.rounds)
     }
 
-    /// How long and how much to measure.
+    /// The extent of each measurement.
     pub fn effort(&self) -> Effort {
         self.effort
     }
 
-    /// Measures everything in every round, with servers that are started anew for each. A server that fails
-    /// a measurement is left out of that table, and why is said on stderr.
+    /// Measures everything in every round, with newly started servers. A server that fails a measurement is left out
+    /// of that table, with the reason on stderr.
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl<'a> Campaign<'a> {
         Ok(tables)
     }
 
-    /// Starts the servers, each round another one first.
+    /// Starts the servers, in each round with another one first.
     fn start(&self, round: usize) -> Result<Vec<(&'static Kind, Server)>> {
         let mut kinds = self.kinds.clone();
         kinds.rotate_left(round % self.kinds.len());
@@ -154,9 +155,10 @@ impl<'a> Campaign<'a> {
         table: &mut Table,
     ) -> Result<()> {
         for (kind, server) in servers.iter().filter(|(kind, _)| measurement.suits(kind)) {
-            let outcome = match measurement.needs_new_server() {
-                true => measurement.measure(&kind.start(self.places, self.cores)?, self.effort),
-                false => measurement.measure(server, self.effort),
+            let outcome = if measurement.needs_new_server() {
+                measurement.measure(&kind.start(self.places, self.cores)?, self.effort)
+            } else {
+                measurement.measure(server, self.effort)
             };
             match outcome {
                 Ok(figures) => table.add(kind.name, figures),
@@ -175,7 +177,7 @@ impl<'a> Campaign<'a> {
         (round + START * self.kinds.len() as u32) * self.rounds as u32
     }
 
-    /// What was measured, and where and how.
+    /// The report: tables, machine, and method.
     pub fn report(&self, command: &str, tables: Vec<Table>) -> Report {
         let server = |kind: &&Kind| ServerInfo {
             name: kind.name.to_owned(),

@@ -1,4 +1,4 @@
-//! What is asked of a server in one measurement: how many connections, and which messages.
+//! The load of one measurement: the number of connections, and their messages.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use std::str::FromStr;
 /// `64x1K`, `64x16x16` or `64x16K-deflate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// How many connections there are, all of which are busy.
+    /// The number of connections, all of them busy.
     pub connections: usize,
     /// The payload of a message, in bytes.
     pub size: usize,
-    /// How many messages of a connection are on their way at any time.
+    /// The number of messages of a connection in flight at any time.
     pub in_flight: usize,
-    /// What the messages are.
+    /// The kind of messages.
     pub content: Content,
 }
 
-/// What messages are made of.
+/// The content of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Binary messages of random bytes.
     Binary,
     /// Text messages of words, some of which are not ASCII.
     Text,
-    /// The same, compressed (permessage-deflate without context takeover, RFC 7692).
+    /// The same text, compressed (permessage-deflate without context takeover, RFC 7692).
     Deflated,
 }
 
@@ -39,12 +39,12 @@ impl Cell {
         }
     }
 
-    /// The same with so many messages in flight.
+    /// The same with this number of messages in flight.
     pub const fn in_flight(self, in_flight: usize) -> Self {
         Self { in_flight, ..self }
     }
 
-    /// For the head of a table.
+    /// The heading of its table.
     pub fn title(&self) -> String {
         let connections = self.connections;
         let mut title = match connections {
@@ -64,7 +64,7 @@ impl Cell {
     }
 }
 
-/// A number of bytes for people: `125 B`, `16 KiB`, `4 MiB`.
+/// A readable number of bytes: `125 B`, `16 KiB`, `4 MiB`.
 pub fn bytes(count: usize) -> String {
     match count {
         _ if count >= 1 << 20 && count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn titles() {
+    fn titles_are_readable() {
         let cell = Cell::new(64, 1 << 10, Content::Deflated).in_flight(16);
         assert_eq!(
             cell.title(),

@@ -1,4 +1,4 @@
-//! One WebSocket of the load generator's.
+//! One WebSocket of the load generator.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,36 +15,36 @@ use crate::messages::Messages;
 /// How long a server may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The most that a server sends when it is told the end: a ping before, perhaps.
+/// The most that a server sends after a Close frame: perhaps with a ping before its own.
 const MAX_FAREWELL: u64 = 1024;
 
-/// How many handshakes are under way at a time: enough to keep a server busy, and fewer than any keeps waiting.
+/// The number of handshakes in progress at a time: enough to keep a server busy, and fewer than any server's backlog.
 pub const AT_ONCE: usize = 16;
 
-/// The key of RFC 6455 §1.3, and what it is answered with. Nothing here has to be unpredictable.
+/// The key of RFC 6455 §1.3, and the answer to it. Nothing here has to be unpredictable.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
 
-/// A connection whose opening handshake is under way.
+/// A connection whose opening handshake is in progress.
 pub struct Opening {
     stream: TcpStream,
     deflate: bool,
 }
 
-/// A connection, on which messages are sent and come back.
+/// A connection that sends messages and receives their echoes.
 pub struct Connection {
     stream: TcpStream,
     echoes: Echoes,
     /// The message to send next.
     next: usize,
-    /// Where in the messages' frames what is unsent begins, and how much of it there is.
+    /// The position of the unsent bytes in the messages' frames, and their number.
     at: usize,
     unsent: usize,
-    /// When the messages that have not come back were to be sent, if that matters.
+    /// The times at which the messages in flight were due, if they are paced.
     pub due: VecDeque<Instant>,
-    /// Whether it is to be told when more can be written.
+    /// Whether epoll reports when more can be written.
     pub waits_to_write: bool,
 }
 
@@ -63,14 +63,14 @@ impl Opening {
     pub fn begin(server: SocketAddr, deflate: bool) -> Result<Self> {
         let mut stream = TcpStream::connect(server).map_err(|error| match error.kind() {
             ErrorKind::AddrNotAvailable => {
-                "no more local ports: fewer connections, please".to_owned()
+                "no local ports are left: use fewer connections".to_owned()
             }
             _ => format!("cannot connect: {error}"),
         })?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        // It is reset when it is dropped: no port waits for stray packets then, of which there are not
-        // enough for some seconds of handshakes.
+        // Reset when dropped, so that no port is left waiting for stray packets: some seconds of handshakes would use
+        // up all ports.
         set_socket_linger(&stream, Some(Duration::ZERO))?;
         stream.write_all(request(server, deflate).as_bytes())?;
         Ok(Self { stream, deflate })
@@ -97,7 +97,7 @@ impl Opening {
 }
 
 impl Connection {
-    /// Opens so many connections, some at a time.
+    /// Opens this number of connections, some at a time.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Connection {
         Ok(connections)
     }
 
-    /// Sends so many further messages, as far as the socket takes them.
+    /// Sends this number of further messages, as far as the socket takes them.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl Connection {
         self.flush(messages)
     }
 
-    /// Sends what is unsent, as far as the socket takes it.
+    /// Sends the unsent bytes, as far as the socket takes them.
     ///
     /// # Errors
     ///
@@ -168,29 +168,30 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends it by a closing handshake (RFC 6455 §7.1.2). Nothing else may be under way.
+    /// Ends the connection with a closing handshake (RFC 6455 §7.1.2). No messages may be in flight.
     ///
     /// # Errors
     ///
-    /// When the server does not answer, or does not close the connection behind it.
+    /// When the server does not answer, or does not close the connection after it.
     pub fn close(mut self) -> Result<()> {
         self.stream.set_nonblocking(false)?;
         self.stream.write_all(b"\x88\x82\0\0\0\0\x03\xe8")?;
         let mut answer = Vec::new();
         let end = (&self.stream).take(MAX_FAREWELL).read_to_end(&mut answer);
         end.map_err(|error| format!("the connection is not closed: {error}"))?;
-        match answer.ends_with(b"\x88\x02\x03\xe8") {
-            true => Ok(()),
-            false => Err(format!("no answer to a Close frame, but {answer:?}").into()),
+        if answer.ends_with(b"\x88\x02\x03\xe8") {
+            Ok(())
+        } else {
+            Err(format!("no answer to a Close frame, but {answer:?}").into())
         }
     }
 
-    /// Whether something is unsent.
+    /// Whether bytes are unsent.
     pub fn has_unsent(&self) -> bool {
         self.unsent > 0
     }
 
-    /// Reads once, and says how many messages have come back.
+    /// Reads once, and returns the number of messages that came back.
     ///
     /// # Errors
     ///
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn responses() {
+    fn only_valid_responses_are_accepted() {
         let plain =
             format!("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n");
         assert!(check_response(&plain, false).is_ok());

@@ -1,4 +1,4 @@
-//! The report for people: on the terminal, and in `docs/performance.md` with its plots.
+//! The report for readers: on the terminal, and in `docs/performance.md` with its plots.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::plot::{Line, bars, lines};
 use crate::report::{Report, Row, ServerInfo, Table};
 use crate::servers::{Places, REFERENCE};
 
-/// What `bench run` measured: first what matters most.
+/// The results of `bench run`: the most important ones first.
 pub fn run(report: &Report) -> String {
     let (throughput, rest): (Vec<_>, Vec<_>) = report
         .tables
@@ -32,7 +32,7 @@ pub fn run(report: &Report) -> String {
 "
 }
 
-/// What `bench grow` measured.
+/// The results of `bench grow`.
 pub fn grow(report: &Report) -> String {
     let mut text = conditions(report);
     let (others, cells): (Vec<_>, Vec<_>) = report.tables.iter().partition(|table| is_own(table));
@@ -43,7 +43,7 @@ pub fn grow(report: &Report) -> String {
     text + &details(&others)
 }
 
-/// Whether there are no other servers in a table.
+/// Whether a table has Wasocket alone.
 fn is_own(table: &Table) -> bool {
     [START, WORKERS].contains(&&*table.id)
 }
@@ -84,7 +84,7 @@ fn cell(table: &Table) -> Option<Cell> {
     }
 }
 
-/// Writes what was measured last into the documentation.
+/// Writes the last results into the documentation.
 ///
 /// # Errors
 ///
@@ -115,13 +115,14 @@ pub fn write(places: &Places) -> Result<()> {
 
 fn last(places: &Places, name: &str) -> Result<Option<Report>> {
     let file = places.report(name);
-    match file.is_file() {
-        true => Ok(Some(serde_json::from_slice(&fs::read(file)?)?)),
-        false => Ok(None),
+    if file.is_file() {
+        Ok(Some(serde_json::from_slice(&fs::read(file)?)?))
+    } else {
+        Ok(None)
     }
 }
 
-/// Replaces what is between two comments of a file.
+/// Replaces the text between two comments of a file.
 ///
 /// # Errors
 ///
@@ -131,7 +132,7 @@ pub fn replace(file: &Path, name: &str, inside: &str) -> Result<()> {
     Ok(fs::write(file, text)?)
 }
 
-/// Replaces what is between two comments.
+/// Replaces the text between two comments.
 fn between(text: &str, name: &str, inside: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
     let parts = text
@@ -212,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_between_two_comments_is_replaced() {
+    fn replaces_the_text_between_two_comments() {
         let text = "a\n<!-- run -->\nold\n<!-- /run -->\nb\n";
         let new = between(text, "run", "new").expect("there is a place");
         assert_eq!(new, "a\n<!-- run -->\n\nnew\n<!-- /run -->\nb\n");

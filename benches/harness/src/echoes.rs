@@ -1,4 +1,4 @@
-//! Reads what a server sends, and checks that it is what it was sent.
+//! Reads a server's echoes, and checks them.
 
 use std::collections::HashMap;
 
@@ -12,32 +12,31 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 const CLOSE: u8 = 0x8;
 
-/// The messages of one connection, as they come back. Their lengths are checked always, their content
-/// for the first and then for one in 64, or for each.
+/// The messages of one connection, as they come back. All lengths are checked; the content of the first and then of
+/// one in 64, or of each.
 #[derive(Default)]
 pub struct Echoes {
     header: Vec<u8>,
-    /// What is yet to come of the frame's payload.
+    /// The rest of the frame's payload, in bytes.
     frame_left: u64,
     in_frame: bool,
     fin: bool,
     control: bool,
-    /// The message under way.
+    /// The message so far.
     compressed: bool,
     in_message: bool,
     length: usize,
     sampled: bool,
     collected: Vec<u8>,
-    /// Which message it has to be.
+    /// The index of the message that it has to be.
     index: usize,
     received: u64,
-    /// How long each message was when it came back compressed: without context takeover it is the same
-    /// every time.
+    /// The compressed length of each message's echo: without context takeover it is the same every time.
     compressed_lengths: HashMap<usize, usize>,
 }
 
 impl Echoes {
-    /// Takes bytes, cut anywhere, and says how many messages they complete.
+    /// Takes bytes, split anywhere, and returns the number of messages that they complete.
     ///
     /// # Errors
     ///
@@ -70,7 +69,7 @@ impl Echoes {
         Ok(completed)
     }
 
-    /// Reads on in the header of a frame. Returns what is behind it, if it is complete.
+    /// Continues the header of a frame. Returns the bytes after it, if it is complete.
     fn receive_header<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8]> {
         while let [first, rest @ ..] = bytes {
             self.header.push(*first);
@@ -147,7 +146,7 @@ impl Echoes {
     }
 }
 
-/// How long the payload is; none while the header is not complete.
+/// The length of the payload; `None` while the header is incomplete.
 fn payload_length(header: &[u8]) -> Result<Option<u64>> {
     let &[_, second, ref extended @ ..] = header else {
         return Ok(None);
@@ -176,7 +175,7 @@ mod tests {
         Messages::new(&Cell::new(1, 300, Content::Binary))
     }
 
-    /// A frame of a server's.
+    /// A frame from a server.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![first];
         match payload.len() {
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_back_cut_anywhere_and_in_fragments() {
+    fn reads_echoes_split_anywhere_and_in_fragments() {
         let messages = messages();
         let (first, second) = (messages.payload(0), messages.payload(1));
         let mut stream = frame(0x82, first);
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_is_an_error() {
+    fn anything_but_the_message_is_an_error() {
         let messages = messages();
         let payload = messages.payload(0);
         let mut other = payload.to_vec();
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_the_first_message_is_found_by_its_length() {
+    fn a_later_fault_is_found_by_its_length() {
         let messages = messages();
         let mut echoes = Echoes::default();
         let stream = frame(0x82, messages.payload(0));
@@ -248,7 +247,7 @@ mod tests {
     #[test]
     fn compressed_messages_are_inflated() {
         let messages = Messages::new(&Cell::new(1, 1000, Content::Deflated));
-        // The ring has masked frames: with the key removed they are what a server would send.
+        // The ring has masked frames: without the key they are what a server would send.
         let sent = messages.frames(0, messages.frame_length(0));
         let header = if sent[1] & 0x7f == 126 { 4 } else { 2 };
         let (key, masked) = sent[header..].split_at(4);
@@ -266,7 +265,7 @@ mod tests {
                 .receive(&frame(0xc1, &payload[..payload.len() / 2]), &messages)
                 .is_err()
         );
-        // Short messages may come back as they are.
+        // Short messages may come back uncompressed.
         let mut echoes = Echoes::default();
         let stream = frame(0x81, messages.payload(0));
         assert_eq!(echoes.receive(&stream, &messages).expect("the message"), 1);

@@ -1,5 +1,5 @@
-//! How the cost grows: with the number of connections, with the size of messages; what workers bring; and the
-//! time of a start with the size of the component.
+//! How costs grow: with the number of connections and the size of messages; the gain from workers; and the time to
+//! start, by component.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,10 @@ const SIZES: [usize; 11] = [
     4 << 20,
     16 << 20,
 ];
-/// How many connections have messages of those.
+/// The number of connections for those sizes.
 const FEW: usize = 4;
 
-/// What is started, below `target`: apps of each language, and one that brings its own protocol.
+/// The components to start, in `target`: apps in each language, and one that includes the protocol.
 const COMPONENTS: [&str; 5] = [
     "languages/rust-echo.wasm",
     "wasm32-wasip2/release/hello.wasm",
@@ -42,14 +42,14 @@ const COMPONENTS: [&str; 5] = [
     "languages/python-echo.wasm",
 ];
 
-/// What the table of starts is called, and that of workers.
+/// The ids of the tables of starts and workers.
 pub const START: &str = "start";
 pub const WORKERS: &str = "workers";
 
-/// How many there are: as many as cores in the smallest machine for this.
+/// The number of workers: that of the cores of the smallest machine for this.
 const MOST_WORKERS: usize = 2;
 
-/// Measures all of it, or the cells that are named.
+/// Measures everything, or the named cells.
 ///
 /// # Errors
 ///
@@ -69,30 +69,30 @@ pub fn grow(run: &Run, places: &Places) -> Result<Report> {
     Ok(campaign.report("make bench-grow", tables))
 }
 
-/// The cells of more and more connections, as many as there can be.
+/// Cells with growing numbers of connections, up to the limit of the machine.
 fn connections(most: usize) -> Vec<Measurement> {
     let cell = |connections: usize| Cell::new(connections.min(most), SMALL, Content::Binary);
     CONNECTIONS.map(cell).map(Measurement::Throughput).into()
 }
 
-/// Whether a cell is one of those.
+/// Whether a cell is one of [`connections`].
 pub fn is_of_connections(cell: &Cell) -> bool {
     (cell.size, cell.in_flight) == (SMALL, 1)
 }
 
-/// Whether it is one of [`sizes`].
+/// Whether a cell is one of [`sizes`].
 pub fn is_of_sizes(cell: &Cell) -> bool {
     (cell.connections, cell.in_flight) == (FEW, 1)
 }
 
-/// The cells of bigger and bigger messages.
+/// Cells with growing sizes of messages.
 fn sizes() -> Vec<Measurement> {
     let cell = |size| Cell::new(FEW, size, Content::Binary);
     SIZES.map(cell).map(Measurement::Throughput).into()
 }
 
-/// What goes through one worker, and through more. All cores are the server's, and one of them is the load
-/// generator's, too. In the first cell that works as hard as a worker, in the second next to nothing.
+/// The throughput of one worker, and of several. The server has all cores, and shares one of them with the load
+/// generator, which is as busy as a worker in the first cell, and nearly idle in the second.
 fn workers(campaign: &Campaign<'_>) -> Result<Table> {
     let (places, cores, rounds) = campaign.surroundings();
     let cells = [
@@ -120,11 +120,11 @@ fn workers(campaign: &Campaign<'_>) -> Result<Table> {
     Ok(table)
 }
 
-/// How long `wasocket serve` takes until it listens, by component.
+/// The time until `wasocket serve` listens, by component.
 fn starts(campaign: &Campaign<'_>) -> Result<Table> {
     let (places, cores, rounds) = campaign.surroundings();
     let metrics = [
-        ("compiled anew, ms", 0),
+        ("compiled, ms", 0),
         ("from the cache, ms", 0),
         ("precompiled, ms", 0),
         ("component, KiB", 0),
@@ -150,8 +150,8 @@ fn starts(campaign: &Campaign<'_>) -> Result<Table> {
     Ok(table)
 }
 
-/// How long a start takes with an empty cache, with what that has left there, and with what `wasocket compile` has
-/// made; and the component's size.
+/// The time of a start with an empty cache, with the cached component, and with a precompiled one; and the size of the
+/// component.
 fn start_thrice(places: &Places, cores: Cores, component: &Path) -> Result<Vec<f64>> {
     let cache = places.built.join("cache-of-starts");
     let _ = fs::remove_dir_all(&cache);
@@ -172,14 +172,15 @@ fn start_thrice(places: &Places, cores: Cores, component: &Path) -> Result<Vec<f
     Ok(figures)
 }
 
-/// Those of the components that have been built; the others are named.
+/// The components that have been built; prints which others are left out.
 fn components(places: &Places) -> Vec<PathBuf> {
     let mut components = Vec::new();
     for component in COMPONENTS {
         let file = places.root.join("target").join(component);
-        match file.is_file() {
-            true => components.push(file),
-            false => eprintln!("{component} is left out: `make component languages` builds it"),
+        if file.is_file() {
+            components.push(file)
+        } else {
+            eprintln!("{component} is left out: `make component languages` builds it")
         }
     }
     components

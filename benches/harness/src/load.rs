@@ -14,16 +14,16 @@ use crate::cell::Cell;
 use crate::connection::Connection;
 use crate::messages::Messages;
 
-/// How long nothing may come back.
+/// The longest time in which nothing may come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many messages of each connection, on average, are measured in any case. Matters for big ones.
+/// The average number of messages per connection that are measured at least. Matters for large messages.
 const AT_LEAST: u64 = 2;
 
-/// Read at once. Large, so that big messages cost the generator few calls.
+/// The size of a read. Large, so that large messages take the generator few calls.
 const READ_BUFFER: usize = 256 << 10;
 
-/// Connections to one server, and what is sent on them.
+/// Connections to one server, and their messages.
 pub struct Load {
     messages: Messages,
     connections: Vec<Connection>,
@@ -32,12 +32,12 @@ pub struct Load {
     buffer: Vec<u8>,
 }
 
-/// What the paced messages took.
+/// The times of paced messages.
 #[derive(Default)]
 pub struct Paced {
-    /// From when each message was due to be sent until it was back, in no order.
+    /// The time from when each message was due to be sent until it was back, in no order.
     pub latencies: Vec<Duration>,
-    /// From when each message was due until it was sent.
+    /// The time from when each message was due until it was sent.
     pub delays: Vec<Duration>,
 }
 
@@ -51,7 +51,7 @@ impl Load {
         Self::with(server, Messages::new(cell), cell.connections)
     }
 
-    /// Opens so many connections, for these messages.
+    /// Opens this number of connections, for these messages.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Load {
         })
     }
 
-    /// Puts so many messages on their way on each connection.
+    /// Sends this number of messages on each connection.
     ///
     /// # Errors
     ///
@@ -84,8 +84,8 @@ impl Load {
         Ok(())
     }
 
-    /// Sends a message for each that comes back, for so long, and until each connection has had some. Returns
-    /// how many came back.
+    /// Sends a message for each that comes back, for this duration and until each connection has had some. Returns the
+    /// number that came back.
     ///
     /// # Errors
     ///
@@ -102,21 +102,21 @@ impl Load {
                 self.send(index, received)?;
                 messages += received as u64;
             }
-            match self.ready.is_empty() {
-                true if heard.elapsed() > PATIENCE => return Err("nothing comes back".into()),
-                true => {}
-                false => heard = Instant::now(),
+            if !self.ready.is_empty() {
+                heard = Instant::now();
+            } else if heard.elapsed() > PATIENCE {
+                return Err("nothing comes back".into());
             }
         }
         Ok(messages)
     }
 
-    /// Sends `rate` messages a second, on one connection after the other, whatever has come back, for so
-    /// long, and waits for all of them.
+    /// Sends `rate` messages a second, on one connection after the other, whatever has come back, for this duration,
+    /// and waits for all of them.
     ///
     /// # Errors
     ///
-    /// As [`run`](Self::run) has them.
+    /// Those of [`run`](Self::run).
     pub fn pace(&mut self, rate: f64, duration: Duration) -> Result<Paced> {
         let count = (rate * duration.as_secs_f64()) as usize;
         let start = Instant::now();
@@ -135,7 +135,7 @@ impl Load {
                 )
                 .into());
             }
-            // Sleeping would be late by as much as is to be measured.
+            // Sleeping would be late by as much as what is measured.
             self.wait(Some(Duration::ZERO))?;
             for position in 0..self.ready.len() {
                 let (index, received) = self.serve(position)?;
@@ -167,8 +167,8 @@ impl Load {
         Ok(())
     }
 
-    /// Serves the connection that is ready at this position. Returns which it is, and how many messages
-    /// have come back.
+    /// Serves the connection that is ready at this position. Returns its index, and the number of messages that have
+    /// come back.
     fn serve(&mut self, position: usize) -> Result<(usize, usize)> {
         let event = self.ready[position];
         let (flags, index) = (event.flags, usize::try_from(event.data.u64())?);
@@ -183,15 +183,16 @@ impl Load {
         Ok((index, received))
     }
 
-    /// Sends so many further messages and what is unsent.
+    /// Sends the unsent bytes and this number of further messages.
     fn send(&mut self, index: usize, count: usize) -> Result<()> {
         let connection = &mut self.connections[index];
         connection.send(count, &self.messages)?;
         if connection.has_unsent() != connection.waits_to_write {
             connection.waits_to_write = connection.has_unsent();
-            let flags = match connection.waits_to_write {
-                true => EventFlags::IN | EventFlags::OUT,
-                false => EventFlags::IN,
+            let flags = if connection.waits_to_write {
+                EventFlags::IN | EventFlags::OUT
+            } else {
+                EventFlags::IN
             };
             epoll::modify(
                 &self.epoll,
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_echo_is_found_out() {
+    fn a_server_that_does_not_echo_is_noticed() {
         for (behaviour, why) in [
             (Behaviour::Truncate, "shorter"),
             (Behaviour::Alter, "another content"),
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn paced_messages_are_as_many_as_they_should_be() {
+    fn pacing_sends_the_expected_number_of_messages() {
         let cell = Cell::new(4, 125, Content::Binary);
         let mut load = Load::open(start(Behaviour::Echo), &cell).expect("it opens");
         let paced = load
@@ -262,11 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_late_counts_from_when_it_was_due() {
+    fn latency_counts_from_when_a_message_was_due() {
         const DELAY: Duration = Duration::from_millis(30);
         let cell = Cell::new(1, 16, Content::Binary);
         let mut load = Load::open(start(Behaviour::Delay(DELAY)), &cell).expect("it opens");
-        // Two are due at once, nearly, and the server takes one after the other.
+        // Two are due at nearly the same time, and the server takes them one after the other.
         let paced = load
             .pace(1000.0, Duration::from_millis(2))
             .expect("both come back");

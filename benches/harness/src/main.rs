@@ -1,5 +1,5 @@
-//! Runs Wasocket beside other servers, one thread each, and measures what messages cost them.
-//! `docs/performance.md` says how to read what comes of it.
+//! Runs Wasocket and other servers, one thread each, and measures their cost per message. `docs/performance.md`
+//! explains the results.
 
 mod campaign;
 mod cell;
@@ -31,7 +31,7 @@ use options::{Command, Options, Run};
 use report::Report;
 use servers::Places;
 
-/// Errors are for the person who started the program.
+/// Errors are texts for the user of the program.
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
@@ -68,15 +68,15 @@ fn messages(run: &Run, places: &Places) -> Result<Report> {
     Ok(campaign.report("make bench", tables))
 }
 
-/// Keeps the report, and has it in the documentation if that is asked for.
+/// Keeps the report, and writes it into the documentation if asked to.
 fn finish(report: &Report, name: &str, write: bool, places: &Places) -> Result<()> {
     let file = places.report(name);
     std::fs::write(&file, serde_json::to_string_pretty(report)?)?;
     eprintln!("All figures: {}", relative(&file, &places.root));
-    match write {
-        true => document::write(places),
-        false => Ok(()),
+    if write {
+        document::write(places)?;
     }
+    Ok(())
 }
 
 fn relative(file: &Path, root: &Path) -> String {

@@ -1,4 +1,4 @@
-//! The measurements: what each does to a server, and which figures come of it.
+//! The measurements: the load of each, and its figures.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,49 +13,50 @@ use crate::process::{cpu_time, memory, own_cpu_time};
 use crate::report::Metric;
 use crate::servers::{Kind, Server};
 
-/// How many handshakes are made for a figure of memory, and how many connections stay open.
+/// The number of idle connections for a figure of memory.
 const IDLE_CONNECTIONS: usize = 10_000;
-/// The same for `--quick`.
+/// The same with `--quick`.
 const QUICK_IDLE_CONNECTIONS: usize = 100;
-/// How long servers have to settle when the idle connections are open.
+/// The time for servers to settle after the idle connections are open.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// What is sent for the latency: this many messages a second in all, on the connections of this cell.
+/// The load for latency: this number of messages per second in total, on the connections of this cell.
 const PACED_RATE: f64 = 10_000.0;
 const PACED: Cell = Cell::new(64, 125, Content::Binary);
 
 /// One measurement of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measurement {
-    /// As many messages as the server bears.
+    /// As many messages as the server can handle.
     Throughput(Cell),
-    /// How long messages take at a fixed rate.
+    /// The latency of messages at a fixed rate.
     Latency,
     /// Opening handshakes, one after the other.
     Handshakes,
-    /// The memory of connections on which nothing happens.
+    /// The memory of idle connections.
     Memory,
 }
 
-/// How long and how much to measure.
+/// The extent of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// The time of one measurement.
     pub duration: Duration,
-    /// Whether it is only to see that everything works.
+    /// Whether it only checks that everything works.
     pub quick: bool,
 }
 
 impl Effort {
-    /// The time before the measurement begins in which the load is on.
+    /// The time under load before the measurement starts.
     fn warm_up(&self) -> Duration {
         self.duration.mul_f64(0.3)
     }
 
     fn idle_connections(&self) -> usize {
-        match self.quick {
-            true => QUICK_IDLE_CONNECTIONS,
-            false => IDLE_CONNECTIONS,
+        if self.quick {
+            QUICK_IDLE_CONNECTIONS
+        } else {
+            IDLE_CONNECTIONS
         }
     }
 }
@@ -117,7 +118,7 @@ impl FromStr for Measurement {
 }
 
 impl Measurement {
-    /// For the head of its table.
+    /// The heading of its table.
     pub fn title(&self) -> String {
         match self {
             Self::Throughput(cell) => cell.title(),
@@ -130,7 +131,7 @@ impl Measurement {
         }
     }
 
-    /// What the figures are.
+    /// The figures that it yields.
     pub fn metrics(&self) -> Vec<Metric> {
         let metrics: &[(&str, usize)] = match self {
             Self::Throughput(_) => &[
@@ -159,7 +160,7 @@ impl Measurement {
             .collect()
     }
 
-    /// Whether this kind of server can be measured so.
+    /// Whether this kind of server can be measured this way.
     pub fn suits(&self, kind: &Kind) -> bool {
         match self {
             Self::Throughput(cell) => {
@@ -170,12 +171,12 @@ impl Measurement {
         }
     }
 
-    /// Whether what a server has done before would show.
+    /// Whether earlier load on a server would distort the figures.
     pub fn needs_new_server(&self) -> bool {
         matches!(self, Self::Memory)
     }
 
-    /// About how long one takes.
+    /// The approximate time of one.
     pub fn estimate(&self, effort: Effort) -> Duration {
         let opening =
             |connections: usize| Duration::from_micros(200).saturating_mul(connections as u32);
@@ -204,7 +205,7 @@ impl Measurement {
     }
 }
 
-/// What the server and the generator did in some time.
+/// The state of the clocks at some moment: time, and CPU time of the server and the generator.
 struct Busy {
     start: Instant,
     server: Duration,
@@ -220,7 +221,7 @@ impl Busy {
         })
     }
 
-    /// Since then: the time, the server's CPU time, and its own.
+    /// Since then: the time, the server's CPU time, and the generator's.
     fn since(&self, server: &Server) -> Result<(Duration, Duration, Duration)> {
         let time = self.start.elapsed();
         let own = own_cpu_time().saturating_sub(self.own);
@@ -282,7 +283,7 @@ fn handshakes(server: &Server, effort: Effort) -> Result<Vec<f64>> {
 }
 
 fn idle_memory(server: &Server, effort: Effort) -> Result<Vec<f64>> {
-    // What is made for the first connection alone is not theirs.
+    // Memory taken for the first connection alone does not count.
     drop(Connection::open_many(server.address, false, 1)?);
     sleep(SETTLE);
     let before = memory(server.pid())?;
@@ -305,7 +306,7 @@ fn percent(part: Duration, whole: Duration) -> f64 {
     100.0 * part.as_secs_f64() / whole.as_secs_f64()
 }
 
-/// The value below which this share of the sorted sample is; zero if it is empty.
+/// The value below which this share of the sorted sample lies; zero if the sample is empty.
 fn percentile(sorted: &[Duration], share: f64) -> Duration {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted

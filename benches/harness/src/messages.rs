@@ -1,4 +1,4 @@
-//! The messages that are sent, as frames made in advance, and what has to come back for each.
+//! The messages to send, as frames made in advance, and the expected echo of each.
 
 use std::io::Write;
 
@@ -12,26 +12,26 @@ const BINARY: u8 = 0x82;
 const RSV1: u8 = 0x40;
 const MASK: u8 = 0x80;
 
-/// What a compressed message ends with, and what is not sent of it (RFC 7692 §7.2.1).
+/// The end of a compressed message, which is not sent (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// A ring of messages, which a connection sends again and again in order.
+/// A ring of messages, which a connection sends over and over, in order.
 pub struct Messages {
     payloads: Vec<Vec<u8>>,
-    /// The frames twice over, so that as many as the ring has are in one piece from wherever it is.
+    /// The frames, twice in a row, so that a full ring of them is contiguous from any position.
     frames: Vec<u8>,
     lengths: Vec<usize>,
     ring_bytes: usize,
     deflated: bool,
-    /// Of how many echoes one is compared byte by byte.
+    /// One in this number of echoes is compared byte by byte.
     compared: u64,
 }
 
-/// Of how many messages one is compared byte by byte.
+/// One in this number of messages is compared byte by byte.
 const COMPARED: u64 = 64;
 
 impl Messages {
-    /// The messages for a cell: as many as are in flight, and different ones.
+    /// The messages for a cell: at least as many as are in flight, all different.
     pub fn new(cell: &Cell) -> Self {
         let at_least = if cell.size > 64 << 10 { 2 } else { 16 };
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -52,9 +52,10 @@ impl Messages {
             let before = frames.len();
             let key = random.next().to_ne_bytes();
             let key = [key[0], key[1], key[2], key[3]];
-            match deflated {
-                true => append_frame(&mut frames, opcode, key, &deflate(payload)),
-                false => append_frame(&mut frames, opcode, key, payload),
+            if deflated {
+                append_frame(&mut frames, opcode, key, &deflate(payload))
+            } else {
+                append_frame(&mut frames, opcode, key, payload)
             }
             lengths.push(frames.len() - before);
         }
@@ -70,7 +71,7 @@ impl Messages {
         }
     }
 
-    /// The same, of which every echo is compared byte by byte.
+    /// The same, with every echo compared byte by byte.
     pub fn all_compared(self) -> Self {
         Self {
             compared: 1,
@@ -78,22 +79,22 @@ impl Messages {
         }
     }
 
-    /// Of how many echoes one is compared byte by byte.
+    /// One in this number of echoes is compared byte by byte.
     pub fn compared(&self) -> u64 {
         self.compared
     }
 
-    /// Whether they are compressed, and the answers may be.
+    /// Whether they are compressed, and their echoes may be.
     pub fn deflated(&self) -> bool {
         self.deflated
     }
 
-    /// How many different messages there are.
+    /// The number of different messages.
     pub fn count(&self) -> usize {
         self.payloads.len()
     }
 
-    /// The payload of a message, not masked and not compressed.
+    /// The payload of a message, unmasked and uncompressed.
     pub fn payload(&self, index: usize) -> &[u8] {
         &self.payloads[index]
     }
@@ -109,7 +110,7 @@ impl Messages {
         &self.frames[at..end]
     }
 
-    /// Where `sent` bytes behind `at` is.
+    /// The position `sent` bytes after `at`.
     pub fn advance(&self, at: usize, sent: usize) -> usize {
         (at + sent) % self.ring_bytes
     }
@@ -136,14 +137,14 @@ fn append_frame(frames: &mut Vec<u8>, first: u8, key: [u8; 4], payload: &[u8]) {
 
 fn deflate(payload: &[u8]) -> Vec<u8> {
     let mut compress = Compress::new(Compression::fast(), false);
-    // Enough for any payload: what does not compress is stored, in blocks of at most 64 KiB.
+    // Enough for any payload: incompressible data is stored in blocks of at most 64 KiB.
     let mut output = Vec::with_capacity(payload.len() + payload.len() / 64 + 64);
     let _ = compress.compress_vec(payload, &mut output, FlushCompress::Sync);
     output.truncate(output.len().saturating_sub(TAIL.len()));
     output
 }
 
-/// What a compressed message is, decompressed; at most `size` bytes and one.
+/// Decompresses a message, up to `size` + 1 bytes.
 ///
 /// # Errors
 ///
@@ -175,7 +176,7 @@ impl Random {
         (0..size).map(|_| (self.next() >> 32) as u8).collect()
     }
 
-    /// Text that compresses about as well as JSON between programs does.
+    /// Text that compresses about as well as typical JSON.
     fn text(&mut self, size: usize) -> Vec<u8> {
         const WORDS: [&str; 16] = [
             "open", "price", "Grüße", "room", "user", "true", "null", "time", "世界", "state",
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_text_of_the_size_and_compresses() {
+    fn text_is_utf8_of_the_right_size_and_compresses() {
         for size in [1, 16, 1000, 16 << 10] {
             let text = Messages::new(&Cell::new(1, size, Content::Text));
             for index in 0..text.count() {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ring_goes_round() {
+    fn the_ring_wraps_around() {
         let messages = Messages::new(&Cell::new(1, 16, Content::Binary).in_flight(20));
         assert_eq!(messages.count(), 20);
         let length = messages.frame_length(0);

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::measure::{Effort, Measurement, standard};
 use crate::servers::{KINDS, Kind, Places};
 
-/// Compares Wasocket with other WebSocket servers: `make bench` builds what it needs.
+/// Compares Wasocket with other WebSocket servers: `make bench` builds them.
 #[derive(Debug, Parser)]
 pub struct Options {
     /// What to do.
@@ -24,10 +24,10 @@ pub struct Options {
 pub enum Command {
     /// Measure messages, latency, handshakes and memory
     Run(Run),
-    /// Measure how the cost grows: with connections, with the size of messages, and the start with that of
+    /// Measure how costs grow: with connections, with the size of messages, and at start with the size of
     /// components
     Grow(Run),
-    /// Load the runner for long, and see that its memory stays as it is
+    /// Load the runner for a long time, and check that its memory stays flat
     Soak(Soak),
     /// Write the tables and plots of the last `run` and the last `grow` into docs/performance.md
     Write,
@@ -43,13 +43,13 @@ pub struct Run {
     /// The servers [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>())]
     pub servers: Vec<String>,
-    /// How many times to measure everything
+    /// The number of times to measure everything
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// How long each measurement takes
+    /// The length of each measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     pub seconds: f64,
-    /// One short round, to see that everything works: its figures mean nothing
+    /// One short round, to check that everything works: its figures mean nothing
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     pub quick: bool,
     /// Write the tables and plots into docs/performance.md
@@ -63,7 +63,7 @@ pub struct Soak {
     /// How long
     #[arg(long, value_name = "MINUTES", default_value_t = 30.0, value_parser = minutes)]
     pub minutes: f64,
-    /// Write the table into README.md
+    /// Write the table into docs/performance.md
     #[arg(long)]
     pub write: bool,
 }
@@ -83,7 +83,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl Options {
-    /// Where things are: this program is part of the repository.
+    /// The paths of everything: this program is part of the repository.
     pub fn places(&self) -> Places {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let root = root.canonicalize().unwrap_or(root);
@@ -99,9 +99,10 @@ impl Options {
 impl Run {
     /// What to measure.
     pub fn measurements(&self) -> Vec<Measurement> {
-        match self.cells.is_empty() {
-            true => standard(),
-            false => self.cells.clone(),
+        if self.cells.is_empty() {
+            standard()
+        } else {
+            self.cells.clone()
         }
     }
 
@@ -118,7 +119,7 @@ impl Run {
         if self.quick { 1 } else { self.rounds as usize }
     }
 
-    /// How long each measurement takes.
+    /// The length of each measurement.
     pub fn effort(&self) -> Effort {
         Effort {
             duration: Duration::from_secs_f64(if self.quick { 0.1 } else { self.seconds }),

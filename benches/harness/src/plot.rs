@@ -1,16 +1,16 @@
-//! Plots, as SVG: bars side by side, and lines on logarithmic axes.
+//! Plots in SVG: bars side by side, and lines on logarithmic axes.
 
 use std::fmt::Write;
 
 /// One line of a plot.
 pub struct Line {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// From left to right.
     pub points: Vec<(usize, f64)>,
 }
 
-/// Works on light pages and on dark ones. The one that all are compared with is in colour.
+/// Works on light and dark pages. Only the reference is in colour.
 const STYLE: &str = "\
 <style>
 text { font: 12px system-ui, sans-serif; fill: #333 }
@@ -21,7 +21,7 @@ text { font: 12px system-ui, sans-serif; fill: #333 }
 </style>
 ";
 
-/// The colours of lines; the first is for the one that all are compared with.
+/// The colours of lines; the first is for the reference.
 const COLOURS: [&str; 9] = [
     "#ea580c", "#d97706", "#65a30d", "#0d9488", "#0284c7", "#4f46e5", "#9333ea", "#db2777",
     "#64748b",
@@ -33,7 +33,7 @@ const FIGURE_WIDTH: f64 = 60.0;
 const BAR: f64 = 16.0;
 const HEAD: f64 = 30.0;
 
-/// Panels of horizontal bars, in two columns: for each a title, and bars with their names and lengths.
+/// Panels of horizontal bars, in two columns: each has a title, and bars with their names and lengths.
 pub fn bars(title: &str, panels: &[(String, Vec<(String, f64)>)], own: &str) -> String {
     let most = panels.iter().map(|(_, bars)| bars.len()).max().unwrap_or(0);
     let panel_height = HEAD + BAR * most as f64 + 10.0;
@@ -171,7 +171,7 @@ impl Axis {
         self.from + (value.ln() - self.least) / (self.most - self.least) * (self.to - self.from)
     }
 
-    /// 1, 2, 5, 10, 20 and so on, as far as they are on it.
+    /// 1, 2, 5, 10, 20 and so on, within its range.
     fn ticks(&self) -> Vec<f64> {
         let decades = (-6..12).map(|decade| 10f64.powi(decade));
         let all = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|step| step * decade));
@@ -205,7 +205,7 @@ fn escaped(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// Three digits or so.
+/// A figure in about three digits.
 fn short(figure: f64) -> String {
     match figure {
         0.0..10.0 => format!("{figure:.2}")
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_axis_is_logarithmic() {
-        let axis = Axis::of([10.0, 1000.0].into_iter(), 0.0, 100.0).expect("there are values");
+        let axis = Axis::of([10.0, 1000.0].into_iter(), 0.0, 100.0).expect("an axis");
         assert_eq!((axis.at(10.0), axis.at(1000.0)), (0.0, 100.0));
         assert!((axis.at(100.0) - 50.0).abs() < 1e-9);
         assert!(Axis::of([].into_iter(), 0.0, 1.0).is_none());
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn plots_have_what_is_in_them() {
+    fn plots_contain_titles_names_and_figures() {
         let panels = [(
             "1 × 16 B".to_owned(),
             vec![("wasocket".to_owned(), 2.0), ("a<b".to_owned(), 4.0)],

@@ -1,4 +1,4 @@
-//! What the system says about a process, and what it can be told: cores, files, time, memory.
+//! Properties and settings of processes: cores, files, time, memory.
 
 use std::fs;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub fn pin_to(cores: &[usize]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When the system does not say.
+/// When the system does not report them.
 pub fn cores() -> Result<Vec<usize>> {
     let cores = sched_getaffinity(None)?;
     Ok((0..CpuSet::MAX_CPU)
@@ -44,14 +44,14 @@ pub fn cores() -> Result<Vec<usize>> {
         .collect())
 }
 
-/// Allows this process, and those that it starts, as many open files as can be, but at most `wanted`. Returns
-/// how many.
+/// Raises the limit on open files of this process and its children as far as possible, up to `wanted`. Returns the
+/// limit.
 pub fn allow_files(wanted: u64) -> u64 {
     let limit = |maximum| Rlimit {
         current: Some(maximum),
         maximum: Some(maximum),
     };
-    // More than the hard limit is for root alone, if for anybody.
+    // Only root may exceed the hard limit, if anyone.
     if setrlimit(Resource::Nofile, limit(wanted)).is_err()
         && let Some(hard) = getrlimit(Resource::Nofile).maximum
     {
@@ -84,20 +84,20 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(time)
 }
 
-/// The bytes of memory that a process has in use. Without the kernel's, such as sockets and their buffers.
+/// The memory in use by a process, in bytes, without the kernel's, such as sockets and their buffers.
 ///
 /// # Errors
 ///
 /// When there is no such process.
 pub fn memory(pid: u32) -> Result<u64> {
-    // The proportional share: the data of a component is mapped by each of its instances, and is there once.
+    // The proportional share: each instance maps the data of its component, which exists once.
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kibibytes = line.ok_or("no Pss in smaps_rollup")?.trim_end_matches("kB");
     Ok(kibibytes.trim().parse::<u64>()? << 10)
 }
 
-/// How many files a process has open.
+/// The number of open files of a process.
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ pub fn files(pid: u32) -> Result<u64> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64)
 }
 
-/// The kind of processor, and how many cores there are.
+/// The kind of processor, and the number of cores.
 pub fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name"));

@@ -1,19 +1,19 @@
-//! What was measured, as tables: in memory, in JSON and in Markdown.
+//! The results, as tables: in memory, in JSON and in Markdown.
 
 use serde::{Deserialize, Serialize};
 
-/// All of one run.
+/// The results of one run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// The processor and the system.
     pub machine: String,
     /// The command that made it.
     pub command: String,
-    /// How many times everything was measured, and for how many seconds each time.
+    /// The number of times everything was measured, and the seconds of each measurement.
     pub rounds: usize,
     /// See `rounds`.
     pub seconds: f64,
-    /// What was compared.
+    /// The servers compared.
     pub servers: Vec<ServerInfo>,
     /// A table for each measurement.
     pub tables: Vec<Table>,
@@ -24,18 +24,18 @@ pub struct Report {
 pub struct ServerInfo {
     /// Its name in the tables.
     pub name: String,
-    /// What it is.
+    /// Its description.
     pub what: String,
     /// Its version, if it has one of its own.
     pub version: Option<String>,
 }
 
-/// A figure that is measured.
+/// A kind of figure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Metric {
-    /// With its unit.
+    /// Its name, with its unit.
     pub name: String,
-    /// How many digits behind the point are worth showing.
+    /// The number of digits after the point that are worth showing.
     pub digits: usize,
 }
 
@@ -52,9 +52,9 @@ impl Metric {
 /// The figures of one measurement.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Table {
-    /// What it is called in `--cells`.
+    /// Its name in `--cells`.
     pub id: String,
-    /// For people.
+    /// Its heading.
     pub title: String,
     /// The columns; rows are compared by the first.
     pub metrics: Vec<Metric>,
@@ -67,14 +67,14 @@ pub struct Table {
 pub struct Row {
     /// The server.
     pub name: String,
-    /// For each round the figures, in the order of the metrics.
+    /// The figures of each round, in the order of the metrics.
     pub rounds: Vec<Vec<f64>>,
 }
 
-/// The middle and the ends of a sample.
+/// The median and the extremes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The middle one of all, or the mean of the two in the middle.
+    /// The middle value, or the mean of the two in the middle.
     pub median: f64,
     /// The least.
     pub min: f64,
@@ -83,7 +83,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// None of an empty sample.
+    /// `None` if the sample is empty.
     pub fn of(mut sample: Vec<f64>) -> Option<Self> {
         sample.sort_by(f64::total_cmp);
         let (min, max) = (*sample.first()?, *sample.last()?);
@@ -134,7 +134,7 @@ impl Table {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// The median of the first metric, and how often `reference` goes into it.
+    /// The median of the first metric, and its ratio to that of `reference`.
     pub fn compared(&self, name: &str, reference: &str) -> Option<(f64, Option<f64>)> {
         let median = self.row(name)?.spread(0)?.median;
         let reference = self.row(reference).and_then(|row| row.spread(0));
@@ -144,8 +144,8 @@ impl Table {
         Some((median, ratio))
     }
 
-    /// In Markdown, aligned so that it is readable as it is: the median of each metric, of the first with
-    /// the least and the most, too, and the ratio to `reference`.
+    /// The table in Markdown, aligned so that its source is readable: the median of each metric, and for the first
+    /// also the least, the most, and the ratio to `reference`.
     pub fn markdown(&self, reference: &str) -> String {
         let compares = self.row(reference).is_some();
         let mut head = vec![String::new()];
@@ -186,7 +186,7 @@ impl Table {
 }
 
 impl Report {
-    /// The tables of the first figures side by side: a row for each table, a column for each server.
+    /// The first metric of several tables: a row for each table, a column for each server.
     pub fn overview(&self, tables: &[&Table], reference: &str) -> String {
         let servers: Vec<_> = self
             .servers
@@ -211,7 +211,7 @@ impl Report {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with separated thousands.
 fn number(figure: f64, digits: usize) -> String {
     let text = format!("{figure:.digits$}");
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -225,7 +225,7 @@ fn number(figure: f64, digits: usize) -> String {
     grouped + fraction
 }
 
-/// A Markdown table whose columns are aligned: the first to the left, the others to the right.
+/// A Markdown table with aligned columns: the first to the left, the others to the right.
 fn markdown(head: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spreads() {
+    fn a_spread_has_the_median_and_the_extremes() {
         let spread = |sample: &[f64]| Spread::of(sample.to_vec());
         let expected = |median, min, max| Some(Spread { median, min, max });
         assert_eq!(spread(&[3.0, 1.0, 8.0]), expected(3.0, 1.0, 8.0));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers() {
+    fn numbers_have_separated_thousands() {
         for (figure, digits, text) in [
             (0.5, 2, "0.50"),
             (999.0, 0, "999"),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table() {
+    fn tables_are_aligned_markdown() {
         let metrics = vec![Metric::new("µs", 1), Metric::new("n/s", 0)];
         let mut table = Table::new("1x16".into(), "one".into(), metrics);
         table.add("wasocket", vec![2.0, 1000.0]);

@@ -1,4 +1,4 @@
-//! The servers that are compared: how each is started, what it is, and what it needs.
+//! The servers to compare: how to start each, its description, and its requirements.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -8,47 +8,47 @@ use std::process::{Child, Command, Stdio};
 use crate::Result;
 use crate::process::{pin, pin_to, which};
 
-/// The one that all others are compared with.
+/// The reference, with which all others are compared.
 pub const REFERENCE: &str = "wasocket";
 
 /// The protocol's default limit.
 const MIB: usize = 1 << 20;
 
-/// What all take that have no limit of that order by default, or were given this one.
+/// The limit of servers that have none of that order by default, or were given this one.
 const MAX_MESSAGE: usize = 16 << 20;
 
 /// A kind of server.
 pub struct Kind {
-    /// What it is called, in options and tables.
+    /// Its name in options and tables.
     pub name: &'static str,
-    /// What it is.
+    /// Its description.
     pub what: &'static str,
-    /// Whether it knows permessage-deflate.
+    /// Whether it supports permessage-deflate.
     pub deflates: bool,
-    /// The longest message it takes, in bytes.
+    /// The longest message that it accepts, in bytes.
     pub max_message: usize,
     command: fn(&Places) -> Result<Command>,
     version: fn(&Places) -> Option<String>,
 }
 
-/// Where things are.
+/// The paths of everything.
 pub struct Places {
     /// The repository.
     pub root: PathBuf,
     /// The program `wasocket`.
     pub wasocket: PathBuf,
-    /// What has been built for the benchmark.
+    /// The build folder of the benchmark.
     pub built: PathBuf,
 }
 
 impl Places {
-    /// Where the report of a command is kept.
+    /// The file for the report of a command.
     pub fn report(&self, name: &str) -> PathBuf {
         self.built.join(format!("{name}.json"))
     }
 }
 
-/// All there are, in the order of the tables.
+/// All kinds, in the order of the tables.
 pub const KINDS: &[Kind] = &[
     Kind {
         name: REFERENCE,
@@ -130,7 +130,7 @@ pub const KINDS: &[Kind] = &[
     },
 ];
 
-/// An echo that takes longer messages than the embedded one.
+/// An echo that accepts longer messages than the embedded one.
 pub const BIG: Kind = Kind {
     name: REFERENCE,
     what: "`wasocket serve`, an echo for messages of up to 16 MiB",
@@ -144,36 +144,36 @@ pub const BIG: Kind = Kind {
 };
 
 impl Kind {
-    /// The version of what is not Wasocket's own.
+    /// The version of a server that is not part of Wasocket.
     pub fn version(&self, places: &Places) -> Option<String> {
         (self.version)(places)
     }
 
-    /// Starts one on a core of its own.
+    /// Starts a server on a core of its own.
     ///
     /// # Errors
     ///
-    /// When something is missing, which the error names with what installs it.
+    /// When something is missing; the error names it, and how to install it.
     pub fn start(&self, places: &Places, cores: Cores) -> Result<Server> {
         spawn((self.command)(places)?, cores)
     }
 }
 
-/// Starts `wasocket serve` with so many workers, on all cores.
+/// Starts `wasocket serve` with this number of workers, on all cores.
 ///
 /// # Errors
 ///
 /// When it cannot serve.
 pub fn start_workers(places: &Places, cores: Cores, workers: usize) -> Result<Server> {
     let mut command = serve(places, &["--workers", &workers.to_string()]);
-    // What a thread starts runs where the thread does.
+    // A child process runs on the cores of the thread that starts it.
     pin_to(&[cores.server, cores.load])?;
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     pin(cores.load)?;
     Server::new(child?)
 }
 
-/// Makes machine code of a component, in a file.
+/// Compiles a component to a file.
 ///
 /// # Errors
 ///
@@ -186,13 +186,14 @@ pub fn compile(places: &Places, component: &Path, to: &Path) -> Result<()> {
         .arg(to)
         .stdout(Stdio::null())
         .status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("wasocket compile {}: {status}", component.display()).into()),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("wasocket compile {}: {status}", component.display()).into())
     }
 }
 
-/// Starts `wasocket serve` with a component and these options, and with this folder for what is compiled.
+/// Starts `wasocket serve` with a component, these options, and this folder for its cache.
 ///
 /// # Errors
 ///
@@ -221,7 +222,7 @@ pub fn start_runner(places: &Places, options: &[&str]) -> Result<Server> {
 }
 
 fn spawn(mut command: Command, cores: Cores) -> Result<Server> {
-    // What a thread starts runs where the thread does.
+    // A child process runs on the cores of the thread that starts it.
     pin(cores.server)?;
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     pin(cores.load)?;
@@ -229,7 +230,7 @@ fn spawn(mut command: Command, cores: Cores) -> Result<Server> {
     Server::new(child)
 }
 
-/// Where servers run, and where the load generator does.
+/// The cores of the servers and of the load generator.
 #[derive(Clone, Copy, Debug)]
 pub struct Cores {
     /// The servers' core.
@@ -238,10 +239,10 @@ pub struct Cores {
     pub load: usize,
 }
 
-/// A server that listens. Ended when dropped.
+/// A running server, ended when dropped.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// Its address.
     pub address: SocketAddr,
 }
 
@@ -256,7 +257,7 @@ impl Server {
             None => {
                 let _ = child.kill();
                 let status = child.wait()?;
-                Err(format!("it did not say where it listens, but {line:?} ({status})").into())
+                Err(format!("it printed no address, but {line:?} ({status})").into())
             }
         }
     }
@@ -274,7 +275,7 @@ impl Drop for Server {
     }
 }
 
-/// In a line with `http://ADDRESS/`.
+/// The address in a line with `http://ADDRESS/`.
 fn address(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://")?;
     rest.split_once('/')?.0.parse().ok()
@@ -304,9 +305,10 @@ fn peer(places: &Places, name: &str) -> Result<Command> {
 }
 
 fn built(file: &Path) -> Result<PathBuf> {
-    match file.is_file() {
-        true => Ok(file.into()),
-        false => Err(format!("{} is not built: use `make bench`", file.display()).into()),
+    if file.is_file() {
+        Ok(file.into())
+    } else {
+        Err(format!("{} is not built: use `make bench`", file.display()).into())
     }
 }
 
@@ -325,7 +327,7 @@ fn go(places: &Places, name: &str) -> Result<Command> {
         .env("GOPATH", "/usr/share/gocode")
         .status()?;
     if !status.success() {
-        return Err(format!("it does not build; is its library there? {INSTALL}").into());
+        return Err(format!("it does not build; is its library installed? {INSTALL}").into());
     }
     let mut command = Command::new(program);
     command.env("GOMAXPROCS", "1");

@@ -1,4 +1,4 @@
-//! The soak: everything that clients do, for a long time, and whether the runner's memory stays as it is.
+//! The soak test: everything that clients do, for a long time, and whether the runner's memory stays flat.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use crate::process::{allow_files, files, machine, memory};
 use crate::servers::{Places, Server, start_runner};
 use crate::streams::Streams;
 
-/// What is sent at full speed, each for a second, again and again: small and large, one and many at a time, compressed
-/// and not.
+/// The loads at full speed, each for a second, over and over: small and large messages, one and many in flight,
+/// compressed and not.
 const CELLS: [Cell; 8] = [
     Cell::new(64, 16, Content::Binary).in_flight(16),
     Cell::new(256, 125, Content::Text),
@@ -31,31 +31,31 @@ const CELLS: [Cell; 8] = [
 ];
 const TURN: Duration = Duration::from_secs(1);
 
-/// Connections that stay for all the time: so many, and the pause between the messages of one and the next.
+/// The number of connections that stay all the time, and the pause between the messages of one and the next.
 const RESIDENTS: usize = 256;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Connections that come together, say something, and take their leave.
+/// The number of connections that are opened together, used, and closed.
 const VISITORS: usize = 32;
 
-/// How often they come on one connection of HTTP/2.
+/// The number of rounds of them on one HTTP/2 connection.
 const VISITS: usize = 16;
 
-/// How often the runner is looked at.
+/// The interval between samples.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// How many rows the table has, about.
+/// The approximate number of rows of the table.
 const ROWS: u32 = 30;
 
-/// How much higher the memory may be in the last third than in the second: a share of a hundred, and what an allocator
-/// keeps of one large message or two.
+/// The memory may be higher in the last third than in the second by this percentage, plus what an allocator keeps of
+/// one or two large messages.
 const TOLERANCE: u64 = 3;
 const SLACK: u64 = 2 << 20;
 
-/// How many samples there have to be until it is warm: all instances have had the largest messages several times.
+/// The number of samples until the runner is warm: all instances have had the largest messages several times.
 const WARM_UP: usize = 50;
 
-/// How long the runner may take to close what its clients have left.
+/// The longest time for the runner to close the connections that its clients have left.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What all threads have done so far.
@@ -67,7 +67,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn goes_on(&self) -> bool {
+    fn is_running(&self) -> bool {
         !self.stopping.load(Relaxed)
     }
 
@@ -80,14 +80,14 @@ impl Progress {
     }
 }
 
-/// What the runner was at a time.
+/// The state of the runner at some moment.
 #[derive(Clone, Copy)]
 struct Sample {
     memory: u64,
     files: u64,
 }
 
-/// Loads the runner for so long as is asked for, and prints a table while it does.
+/// Loads the runner for the given time, and prints a table meanwhile.
 ///
 /// # Errors
 ///
@@ -95,7 +95,7 @@ struct Sample {
 pub fn soak(options: &Soak, places: &Places) -> Result<()> {
     allow_files(1 << 16);
     let server = start_runner(places, &["--workers", "auto", "--http2"])?;
-    // With the first instance there are the files that instances share.
+    // The first instance opens files that all instances share.
     visit_once(server.address)?;
     thread::sleep(SAMPLE);
     let before = files(server.pid())?;
@@ -113,13 +113,13 @@ pub fn soak(options: &Soak, places: &Places) -> Result<()> {
         },
     );
     if options.write {
-        document::replace(&places.root.join("README.md"), "soak", &text)?;
+        document::replace(&places.root.join("docs/performance.md"), "soak", &text)?;
     }
     println!("\n{}", verdict?);
     left
 }
 
-/// Returns what was seen in each second, and the table.
+/// Returns the samples, one for each second, and the table.
 fn run(server: &Server, duration: Duration) -> Result<(Vec<Sample>, String)> {
     let (progress, address) = (Progress::default(), server.address);
     thread::scope(|scope| {
@@ -129,7 +129,7 @@ fn run(server: &Server, duration: Duration) -> Result<(Vec<Sample>, String)> {
             let progress = &progress;
             scope.spawn(move || {
                 let outcome = lane(address, progress).map_err(|error| error.to_string());
-                // One that fails ends all.
+                // A failure ends all of them.
                 progress.stopping.store(true, Relaxed);
                 outcome
             })
@@ -143,10 +143,10 @@ fn run(server: &Server, duration: Duration) -> Result<(Vec<Sample>, String)> {
     })
 }
 
-/// Messages at full speed. The connections are cut off at the end of a turn, in the middle of what they send.
+/// Messages at full speed. The connections are cut off at the end of a turn, in the middle of messages.
 fn talk(address: SocketAddr, progress: &Progress) -> Result<()> {
     for cell in CELLS.iter().cycle() {
-        if !progress.goes_on() {
+        if !progress.is_running() {
             break;
         }
         let in_cell = |error| format!("{cell}: {error}");
@@ -170,7 +170,7 @@ fn visit_compressed(address: SocketAddr, progress: &Progress) -> Result<()> {
 /// Connections that come and go: each has an echo, and a closing handshake.
 fn visits(address: SocketAddr, progress: &Progress, content: Content) -> Result<()> {
     let messages = Messages::new(&Cell::new(VISITORS, 125, content)).all_compared();
-    while progress.goes_on() {
+    while progress.is_running() {
         let visitors = Connection::open_many(address, messages.deflated(), VISITORS)?;
         progress.connected(VISITORS);
         for mut visitor in visitors {
@@ -182,7 +182,7 @@ fn visits(address: SocketAddr, progress: &Progress, content: Content) -> Result<
     Ok(())
 }
 
-/// The same on streams of HTTP/2, some connections one behind the other.
+/// The same on streams of HTTP/2, over several connections, one after the other.
 fn visit_streams(address: SocketAddr, progress: &Progress) -> Result<()> {
     let messages = Messages::new(&Cell::new(VISITORS, 8 << 10, Content::Text)).all_compared();
     let echoes = (VISITORS * messages.count()) as u64;
@@ -190,7 +190,7 @@ fn visit_streams(address: SocketAddr, progress: &Progress) -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        while progress.goes_on() {
+        while progress.is_running() {
             let mut streams = Streams::connect(address).await?;
             for _ in 0..VISITS {
                 streams.visit(VISITORS, &messages).await?;
@@ -211,17 +211,17 @@ fn visit_once(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Connections that stay, and say something now and then: before the runner would ping them.
+/// Connections that stay, and send a message now and then, before the runner would ping them.
 fn reside(address: SocketAddr, progress: &Progress) -> Result<()> {
     let messages = Messages::new(&Cell::new(RESIDENTS, 4096, Content::Deflated)).all_compared();
     let mut residents = Connection::open_many(address, true, RESIDENTS)?;
     progress.connected(RESIDENTS);
-    while progress.goes_on() {
+    while progress.is_running() {
         for resident in &mut residents {
             resident.echo(&messages)?;
             progress.echoed(1);
             thread::sleep(PAUSE);
-            if !progress.goes_on() {
+            if !progress.is_running() {
                 break;
             }
         }
@@ -229,7 +229,7 @@ fn reside(address: SocketAddr, progress: &Progress) -> Result<()> {
     residents.into_iter().try_for_each(Connection::close)
 }
 
-/// Looks at the runner every second, and prints a row now and then.
+/// Samples the runner every second, and prints a row now and then.
 fn watch(
     server: &Server,
     progress: &Progress,
@@ -243,7 +243,7 @@ fn watch(
     );
     let (start, every) = (Instant::now(), (duration / ROWS).max(2 * SAMPLE));
     let (mut next, mut row) = (every, 0);
-    while start.elapsed() < duration && progress.goes_on() {
+    while start.elapsed() < duration && progress.is_running() {
         thread::sleep(SAMPLE);
         samples.push(Sample {
             memory: memory(server.pid())?,
@@ -292,8 +292,8 @@ fn median(samples: &[Sample]) -> u64 {
     memory.get(memory.len() / 2).copied().unwrap_or_default()
 }
 
-/// The first third is a warm-up: caches fill, and the allocator gets what it needs at most. From then on the memory
-/// goes up and down with what is sent, and its median must not rise.
+/// The first third is a warm-up: caches fill, and the allocator reaches its peak. After that the memory goes up and
+/// down with the messages, and its median must not rise.
 fn judge(samples: &[Sample]) -> Result<String> {
     let third = samples.len() / 3;
     if third < WARM_UP {
@@ -308,9 +308,10 @@ fn judge(samples: &[Sample]) -> Result<String> {
         mebibytes(second),
         mebibytes(last)
     );
-    match last > second + second * TOLERANCE / 100 + SLACK {
-        true => Err(format!("{text}: it grows.").into()),
-        false => Ok(format!("{text}: it is flat.")),
+    if last > second + second * TOLERANCE / 100 + SLACK {
+        Err(format!("{text}: it grows.").into())
+    } else {
+        Ok(format!("{text}: it is flat."))
     }
 }
 
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_grows_is_found_out() {
+    fn memory_that_grows_is_noticed() {
         for grown in [
             samples(|second| 100 + second / 2),
             samples(|second| 100 + second + 20 * (second % 8)),
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_echo_fails() {
+    fn a_server_that_does_not_echo_fails() {
         for lane in [talk, visit, visit_compressed, reside] {
             for behaviour in [Behaviour::Alter, Behaviour::Close] {
                 let outcome = lane(start(behaviour), &Progress::default());

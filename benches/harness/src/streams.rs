@@ -17,24 +17,24 @@ use crate::Result;
 use crate::echoes::Echoes;
 use crate::messages::Messages;
 
-/// How long a server may take for all that is asked of it at a time.
+/// The longest time for a server to handle all visitors of a round.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A Close frame with code 1000, and what answers it.
+/// A Close frame with code 1000, and the answer to it.
 const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 const CLOSED: &[u8] = b"\x88\x02\x03\xe8";
 
-/// As much as all streams may have under way, so that none of them holds up the others.
+/// A window large enough for all streams, so that none of them holds up the others.
 const WINDOW: u32 = 8 << 20;
 
-/// A connection, on which WebSockets are opened.
+/// A connection for WebSockets.
 pub struct Streams {
     requests: SendRequest<Bytes>,
     io: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Drop for Streams {
-    /// The connection ends at once, whatever is under way.
+    /// Ends the connection at once, whatever is in progress.
     fn drop(&mut self) {
         self.io.abort();
     }
@@ -62,22 +62,22 @@ impl Streams {
         Ok(it)
     }
 
-    /// Waits until the server has said that it serves extended CONNECT (RFC 8441 §3).
+    /// Waits until the server has announced extended CONNECT (RFC 8441 §3).
     async fn settings(&self) {
         while !self.requests.is_extended_connect_protocol_enabled() {
             sleep(Duration::from_millis(1)).await;
         }
     }
 
-    /// Opens so many WebSockets at once, has each message of a ring echoed on each, and leaves: every fourth by a
-    /// reset, in the middle of what it sends, and the others with a closing handshake.
+    /// Opens this number of WebSockets at once, has each message of a ring echoed on each, and ends them: every fourth
+    /// by a reset in the middle of a message, and the others by a closing handshake.
     ///
     /// # Errors
     ///
     /// When one of them fails, or is late.
     pub async fn visit(&mut self, visitors: usize, messages: &Messages) -> Result<()> {
         let visit = timeout(PATIENCE, self.converse(visitors, messages));
-        visit.await.map_err(|_| "nothing comes on the streams")?
+        visit.await.map_err(|_| "the streams stall")?
     }
 
     async fn converse(&mut self, visitors: usize, messages: &Messages) -> Result<()> {
@@ -128,7 +128,7 @@ struct Visitor {
     outgoing: SendStream<Bytes>,
     incoming: RecvStream,
     echoes: Echoes,
-    /// Where in the messages' frames the next one begins, and which it is.
+    /// The position of the next frame in the messages' frames, and its index.
     at: usize,
     next: usize,
 }
@@ -174,16 +174,17 @@ impl Visitor {
         Ok(data)
     }
 
-    /// Takes its leave, and waits for the server's.
+    /// Sends a Close frame, and waits for the server's.
     async fn close(mut self) -> Result<()> {
         self.write(CLOSE).await?;
         let mut answer = Vec::new();
         while let Some(data) = self.read().await? {
             answer.extend(data);
         }
-        match answer.ends_with(CLOSED) {
-            true => Ok(()),
-            false => Err(format!("no answer to a Close frame on a stream, but {answer:?}").into()),
+        if answer.ends_with(CLOSED) {
+            Ok(())
+        } else {
+            Err(format!("no answer to a Close frame on a stream, but {answer:?}").into())
         }
     }
 
@@ -205,11 +206,11 @@ mod tests {
     use super::*;
     use crate::cell::{Cell, Content};
 
-    /// What a server does with whoever asks for a WebSocket.
+    /// What a server does with a WebSocket.
     #[derive(Clone, Copy, Debug)]
     enum Behaviour {
         Refuse,
-        /// Says something that it was not told.
+        /// Sends something other than it received.
         Alter,
         /// Ends the stream.
         End,
@@ -221,7 +222,7 @@ mod tests {
         let mut settings = h2::server::Builder::new();
         settings.enable_connect_protocol();
         let mut connection = settings.handshake::<_, Bytes>(stream).await?;
-        // Who drops one resets its stream.
+        // Dropping one resets its stream.
         let mut requests = Vec::new();
         while let Some(request) = connection.accept().await {
             let (request, mut respond) = request?;
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_echo_fails() {
+    fn a_server_that_does_not_echo_fails() {
         let runtime = Runtime::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         for (behaviour, expected) in [
@@ -263,7 +264,7 @@ mod tests {
             (Behaviour::End, "ends before its echo"),
         ] {
             let outcome = runtime.block_on(visit(behaviour));
-            let error = outcome.expect_err("it is noticed").to_string();
+            let error = outcome.expect_err("an error").to_string();
             assert!(error.contains(expected), "{behaviour:?}: {error}");
         }
     }

@@ -1,5 +1,5 @@
-//! A server for the tests of the load generator: this project's protocol, one thread for each connection;
-//! and the ways in which a server may go wrong.
+//! A server for the tests of the load generator: this project's protocol, one thread per connection, and the ways in
+//! which a server may fail.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -11,12 +11,12 @@ use wasocket::{
     Answer, Connection, Fields, Instant, Message, ReadyList, Request, Takeover, Upgrade, UsageError,
 };
 
-/// What it does with a message.
+/// What the server does with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
     /// Sends it back.
     Echo,
-    /// The same, later.
+    /// Sends it back later.
     Delay(Duration),
     /// Sends it back without its last byte.
     Truncate,
@@ -24,17 +24,17 @@ pub enum Behaviour {
     Alter,
     /// Closes the connection.
     Close,
-    /// Has refused the handshake.
+    /// Refuses the handshake.
     Refuse,
 }
 
-/// Starts one, which serves until the tests end.
+/// Starts a server, which runs until the tests end.
 pub fn start(behaviour: Behaviour) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            // Its end, whatever it is, is the client's to notice.
+            // The client notices how it ends.
             thread::spawn(move || serve(stream, behaviour));
         }
     });

@@ -1,14 +1,11 @@
-//! What the parts of the protocol take, natively: masking, headers, UTF-8, whole messages, the opening
-//! handshake, compression.
+//! The costs of the parts of the protocol, natively: masking, headers, UTF-8, whole messages, the opening handshake,
+//! compression.
 //!
 //! ```sh
 //! cargo bench --manifest-path benches/Cargo.toml -p wasocket-bench-micro
 //! ```
-#![allow(
-    missing_docs,
-    reason = "Criterion's macros make functions of their own"
-)]
-#![allow(clippy::expect_used, reason = "what cannot be measured is to stop")]
+#![allow(missing_docs, reason = "Criterion's macros define functions")]
+#![allow(clippy::expect_used, reason = "a failure stops the measurement")]
 
 use std::hint::black_box;
 
@@ -42,7 +39,7 @@ fn masking(c: &mut Criterion) {
     }
 }
 
-/// One header for each encoding of the length.
+/// One header for each encoding of the payload length.
 fn headers(c: &mut Criterion) {
     let expected = Expected {
         masked: true,
@@ -60,7 +57,7 @@ fn headers(c: &mut Criterion) {
     }
 }
 
-/// Text on its way through a connection: of the same size as binary messages it differs by the check alone.
+/// Receives text and binary messages of the same size, which differ only in the check of UTF-8.
 fn utf8(c: &mut Criterion) {
     let mut group = c.benchmark_group("receive");
     for size in SIZES {
@@ -91,7 +88,7 @@ fn receive(b: &mut criterion::Bencher<'_>, bytes: &[u8]) {
     );
 }
 
-/// Received and sent back.
+/// Receives a message and sends it back.
 fn messages(c: &mut Criterion) {
     let mut group = c.benchmark_group("echo");
     for size in SIZES {
@@ -123,7 +120,7 @@ fn handshake(c: &mut Criterion) {
     });
 }
 
-/// What a browser sends.
+/// A browser's request.
 fn browser_request() -> Request {
     let mut fields = Fields::new();
     for (name, value) in [
@@ -179,7 +176,7 @@ fn compression(c: &mut Criterion) {
     }
 }
 
-/// Lines as programs send them.
+/// Lines of JSON, as programs send them.
 fn json(size: usize) -> Vec<u8> {
     let lines = (0..).map(|id: u32| {
         let price = id.wrapping_mul(2_654_435_761) >> 16;

@@ -1,1 +1,1 @@
-//! What the parts of the protocol take: see `benches/protocol.rs`.
+//! The costs of the parts of the protocol: see `benches/protocol.rs`.

@@ -1,4 +1,4 @@
-// Command gorilla is an echo as gorilla/websocket has it.
+// Command gorilla is an echo made with gorilla/websocket.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 	serving.Run()
 }
 
-// echo says nothing of errors: the load generator resets its connections.
+// echo ignores errors: the load generator resets its connections.
 func echo(w http.ResponseWriter, r *http.Request) {
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {

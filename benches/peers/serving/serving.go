@@ -1,4 +1,4 @@
-// Package serving is what the Go servers have in common: where they listen, and that they say so.
+// Package serving has the code that the Go servers share: they listen, and print their address.
 package serving
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// Run serves what net/http was told to handle, on a free port that it prints.
+// Run serves the handlers registered with net/http on a free port, and prints its address.
 func Run() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

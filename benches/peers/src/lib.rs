@@ -1,4 +1,4 @@
-//! What the servers have in common: where they listen, and that they say so.
+//! Code that the servers share: they listen, and print their address.
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -7,26 +7,26 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-/// The longest message that a server takes whose limit can be set, in bytes.
+/// The longest message that servers with a configurable limit accept, in bytes.
 pub const MAX_MESSAGE: usize = 16 << 20;
 
-/// Prints `http://ADDRESS/`, for who started the server.
+/// Prints `http://ADDRESS/`, for the program that started the server.
 ///
 /// # Errors
 ///
-/// When nobody reads it.
+/// When standard output is closed.
 pub fn announce(address: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "http://{address}/")?;
     stdout.flush()
 }
 
-/// Serves connections on a free port of the loopback interface, for ever, in one thread. That a connection
-/// ends in an error is no news: the load generator resets them all.
+/// Serves connections on a free port of the loopback interface, forever, in one thread. Errors on connections are
+/// expected: the load generator resets them all.
 ///
 /// # Errors
 ///
-/// When there is no socket to be had.
+/// When there is no free socket.
 pub fn serve<F: Future + 'static>(converse: impl Fn(TcpStream) -> F) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-// An echo as npm's `ws` has it, of which the tests have a copy.
+// An echo made with npm's `ws`, from the copy installed for the tests.
 //
 //     node server.mjs [--version]
 
@@ -15,7 +15,7 @@ if (process.argv[2] === '--version') {
 const server = new WebSocketServer({
   host: '127.0.0.1',
   port: 0,
-  // As fast as the others compress.
+  // The compression level of the others.
   perMessageDeflate: { threshold: 256, zlibDeflateOptions: { level: 1 } },
 });
 server.on('listening', () => console.log(`http://127.0.0.1:${server.address().port}/`));

@@ -1,4 +1,4 @@
-// Command xnet is an echo as golang.org/x/net/websocket has it.
+// Command xnet is an echo made with golang.org/x/net/websocket.
 package main
 
 import (
@@ -16,7 +16,7 @@ func main() {
 	serving.Run()
 }
 
-// message keeps its type, which websocket.Message would have to be told before.
+// message keeps its type, which websocket.Message would have to know in advance.
 type message struct {
 	payload     []byte
 	payloadType byte

@@ -1,7 +1,7 @@
-//! A chat: a page at `/`, and a room at `/rooms/NAME`, whose members see what each of them says.
+//! A chat: a page at `/`, and rooms at `/rooms/NAME`, whose members see each other's messages.
 //!
-//! The rooms are those of one instance. `wasocket serve chat.wasm --connections-per-instance 1000` has a
-//! thousand members share them.
+//! Rooms do not span instances. With `wasocket serve chat.wasm --connections-per-instance 1000` up to a thousand
+//! members share them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -34,13 +34,13 @@ async fn chat(rooms: Rc<Rooms>, ws: WebSocket) -> Result<(), Error> {
     Ok(())
 }
 
-/// Who is where.
+/// The members of each room.
 #[derive(Default)]
 struct Rooms(RefCell<HashMap<String, Vec<Sender>>>);
 
 impl Rooms {
-    /// Tells all members of a room. One that does not keep up is asked to come again later, so that the
-    /// others need not wait.
+    /// Sends a text to all members of a room. A member that does not keep up is disconnected, so that the others need
+    /// not wait.
     fn tell(&self, room: &str, text: &str) {
         let rooms = self.0.borrow();
         for member in rooms.get(room).into_iter().flatten() {
@@ -51,7 +51,7 @@ impl Rooms {
     }
 }
 
-/// A member of a room, for as long as this lives: however the conversation ends, it leaves.
+/// Membership of a room. Dropping it leaves the room, however the conversation ends.
 struct Member {
     rooms: Rc<Rooms>,
     room: String,

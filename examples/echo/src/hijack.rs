@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use wasocket::{RawHandler, RawSocket};
 
-/// The longest line that is read, in bytes.
+/// The longest line that the app reads, in bytes.
 const MAX_LINE: usize = 4096;
 
 /// Greets, reads a line, quotes it, says goodbye: the example of `http.Hijacker`.

@@ -1,9 +1,9 @@
 //! The default app of the runner: two echoes, a page to try them on, and a raw takeover.
 //!
-//! - `/`: for a WebSocket the classic example of Go's x/net/websocket, `Received:  ` and the message;
-//!   for a browser a page to connect, type and send.
-//! - `/echo`: every message comes back unchanged, compressed where the client wants it.
-//! - `/hijack`: the `http.Hijacker` example of Go's documentation; no HTTP answer, raw TCP.
+//! - `/`: for a WebSocket the classic example of Go's x/net/websocket, `Received:  ` and the message; for a browser
+//!   a page to connect, type and send.
+//! - `/echo`: every message comes back unchanged, compressed if the client offers it.
+//! - `/hijack`: the `http.Hijacker` example of Go's documentation: raw TCP, without an HTTP response.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;
@@ -58,7 +58,7 @@ fn page(request: &Request) -> Response {
     }
 }
 
-/// Refuses methods that a resource does not have (RFC 9110 §15.5.6).
+/// Refuses methods that a resource does not allow (RFC 9110 §15.5.6).
 fn only(request: &Request, allowed: &[&str]) -> Result<(), Response> {
     if allowed.contains(&request.method.as_str()) {
         return Ok(());

@@ -19,7 +19,7 @@ fn every_message_comes_back() {
 }
 
 #[test]
-fn what_is_no_websocket_is_refused() {
+fn plain_requests_are_refused() {
     let kit = hello();
     kit.get("/").assert_status(426);
     kit.request(request("POST", "/")).assert_status(405);

@@ -1,11 +1,11 @@
-//! Raw TCP on a socket that began as HTTP: the `http.Hijacker` example of Go's documentation at
-//! `/hijack`, and an echo of bytes at `/bytes`, which begins with those sent right behind the request.
+//! Raw TCP on a socket that began with HTTP: the `http.Hijacker` example of Go's documentation at `/hijack`, and an
+//! echo of bytes at `/bytes`, starting with those sent right after the request.
 
 use wasocket::{RawError, RawStream, Router, takeover};
 
 wasocket::export!(routes());
 
-/// The longest line that is read, in bytes.
+/// The longest line that the app reads, in bytes.
 const MAX_LINE: usize = 1024;
 
 fn routes() -> Router {

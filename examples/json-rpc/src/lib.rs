@@ -1,4 +1,4 @@
-//! JSON-RPC 2.0, one request or answer a message: `add` adds numbers, `sleep` answers after so many
+//! JSON-RPC 2.0, one request or response per message: `add` adds numbers, `sleep` responds after a number of
 //! milliseconds. Requests are answered in order.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ struct Request {
     method: String,
     #[serde(default)]
     params: Value,
-    /// Without it the request is a notification, which has no answer.
+    /// A request without an id is a notification, which gets no response.
     id: Option<Value>,
 }
 
@@ -47,8 +47,8 @@ async fn serve(ws: WebSocket) -> Result<(), Error> {
         let (outcome, id) = match ws.receive::<Json<Request>>().await {
             Ok(Some(Json(request))) => (call(&ws, &request).await, request.id),
             Ok(None) => return Ok(()),
-            // JSON-RPC 2.0 §5.1: an answer for a request that cannot be read has this text, and the id null.
-            // The decoder's own text would name what is only ours to know.
+            // JSON-RPC 2.0 §5.1: the response to an unreadable request has this text, and the id null. The decoder's
+            // own text would reveal internals.
             Err(Error::Codec(CodecError::Decode(_))) => {
                 (Outcome::error(-32700, "Parse error"), Some(Value::Null))
             }

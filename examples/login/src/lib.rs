@@ -1,5 +1,5 @@
-//! An endpoint for those who have a token: in the field `Authorization`, or, since browsers cannot set
-//! that for a WebSocket, in a cookie. Others get 401 before there is a WebSocket.
+//! An endpoint for clients with a token: in the field `Authorization` or, since browsers cannot set that for a
+//! WebSocket, in a cookie. Other clients get 401 in place of a WebSocket.
 //!
 //! `POST /login` with the password as its query sets the cookie: `/login?password=open+sesame`.
 
@@ -7,7 +7,7 @@ use wasocket::{Answer, Error, Request, Response, Router, Upgrade, WebSocket};
 
 wasocket::export!(routes());
 
-/// A real app looks it up.
+/// A real app has a token for each user.
 const TOKEN: &str = "d3b07384d113edec49eaa6238ad5ff00";
 const PASSWORD: &str = "open sesame";
 
@@ -22,7 +22,7 @@ fn login(request: &Request) -> Response {
     if !is_same(&password, PASSWORD) {
         return Response::text(403, "That is not the password.\n");
     }
-    // Not for scripts, not for other sites; a real app adds `Secure` and is served over TLS.
+    // Hidden from scripts and other sites; a real app also sets `Secure`, and is served over TLS.
     let cookie = format!("token={TOKEN}; HttpOnly; SameSite=Strict; Path=/");
     Response::text(200, "Welcome.\n").with_field("Set-Cookie", cookie)
 }
@@ -54,7 +54,7 @@ fn token(request: &Request) -> Option<&str> {
     bearer.or_else(|| request.cookie("token"))
 }
 
-/// In a time that does not depend on where they differ, so that a secret cannot be found byte by byte.
+/// Takes a time that does not depend on where the two differ, so that a secret cannot be guessed byte by byte.
 fn is_same(a: &str, b: &str) -> bool {
     let differing = a.bytes().zip(b.bytes()).map(|(a, b)| a ^ b);
     a.len() == b.len() && differing.fold(0, |all, one| all | one) == 0

@@ -1,8 +1,7 @@
-//! A chat in the event form. The same app as `languages/{c,javascript,python}/chat.*`.
+//! A chat in the event form. The same app as `languages/{c,javascript,python}/chat.*` and `languages/go/chat`.
 //!
-//! A member connects to `/rooms/ROOM?NAME`. Who they are and how much they have said is the state of their
-//! connection; the room is a channel. `/bye`, `/crash` and `/flood` show how an app ends a connection, and how
-//! it fails.
+//! A member connects to `/rooms/ROOM?NAME`. The name and the number of messages are the state of the connection; the
+//! room is a channel. `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;
@@ -74,12 +73,12 @@ impl EventHandler for Chat {
     }
 }
 
-#[allow(clippy::panic, reason = "shows what becomes of an app that panics")]
+#[allow(clippy::panic, reason = "shows what happens when an app panics")]
 fn crash() {
     panic!("the chat crashed");
 }
 
-/// The state as bytes, written by hand: room, name and number, a line each. With `std`, `Json` does it.
+/// The state as bytes, written by hand: room, name and number, a line each. With `std`, `Json` can do this.
 impl State for Member {
     fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let text = core::str::from_utf8(bytes).map_err(|_| StateError)?;

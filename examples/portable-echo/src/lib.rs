@@ -1,5 +1,5 @@
 //! An echo in the event form: every message comes back unchanged. The same app as
-//! `languages/{c,javascript,python}/echo.*`.
+//! `languages/{c,javascript,python}/echo.*` and `languages/go/echo`.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;

@@ -1,5 +1,5 @@
-//! A JSON-RPC 2.0 service in the event form, one request or answer a message: `add` adds numbers, `total` is
-//! the sum of all that this connection has had added.
+//! A JSON-RPC 2.0 service in the event form, one request or response per message: `add` adds numbers, `total` returns
+//! the sum of all numbers that the connection has added.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;
@@ -19,7 +19,7 @@ const SUBPROTOCOL: &str = "jsonrpc-2.0";
 
 struct Service;
 
-/// What is kept of a connection.
+/// The state of a connection.
 #[derive(Default, Serialize, Deserialize)]
 struct Session {
     total: f64,
@@ -57,7 +57,7 @@ struct Call {
     method: String,
     #[serde(default)]
     params: Value,
-    /// Without it the call is a notification, which has no answer.
+    /// A call without an id is a notification, which gets no response.
     id: Option<Value>,
 }
 
@@ -68,8 +68,8 @@ fn answer(message: &Message, session: &mut Session) -> Option<(Outcome, Value)> 
         Message::Text(text) => text.as_bytes(),
         Message::Binary(bytes) => bytes,
     };
-    // JSON-RPC 2.0 §5.1: a call that cannot be read is answered all the same, with the id null. The decoder's
-    // own text would name what is only ours to know.
+    // JSON-RPC 2.0 §5.1: an unreadable call is answered, too, with the id null. The decoder's own text would reveal
+    // internals.
     let Ok(call) = serde_json::from_slice::<Call>(text) else {
         return Some((Err((-32700, "Parse error".into())), Value::Null));
     };

@@ -1,15 +1,14 @@
-//! Passes questions on to an HTTP backend, and the answers back while they stream: what stands between a
-//! browser and a language model, say.
+//! Forwards questions to an HTTP backend, and streams the answers back, as between a browser and a language model.
 //!
 //! ```text
 //! wasocket serve relay.wasm --env BACKEND=http://localhost:8080 --allow-http localhost:8080
 //! ```
 //!
 //! - `/ask`: each message, `{"id": 1, "text": ".."}`, becomes a POST of the text to `BACKEND/answer`. The parts of
-//!   the answer come back as `{"id": 1, "part": ".."}`, and `{"id": 1, "end": 200}` with the status behind them.
-//!   Several questions may be on their way at once.
-//! - `/members/ask`: the same for those whom the backend knows: `BACKEND/user` is asked first, with the
-//!   client's `Authorization`. Others get 401, before there is a WebSocket.
+//!   the answer come back as `{"id": 1, "part": ".."}`, followed by `{"id": 1, "end": 200}` with the status. A client
+//!   may ask several questions at once.
+//! - `/members/ask`: the same for users that the backend knows: the app first sends a request to `BACKEND/user` with
+//!   the client's `Authorization`. Other clients get 401 in place of a WebSocket.
 
 use std::env;
 use std::mem;
@@ -22,7 +21,7 @@ use wasocket::{
 
 wasocket::export!(routes());
 
-/// The questions of one client that are on their way at most; the next ones wait in its socket.
+/// The most questions of one client that are answered at once; further ones wait in its socket.
 const MAX_OPEN: usize = 16;
 
 #[derive(Deserialize)]
@@ -61,7 +60,7 @@ fn backend(path: &str) -> String {
     env::var("BACKEND").unwrap_or_else(|_| "http://localhost:8080".to_owned()) + path
 }
 
-/// Lets in whom the backend knows.
+/// Accepts users that the backend knows.
 async fn enter(request: Request) -> Answer {
     let authorization = request.fields.single("Authorization").unwrap_or_default();
     let question = http::get(backend("/user")).field("Authorization", authorization);
@@ -71,13 +70,13 @@ async fn enter(request: Request) -> Answer {
             .with_field("WWW-Authenticate", "Bearer")
             .into(),
         Err(error) => {
-            eprintln!("who the user is cannot be asked: {error}");
+            eprintln!("cannot ask the backend about the user: {error}");
             Response::text(502, "Try again later.\n").into()
         }
     }
 }
 
-/// Reads on while answers stream.
+/// Reads further questions while answers stream.
 async fn ask(ws: WebSocket) -> Result<(), Error> {
     let questions = stream::try_unfold(&ws, async |ws| {
         let question = ws.receive::<Json<Question>>().await?;
@@ -88,10 +87,10 @@ async fn ask(ws: WebSocket) -> Result<(), Error> {
     answers.await
 }
 
-/// Asks the backend, and passes on what it says.
+/// Asks the backend, and streams its answer.
 async fn answer(ws: &WebSocket, question: Question) -> Result<(), Error> {
     let id = question.id;
-    let said = match pass_on(ws, question).await {
+    let said = match forward(ws, question).await {
         Ok(status) => Said::End(status),
         Err(Error::Http(error)) => Said::Failed(error.to_string()),
         Err(error) => return Err(error),
@@ -99,7 +98,7 @@ async fn answer(ws: &WebSocket, question: Question) -> Result<(), Error> {
     ws.send(Json(Reply { id, said })).await
 }
 
-async fn pass_on(ws: &WebSocket, question: Question) -> Result<u16, Error> {
+async fn forward(ws: &WebSocket, question: Question) -> Result<u16, Error> {
     let request = http::post(backend("/answer")).body(question.text);
     let mut answer = request.send().await?;
     let mut bytes = Vec::new();
@@ -115,7 +114,7 @@ async fn pass_on(ws: &WebSocket, question: Question) -> Result<u16, Error> {
     Ok(answer.status())
 }
 
-/// Half a character at the end waits for its other half.
+/// Takes the complete characters; an incomplete one at the end waits for the rest.
 fn take_text(bytes: &mut Vec<u8>) -> String {
     let complete = match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),

@@ -1,24 +1,24 @@
-//! What is spoken depends on the subprotocol (RFC 6455 §1.9): `echo.v1` sends messages back,
-//! `count.v1` how many there have been. A client that offers neither is refused.
+//! An app with two subprotocols (RFC 6455 §1.9): `echo.v1` echoes messages, `count.v1` counts them. A client that
+//! offers neither is refused.
 
 use wasocket::{Answer, Error, Message, Request, Response, Upgrade, WebSocket};
 
 wasocket::export!(handle);
 
-/// The preferred one first.
-const SPOKEN: &[&str] = &["count.v1", "echo.v1"];
+/// The preferred subprotocol first.
+const SUPPORTED: &[&str] = &["count.v1", "echo.v1"];
 
 fn handle(request: &Request) -> Answer {
     let mut offers = request.subprotocols();
-    if request.wants_websocket() && !offers.any(|offer| SPOKEN.contains(&offer)) {
-        let spoken = SPOKEN.join(", ");
-        let text = format!("Offer a subprotocol that is spoken here: {spoken}.\n");
+    if request.wants_websocket() && !offers.any(|offer| SUPPORTED.contains(&offer)) {
+        let supported = SUPPORTED.join(", ");
+        let text = format!("Offer a supported subprotocol: {supported}.\n");
         return Response::text(400, text)
             .with_field("Connection", "close")
             .into();
     }
     Upgrade::new()
-        .subprotocols(SPOKEN)
+        .subprotocols(SUPPORTED)
         .converse(request, converse)
 }
 

@@ -1,12 +1,12 @@
-//! A TCP port behind a WebSocket: what goes through port 443 and a proxy reaches any server that way, such
-//! as one for SSH, a database, or a remote desktop in a browser.
+//! A TCP port behind a WebSocket: clients that can only reach port 443, or only through a proxy, reach a server for
+//! SSH, a database, or a remote desktop in a browser.
 //!
 //! ```text
 //! wasocket serve tunnel.wasm --env TO=127.0.0.1:22 --allow-tcp 127.0.0.1:22
 //! ssh -o ProxyCommand='wasocket connect --binary ws://localhost:1234/' localhost
 //! ```
 //!
-//! Binary messages carry the bytes; where they begin and end means nothing.
+//! Binary messages carry the bytes; message boundaries have no meaning.
 
 use std::env;
 use std::fmt;
@@ -25,7 +25,7 @@ async fn tunnel(ws: WebSocket) -> Result<(), Broken> {
         .inspect_err(|error| eprintln!("{error}"))?;
     let (from_server, mut to_server) = server.split();
     let (from_client, mut to_client) = ws.into_byte_stream().split();
-    // When one side has said all, the other has no use for more.
+    // When one side has finished, so has the other.
     let up = copy(from_client, &mut to_server);
     let down = copy(from_server, &mut to_client);
     match select(up, down).await {
@@ -34,16 +34,18 @@ async fn tunnel(ws: WebSocket) -> Result<(), Broken> {
     Ok(())
 }
 
-/// The server, as the operator has it.
+/// The server that the operator has set.
 fn to() -> Result<SocketAddr, Broken> {
     let to = env::var("TO").unwrap_or_default();
     to.parse().map_err(|_| {
-        eprintln!("TO is no address such as 127.0.0.1:22 (wasocket serve --env TO=..): {to:?}");
+        eprintln!(
+            "TO must be an address such as 127.0.0.1:22 (wasocket serve --env TO=..), not {to:?}"
+        );
         Broken
     })
 }
 
-/// The server cannot be reached, or has broken off.
+/// The server cannot be reached, or the connection to it broke.
 struct Broken;
 
 impl From<io::Error> for Broken {
@@ -54,7 +56,7 @@ impl From<io::Error> for Broken {
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server cannot be reached, or has broken off")
+        f.write_str("the server cannot be reached, or the connection to it broke")
     }
 }
 

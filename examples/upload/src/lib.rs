@@ -1,6 +1,5 @@
-//! A streaming upload with progress: each message is a file, of up to 1 GiB. It is hashed while it
-//! arrives, in the memory of a chunk; the client is told how far it is at every MiB, and the SHA-1 at the
-//! end.
+//! A streaming upload with progress: each message is a file of up to 1 GiB. It is hashed while it arrives, and only
+//! one chunk is in memory; the client gets its progress after every MiB, and the SHA-1 at the end.
 
 use serde::Serialize;
 use sha1::{Digest, Sha1};

@@ -4,8 +4,10 @@ use wasocket_host_core::answer;
 use wasocket_host_core::http1::{BadAnswer, check_response};
 use wasocket_vectors::Frame;
 
-use crate::access::name;
-use crate::bindings::{Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover};
+use crate::contract::bindings::{
+    Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover,
+};
+use crate::observe::access_log::name;
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::{Subject, fields, request};

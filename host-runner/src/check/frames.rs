@@ -2,8 +2,9 @@
 
 use wasocket_vectors::{FrameVector, Mismatch, Then};
 
-use crate::bindings::{self, Effects, Instant, Next};
-use crate::guest::{GuestFault, finish};
+use crate::contract::bindings::{self, Effects, Instant, Next};
+use crate::guest::fault::GuestFault;
+use crate::guest::handler::finish;
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::Subject;

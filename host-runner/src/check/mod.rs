@@ -23,9 +23,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::cache::Cache;
-use crate::component::{Component, Grants, LoadError, Loader};
-use crate::engine;
+use crate::guest::engine;
+use crate::guest::load::cache::Cache;
+use crate::guest::load::component::{Component, Loader};
+use crate::guest::load::error::LoadError;
+use crate::guest::wasi::grants::Grants;
 use crate::options::Check;
 use report::{Case, Group, Outcome, Progress, Report};
 use subject::Subject;

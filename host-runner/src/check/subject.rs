@@ -5,9 +5,11 @@ use std::fmt;
 use wasmtime::component::ResourceAny;
 use wasocket_vectors::{Fields, HandshakeVector};
 
-use crate::bindings::{Answer, HttpVersion, Request, Takeover, Verdict};
-use crate::component::Component;
-use crate::guest::{Guest, GuestFault, Limits, finish};
+use crate::contract::bindings::{Answer, HttpVersion, Request, Takeover, Verdict};
+use crate::guest::fault::GuestFault;
+use crate::guest::handler::{Guest, finish};
+use crate::guest::limits::Limits;
+use crate::guest::load::component::Component;
 
 /// The path that the vectors ask for.
 const VECTORS_PATH: &str = "/echo";

@@ -1,6 +1,6 @@
 //! `suspend` and `resume` of the contract, on any component: also on one that can do neither.
 
-use crate::bindings::{ResumeError, ShutdownReason};
+use crate::contract::bindings::{ResumeError, ShutdownReason};
 
 use super::contract::{PING, answers, works};
 use super::report::{Case, Failure, Group, Outcome};

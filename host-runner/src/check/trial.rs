@@ -8,11 +8,12 @@ use wasocket_host_core::answer;
 use wasocket_host_core::turn::Turn;
 use wasocket_vectors::Frame;
 
-use crate::bindings::{
+use crate::contract::bindings::{
     Answer, Arrival, Ceiling, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason,
     Takeover,
 };
-use crate::guest::{Guest, GuestFault, finish};
+use crate::guest::fault::GuestFault;
+use crate::guest::handler::{Guest, finish};
 
 use super::report::Failure;
 use super::subject::Subject;

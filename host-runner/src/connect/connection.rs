@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep_until};
 use wasmtime::component::ResourceAny;
 
 use super::ConnectError;
-use crate::bindings::{ClientRequest, Effects, Event, Message, Next, Progress};
-use crate::client::Client;
-use crate::clock::Clock;
-use crate::socket::{Socket, Stream, Traffic};
+use crate::contract::bindings::{ClientRequest, Effects, Event, Message, Next, Progress};
+use crate::contract::clock::Clock;
+use crate::guest::client::Client;
+use crate::net::stream::Stream;
+use crate::net::stream::socket::{Socket, Traffic};
 
 /// The most bytes that the component is given at once (`websocket-client.wit`, `receive`).
 const READ_BUFFER: usize = 64 * 1024;

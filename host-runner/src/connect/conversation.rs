@@ -9,12 +9,12 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::{ConnectError, Connection};
-use crate::bindings::{Closed, Event, Message, Opened, Refused};
-use crate::clock::Clock;
+use crate::contract::bindings::{Closed, Event, Message, Opened, Refused};
+use crate::contract::clock::Clock;
 use crate::input::{self, Input};
+use crate::net::dial::transport::printable;
 use crate::options::Connect;
-use crate::shutdown::{Signal, Signals};
-use crate::transport::printable;
+use crate::process::os_signals::{Signal, Signals};
 
 /// How long the server may go on after the end of stdin.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);

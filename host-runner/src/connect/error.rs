@@ -3,12 +3,12 @@ use std::io;
 
 use http::StatusCode;
 
-use crate::bindings::{Closed, Refused};
-use crate::component::LoadError;
-use crate::guest::GuestFault;
-use crate::proxy::ProxyUrlError;
-use crate::shutdown::Signal;
-use crate::transport::{TransportError, printable};
+use crate::contract::bindings::{Closed, Refused};
+use crate::guest::fault::GuestFault;
+use crate::guest::load::error::LoadError;
+use crate::net::dial::proxy::ProxyUrlError;
+use crate::net::dial::transport::{TransportError, printable};
+use crate::process::os_signals::Signal;
 
 /// Why `connect` did not end well.
 #[derive(Debug)]

@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::bindings::ClientRequest;
-use crate::client::{CLIENT_COMPONENT, Client};
-use crate::clock::Clock;
-use crate::component::{Component, World};
-use crate::engine;
+use crate::contract::bindings::ClientRequest;
+use crate::contract::clock::Clock;
+use crate::guest::client::{CLIENT_COMPONENT, Client};
+use crate::guest::engine;
+use crate::guest::load::component::Component;
+use crate::guest::load::world::World;
+use crate::net::dial::proxy::{Proxy, ProxyUrlError};
+use crate::net::dial::transport::Route;
 use crate::options::Connect;
-use crate::proxy::{Proxy, ProxyUrlError};
-use crate::transport::Route;
 use connection::entropy;
 use conversation::Conversation;
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::entrance::Entrance;
-use crate::hosts::AllowedHost;
-use crate::listener::Listen;
-use crate::proxied::{Trust, Trusted};
-use crate::tls::{Files, Tls, TlsError};
+use crate::http::hosts::AllowedHost;
+use crate::net::forwarded::{Trust, Trusted};
+use crate::net::listen::Listen;
+use crate::net::tls::{Files, Tls, TlsError};
+use crate::server::ingress::Entrance;
 
 /// Where connections come from, and for whom.
 #[derive(Clone, Debug, Args)]

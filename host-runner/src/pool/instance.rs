@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,15 +16,20 @@ use wasmtime::component::ResourceAny;
 
 use super::Pool;
 use super::member::Member;
-use crate::backoff::Backoff;
-use crate::batch::{Bargain, Batch, Batches, Receiver};
-use crate::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
-use crate::call::Call;
-use crate::guest::{Guest, GuestFault};
-use crate::instance::{Advance, advance, finish_with};
-use crate::metrics::Metrics;
-use crate::patience::Patience;
-use crate::signals::{Signal, Signals};
+use crate::contract::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
+use crate::guest::fault::Dead;
+use crate::guest::fault::GuestFault;
+use crate::guest::file_wait::Patience;
+use crate::guest::handler::Guest;
+use crate::guest::instance::{Advance, advance, finish_with};
+use crate::observe::metrics::Metrics;
+use crate::pool::Call;
+use crate::pool::backoff::Backoff;
+use crate::pool::batch::Bargain;
+use crate::pool::batch::Batch;
+use crate::pool::batch::Batches;
+use crate::pool::batch::Receiver;
+use crate::pool::wakeups::{Signal, Signals};
 
 /// One instance, with the count of those who use it.
 #[derive(Debug)]
@@ -323,15 +327,3 @@ pub(super) fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> 
     tracing::error!("an instance ends, and with it {connections} connections: {fault}");
     Dead
 }
-
-/// The instance has ended; why is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dead;
-
-impl fmt::Display for Dead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the instance has ended")
-    }
-}
-
-impl std::error::Error for Dead {}

@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use wasmtime::component::ResourceAny;
 
-use super::Dead;
 use super::instance::{Instance, Returned, call};
 use super::place::{Answered, Place};
-use crate::batch::Receiver;
-use crate::bindings::{ConnectionId, Effects, Instant, Report, ShutdownReason};
-use crate::call::Call;
-use crate::guest::Guest;
-use crate::signals::{Signal, Signals};
+use crate::contract::bindings::{ConnectionId, Effects, Instant, Report, ShutdownReason};
+use crate::guest::fault::Dead;
+use crate::guest::handler::Guest;
+use crate::pool::Call;
+use crate::pool::batch::Receiver;
+use crate::pool::wakeups::{Signal, Signals};
 
 /// What a host holds of a guest's, and others of the instance can wake. Dropped, it is dropped in the
 /// guest too: exactly once.

@@ -4,11 +4,15 @@
 //! wants the same instance waits for it, so that no instance is entered while a call into it is under way, as the
 //! contract asks. Everybody else goes on.
 
+mod backoff;
+pub(crate) mod batch;
+mod call;
 mod instance;
 mod member;
 mod place;
+pub mod wakeups;
 
-pub use instance::Dead;
+pub use call::Call;
 pub use member::{Connection, Progress, Undecided};
 pub use place::{Answered, Decided, Offer, Place, Ruling};
 
@@ -23,14 +27,17 @@ use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 
 use self::instance::{Instance, back_off, log};
-use crate::backoff::Backoff;
-use crate::batch::Batches;
-use crate::bindings::{Instant, ShutdownReason};
-use crate::component::Component;
-use crate::guest::{Guest, GuestFault, Limits};
-use crate::instance::{Advance, advance, finish_with};
-use crate::metrics::Metrics;
-use crate::patience::Patience;
+use crate::contract::bindings::{Instant, ShutdownReason};
+use crate::guest::fault::Dead;
+use crate::guest::fault::GuestFault;
+use crate::guest::file_wait::Patience;
+use crate::guest::handler::Guest;
+use crate::guest::instance::{Advance, advance, finish_with};
+use crate::guest::limits::Limits;
+use crate::guest::load::component::Component;
+use crate::observe::metrics::Metrics;
+use crate::pool::backoff::Backoff;
+use crate::pool::batch::Batches;
 
 /// So many calls at once are finished beside a worker. Fewer than the threads that tokio has for it (512), so that
 /// there are some left for the files that calls wait for.

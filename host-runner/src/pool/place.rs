@@ -6,9 +6,9 @@ use std::task::Waker;
 
 use super::instance::{Instance, call};
 use super::member::{Connection, Member, Undecided};
-use crate::bindings::{Answer, Request, Response, ResponseHead, Verdict};
-use crate::call::Call;
-use crate::guest::Guest;
+use crate::contract::bindings::{Answer, Request, Response, ResponseHead, Verdict};
+use crate::guest::handler::Guest;
+use crate::pool::Call;
 
 /// A reserved place on an instance, given back when dropped.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`Dead`](super::Dead) when the instance has ended, by this call or before.
+    /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
     pub fn handle(self, request: Arc<Request>) -> Call<Decided> {
         let instance = Rc::clone(&self.0);
         let handle = call!(guest => guest.handle(&request));

@@ -11,7 +11,7 @@ use super::compose::{ComposeFileError, beside, compose_file};
 use super::language::Language;
 use super::tool::{self, Compiler, Go, Missing};
 use super::{say, say_size};
-use crate::compose::Target;
+use crate::guest::compose::Target;
 use crate::options::Build;
 
 /// What is built, in the folder of the project.

@@ -9,7 +9,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wit_component::ComponentEncoder;
 
-use crate::compose::sections::custom;
+use crate::guest::compose::sections::custom;
 
 /// In it the world `application` is written down, as wit-bindgen does it for linkers.
 const APPLICATION: &[u8] =

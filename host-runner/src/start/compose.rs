@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use super::package::{PackageError, transpile};
-use crate::compose::{self, ComposeError, Target};
+use crate::guest::compose::{self, ComposeError, Target};
 use crate::options::Compose;
 
 /// Makes a file of a component's for a target.

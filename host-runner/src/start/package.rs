@@ -11,7 +11,7 @@ use ring::digest::{Context, SHA256};
 
 use super::say;
 use super::tool::{self, Missing};
-use crate::cache::folder_of_user;
+use crate::guest::load::cache::folder_of_user;
 
 /// The files of `npm/`, as `build.rs` found them: paths, and what is there.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/npm.rs"));

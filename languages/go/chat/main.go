@@ -1,6 +1,6 @@
-// A chat: who is connected to /rooms/ROOM?NAME sees what everybody says there.
+// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
 //
-// Who they are and how much they have said is the state of their connection; the room is a channel.
+// A member's name and number of messages are the state of their connection; the room is a channel.
 // /bye, /crash and /flood show how an app ends a connection, and how it fails.
 package main
 
@@ -59,7 +59,7 @@ func (m *member) on(event ws.Event) []ws.Action {
 	case ws.Binary:
 		return []ws.Action{ws.Close{Code: 1003, Reason: "text only"}}
 	case ws.Closed:
-		// Nobody, if they were never let in.
+		// Clients that were refused have not joined.
 		if m.Room != "" {
 			return []ws.Action{m.say("%s left (%d)", m.Name, event.Code)}
 		}

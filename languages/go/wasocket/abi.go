@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// How the values of wit/app.wit lie in memory (component model, CanonicalABI.md). Go aligns these fields as the ABI
-// does; addresses have 32 bits there, and 64 in Go.
+// The layout of the values of wit/app.wit in memory (component model, CanonicalABI.md). Go aligns these fields as the
+// ABI does; addresses have 32 bits in the ABI, and 64 in Go.
 type (
 	rawList   struct{ address, length uint32 }
 	rawOption struct {
@@ -66,10 +66,10 @@ type (
 	}
 )
 
-// Where the caller finds the answer.
+// The answer to a call, which the caller reads here.
 var answer rawList
 
-// What it reads there, which the garbage collector does not know of by an address of 32 bits.
+// The values that the caller reads, kept alive: the garbage collector does not recognise addresses of 32 bits.
 var held []unsafe.Pointer
 
 //go:wasmexport wasocket:websocket/app@0.1.0#handle
@@ -94,7 +94,8 @@ func lower(actions []Action) rawList {
 	return list(raw)
 }
 
-// Go's own way to end of a panic is to sleep first, and the host ends who waits inside a call, without a word.
+// Go itself sleeps before it exits because of a panic, and the host ends an instance that waits inside a call before
+// it could report anything.
 func crash() {
 	if reason := recover(); reason != nil {
 		fmt.Fprintf(os.Stderr, "panic: %v\n\n%s", reason, debug.Stack())
@@ -110,19 +111,19 @@ func posted(unsafe.Pointer) {
 	held = held[:0]
 }
 
-// Memory for the arguments of a call: messages of 256 KiB or one that is longer, up to 4 MiB, a head, and more than
-// there is beside them. It is no part of the heap, since a collection of garbage would ask for the time, and nothing
-// may be asked while the arguments are written (CanonicalABI.md, may_leave).
+// Memory for the arguments of a call: 256 KiB of messages, or a single message of up to 4 MiB, a request head, and
+// ample space for the rest. It is not part of the heap, since a garbage collection would ask for the time, and no
+// import may be called while the arguments are written (CanonicalABI.md, may_leave).
 var (
 	arguments      [8 << 20 / 8]uint64
 	argumentsUsed  uint32
 	argumentsFloor uint32
 )
 
-// The adapter of wasi_snapshot_preview1 has taken what it needs by now, and keeps it.
+// By now the adapter of wasi_snapshot_preview1 has taken the memory that it needs, which it keeps.
 func init() { argumentsFloor = argumentsUsed }
 
-// More than there is ends the instance.
+// Panics, which ends the instance, if the memory does not suffice.
 //
 //go:wasmexport cabi_realloc
 func reallocate(old unsafe.Pointer, oldSize, _, size uint32) unsafe.Pointer {
@@ -139,7 +140,7 @@ func hold[T any](values []T) unsafe.Pointer {
 	return address
 }
 
-// For the caller to read.
+// Lowers a slice, and keeps it for the caller to read.
 func list[T any](values []T) rawList {
 	return rawList{uint32(uintptr(hold(values))), uint32(len(values))}
 }
@@ -163,7 +164,7 @@ func fields(fields []Field) rawList {
 	return list(raw)
 }
 
-// What the caller has written, until the next call.
+// The values that the caller has written, valid until the next call.
 func lift[T any](list rawList) []T {
 	if list.length == 0 {
 		return nil
@@ -175,7 +176,7 @@ func lift[T any](list rawList) []T {
 func (list rawList) text() string  { return string(lift[byte](list)) }
 func (list rawList) bytes() []byte { return slices.Clone(lift[byte](list)) }
 
-// Empty if there is none: the caller leaves then what is behind as it was.
+// Empty if there is none: the caller then leaves the payload unset.
 func (option rawOption) text() string {
 	if option.isSome == 0 {
 		return ""
@@ -268,7 +269,7 @@ func set[T any](raw *rawAction, tag uint8, payload T) {
 	*(*T)(unsafe.Pointer(&raw.payload)) = payload
 }
 
-// A payload that is longer than what there is for it would overwrite the next: none compiles.
+// A payload longer than the space for it would overwrite the next value, so it must not compile.
 var (
 	_ [unsafe.Sizeof(rawAction{}.payload) - unsafe.Sizeof(rawAccept{})]byte
 	_ [unsafe.Sizeof(rawEvent{}.payload) - unsafe.Sizeof(rawRequest{})]byte

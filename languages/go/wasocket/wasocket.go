@@ -1,41 +1,41 @@
-// Package wasocket has what an app is made of, as wit/app.wit says it: events in, actions out.
+// Package wasocket has the types of an app, as defined in wit/app.wit: events in, actions out.
 //
 //	func init() { wasocket.Export(handle) }
 //
 //	func handle(connection string, state []byte, events []wasocket.Event) []wasocket.Action
 package wasocket
 
-// A Handler says what is to be done about events on one connection.
+// A Handler answers events on one connection with actions.
 //
-// The name of the connection is no other's. The state is what its last [SetState] said, nil before. There is
-// at least one event; several are messages. What is answered must not be changed afterwards.
+// The name of the connection is unique. The state is that of its last [SetState], nil before the first. There is at
+// least one event; if there are several, all are messages. The actions must not be changed after the call.
 type Handler func(connection string, state []byte, events []Event) []Action
 
 var handler Handler
 
-// Export makes a function the app. To be called by an init function: main is never called.
+// Export makes a function the app. Call it from an init function: main is never called.
 func Export(handle Handler) { handler = handle }
 
-// An Event is what has happened: [Request], [Open], a [Message], or [Closed].
+// An Event is a [Request], an [Open], a [Message], or [Closed].
 type Event interface{ event() }
 
-// A Request is one that does not ask for a WebSocket. Answered by one [Respond]; if by none, with status 404.
+// A Request does not ask for a WebSocket. It is answered by one [Respond], and with status 404 if there is none.
 type Request struct {
 	// As received.
 	Method, Target string
-	// What the request came in, such as [HTTP11].
+	// The version of the request, such as [HTTP11].
 	Version Version
 	// The pseudo-headers :authority and :protocol, empty in HTTP/1.
 	Authority, Protocol string
 	// All field lines. Names are compared without regard to ASCII case.
 	Fields []Field
-	// Whether it came over TLS.
+	// Whether the request came over TLS.
 	Secure bool
 	// The address of the peer, for logs; may be empty.
 	Remote string
 }
 
-// A Version is one of HTTP.
+// A Version is a version of HTTP.
 type Version uint8
 
 // The versions of HTTP.
@@ -49,22 +49,23 @@ const (
 // A Field is a line of a head. The value need not be UTF-8.
 type Field struct{ Name, Value string }
 
-// Open is a client asking for a WebSocket. Answered by one [Accept] or [Respond]; if by neither, with status 404.
+// Open is a request for a WebSocket. It is answered by one [Accept] or [Respond], and with status 404 if there is
+// neither.
 type Open struct{ Request }
 
-// A Message is a whole one: [Text] or [Binary].
+// A Message is a whole message: [Text] or [Binary].
 type Message interface {
 	Event
 	message() rawMessage
 }
 
-// Text is a message of text, UTF-8: other bytes in one that is sent end the instance.
+// Text is a text message in UTF-8. Sending one with other bytes ends the instance.
 type Text string
 
-// Binary is a message of bytes.
+// Binary is a binary message.
 type Binary []byte
 
-// Closed is the end of a WebSocket, with code and reason as a browser's CloseEvent has them. The last event.
+// Closed is the end of a WebSocket, with the code and reason of a browser's CloseEvent. It is the last event.
 type Closed struct {
 	Code   uint16
 	Reason string
@@ -76,10 +77,10 @@ func (Text) event()    {}
 func (Binary) event()  {}
 func (Closed) event()  {}
 
-// An Action is what is to be done.
+// An Action is something for the host to do.
 type Action interface{ lower(*rawAction) }
 
-// Respond answers a request, or refuses a WebSocket: with a status of 200 to 599.
+// Respond answers a request, or refuses a WebSocket, with a status from 200 to 599.
 type Respond struct {
 	Status uint16
 	Fields []Field
@@ -88,18 +89,18 @@ type Respond struct {
 
 // Accept completes the opening handshake.
 type Accept struct {
-	// The one that is selected, if the client offers it; may be empty.
+	// The subprotocol to select if the client offers it; may be empty.
 	Subprotocol string
 	// Further fields of the response, such as Set-Cookie.
 	Fields []Field
-	// Nil: pages of the same origin, no compression, messages of up to 1 MiB.
+	// Nil for the defaults: pages of the same origin, no compression, messages of up to 1 MiB.
 	Settings *Settings
 }
 
-// Settings are asked of the protocol for one connection.
+// Settings are the protocol's settings for one connection.
 type Settings struct {
 	Origins Origins
-	// Whether to compress where the client wants it, too (RFC 7692).
+	// Whether to compress messages if the client offers compression (RFC 7692).
 	Compress bool
 	// The longest message to receive, in bytes; up to 4 MiB.
 	MaxMessageSize uint32
@@ -109,29 +110,30 @@ type Settings struct {
 // https://*.example.com or http://localhost:*.
 type Origins struct {
 	Patterns []string
-	// Lets every page in. Only for servers that know their users by nothing that a browser adds by itself.
+	// Lets every page connect. Only for servers that do not recognise users by anything a browser sends by itself, such
+	// as cookies.
 	DangerouslyAllowAny bool
 }
 
 // Send sends a message to the peer.
 type Send struct{ Message }
 
-// Close begins the closing handshake, with a reason of at most 123 bytes.
+// Close starts the closing handshake, with a reason of at most 123 bytes.
 type Close struct {
 	Code   uint16
 	Reason string
 }
 
-// SetState says what the state of the connection is from the next call on: at most 2,048 bytes.
+// SetState sets the state of the connection for its next call: at most 2,048 bytes.
 type SetState []byte
 
-// Subscribe has the peer sent what is published to a channel, whose name has 1 to 128 bytes; up to 16 of them.
+// Subscribe subscribes the peer to a channel, whose name has 1 to 128 bytes; up to 16 channels for each connection.
 type Subscribe string
 
-// Unsubscribe is the opposite.
+// Unsubscribe ends a subscription.
 type Unsubscribe string
 
-// Publish sends a message to all peers that are subscribed to a channel, this one not excepted.
+// Publish sends a message to all peers subscribed to a channel, including this one.
 type Publish struct {
 	Channel string
 	Message Message

@@ -1,10 +1,10 @@
-//! Four tools in one small program: installed from the registry, each would take minutes to build.
+//! Four tools in one small program: each of them would take minutes to install from the registry.
 //!
 //! ```text
-//! language-tools bind-c WIT WORLD FOLDER        as: wit-bindgen c WIT -w WORLD --out-dir FOLDER, with short names
-//! language-tools embed WIT WORLD MODULE         as: wasm-tools component embed WIT -w WORLD MODULE -o MODULE
-//! language-tools componentize MODULE OUTPUT     as: wasm-tools component new MODULE -o OUTPUT --adapt ..
-//! language-tools compose PROTOCOL APP OUTPUT    as: wac plug PROTOCOL --plug APP -o OUTPUT
+//! language-tools bind-c WIT WORLD FOLDER        like: wit-bindgen c WIT -w WORLD --out-dir FOLDER, with short names
+//! language-tools embed WIT WORLD MODULE         like: wasm-tools component embed WIT -w WORLD MODULE -o MODULE
+//! language-tools componentize MODULE OUTPUT     like: wasm-tools component new MODULE -o OUTPUT --adapt ..
+//! language-tools compose PROTOCOL APP OUTPUT    like: wac plug PROTOCOL --plug APP -o OUTPUT
 //! ```
 
 use std::path::Path;
@@ -20,7 +20,7 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::{Resolve, WorldId};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-/// What the interfaces are called in C.
+/// The names of the interfaces in C.
 const NAMES: [(&str, &str); 2] = [
     ("wasocket:websocket/app@0.1.0", "websocket"),
     ("wasocket:websocket/types@0.1.0", "http"),
@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         ["componentize", module, output] => componentize(module, output),
         ["compose", protocol, app, output] => compose(protocol, app, output),
         _ => bail!(
-            "bind-c WIT WORLD FOLDER, embed WIT WORLD MODULE, componentize MODULE OUTPUT, or compose PROTOCOL APP OUTPUT"
+            "usage: bind-c WIT WORLD FOLDER, embed WIT WORLD MODULE, componentize MODULE OUTPUT, or compose PROTOCOL APP OUTPUT"
         ),
     }
 }
@@ -47,7 +47,7 @@ fn embed(wit: &str, world: &str, module: &str) -> Result<()> {
     fs::write(module, bytes).context(module.to_owned())
 }
 
-/// The adapter is left out where nothing of WASI is called.
+/// The adapter is left out if the module calls no WASI function.
 fn componentize(module: &str, output: &str) -> Result<()> {
     let bytes = fs::read(module).context(module.to_owned())?;
     let mut encoder = ComponentEncoder::default();

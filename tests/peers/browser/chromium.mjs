@@ -1,9 +1,9 @@
-// Headless Chromium with one page, and checks that are run one behind the other.
+// Headless Chromium with one page, and checks that run one after the other.
 
 import { chromium } from 'playwright-core';
 
 const TIME_LIMIT_MS = 50_000; // the whole run
-const STEP_LIMIT_MS = 15_000; // what a person would wait for
+const STEP_LIMIT_MS = 15_000; // as long as a person would wait
 
 /** The URL of the server, without the slash, from the command line: `node SCRIPT ws://HOST:PORT`. */
 export const server = process.argv[2]?.replace(/\/$/, '');
@@ -12,7 +12,7 @@ if (!server) {
   process.exit(2);
 }
 
-// The certificate is a test's own.
+// The tests' certificate is self-signed.
 const isSecure = server.startsWith('wss:');
 
 let running = 'Chromium starts';
@@ -20,7 +20,7 @@ setTimeout(() => fail(running, `not over ${TIME_LIMIT_MS} ms after the start`), 
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  // No sandbox: Chromium refuses to run as root with one. The rest: no traffic of its own.
+  // No sandbox, with which Chromium refuses to run as root. The other options avoid traffic of its own.
   chromiumSandbox: false,
   args: ['--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     ...(isSecure ? ['--ignore-certificate-errors'] : [])],
@@ -29,11 +29,11 @@ const browser = await chromium.launch({
 export const page = await browser.newPage({ ignoreHTTPSErrors: isSecure });
 page.setDefaultTimeout(STEP_LIMIT_MS);
 
-/** What the page's scripts have thrown. */
+/** Errors thrown by the page's scripts. */
 export const pageErrors = [];
 page.on('pageerror', (error) => pageErrors.push(error.message));
 
-/** Runs checks by their names, and prints one line for each. Ends the process at the first that fails. */
+/** Runs named checks, and prints one line for each. Exits at the first failure. */
 export async function run(checks) {
   for (const [name, check] of Object.entries(checks)) {
     running = name;

@@ -51,7 +51,7 @@ await run({
     await once(foreign, 'listening');
     await page.goto(`http://127.0.0.1:${foreign.address().port}/`);
 
-    // A script is told 1006 and no more; the status is known to the developer tools alone.
+    // The script learns only code 1006; the status is visible to the developer tools alone.
     const refusal = new Promise((resolve) => {
       page.on('websocket', (socket) => socket.on('socketerror', resolve));
     });
@@ -90,7 +90,7 @@ async function expectState(state) {
   await page.locator('#state', { hasText: new RegExp(`^${state}$`) }).waitFor();
 }
 
-/** Key by key, as a person does. */
+/** Types key by key, as a person does. */
 async function type(message) {
   await page.fill('#message', '');
   await page.locator('#message').pressSequentially(message);

@@ -1,5 +1,5 @@
-// Uses the page of a project that `wasocket new` has made in headless Chromium, as a person does. In its
-// app, `messages` has been changed to `so far` (tests/start.rs).
+// Uses the page of a project made by `wasocket new` in headless Chromium, as a person does. In its app, the test
+// has replaced `messages` by `so far` (tests/commands/start.rs).
 //
 //     node new-page.mjs ws://127.0.0.1:PORT
 //
@@ -30,7 +30,7 @@ await run({
   'the page raises no error': async () => assert.deepEqual(pageErrors, []),
 });
 
-/** What the page shows when it has sent a message. */
+/** Sends a message; returns the line that the page shows next. */
 async function answer(message) {
   const before = await lines.count();
   await input.pressSequentially(message);

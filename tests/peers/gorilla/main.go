@@ -1,4 +1,4 @@
-// Command gorilla speaks to the default app as a gorilla/websocket client does.
+// Command gorilla is a client of the default app, made with gorilla/websocket.
 //
 //	gorilla ws://127.0.0.1:PORT
 //
@@ -37,15 +37,15 @@ var checks = []struct {
 	{"the server's order decides on the subprotocol", negotiatesSubprotocol},
 	{"a ping between fragments is answered before the message ends", answersPingBetweenFragments},
 	{"the closing handshake echoes the close code, then the server drops TCP", echoesCloseCode},
-	{"a fragmented message above the limit fails the connection with 1009", refusesTooBigInFragments},
-	{"one frame above the limit fails the connection with 1009", refusesTooBigInOneFrame},
+	{"a fragmented message over the limit fails the connection with 1009", refusesTooBigInFragments},
+	{"one frame over the limit fails the connection with 1009", refusesTooBigInOneFrame},
 	{"a text message that is not UTF-8 fails the connection with 1007", refusesInvalidUTF8},
 	{"the server's own origin is accepted", acceptsOwnOrigin},
 	{"a foreign origin is refused with 403 and a reason", refusesForeignOrigin},
 	{"/ answers what it received", answersReceived},
 	{"permessage-deflate without context takeover: agreed, and used both ways", compresses},
 	{"a compressed message in fragments comes back whole", echoesCompressedFragments},
-	{"a small compressed message that inflates above the limit fails the connection with 1009", refusesTooBigInflated},
+	{"a small compressed message that inflates over the limit fails the connection with 1009", refusesTooBigInflated},
 	{"a plain GET of / returns an HTML page", servesPage},
 	{"a plain GET of /echo is told to upgrade", asksForUpgrade},
 }
@@ -95,7 +95,7 @@ func echoesFragmentedMessage(server string) error {
 		return err
 	}
 	defer conn.Close()
-	// Every flush of the small buffer is a frame, so characters are cut between fragments.
+	// Every flush of the small buffer is a frame, so characters are split between fragments.
 	if err := expectEcho(conn, websocket.TextMessage, []byte(strings.Repeat("Grüße, 世界 🦀 ", 500))); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func expectTooBig(server string, writeBuffer int) error {
 		return err
 	}
 	defer conn.Close()
-	// The server may refuse before it has taken everything, so read meanwhile, and let the write fail.
+	// The server may refuse before it has read everything, so read meanwhile, and let the write fail.
 	go conn.WriteMessage(websocket.BinaryMessage, make([]byte, messageLimit+1))
 	return expectClose(conn, websocket.CloseMessageTooBig)
 }
@@ -232,7 +232,7 @@ func compresses(server string) error {
 	noise := make([]byte, len(compressible))
 	rand.New(rand.NewSource(1)).Read(noise)
 
-	// What the server compresses does not depend on what this client does.
+	// Whether the server compresses does not depend on whether the client does.
 	for _, compress := range []bool{true, false, true} {
 		conn.EnableWriteCompression(compress)
 		for _, c := range []struct {

@@ -1,10 +1,10 @@
-// A proxy that speaks GRIP with a component, made of npm's @fanoutio/grip and jose: they write what the component
-// reads, read what it writes, and judge what it publishes with. The app is the chat.
+// A GRIP proxy in front of a component, made with npm's @fanoutio/grip and jose: they encode the component's input,
+// decode its output, and verify the signatures of what it publishes. The app is the chat.
 //
 //     proxy.js HS256 | ES256
 //
-// Prints, in a line of JSON, where it is published to and the key that it signs with; reads the component's
-// address; ends with 0 if all is as it should be.
+// Prints a line of JSON with the port for publishing and the key that it signs with; reads the component's address;
+// exits with 0 if all checks pass.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -20,7 +20,7 @@ const algorithm = process.argv[2];
 const text = (bytes) => bytes && new TextDecoder().decode(bytes);
 const secret = (key) => new TextEncoder().encode(key);
 
-/** What has been published, by the requests that did it. */
+/** The requests to publish that it got. */
 const published = [];
 
 const endpoint = http.createServer(async (request, response) => {
@@ -96,7 +96,7 @@ await converse(new Proxy(address, key));
 const opening = [new WebSocketEvent("OPEN")];
 assert.equal(await new Proxy(address, key).send(opening, { expires: -1 }), 401);
 assert.equal(await new Proxy(address, key).send(opening, { issuer: "other" }), 401);
-// Another key; and the public key, which everyone has, as a secret.
+// Another key, and the public key, which is no secret, used as one.
 const other = isSecret ? secret("another") : (await jose.generateKeyPair("ES256")).privateKey;
 assert.equal(await new Proxy(address, other).send(opening), 401);
 assert.equal(await new Proxy(address, secret(configured + "x"), "HS256").send(opening), 401);

@@ -1,4 +1,4 @@
-"""Speaks to the default app as a client of Python's `websockets` does.
+"""A client of the default app, made with Python's `websockets`.
 
     client.py ws://127.0.0.1:PORT
 
@@ -44,7 +44,7 @@ async def _():
         assert "Sec-WebSocket-Extensions" not in ws.response.headers
 
 
-@check("a long message comes back compressed, an incompressible or short one as it is")
+@check("a long message comes back compressed, an incompressible or short one uncompressed")
 async def _():
     async with open_echo() as ws:
         frames = record_frames(ws)
@@ -61,7 +61,7 @@ async def _():
             frames.clear()
 
 
-@check("no repetition is referred to beyond the window that the client asks for")
+@check("the compressor does not refer back beyond the window that the client asks for")
 async def _():
     # The first blocks repeat beyond 512 bytes, the last beyond 16 KiB: a compressor that took a larger
     # window than agreed would refer to them.
@@ -73,7 +73,7 @@ async def _():
             (deflate,) = ws.protocol.extensions
             assert deflate.remote_max_window_bits == bits
             frames = record_frames(ws)
-            # zlib at this end is opened with so many bits, and fails for a distance beyond.
+            # zlib at this end has a window of this size, and fails for a distance beyond it.
             await expect_echo(ws, message)
             compressed_sizes.append(sum(len(frame.data) for frame in frames))
     assert compressed_sizes[0] > compressed_sizes[2] > compressed_sizes[4], compressed_sizes
@@ -96,7 +96,7 @@ async def _():
         async with open_echo(compression=compression) as ws:
             await ws.send(["Grüße, ", "", "世界 ", "again and " * 1000, "again"])
             assert await answer(ws) == "Grüße, 世界 " + "again and " * 1000 + "again"
-            # A character cut between fragments.
+            # A character split between fragments.
             await ws.send([b"", crab[:1], crab[1:3], crab[3:]], text=True)
             assert await answer(ws) == "🦀"
             await ws.send([b"ab"] * 500)
@@ -111,7 +111,7 @@ async def _():
             async def with_pings():
                 for payload in ["", "still there?", "x" * 125]:
                     yield payload
-                    # The future is that of this payload: a pong with another one does not end it.
+                    # The future belongs to this payload: only its own pong resolves it.
                     latency = await asyncio.wait_for(await ws.ping(payload), EXCHANGE_LIMIT)
                     assert 0 < latency < EXCHANGE_LIMIT
 
@@ -133,7 +133,7 @@ async def _():
                 assert ws.protocol.eof_sent, "no end of stream from the server"
 
 
-@check("the server fails the connection with 1009 for a message above its limit")
+@check("the server fails the connection with 1009 for a message over its limit")
 async def _():
     # The limit is on the message, so it holds for zeros that deflate to 1 KiB as well.
     for compression in COMPRESSIONS:
@@ -149,7 +149,7 @@ async def _():
             await expect_failure(1007, text, text=True, compression=compression)
 
 
-@check("subprotocols: the first of the server that the client offers")
+@check("subprotocols: the server selects the first of its own that the client offers")
 async def _():
     for offered, selected in [
         (["superchat", "chat"], "chat"),

@@ -1,8 +1,8 @@
-"""An echo server as Python's `websockets` has it, for `wasocket connect`.
+"""An echo server made with Python's `websockets`, for `wasocket connect`.
 
     server.py
 
-tests/peers/run says what its paths do.
+tests/peers/run describes its paths.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from websockets.asyncio.server import serve
 TIME_LIMIT = 50  # seconds, the whole run
 MESSAGE_LIMIT = 8 << 20
 BIG = ("Gruß 世界🦀" * (1 << 16)).encode()  # 1 MiB
-FRAGMENT = 10_007  # bytes, so that characters are cut
+FRAGMENT = 10_007  # bytes, so that characters are split
 
 
 async def converse(ws):

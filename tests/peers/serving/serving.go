@@ -1,4 +1,4 @@
-// Package serving is what the Go servers have in common: all but the WebSocket library.
+// Package serving has everything that the Go servers share, except the WebSocket library.
 package serving
 
 import (
@@ -15,16 +15,16 @@ import (
 const (
 	timeLimit = 50 * time.Second // the whole run
 
-	// CloseCode and CloseReason are for /close to close with.
+	// CloseCode and CloseReason are sent by /close.
 	CloseCode   = 4321
 	CloseReason = "enough"
 )
 
-// Big is for /big to send: 1 MiB of text, with characters of one to four bytes.
+// Big is sent by /big: 1 MiB of text, with characters of one to four bytes.
 var Big = strings.Repeat("Gruß 世界🦀", 1<<16)
 
-// Run serves what net/http was told to handle, and /refuse, on a free port that it prints. It ends the
-// process when stdin ends.
+// Run serves the handlers registered with net/http, and /refuse, on a free port, and prints its URL. It exits at
+// the end of stdin.
 func Run() {
 	time.AfterFunc(timeLimit, func() { log.Fatal("still serving after ", timeLimit) })
 	go func() {

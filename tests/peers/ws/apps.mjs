@@ -1,8 +1,8 @@
-// Speaks to one of the apps of tests/apps, wherever it runs, as a client of npm's `ws` does.
+// A client made with npm's `ws`, for one of the apps of tests/support/src/app_behaviours.rs, wherever it runs.
 //
 //     node apps.mjs echo|chat|json ws://127.0.0.1:PORT
 //
-// What every target can do, and nothing else. Ends with status 1 at the first failure.
+// Checks only what every target can do. Exits with status 1 at the first failure.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 
 const TIME_LIMIT_MS = 50_000; // the whole run
-/** Until somebody who has joined is heard by all: behind a proxy, a moment. */
+/** The time until a new member is subscribed: behind a proxy, a moment. */
 const SETTLING_MS = 300;
 
 const apps = {
@@ -71,7 +71,7 @@ function fail(message) {
   process.exit(1);
 }
 
-/** A WebSocket, and what gives its messages, one after the other: those that have come already, too. */
+/** Opens a WebSocket; `next` returns its messages in order, including those that have already arrived. */
 async function open(path, subprotocols = []) {
   const socket = new WebSocket(new URL(path, server), subprotocols, { handshakeTimeout: 10_000 });
   const received = [];

@@ -1,4 +1,4 @@
-// Speaks to the default app as a client of npm's `ws` does.
+// A client of the default app, made with npm's `ws`.
 //
 //     node client.mjs ws://127.0.0.1:PORT
 //
@@ -137,8 +137,8 @@ const checks = {
   },
 
   'a window smaller than usual is agreed to, and not exceeded': async () => {
-    // Node's zlib is opened with the agreed bits, and fails for a distance beyond. The blocks are
-    // such that it pays to go beyond.
+    // Node's zlib has a window of the agreed size, and fails for a distance beyond it. The blocks are such that a
+    // compressor gains by going beyond.
     const blocks = Buffer.concat([...Array(40).fill(randomBytes(700)), ...Array(3).fill(randomBytes(9000))]);
     for (const serverMaxWindowBits of [9, 12]) {
       const perMessageDeflate = { threshold: 0, serverMaxWindowBits, clientMaxWindowBits: 10 };
@@ -204,7 +204,7 @@ function fail(name, message) {
 
 async function open(path, subprotocols = [], options = {}) {
   const socket = new WebSocket(server + path, subprotocols, { handshakeTimeout: 10_000, ...options });
-  // With the parameters; `socket.extensions` has the name alone.
+  // The field has the parameters, too; `socket.extensions` has only the name.
   socket.once('upgrade', ({ headers }) => { socket.agreed = headers['sec-websocket-extensions']; });
   await once(socket, 'open');
   return socket;
@@ -233,9 +233,9 @@ async function nextMessage(socket) {
   return message;
 }
 
-/** How many bytes the answer took on the wire. */
+/** Sends a message, which comes back; returns the number of bytes that the echo took on the wire. */
 async function expectEcho(socket, message) {
-  const before = socket._socket.bytesRead; // private to ws, but there is nothing else that tells
+  const before = socket._socket.bytesRead; // private to ws, but nothing public has it
   socket.send(message);
   const received = await nextMessage(socket);
   // Not deepEqual: its report of a difference in 1 MiB takes minutes.
@@ -244,7 +244,7 @@ async function expectEcho(socket, message) {
   return socket._socket.bytesRead - before;
 }
 
-/** The close code in the frame that the server sent: 1005 without one, 1006 when there was no frame. */
+/** The close code in the server's frame: 1005 if it had none, 1006 if there was no frame. */
 async function closeCode(socket) {
   assert.notEqual(socket.readyState, WebSocket.CLOSED, 'the connection was closed already');
   socket.once('message', () => socket.terminate()); // an answer instead: the code will be 1006

@@ -1,14 +1,14 @@
-// An echo server as npm's `ws` has it, for `wasocket connect`.
+// An echo server made with npm's `ws`, for `wasocket connect`.
 //
 //     node server.mjs
 //
-// tests/peers/run says what its paths do.
+// tests/peers/run describes its paths.
 
 import { WebSocketServer } from 'ws';
 
 const TIME_LIMIT_MS = 50_000; // the whole run
 const BIG = Buffer.from('Gruß 世界🦀'.repeat(1 << 16)); // 1 MiB
-const FRAGMENT = 10_007; // bytes, so that characters are cut
+const FRAGMENT = 10_007; // bytes, so that characters are split
 
 setTimeout(() => {
   console.error(`still serving after ${TIME_LIMIT_MS} ms`);
@@ -25,7 +25,7 @@ const server = new WebSocketServer({
 });
 server.on('listening', () => console.log(`ws://127.0.0.1:${server.address().port}`));
 server.on('connection', (socket, { url }) => {
-  // Nobody listens for 'error', a broken protocol: it ends the process, and says why.
+  // A protocol violation is an 'error' event: without a listener, it ends the process with a message.
   socket.on('message', (payload, isBinary) => socket.send(payload, { binary: isBinary }));
   if (url === '/close') socket.close(4321, 'enough');
   if (url === '/big') sendBig(socket);

@@ -1,5 +1,5 @@
-// Command xnet speaks to the default app as golang.org/x/net/websocket does, and to /hijack as any
-// TCP client would.
+// Command xnet is a client of the default app, made with golang.org/x/net/websocket, and a plain TCP client of
+// /hijack.
 //
 //	xnet ws://127.0.0.1:PORT
 //
@@ -36,7 +36,7 @@ var checks = []struct {
 	{"[]byte comes back from /echo as binary", echoesBinary},
 	{"a foreign origin is refused", refusesForeignOrigin},
 	{"/hijack speaks raw TCP", speaksRawTCP},
-	{"/hijack reads what came with the request", readsResidualBytes},
+	{"/hijack reads bytes sent with the request", readsResidualBytes},
 }
 
 func main() {
@@ -141,7 +141,7 @@ func echoesBinary(server string) error {
 	return nil
 }
 
-// refusesForeignOrigin: this client sends an Origin always, as a browser does.
+// refusesForeignOrigin relies on the client to send an Origin, as browsers do.
 func refusesForeignOrigin(server string) error {
 	config, err := websocket.NewConfig(server+"/echo", foreignOrigin)
 	if err != nil {
@@ -191,7 +191,7 @@ func readsResidualBytes(server string) error {
 	return expectUntilEOF(conn, prompt+answer)
 }
 
-// requestHijack sends the request head, with residual right behind it in the same write.
+// requestHijack sends the request head, with residual right after it in the same write.
 func requestHijack(server, residual string) (net.Conn, error) {
 	host := strings.TrimPrefix(server, "ws://")
 	conn, err := net.DialTimeout("tcp", host, exchangeLimit)
@@ -214,7 +214,7 @@ func dial(server, path string) (*websocket.Conn, error) {
 	return conn, conn.SetDeadline(time.Now().Add(exchangeLimit))
 }
 
-// message keeps the opcode, which websocket.Message does not tell.
+// message keeps the opcode, which websocket.Message does not report.
 type message struct {
 	opcode  byte
 	payload []byte

@@ -1,4 +1,4 @@
-//! An echo as fastwebsockets has it, on hyper.
+//! An echo made with fastwebsockets, on hyper.
 
 use std::io;
 
@@ -34,7 +34,7 @@ async fn converse(socket: UpgradeFut) -> Result<(), WebSocketError> {
         match frame.opcode {
             OpCode::Close => return Ok(()),
             OpCode::Text | OpCode::Binary => socket.write_frame(frame).await?,
-            // Answered by the library.
+            // The library answers these.
             OpCode::Ping | OpCode::Pong | OpCode::Continuation => {}
         }
     }

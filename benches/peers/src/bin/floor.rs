@@ -1,5 +1,5 @@
-//! The least that an echo can do: epoll, one read, unmask, one write. No fragments, no control frames, no
-//! UTF-8, no limits: not a WebSocket server for anybody but the load generator.
+//! The least that an echo can do: epoll, one read, unmask, one write. No fragments, no control frames, no UTF-8, no
+//! limits: not a WebSocket server for anything but the load generator.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -57,7 +57,7 @@ struct Server {
     listener: TcpListener,
     epoll: OwnedFd,
     connections: Vec<Option<Connection>>,
-    /// Places without a connection.
+    /// Unused slots.
     free: Vec<usize>,
     buffer: Vec<u8>,
     output: Vec<u8>,
@@ -65,11 +65,11 @@ struct Server {
 
 struct Connection {
     stream: TcpStream,
-    /// The head of the request, until it is there; then what there is of a frame's header.
+    /// The part of the request's head received so far; later, of a frame's header.
     begun: Vec<u8>,
     opened: bool,
     key: [u8; 4],
-    /// How much of the frame's payload has come, and is to come.
+    /// The bytes of the frame's payload that have arrived, and that are still to come.
     offset: u64,
     left: u64,
     unsent: Vec<u8>,
@@ -95,7 +95,7 @@ impl Server {
         }
         let after = connection.unsent.is_empty();
         if before != after {
-            // Whoever does not read is not listened to.
+            // Input waits while the client does not read.
             let flags = if after {
                 EventFlags::IN
             } else {
@@ -147,12 +147,13 @@ impl Connection {
         }
         let length = self.stream.read(buffer)?;
         if length == 0 {
-            return Err("the end".into());
+            return Err("end of stream".into());
         }
         output.clear();
-        match self.opened {
-            true => self.echo(&mut buffer[..length], output)?,
-            false => self.open(&buffer[..length], output)?,
+        if self.opened {
+            self.echo(&mut buffer[..length], output)?
+        } else {
+            self.open(&buffer[..length], output)?
         }
         let sent = match self.stream.write(output) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -201,7 +202,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads a header, and says what is behind it if it is complete.
+    /// Reads a header; returns the bytes after it, if it is complete.
     fn begin<'a>(
         &mut self,
         bytes: &'a mut [u8],
@@ -211,7 +212,7 @@ impl Connection {
         let decoded = match begun {
             0 => Header::decode(bytes, EXPECTED)?,
             _ => {
-                // At most a header has 14 bytes.
+                // A header has at most 14 bytes.
                 self.begun.extend(bytes.iter().take(14));
                 Header::decode(&self.begun, EXPECTED)?
             }

@@ -1,5 +1,5 @@
-//! Wasocket's protocol crate without WebAssembly, behind the same reading, writing and waiting as in the
-//! runner: what the sandbox costs is the difference. Only the head of the request is read in a simpler way.
+//! Wasocket's protocol crate without WebAssembly, with the same reading, writing and waiting as in the runner: the
+//! difference is the cost of the sandbox. Only the head of the request is read in a simpler way.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,12 +21,12 @@ use wasocket::{
 };
 use wasocket_bench_peers::{MAX_MESSAGE, serve};
 
-/// As the runner has it.
+/// The same as in the runner.
 const READ_BUFFER: usize = 64 << 10;
 
 const MAX_HEAD: usize = 64 << 10;
 
-/// What the connections share.
+/// The state that connections share.
 struct Worker {
     read_buffer: RefCell<Box<[u8]>>,
     start: Deadline,
@@ -73,7 +73,7 @@ async fn converse(worker: Rc<Worker>, mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Reads a request's head, and what came behind it.
+/// Reads a request's head, and the bytes after it.
 async fn read_request(stream: &mut TcpStream) -> io::Result<(Request, Vec<u8>)> {
     let mut head = BytesMut::new();
     loop {
@@ -100,7 +100,7 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<(Request, Vec<u8>)> 
     }
 }
 
-/// A socket and its session, as `host-runner/src/session.rs` has them.
+/// A socket and its session, as in `host-runner/src/session.rs`.
 struct Conversation {
     worker: Rc<Worker>,
     stream: TcpStream,
@@ -176,20 +176,21 @@ impl Conversation {
             Event::Received(0) => session.receive_eof(now),
             Event::Received(length) => {
                 let buffer = self.worker.read_buffer.borrow();
-                // As the bytes are copied into a component's memory.
+                // Copied, as into a component's memory.
                 session.receive(now, buffer.get(..length).unwrap_or_default().to_vec())
             }
             Event::Wake => session.wake(now, self.backlog.len() as u64),
         }
     }
 
-    /// Whether the socket stays open.
+    /// Carries out the effects; returns whether the socket stays open.
     fn carry_out(&mut self, effects: &Effects) -> io::Result<bool> {
         self.wake_at = effects.wake_at;
         self.paused = effects.next == Disposition::Pause;
-        let sent = match self.backlog.is_empty() && !effects.output.is_empty() {
-            true => self.try_write(&effects.output)?,
-            false => 0,
+        let sent = if self.backlog.is_empty() && !effects.output.is_empty() {
+            self.try_write(&effects.output)?
+        } else {
+            0
         };
         self.backlog
             .extend_from_slice(effects.output.get(sent..).unwrap_or_default());

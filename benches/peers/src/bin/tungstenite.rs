@@ -1,4 +1,4 @@
-//! An echo as tokio-tungstenite has it.
+//! An echo made with tokio-tungstenite.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use wasocket_bench_peers::serve;
 
-/// Of each connection. The default of 128 KiB would be a gigabyte for ten thousand.
+/// The read buffer of each connection. The default of 128 KiB would take a gigabyte for ten thousand connections.
 const READ_BUFFER: usize = 16 << 10;
 
 fn main() -> io::Result<()> {
@@ -21,7 +21,7 @@ async fn converse(stream: TcpStream) -> Result<(), Error> {
     let mut socket = accept_async_with_config(stream, Some(config)).await?;
     while let Some(message) = socket.next().await {
         let message = message?;
-        // Control frames are answered by the library.
+        // The library answers control frames.
         if message.is_text() || message.is_binary() {
             socket.send(message).await?;
         }

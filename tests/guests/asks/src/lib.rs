@@ -1,5 +1,5 @@
-//! A component that asks HTTP backends on command. A message is a command, and often a URL: see
-//! [`obey`]. What comes of it is said in messages.
+//! A component that sends requests to HTTP backends on command. A message is a command, often with a URL: see
+//! [`obey`]. Messages report the results.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn serve(ws: WebSocket) -> Result<(), Error> {
 
 async fn obey(ws: &WebSocket, name: &str, url: &str) -> Result<(), Error> {
     match name {
-        // Says the status, each chunk as it comes, and the end.
+        // Reports the status, each chunk as it arrives, and the end.
         "get" => say(ws, http::get(url)).await,
         "post" => say(ws, http::post(url).body("the question")).await,
         "too-big" => {
@@ -40,7 +40,7 @@ async fn obey(ws: &WebSocket, name: &str, url: &str) -> Result<(), Error> {
             .await
         }
         "biggest" => say(ws, http::post(url).body(vec![0; http::MAX_REQUEST_BODY])).await,
-        // Gives the backend a tenth of a second for the head, in either way.
+        // Both give the backend a tenth of a second for the head.
         "impatient" => say(ws, http::get(url).timeout(Duration::from_millis(100))).await,
         "give-up" => match ws
             .timeout(Duration::from_millis(100), http::get(url).send())
@@ -49,13 +49,13 @@ async fn obey(ws: &WebSocket, name: &str, url: &str) -> Result<(), Error> {
             Ok(_) => ws.send("answered").await,
             Err(_) => ws.send("given up").await,
         },
-        // Has an answer, and does not read it.
+        // Holds a response without reading it.
         "hold" => {
             let _answer = http::get(url).send().await?;
             ws.send("held").await?;
             ws.receive::<String>().await.map(drop)
         }
-        // Has two answers, unread, and wants another.
+        // Holds two unread responses, and requests another.
         "third" => {
             let _first = http::get(url).send().await?;
             let _second = http::get(url).send().await?;
@@ -73,7 +73,7 @@ async fn obey(ws: &WebSocket, name: &str, url: &str) -> Result<(), Error> {
             let _answer = http::get(url).send().await?;
             panic!("a panic for the test")
         }
-        // What a guest must not do.
+        // A guest must not do this.
         "block" => {
             wasi::clocks::monotonic_clock::subscribe_duration(LONG.as_nanos() as u64).block();
             Ok(())
@@ -92,7 +92,7 @@ async fn say(ws: &WebSocket, request: http::RequestBuilder) -> Result<(), Error>
     ws.send("end").await
 }
 
-/// Asks the backend that the query names.
+/// Lets the backend named in the query decide.
 async fn enter(request: Request) -> Answer {
     let url = request.query_value("backend").unwrap_or_default();
     match http::get(url).send().await {

@@ -17,7 +17,7 @@ fn handle(request: &Request) -> Answer {
     }
     match answer {
         Answer::Takeover(takeover) => Answer::Takeover(takeover_of(takeover, path)),
-        // No check of the key.
+        // Does not check the key.
         Answer::Respond(refusal) if path == "/handshake" && refusal.head.status == 400 => {
             lenient(request, &refusal)
         }
@@ -43,7 +43,7 @@ fn takeover_of(mut takeover: Takeover, path: String) -> Takeover {
     }
 }
 
-/// Accepts whatever was refused with status 400, as if the key had been another.
+/// Accepts a request that was refused with status 400, as if it had been valid.
 fn lenient(request: &Request, refusal: &Response) -> Answer {
     let mut request = request.clone();
     let valid = [
@@ -61,7 +61,7 @@ fn lenient(request: &Request, refusal: &Response) -> Answer {
     }
 }
 
-/// A good session, but for one thing.
+/// A correct session, with one exception.
 struct Breaching {
     inner: Box<dyn Session>,
     path: String,
@@ -82,13 +82,13 @@ impl Session for Breaching {
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
-        // Frames are taken to come whole.
+        // Expects frames to arrive whole.
         if self.path == "/split" && bytes.len() == 1 {
             return self.inner.receive_eof(now);
         }
         let mut effects = self.inner.receive(now, bytes);
         match self.path.as_str() {
-            "/behind-close" if effects.next == Disposition::Close => {
+            "/after-close" if effects.next == Disposition::Close => {
                 effects.output.extend(b"\x8a\0");
             }
             "/stays" if effects.next == Disposition::Close => effects.next = Disposition::Open,

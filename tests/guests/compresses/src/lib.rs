@@ -1,4 +1,4 @@
-//! An app of the event form that compresses what it sends: every message, with its number in front.
+//! An app of the event form that compresses its output: it echoes every message, with its number in front.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;
@@ -14,7 +14,7 @@ wasocket::export_events!(Numbers);
 struct Numbers;
 
 impl EventHandler for Numbers {
-    /// A character for each message.
+    /// One character for each message.
     type State = String;
 
     fn open(&self, _: &Request, _: &mut Context<'_, String>) -> Result<Accept, Response> {

@@ -1,4 +1,4 @@
-//! An echo with limits wide enough for the Autobahn test suite: messages of 16 MiB, and such of 4 MiB in
+//! An echo with limits wide enough for the Autobahn test suite: messages of 16 MiB, and messages of 4 MiB in
 //! fragments of 64 bytes.
 #![cfg_attr(target_family = "wasm", no_std)]
 

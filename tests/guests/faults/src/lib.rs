@@ -1,5 +1,5 @@
-//! A component that does on command what no component should: the path of the request, or the text of
-//! a message, names the fault. Everything else is echoed.
+//! A component that does on command what no component should: the path of a request, or the text of a message,
+//! names the fault. It echoes everything else.
 #![cfg_attr(all(target_family = "wasm", feature = "bare"), no_std)]
 
 extern crate alloc;
@@ -60,7 +60,7 @@ fn answer(request: &Request) -> Answer {
     }
 }
 
-/// Few messages in a second.
+/// An echo that allows only 100 messages per second.
 fn limited(request: &Request) -> Answer {
     let limits = Limits {
         max_messages_per_second: Some(100),
@@ -82,7 +82,7 @@ fn fault(name: &str) {
         "spin" => loop {
             black_box(());
         },
-        // It takes some tenths of a second, and comes to an end.
+        // Takes some tenths of a second, then ends.
         "toil" => {
             for step in 0..300_000_000_u32 {
                 black_box(step);
@@ -137,7 +137,7 @@ fn flood(connection: &mut Connection, _: Message) -> Result<(), UsageError> {
     connection.send_binary(&alloc::vec![b'x'; 8 << 20])
 }
 
-/// An echo that is quick to ask whether its peer is there.
+/// An echo that soon pings a silent peer.
 fn keepalive(request: &Request) -> Answer {
     let limits = Limits {
         ping_interval: Some(Duration::from_millis(200)),
@@ -159,7 +159,7 @@ impl RawHandler for Flood {
     }
 }
 
-/// A takeover whose response is no 101.
+/// A takeover whose response is not a 101.
 fn bad_takeover(request: &Request) -> Answer {
     match Upgrade::new().accept(request, on_message) {
         Answer::Takeover(takeover) => Answer::Takeover(Takeover {

@@ -1,5 +1,5 @@
 //! A component that reads and writes files on command. A message is a command, a path, and perhaps a text: see
-//! [`obey`]. What comes of it is said in a message.
+//! [`obey`]. A message reports the result.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -22,7 +22,7 @@ fn obey(command: &str) -> io::Result<String> {
     let (name, path, text) = (word(), word(), word());
     match name {
         "read" => fs::read_to_string(path),
-        // In several reads, none of which has all of it.
+        // In several reads, none of which returns the whole file.
         "size" => {
             let (mut file, mut buffer, mut size) = (File::open(path)?, [0; 1000], 0);
             loop {
@@ -40,7 +40,7 @@ fn obey(command: &str) -> io::Result<String> {
             Ok(names.collect::<Vec<_>>().join(" "))
         }
         "write" => fs::write(path, text).map(|()| "written".to_owned()),
-        // So many times.
+        // As often as the text says.
         "open" => {
             for _ in 0..text.parse().unwrap_or(0) {
                 File::open(path)?;
@@ -52,7 +52,7 @@ fn obey(command: &str) -> io::Result<String> {
             file.write_all(text.as_bytes())?;
             Ok("appended".to_owned())
         }
-        // In several writes, each of which goes on where the last one ended.
+        // In several writes, each of which continues where the last one ended.
         "fill" => {
             let mut file = File::create(path)?;
             for _ in 0..text.parse().unwrap_or(0) {

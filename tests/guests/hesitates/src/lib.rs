@@ -1,4 +1,4 @@
-//! A component that thinks before it answers: `/never` for ever, anything else for 100 calls.
+//! A component that takes time to decide: forever at `/never`, otherwise for 100 calls.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 use core::future::{pending, poll_fn};
@@ -11,13 +11,13 @@ wasocket::export!(decide(answer));
 async fn answer(request: Request) -> Answer {
     match request.path() {
         "/never" => pending().await,
-        _ => think(100).await,
+        _ => hesitate(100).await,
     }
     Upgrade::new().accept(&request, echo)
 }
 
-/// Wants to be called again, so many times.
-async fn think(mut calls: u32) {
+/// Asks to be called again, this number of times.
+async fn hesitate(mut calls: u32) {
     poll_fn(|context| match calls {
         0 => Poll::Ready(()),
         _ => {

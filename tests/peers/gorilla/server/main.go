@@ -1,5 +1,5 @@
-// Command server is an echo server as gorilla/websocket has it, for `wasocket connect`. tests/peers/run
-// says what its paths do.
+// Command server is an echo server made with gorilla/websocket, for `wasocket connect`. tests/peers/run describes
+// its paths.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"../../serving"
 )
 
-// The small buffer has /big, and whatever is compressed, go out in many frames.
+// The small buffer makes /big, and all compressed messages, go out in many frames.
 var upgrader = websocket.Upgrader{
 	Subprotocols:      []string{"chat"},
 	EnableCompression: true,
@@ -41,7 +41,7 @@ func upgraded(converse func(*websocket.Conn) error) http.HandlerFunc {
 	}
 }
 
-// echo ends with the connection; the library has answered the Close frame then.
+// echo ends with the connection; by then the library has answered the Close frame.
 func echo(conn *websocket.Conn) error {
 	for {
 		messageType, payload, err := conn.ReadMessage()
@@ -67,7 +67,7 @@ func closeAtOnce(conn *websocket.Conn) error {
 }
 
 func sendBig(conn *websocket.Conn) error {
-	// Not WriteMessage, which makes one frame of all unless it is compressed.
+	// Not WriteMessage, which sends an uncompressed message in one frame.
 	message, err := conn.NextWriter(websocket.TextMessage)
 	if err != nil {
 		return err

@@ -1,9 +1,9 @@
-//! Speaks to the default app as a tokio-tungstenite client does.
+//! A client of the default app, made with tokio-tungstenite.
 //!
 //!     tungstenite-peer ws://127.0.0.1:PORT
 //!
-//! Prints one line per check and stops at the first failure. tungstenite has no permessage-deflate, so
-//! it also tells that the server sends nothing compressed unasked: RSV1 fails its connections.
+//! Prints one line per check and stops at the first failure. tungstenite has no permessage-deflate, and fails a
+//! connection for RSV1, so it also shows that the server compresses only if asked to.
 
 use std::panic;
 use std::process::exit;
@@ -41,7 +41,7 @@ async fn main() {
 async fn run(url: &str) {
     macro_rules! check {
         ($name:literal, $check:ident) => {
-            // A panic ends the process; its message says where.
+            // A panic ends the process; its message has the location.
             panic::set_hook(Box::new(|info| eprintln!("FAILED {}: {info}", $name)));
             $check(url).await;
             println!("ok {}", $name);
@@ -68,7 +68,7 @@ async fn run(url: &str) {
         echoes_close_without_code
     );
     check!(
-        "a message above the limit fails the connection with 1009",
+        "a message over the limit fails the connection with 1009",
         refuses_too_big
     );
     check!(
@@ -97,7 +97,7 @@ async fn echoes_every_length(url: &str) {
 
 async fn echoes_fragments(url: &str) {
     let mut socket = open(url).await;
-    // The crab is cut between fragments.
+    // The crab is split between fragments.
     let fragments = [
         &b""[..],
         "Grüße, ".as_bytes(),
@@ -234,7 +234,7 @@ async fn next(socket: &mut Socket) -> Message {
 
 async fn expect(socket: &mut Socket, message: Message) {
     let received = next(socket).await;
-    // Not assert_eq: nobody wants to read 1 MiB.
+    // Not assert_eq, which would print 1 MiB.
     let (sent, got) = (message.len(), received.len());
     assert!(
         received == message,
@@ -242,7 +242,7 @@ async fn expect(socket: &mut Socket, message: Message) {
     );
 }
 
-/// The closing handshake; the answer has the same code.
+/// Closes the connection; the server's answer has the same code.
 async fn close(mut socket: Socket, frame: Option<CloseFrame>) {
     let code = frame.as_ref().map(|frame| frame.code);
     socket.close(frame).await.expect("open until now");
@@ -261,7 +261,7 @@ async fn expect_failure(mut socket: Socket, code: CloseCode) {
         }
         other => panic!("{} bytes instead of a close frame with a code", other.len()),
     }
-    // tungstenite answers the close frame while it looks for what comes next.
+    // tungstenite answers the close frame while it waits for the next frame.
     expect_end(socket).await;
 }
 

@@ -1,6 +1,6 @@
-// Command server is an echo server as golang.org/x/net/websocket has it, for `wasocket connect`.
-// tests/peers/run says what its paths do. The library has no compression, sends a message in one
-// frame, and closes without a reason.
+// Command server is an echo server made with golang.org/x/net/websocket, for `wasocket connect`. tests/peers/run
+// describes its paths. The library has no compression, sends every message in one frame, and closes without a
+// reason.
 package main
 
 import (
@@ -25,7 +25,7 @@ func server(handler websocket.Handler) websocket.Server {
 	return websocket.Server{Handshake: selectSubprotocol, Handler: handler}
 }
 
-// selectSubprotocol finds in config what was offered, and leaves there what is selected.
+// selectSubprotocol reads the offered subprotocols from config, and leaves the selected one there.
 func selectSubprotocol(config *websocket.Config, _ *http.Request) error {
 	offered := config.Protocol
 	config.Protocol = nil
@@ -37,7 +37,7 @@ func selectSubprotocol(config *websocket.Config, _ *http.Request) error {
 	return nil
 }
 
-// message keeps its type, which websocket.Message would have to be told before.
+// message keeps its type, which websocket.Message would have to know in advance.
 type message struct {
 	payload     []byte
 	payloadType byte
@@ -76,7 +76,7 @@ func closeAtOnce(conn *websocket.Conn) {
 	if err := conn.WriteClose(serving.CloseCode); err != nil {
 		log.Print(err)
 	}
-	// Until the client's Close frame has come: what is unread when the socket is closed resets it.
+	// Reads until the client's Close frame: closing a socket with unread data resets it.
 	io.Copy(io.Discard, conn)
 }
 

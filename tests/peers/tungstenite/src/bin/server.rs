@@ -1,9 +1,9 @@
-//! An echo server as tokio-tungstenite has it, for `wasocket connect`.
+//! An echo server made with tokio-tungstenite, for `wasocket connect`.
 //!
 //!     server
 //!
-//! `tests/peers/run` says what its paths do. tungstenite has no permessage-deflate.
-#![allow(clippy::result_large_err, reason = "the library's callback has it so")]
+//! `tests/peers/run` describes its paths. tungstenite has no permessage-deflate.
+#![allow(clippy::result_large_err, reason = "the library's callback returns it")]
 
 use std::io;
 use std::process::exit;
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 const TIME_LIMIT: Duration = Duration::from_secs(50); // the whole run
-const FRAGMENT: usize = 10_007; // bytes, so that characters are cut
+const FRAGMENT: usize = 10_007; // bytes, so that characters are split
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -64,7 +64,7 @@ async fn converse(stream: TcpStream) -> Result<(), Error> {
     }
     while let Some(message) = socket.next().await {
         let message = message?;
-        // Control frames are answered by the library.
+        // The library answers control frames.
         if message.is_text() || message.is_binary() {
             socket.send(message).await?;
         }

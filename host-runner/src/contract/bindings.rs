@@ -1,0 +1,52 @@
+//! The contract in Rust: what wasmtime makes of `wit/`. The sole home of `bindgen!`.
+//!
+//! Only the types are used, and the check that a component fits the world. The calls are made in
+//! [`guest`](crate::guest::handler), which bounds each of them.
+
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "handler",
+    });
+}
+
+#[allow(missing_docs, reason = "generated; the documentation is in wit/")]
+mod generated_client {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "client",
+        with: { "wasocket:websocket/types": super::generated::wasocket::websocket::types },
+    });
+}
+
+pub(crate) use generated::HandlerPre;
+pub use generated::exports::wasocket::websocket::websocket_handler::{
+    Answer, Arrival, Ceiling, Closing, Decision, Deliberation, Initiator, Outcome, Outcomes,
+    Report, ResumeError, Resumed, ShutdownReason, Takeover, Verdict,
+};
+pub use generated::wasocket::websocket::types::{
+    ConnectionId, Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,
+};
+pub(crate) use generated_client::ClientPre;
+pub use generated_client::exports::wasocket::websocket::websocket_client::{
+    ClientRequest, CloseReason, Closed, Connecting, Event, Message, Opened, Progress, Refused,
+};
+
+impl From<Next> for wasocket_host_core::turn::Next {
+    #[inline]
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Open => Self::Open,
+            Next::Pause => Self::Pause,
+            Next::Close => Self::Close,
+            Next::Abort => Self::Abort,
+        }
+    }
+}
+
+/// The interface that a component of the world `handler` must export.
+pub const HANDLER: &str = "wasocket:websocket/websocket-handler@0.1.0";
+
+/// The interface that a component of the world `client` must export.
+pub const CLIENT: &str = "wasocket:websocket/websocket-client@0.1.0";

@@ -1,0 +1,4 @@
+//! The WIT contract in Rust, and the clock that its instants are on.
+
+pub mod bindings;
+pub mod clock;

@@ -1,0 +1,141 @@
+//! Why a guest instance ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::guest::limits::Limits;
+use crate::guest::wasi::memory::MemoryExceeded;
+
+/// The end of an instance, and whose fault it is: always the guest's.
+///
+/// Shown with the guest's backtrace, one frame a line. For logs only: no peer gets to see it.
+#[derive(Clone, Debug)]
+pub struct GuestFault {
+    /// What the guest did.
+    pub reason: FaultReason,
+    /// Where it did it; with files and lines, if the component has debug information.
+    pub backtrace: Option<Arc<str>>,
+}
+
+/// What ends an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultReason {
+    /// It trapped, or its answer broke the canonical ABI.
+    Trap(String),
+    /// A call took longer than this.
+    Deadline(Duration),
+    /// It waited for longer than this for files.
+    Files(Duration),
+    /// The start took longer than this.
+    Start(Duration),
+    /// It asked for more memory than this, in bytes.
+    Memory(usize),
+    /// It waited for time or input, where every function must return at once.
+    Blocked,
+}
+
+impl GuestFault {
+    pub(crate) fn new(error: &wasmtime::Error, limits: Limits) -> Self {
+        let reason = if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
+            FaultReason::Memory(exceeded.0)
+        } else if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            FaultReason::Deadline(limits.call_time)
+        } else {
+            let cause = error.root_cause().to_string();
+            FaultReason::Trap(cause.trim_start_matches("wasm trap: ").to_owned())
+        };
+        let backtrace = error
+            .downcast_ref::<WasmBacktrace>()
+            .map(|backtrace| backtrace.to_string().into());
+        Self { reason, backtrace }
+    }
+
+    /// The same, of an instance that could not be called yet.
+    pub(crate) fn at_start(error: &wasmtime::Error, limits: Limits) -> Self {
+        let fault = Self::new(error, limits);
+        match fault.reason {
+            FaultReason::Deadline(_) => Self {
+                reason: FaultReason::Start(limits.start_time),
+                ..fault
+            },
+            _ => fault,
+        }
+    }
+
+    pub(crate) fn blocked() -> Self {
+        FaultReason::Blocked.into()
+    }
+
+    pub(crate) fn late_by_files(limit: Duration) -> Self {
+        FaultReason::Files(limit).into()
+    }
+}
+
+impl From<FaultReason> for GuestFault {
+    fn from(reason: FaultReason) -> Self {
+        Self {
+            reason,
+            backtrace: None,
+        }
+    }
+}
+
+impl fmt::Display for GuestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        match &self.backtrace {
+            Some(backtrace) => write!(f, "\n{backtrace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for FaultReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap(reason) => write!(f, "the guest trapped: {reason}"),
+            Self::Deadline(limit) => write!(
+                f,
+                "the guest did not return within {} ms (--call-timeout)",
+                limit.as_millis()
+            ),
+            Self::Files(limit) => write!(
+                f,
+                "the guest waited for more than {} ms inside a call, as it may for files (--file-timeout)",
+                limit.as_millis()
+            ),
+            Self::Start(limit) => write!(
+                f,
+                "the guest did not start within {} ms (--start-timeout)",
+                limit.as_millis()
+            ),
+            Self::Memory(limit) => write!(
+                f,
+                "the guest needs more than {} MiB of memory (--memory)",
+                limit >> 20
+            ),
+            Self::Blocked => write!(
+                f,
+                "the guest waited inside a call, where every function must return at once"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for GuestFault {}
+
+/// The instance has ended; why is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead;
+
+impl fmt::Display for Dead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the instance has ended")
+    }
+}
+
+impl std::error::Error for Dead {}

@@ -1,0 +1,312 @@
+//! One instance of a component, and the calls into it, each bounded in time and memory.
+
+use std::fmt;
+use std::time::Duration;
+
+use wasmtime::component::{ResourceAny, TypedFunc};
+
+use crate::contract::bindings::{
+    Arrival, Ceiling, ConnectionId, Decision, Deliberation, Effects, Instant, Outcomes, Report,
+    Request, ResumeError, Resumed, ShutdownReason,
+};
+use crate::guest::fault::GuestFault;
+use crate::guest::instance::{Exports, Instance as Bounded};
+use crate::guest::limits::Limits;
+use crate::guest::load::component::Component;
+use crate::guest::load::world::World;
+
+pub use crate::guest::instance::finish;
+
+/// An instance of a component.
+///
+/// Its methods are the functions of the contract, one to one; the order of calls is up to the caller. Each is done
+/// when it is first polled, nearly always: see [`finish`].
+///
+/// After a [`GuestFault`] the instance is dead: drop it. What it holds may be in any state. So it is when a call is
+/// dropped before it is done.
+pub struct Guest {
+    instance: Bounded,
+    functions: Functions,
+}
+
+impl Guest {
+    /// Instantiates a component.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`], since the component's start functions run here, within the limits.
+    pub async fn new(component: &Component, limits: Limits) -> Result<Self, GuestFault> {
+        let (instance, functions) = Bounded::new(component, limits, Functions::of).await?;
+        Ok(Self {
+            instance,
+            functions,
+        })
+    }
+
+    /// `handle`: decides on a request.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn handle(&mut self, request: &Request) -> Result<Decision, GuestFault> {
+        let function: TypedFunc<(&Request,), (Decision,)> = self.functions.handle;
+        self.instance.call(function, (request,)).await
+    }
+
+    /// `undecided.decide`: goes on deciding.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn decide(
+        &mut self,
+        undecided: ResourceAny,
+        now: Instant,
+        id: ConnectionId,
+    ) -> Result<Deliberation, GuestFault> {
+        self.instance
+            .call(self.functions.decide, (undecided, now, id))
+            .await
+    }
+
+    /// `connection.open`: hands the socket over, with the bytes read behind the request head.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn open(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        id: ConnectionId,
+        residual: &[u8],
+    ) -> Result<Effects, GuestFault> {
+        let function: Open<'_> = self.functions.open;
+        self.instance
+            .call(function, (connection, now, id, residual))
+            .await
+    }
+
+    /// `connection.limit`: no more is allowed than this.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn limit(
+        &mut self,
+        connection: ResourceAny,
+        ceiling: Ceiling,
+    ) -> Result<(), GuestFault> {
+        self.instance
+            .tell(self.functions.limit, (connection, ceiling))
+            .await
+    }
+
+    /// `connection.receive`: bytes arrived.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn receive(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        bytes: &[u8],
+    ) -> Result<Effects, GuestFault> {
+        let function: WithBytes<'_> = self.functions.receive;
+        self.instance.call(function, (connection, now, bytes)).await
+    }
+
+    /// `receive-many`: bytes arrived on several connections. It has the time of so many calls.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn receive_many(
+        &mut self,
+        now: Instant,
+        arrived: &[Arrival],
+        bytes: &[u8],
+    ) -> Result<Outcomes, GuestFault> {
+        let function: Many<'_> = self.functions.receive_many;
+        let params = (now, arrived, bytes);
+        self.instance
+            .call_for(arrived.len(), function, params)
+            .await
+    }
+
+    /// `connection.receive-eof`: the peer has finished sending.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn receive_eof(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+    ) -> Result<Effects, GuestFault> {
+        self.instance
+            .call(self.functions.receive_eof, (connection, now))
+            .await
+    }
+
+    /// `connection.wake`: the instant asked for is reached; so many bytes of the output are
+    /// unsent.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn wake(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        unsent: usize,
+    ) -> Result<Effects, GuestFault> {
+        let unsent = u64::try_from(unsent).unwrap_or(u64::MAX);
+        self.instance
+            .call(self.functions.wake, (connection, now, unsent))
+            .await
+    }
+
+    /// `connection.shutdown`: the connection shall end, and end well.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn shutdown(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        reason: ShutdownReason,
+    ) -> Result<Effects, GuestFault> {
+        self.instance
+            .call(self.functions.shutdown, (connection, now, reason))
+            .await
+    }
+
+    /// `connection.lost`: the socket has failed. Returns the connections to wake.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn lost(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+    ) -> Result<Vec<ConnectionId>, GuestFault> {
+        self.instance
+            .call(self.functions.lost, (connection, now))
+            .await
+    }
+
+    /// `connection.report`: what became of the connection. What it says is as long as the guest wants it,
+    /// within its memory.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn report(&mut self, connection: ResourceAny) -> Result<Report, GuestFault> {
+        self.instance
+            .call(self.functions.report, (connection,))
+            .await
+    }
+
+    /// `connection.suspend`: the connection as a value, to be dropped then; none if it is not at rest, or
+    /// cannot be suspended.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn suspend(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, GuestFault> {
+        self.instance
+            .call(self.functions.suspend, (connection, now))
+            .await
+    }
+
+    /// `resume`: makes a connection of a state, which was suspended so long ago, or says why not.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn resume(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        suspended_for: Duration,
+        state: &[u8],
+    ) -> Result<Result<Resumed, ResumeError>, GuestFault> {
+        let suspended_for = u64::try_from(suspended_for.as_nanos()).unwrap_or(u64::MAX);
+        self.instance
+            .call(self.functions.resume, (now, id, suspended_for, state))
+            .await
+    }
+
+    /// Drops a connection, or a request that waits for its answer. After this call its handle must not
+    /// be used.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`], since the guest's destructor runs here; the instance is dead then.
+    pub async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
+        self.instance.drop_resource(resource).await
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("limits", &self.instance.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+type Open<'a> = TypedFunc<(ResourceAny, Instant, ConnectionId, &'a [u8]), (Effects,)>;
+type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
+type Many<'a> = TypedFunc<(Instant, &'a [Arrival], &'a [u8]), (Outcomes,)>;
+type Resume<'a> =
+    TypedFunc<(Instant, ConnectionId, u64, &'a [u8]), (Result<Resumed, ResumeError>,)>;
+type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
+
+/// The functions of `websocket-handler`.
+///
+/// Looked up here rather than called through the generated bindings: those are either synchronous or
+/// asynchronous, and which of the two is needed depends on the component.
+struct Functions {
+    handle: TypedFunc<(&'static Request,), (Decision,)>,
+    decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,
+    open: Open<'static>,
+    limit: TypedFunc<(ResourceAny, Ceiling), ()>,
+    receive: WithBytes<'static>,
+    receive_many: Many<'static>,
+    receive_eof: WithTime,
+    wake: TypedFunc<(ResourceAny, Instant, u64), (Effects,)>,
+    shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
+    lost: TypedFunc<(ResourceAny, Instant), (Vec<ConnectionId>,)>,
+    report: TypedFunc<(ResourceAny,), (Report,)>,
+    suspend: TypedFunc<(ResourceAny, Instant), (Option<Vec<u8>>,)>,
+    resume: Resume<'static>,
+}
+
+impl Functions {
+    fn of(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
+        Ok(Self {
+            handle: exports.function(World::Handler, "handle")?,
+            decide: exports.function(World::Handler, "[method]undecided.decide")?,
+            open: exports.function(World::Handler, "[method]connection.open")?,
+            limit: exports.function(World::Handler, "[method]connection.limit")?,
+            receive: exports.function(World::Handler, "[method]connection.receive")?,
+            receive_many: exports.function(World::Handler, "receive-many")?,
+            receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,
+            wake: exports.function(World::Handler, "[method]connection.wake")?,
+            shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,
+            lost: exports.function(World::Handler, "[method]connection.lost")?,
+            report: exports.function(World::Handler, "[method]connection.report")?,
+            suspend: exports.function(World::Handler, "[method]connection.suspend")?,
+            resume: exports.function(World::Handler, "resume")?,
+        })
+    }
+}

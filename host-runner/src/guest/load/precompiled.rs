@@ -1,0 +1,198 @@
+//! The command `compile`: a component's machine code as a file, which `wasocket serve` loads in milliseconds.
+//!
+//! ```text
+//!   16 bytes   what it is
+//!   32 bytes   SHA-256 of the rest
+//!   the rest   what wasmtime makes of the component, joined with the protocol
+//! ```
+//!
+//! Machine code is run as it is: no check could tell what it will do. The digest finds damage, and nobody's
+//! intent; wasmtime finds out what another version of it has made, or for another machine. Against the rest there
+//! is who may write the file, and that the operator says that such a file may be served.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::guest::engine;
+use crate::guest::load::cache;
+use crate::guest::load::component::Loader;
+use crate::guest::load::error::LoadError;
+use crate::guest::wasi::grants::Grants;
+use crate::options::Compile;
+
+/// What such files begin with: neither WebAssembly nor a program.
+const MAGIC: &[u8; 16] = b"\x7fwasocket-code\0\x01";
+
+/// What the names of such files end with.
+const EXTENSION: &str = "compiled";
+
+/// Compiles a component, as `wasocket serve` would.
+///
+/// # Errors
+///
+/// See [`CompileError`].
+pub fn compile(options: &Compile) -> Result<(), CompileError> {
+    let Compile { component, output } = options;
+    let beside = || component.with_extension(EXTENSION);
+    let output = output.clone().unwrap_or_else(beside);
+    let loader = Loader {
+        // Whom it may ask is for who serves it.
+        grants: Grants {
+            http: Some(Default::default()),
+            ..Grants::default()
+        },
+        ..Loader::new(&engine::engine().map_err(CompileError::Engine)?)
+    };
+    let compiled = loader
+        .file(component)
+        .map_err(|error| CompileError::Load(component.clone(), error))?;
+    let code = compiled.instance_pre.component().serialize();
+    let file = pack(&code.map_err(CompileError::Engine)?);
+    cache::put(&output, &file, 0o644)
+        .map_err(|error| CompileError::Write(output.clone(), error))?;
+    crate::start::say_size(&output, file.len());
+    Ok(())
+}
+
+/// What is in the file.
+fn pack(code: &[u8]) -> Vec<u8> {
+    let digest = digest(&SHA256, code);
+    [MAGIC, digest.as_ref(), code].concat()
+}
+
+/// Whether the file is one of these.
+pub(crate) fn is_compiled(file: &[u8]) -> bool {
+    file.starts_with(MAGIC)
+}
+
+/// The component in such a file, of which this is known.
+///
+/// # Errors
+///
+/// When others could have written it, it is damaged, or this engine would not run it.
+pub(crate) fn unpack(
+    engine: &Engine,
+    file: &[u8],
+    metadata: &Metadata,
+) -> Result<Component, LoadError> {
+    if !is_trustworthy(metadata) {
+        return Err(LoadError::CodeOfOthers);
+    }
+    let rest = file.get(MAGIC.len()..).unwrap_or_default();
+    let (expected, code) = rest
+        .split_at_checked(SHA256_OUTPUT_LEN)
+        .ok_or(LoadError::CodeDamaged)?;
+    if digest(&SHA256, code).as_ref() != expected {
+        return Err(LoadError::CodeDamaged);
+    }
+    cache::deserialize(engine, code).map_err(LoadError::CodeOfOtherKind)
+}
+
+/// The user's own file or root's, that nobody else may write: both can do all that this process can.
+fn is_trustworthy(metadata: &Metadata) -> bool {
+    let owners = [0, rustix::process::geteuid().as_raw()];
+    owners.contains(&metadata.uid()) && metadata.mode() & 0o022 == 0
+}
+
+/// Why there is no file with machine code.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// wasmtime does not start, or cannot say what it has made.
+    Engine(wasmtime::Error),
+    /// The component of this name could not be served.
+    Load(PathBuf, LoadError),
+    /// The file cannot be written.
+    Write(PathBuf, io::Error),
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |file: &Path| file.display().to_string();
+        match self {
+            Self::Engine(error) => write!(f, "wasmtime fails: {error:#}"),
+            Self::Load(file, error) => write!(f, "cannot compile {}: {error}", name(file)),
+            Self::Write(file, error) => write!(f, "cannot write {}: {error}", name(file)),
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use wasmtime::Config;
+
+    use super::*;
+
+    /// The smallest component.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    /// A file's metadata, with these rights.
+    fn metadata(mode: u32) -> io::Result<Metadata> {
+        let name = format!("wasocket-compiled-{}-{mode:o}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        fs::write(&file, "")?;
+        fs::set_permissions(&file, Permissions::from_mode(mode))?;
+        let metadata = fs::metadata(&file)?;
+        fs::remove_file(file)?;
+        Ok(metadata)
+    }
+
+    #[test]
+    fn what_was_compiled_is_loaded_unless_it_is_damaged() -> wasmtime::Result<()> {
+        let (engine, own) = (engine::engine()?, metadata(0o644)?);
+        let file = pack(&Component::from_binary(&engine, EMPTY)?.serialize()?);
+        assert!(is_compiled(&file) && !is_compiled(EMPTY));
+        assert!(unpack(&engine, &file, &own).is_ok());
+        for length in [MAGIC.len(), MAGIC.len() + 31, file.len() - 1] {
+            let damaged = unpack(&engine, &file[..length], &own);
+            assert!(matches!(damaged, Err(LoadError::CodeDamaged)), "{length}");
+        }
+        for place in [MAGIC.len(), MAGIC.len() + 40, file.len() - 1] {
+            let mut damaged = file.clone();
+            damaged[place] ^= 1;
+            let damaged = unpack(&engine, &damaged, &own);
+            assert!(matches!(damaged, Err(LoadError::CodeDamaged)), "{place}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_others_may_write_is_not_run() -> wasmtime::Result<()> {
+        let engine = engine::engine()?;
+        let file = pack(&Component::from_binary(&engine, EMPTY)?.serialize()?);
+        for mode in [0o664, 0o646] {
+            let refused = unpack(&engine, &file, &metadata(mode)?);
+            assert!(matches!(refused, Err(LoadError::CodeOfOthers)), "{mode:o}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn code_of_another_engine_is_refused() -> wasmtime::Result<()> {
+        let engine = engine::engine()?;
+        let other = Engine::new(Config::new().epoch_interruption(false))?;
+        let file = pack(&Component::from_binary(&other, EMPTY)?.serialize()?);
+        let refused = unpack(&engine, &file, &metadata(0o644)?);
+        let Err(LoadError::CodeOfOtherKind(_)) = &refused else {
+            return Err(wasmtime::format_err!("it is taken"));
+        };
+        let text = refused.map(|_| ()).map_err(|error| error.to_string());
+        assert!(text.is_err_and(|text| text.contains("`wasocket compile`")));
+        // No machine code at all, with a digest that is right.
+        let refused = unpack(&engine, &pack(b"ELF"), &metadata(0o644)?);
+        assert!(matches!(refused, Err(LoadError::CodeOfOtherKind(_))));
+        Ok(())
+    }
+}

@@ -1,0 +1,329 @@
+//! Requests of guests to HTTP backends: `wasi:http` 0.2, for those backends that the operator allows.
+//!
+//! A guest asks and returns; hyper's client works on while others are served. The wake-up is the waker of
+//! the call in which the guest has asked whether there is an answer: see `docs/design/outside.md`.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::client::conn::http1;
+use tokio::select;
+use tokio::time::{Sleep, sleep, timeout};
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::p2::HttpResult;
+use wasmtime_wasi_http::p2::bindings::LinkOptions;
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttp, WasiHttpHooks, WasiHttpView as _,
+};
+
+use crate::guest::wasi::allowed::Policy;
+use crate::guest::wasi::state::State;
+use crate::net::address::is_public;
+use crate::net::dial::transport::{Route, TransportError};
+use crate::net::dial::url::Url;
+
+/// The longest head of a response, and the most fields in it.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_FIELDS: usize = 100;
+
+/// The requests of one instance.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    policy: Arc<Policy>,
+    under_way: Arc<AtomicUsize>,
+    /// On its way from `handle` to `send_request`.
+    admitted: Option<Admitted>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(policy: Arc<Policy>) -> Self {
+        Self {
+            policy,
+            under_way: Arc::default(),
+            admitted: None,
+        }
+    }
+
+    fn admit(&self, request: &HostOutgoingRequest) -> Result<Admitted, ErrorCode> {
+        let url = url(request).ok_or(ErrorCode::HttpRequestUriInvalid)?;
+        let mut allowed = self.policy.allowed.iter();
+        let Some(allowed) = allowed.find(|allowed| allowed.matches(&url)) else {
+            tracing::warn!(
+                "the guest's request to {} is denied (--allow-http {})",
+                url.authority,
+                url.authority
+            );
+            return Err(ErrorCode::HttpRequestDenied);
+        };
+        Ok(Admitted {
+            place: Place::take(&self.under_way, self.policy.max_under_way)?,
+            may_be_inside: !allowed.is_wildcard(),
+            url,
+        })
+    }
+}
+
+/// A request that may be sent.
+#[derive(Debug)]
+struct Admitted {
+    url: Url,
+    /// Whether the backend may be a host that is not to be reached from everywhere.
+    may_be_inside: bool,
+    place: Place,
+}
+
+fn url(request: &HostOutgoingRequest) -> Option<Url> {
+    let scheme = match request.scheme {
+        Some(Scheme::Http) => "http",
+        Some(Scheme::Https) | None => "https",
+        Some(Scheme::Other(_)) => return None,
+    };
+    let target = request.path_with_query.as_deref().unwrap_or("/");
+    let authority = request.authority.as_deref()?;
+    format!("{scheme}://{authority}{target}").parse().ok()
+}
+
+/// Links `wasi:http`. Its `handle` is our own, so that whoever is not let through learns it at once, and
+/// not some time later.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let options = LinkOptions::default();
+    types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
+    let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
+    handler.func_wrap(
+        "handle",
+        |mut store: StoreContextMut<'_, State>, (request, options)| match handle(
+            store.data_mut(),
+            request,
+            options,
+        ) {
+            Ok(response) => Ok((Ok(response),)),
+            Err(error) => Ok((Err(error.downcast()?),)),
+        },
+    )
+}
+
+fn handle(
+    state: &mut State,
+    request: Resource<HostOutgoingRequest>,
+    options: Option<Resource<RequestOptions>>,
+) -> HttpResult<Resource<HostFutureIncomingResponse>> {
+    let admitted = state.outgoing.admit(state.table.get(&request)?)?;
+    state.outgoing.admitted = Some(admitted);
+    state.http().handle(request, options)
+}
+
+/// One of the requests that an instance may have under way; given back when dropped.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(under_way: &Arc<AtomicUsize>, max: usize) -> Result<Self, ErrorCode> {
+        // Only the guest's own calls add to it.
+        if under_way.load(Ordering::Relaxed) >= max {
+            return Err(ErrorCode::ConnectionLimitReached);
+        }
+        under_way.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(Arc::clone(under_way)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+type Sending = dyn Future<Output = Result<(Response<WasiBody>, Box<Driving>), Error>> + Send;
+/// What moves the rest of an exchange, once the head of the response is there.
+type Driving = dyn Future<Output = Result<(), Error>> + Send;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _failed: Box<Driving>,
+    ) -> Box<Sending> {
+        let admitted = self.admitted.take().ok_or(Error::HttpRequestDenied);
+        let timeouts = Timeouts::of(&self.policy, options.unwrap_or_default());
+        Box::new(async move { send(admitted?, timeouts, request).await })
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+            return ErrorCode::ConnectionTerminated;
+        }
+        tracing::debug!("a backend's answer: {error:?}");
+        match std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>()) {
+            true => ErrorCode::ConnectionTerminated,
+            false => ErrorCode::HttpProtocolError,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Timeouts {
+    connect: Duration,
+    answer: Duration,
+    between: Duration,
+}
+
+impl Timeouts {
+    /// The guest's, where they are lower than the policy's.
+    fn of(policy: &Policy, options: RequestOptions) -> Self {
+        let lower =
+            |own: Duration, wanted: Option<Duration>| wanted.map_or(own, |time| time.min(own));
+        Self {
+            connect: lower(policy.connect_timeout, options.connect_timeout),
+            answer: lower(policy.silence_timeout, options.first_byte_timeout),
+            between: lower(policy.silence_timeout, options.between_bytes_timeout),
+        }
+    }
+}
+
+/// Sends a request over a connection of its own, and waits for the head of the answer.
+async fn send(
+    admitted: Admitted,
+    timeouts: Timeouts,
+    mut request: Request<WasiBody>,
+) -> Result<(Response<WasiBody>, Box<Driving>), Error> {
+    let url = &admitted.url;
+    let route = Route {
+        url,
+        proxy: None,
+        insecure: false,
+        timeout: timeouts.connect,
+        may_reach: if admitted.may_be_inside {
+            |_| true
+        } else {
+            is_public
+        },
+    };
+    let stream = route
+        .open()
+        .await
+        .map_err(|error| unreachable(url, &error))?;
+    // RFC 9112 §3.2.1: to the server itself, only path and query.
+    *request.uri_mut() = url
+        .target
+        .parse()
+        .map_err(|_| Error::HttpRequestUriInvalid)?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let mut connection = Box::pin(connection);
+    let answer = async {
+        let mut answer = pin!(sender.send_request(request));
+        select! {
+            answer = &mut answer => answer,
+            // The backend has closed behind its answer, or instead of one.
+            closed = &mut connection => match closed {
+                Ok(()) => answer.await,
+                Err(error) => Err(error),
+            },
+        }
+    };
+    let response = timeout(timeouts.answer, answer)
+        .await
+        .map_err(|_| Error::HttpResponseTimeout)??;
+    let place = admitted.place;
+    let body = |body: hyper::body::Incoming| {
+        Answer {
+            body,
+            silence: Silence::new(timeouts.between),
+            _place: place,
+        }
+        .boxed_unsync()
+    };
+    let driving = async { Ok(connection.await?) };
+    Ok((response.map(body), Box::new(driving)))
+}
+
+/// The body of an answer, which takes its place until it is read or dropped.
+struct Answer {
+    body: hyper::body::Incoming,
+    silence: Silence,
+    _place: Place,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let answer = &mut *self;
+        match Pin::new(&mut answer.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                answer.silence.end();
+                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Poll::Pending => {
+                ready!(answer.silence.poll(context));
+                Poll::Ready(Some(Err(Error::HttpResponseTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How long nothing may come while somebody waits for it. Who does not read does not count.
+struct Silence {
+    most: Duration,
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    fn new(most: Duration) -> Self {
+        Self { most, until: None }
+    }
+
+    fn end(&mut self) {
+        self.until = None;
+    }
+
+    /// Ready when it has lasted too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let until = self.until.get_or_insert_with(|| Box::pin(sleep(self.most)));
+        until.as_mut().poll(context)
+    }
+}
+
+/// What a guest is told of a backend that is not reached; the rest is for the log.
+fn unreachable(url: &Url, error: &TransportError) -> Error {
+    tracing::warn!("a guest's request to {} fails: {error}", url.authority);
+    match error {
+        TransportError::Prohibited(_) => Error::DestinationIpProhibited,
+        TransportError::TimedOut(_) => Error::ConnectionTimeout,
+        TransportError::Tls(_) => Error::TlsProtocolError,
+        TransportError::NoRoots => Error::ConfigurationError,
+        TransportError::Tcp(_, error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Error::ConnectionRefused
+        }
+        _ => Error::DestinationUnavailable,
+    }
+}

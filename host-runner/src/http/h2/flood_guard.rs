@@ -1,0 +1,293 @@
+//! A client that is busy with HTTP/2 itself: what it may send that is neither a request nor data of one.
+//!
+//! PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE and empty DATA frames cost little each, and most are
+//! answered, but a client can send them for ever, and nothing of it reaches the app (CVE-2019-9512, 9513, 9515,
+//! 9518). So they are counted, where they come from the socket.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use crate::limits::token_bucket::Bucket;
+use crate::net::stream::rewind::Begun;
+
+/// How many such frames a client may send in a second, for no reason.
+const MAX_PER_SECOND: u32 = 1000;
+
+/// How many more for each frame that it is sent: windows of the stream and of the connection, and some more.
+const PER_FRAME: u32 = 4;
+
+/// What a client of HTTP/2 sends first (RFC 9113 §3.4), before its first frame.
+const PREFACE: usize = 24;
+
+/// A socket whose frames are counted. When there are too many nothing more is read, and who waits for that is told.
+pub(super) struct Metered {
+    stream: Begun,
+    incoming: Frames,
+    outgoing: Frames,
+    allowance: Allowance,
+    exceeded: Rc<Notify>,
+    is_exceeded: bool,
+}
+
+impl Metered {
+    /// Of a client that has not yet sent its preface, as far as this reads it. `exceeded` is notified once.
+    pub(super) fn new(stream: Begun, exceeded: Rc<Notify>) -> Self {
+        Self {
+            stream,
+            incoming: Frames::behind(PREFACE),
+            outgoing: Frames::behind(0),
+            allowance: Allowance::new(),
+            exceeded,
+            is_exceeded: false,
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        let allowance = &mut self.allowance;
+        let mut is_borne = true;
+        self.incoming.pass(bytes, |frame| {
+            is_borne = is_borne && (frame.is_of_use() || allowance.take());
+        });
+        if !is_borne {
+            self.is_exceeded = true;
+            self.exceeded.notify_one();
+        }
+    }
+
+    fn sent(&mut self, bytes: &[u8]) {
+        let allowance = &mut self.allowance;
+        self.outgoing.pass(bytes, |frame| {
+            if frame.is_of_use() {
+                allowance.earn();
+            }
+        });
+    }
+}
+
+/// What a client may still send.
+struct Allowance {
+    of_time: Bucket,
+    /// For what it was sent: as much as that was.
+    earned: u32,
+}
+
+impl Allowance {
+    fn new() -> Self {
+        Self {
+            of_time: Bucket::full(MAX_PER_SECOND, Instant::now()),
+            earned: 0,
+        }
+    }
+
+    fn earn(&mut self) {
+        self.earned = self.earned.saturating_add(PER_FRAME);
+    }
+
+    /// Whether one more is borne.
+    fn take(&mut self) -> bool {
+        match self.earned.checked_sub(1) {
+            Some(left) => self.earned = left,
+            None => return self.of_time.take(MAX_PER_SECOND, Instant::now()),
+        }
+        true
+    }
+}
+
+/// The head of a frame (RFC 9113 §4.1).
+struct Frame {
+    length: usize,
+    kind: u8,
+    flags: u8,
+    /// Of DATA: how much of it is none (§6.1).
+    padding: usize,
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const END_STREAM: u8 = 0x01;
+const PADDED: u8 = 0x08;
+
+impl Frame {
+    /// Whether it is a message's head, end or content. What belongs to a head is not: it has few such frames.
+    fn is_of_use(&self) -> bool {
+        match self.kind {
+            HEADERS => true,
+            DATA => self.flags & END_STREAM != 0 || self.length > self.padding,
+            _ => false,
+        }
+    }
+}
+
+/// Finds the frames in a direction's bytes, however these are cut.
+struct Frames {
+    head: [u8; 10],
+    /// How much of it is there.
+    have: usize,
+    /// How many bytes are passed over until the next begins.
+    rest: usize,
+}
+
+impl Frames {
+    fn behind(rest: usize) -> Self {
+        Self {
+            head: [0; 10],
+            have: 0,
+            rest,
+        }
+    }
+
+    fn pass(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
+        loop {
+            let (passed, behind) = bytes.split_at(self.rest.min(bytes.len()));
+            self.rest -= passed.len();
+            let [byte, others @ ..] = behind else {
+                return;
+            };
+            bytes = others;
+            if let Some(frame) = self.push(*byte) {
+                // The length of the padding is a byte of the payload.
+                self.rest = (frame.length + 9).saturating_sub(self.have);
+                self.have = 0;
+                found(frame);
+            }
+        }
+    }
+
+    /// A byte of a head. Returns the frame when that is whole.
+    fn push(&mut self, byte: u8) -> Option<Frame> {
+        *self.head.get_mut(self.have)? = byte;
+        self.have += 1;
+        let [high, middle, low, kind, flags, .., padding] = self.head;
+        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let is_padded = kind == DATA && flags & PADDED != 0 && length > 0;
+        let whole = if is_padded { 10 } else { 9 };
+        (self.have >= whole).then(|| Frame {
+            length,
+            kind,
+            flags,
+            padding: if is_padded {
+                1 + usize::from(padding)
+            } else {
+                0
+            },
+        })
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_exceeded {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.received(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.sent(bytes.get(..written).unwrap_or_default());
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
+        let mut left = written;
+        for part in bytes {
+            let (sent, _) = part.split_at(left.min(part.len()));
+            self.sent(sent);
+            left -= sent.len();
+        }
+        Poll::Ready(Ok(written))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("short");
+        [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    /// Which frames are of use, if the bytes come in pieces of this size.
+    fn found(bytes: &[u8], size: usize) -> Vec<bool> {
+        let mut frames = Frames::behind(PREFACE);
+        let mut found = vec![];
+        for piece in bytes.chunks(size) {
+            frames.pass(piece, |frame| found.push(frame.is_of_use()));
+        }
+        found
+    }
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        let cases = [
+            (frame(4, 0, &[0; 6]), false),
+            (frame(HEADERS, 4, b"head"), true),
+            (frame(DATA, 0, b"x"), true),
+            (frame(DATA, 0, b""), false),
+            (frame(DATA, END_STREAM, b""), true),
+            (frame(DATA, PADDED, b"\x02\0\0"), false),
+            (frame(DATA, PADDED, b"\x02x\0\0"), true),
+            // Malformed: h2 refuses them.
+            (frame(DATA, PADDED, b""), false),
+            (frame(DATA, PADDED, b"\xff"), false),
+            (frame(8, 0, &[0; 4]), false),
+            (frame(6, 0, &[0; 8]), false),
+            (frame(0xfe, 0xff, &[0; 40]), false),
+            (frame(DATA, 0, b"last"), true),
+        ];
+        let mut bytes = vec![b'P'; PREFACE];
+        bytes.extend(cases.iter().flat_map(|(frame, _)| frame));
+        let expected: Vec<bool> = cases.iter().map(|(_, is_of_use)| *is_of_use).collect();
+        for size in 1..bytes.len() {
+            assert_eq!(found(&bytes, size), expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_allows_to_send() {
+        let mut allowance = Allowance::new();
+        for _ in 0..MAX_PER_SECOND {
+            allowance.earn();
+            assert!((0..PER_FRAME).all(|_| allowance.take()));
+        }
+        // Even a slow machine takes a million in less time than they take to come back.
+        assert!(!(0..1_000_000).all(|_| allowance.take()));
+    }
+}

@@ -1,0 +1,90 @@
+//! The head of a request, as the contract has it.
+
+use h2::ext::Protocol;
+use http::Uri;
+use http::request::Parts;
+use wasocket_host_core::http1::Refusal;
+use wasocket_host_core::http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
+
+use crate::contract::bindings::{Field, HttpVersion, Request};
+use crate::net::forwarded::Trust;
+use crate::net::peer::Peer;
+
+/// What `h2` has passed is checked as strictly as a head of HTTP/1.1. With it, whom the request came from,
+/// which a proxy that is trusted may say.
+///
+/// # Errors
+///
+/// The answer to a request that no guest sees.
+pub(super) fn read(head: &Parts, trust: &Trust, peer: Peer) -> Result<(Request, Peer), Refusal> {
+    if head.headers.len() > MAX_FIELDS {
+        return Err(refusal(431, "the request has too many fields"));
+    }
+    let fields = fields(head);
+    let peer = trust.client(peer, &fields).unwrap_or(peer);
+    let protocol: Option<&Protocol> = head.extensions.get();
+    let request = Request {
+        method: head.method.to_string(),
+        target: target(&head.uri)?,
+        version: HttpVersion::Http2,
+        authority: head.uri.authority().map(ToString::to_string),
+        protocol: protocol.map(|protocol| protocol.as_str().to_owned()),
+        fields,
+        secure: peer.secure,
+        remote: peer.remote(),
+    };
+    check_host(&request)?;
+    Ok((request, peer))
+}
+
+/// The path; of a CONNECT that has none, the authority, as in HTTP/1.1 (RFC 9113 §8.5).
+fn target(uri: &Uri) -> Result<String, Refusal> {
+    let target = match (uri.path_and_query(), uri.authority()) {
+        (Some(path), _) => path.as_str(),
+        (None, authority) => authority
+            .map(http::uri::Authority::as_str)
+            .unwrap_or_default(),
+    };
+    if target.len() > MAX_REQUEST_LINE {
+        return Err(refusal(414, "the path is too long"));
+    }
+    match target.bytes().all(|byte| byte.is_ascii_graphic()) && !target.is_empty() {
+        true => Ok(target.to_owned()),
+        false => Err(refusal(400, "the path has bytes that a path cannot have")),
+    }
+}
+
+fn fields(head: &Parts) -> Vec<Field> {
+    let others = head
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != http::header::COOKIE);
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.to_string(), value.as_bytes().trim_ascii().to_vec())
+    };
+    others.map(field).chain(cookies(head)).collect()
+}
+
+/// RFC 9113 §8.2.3: what is split into several lines "MUST be concatenated into a single octet string using
+/// the two-octet delimiter of 0x3B, 0x20".
+fn cookies(head: &Parts) -> Option<Field> {
+    let lines = head.headers.get_all(http::header::COOKIE).iter();
+    let lines: Vec<&[u8]> = lines.map(http::HeaderValue::as_bytes).collect();
+    (!lines.is_empty()).then(|| ("cookie".to_owned(), lines.join(&b"; "[..])))
+}
+
+/// RFC 9113 §8.3.1: `:authority` takes the place of `Host`, and where both are, they have to say the same.
+fn check_host(request: &Request) -> Result<(), Refusal> {
+    let hosts = request.fields.iter().filter(|(name, _)| name == "host");
+    let hosts: Vec<&[u8]> = hosts.map(|(_, value)| &value[..]).collect();
+    let authority = request.authority.as_deref().map(str::as_bytes);
+    match (authority, &hosts[..]) {
+        (Some(_), []) | (None, [_]) => Ok(()),
+        (Some(authority), [host]) if authority.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(refusal(400, "the host is not named, or not in one way")),
+    }
+}
+
+pub(super) const fn refusal(status: u16, reason: &'static str) -> Refusal {
+    Refusal { status, reason }
+}

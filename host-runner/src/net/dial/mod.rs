@@ -1,0 +1,5 @@
+//! Connections to other servers: URLs, proxies, TLS.
+
+pub mod proxy;
+pub mod transport;
+pub mod url;

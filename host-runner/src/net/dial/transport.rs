@@ -1,0 +1,399 @@
+//! The way to a server: TCP, through a proxy if need be, and TLS on it.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{
+    self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+
+use crate::net::dial::proxy::Proxy;
+use crate::net::dial::url::Url;
+use crate::net::stream::Stream;
+
+/// The longest answer of a proxy that is read.
+const MAX_PROXY_ANSWER: usize = 16 * 1024;
+
+/// How to get to a server.
+#[derive(Clone, Debug)]
+pub struct Route<'a> {
+    /// The server.
+    pub url: &'a Url,
+    /// The proxy to go through.
+    pub proxy: Option<&'a Proxy>,
+    /// Whether any certificate will do.
+    pub insecure: bool,
+    /// The time all of it may take.
+    pub timeout: Duration,
+    /// Which of the server's addresses may be connected to. A proxy looks them up by itself.
+    pub may_reach: fn(IpAddr) -> bool,
+}
+
+impl Route<'_> {
+    /// Opens a transport to the server, on which nothing has been sent.
+    ///
+    /// # Errors
+    ///
+    /// See [`TransportError`].
+    pub async fn open(&self) -> Result<Box<dyn Stream>, TransportError> {
+        let deadline = Instant::now() + self.timeout;
+        match timeout_at(deadline, self.open_by(deadline)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(TransportError::TimedOut(self.timeout)),
+        }
+    }
+
+    async fn open_by(&self, deadline: Instant) -> Result<Box<dyn Stream>, TransportError> {
+        let url = self.url;
+        let stream = match self.proxy {
+            Some(proxy) => {
+                let no_proxy = |error| {
+                    let place = place(&proxy.host, proxy.port);
+                    TransportError::NoProxy(format!("{place} ({})", proxy.source), error)
+                };
+                let addresses = addresses(&proxy.host, proxy.port).await.map_err(no_proxy)?;
+                let stream = tcp(&addresses, deadline).await.map_err(no_proxy)?;
+                through_proxy(stream, proxy, url)
+                    .await
+                    .map_err(TransportError::Proxy)?
+            }
+            None => self.direct(deadline).await?,
+        };
+        if !url.secure {
+            return Ok(Box::new(stream));
+        }
+        Ok(Box::new(tls(stream, &url.host, self.insecure).await?))
+    }
+}
+
+impl Route<'_> {
+    async fn direct(&self, deadline: Instant) -> Result<TcpStream, TransportError> {
+        let url = self.url;
+        let place = || place(&url.host, url.port);
+        let unreachable = |error| TransportError::Tcp(place(), error);
+        let mut addresses = addresses(&url.host, url.port).await.map_err(unreachable)?;
+        // What is checked is what is connected to: the name cannot lead elsewhere in between.
+        addresses.retain(|address| (self.may_reach)(address.ip()));
+        if addresses.is_empty() {
+            return Err(TransportError::Prohibited(place()));
+        }
+        tcp(&addresses, deadline).await.map_err(unreachable)
+    }
+}
+
+/// Host and port, IPv6 in brackets: as in `CONNECT`.
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// The addresses of a host: at least one.
+async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+    match addresses.is_empty() {
+        true => Err(io::Error::other("the name has no address")),
+        false => Ok(addresses),
+    }
+}
+
+/// Connects to the first address that answers. Each has its share of the time.
+async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
+    let mut failure = io::Error::other("no address is left");
+    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in addresses {
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / left.max(1);
+        left = left.saturating_sub(1);
+        match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = io::Error::new(io::ErrorKind::TimedOut, "no answer"),
+        }
+    }
+    Err(failure)
+}
+
+/// Has a proxy open a tunnel (RFC 9110 §9.3.6).
+async fn through_proxy(
+    mut stream: TcpStream,
+    proxy: &Proxy,
+    url: &Url,
+) -> Result<TcpStream, ProxyError> {
+    let place = place(&url.host, url.port);
+    let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
+    if let Some(authorization) = proxy.authorization() {
+        request += &format!("Proxy-Authorization: {authorization}\r\n");
+    }
+    request += "\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let answer = read_head(&mut stream).await?;
+    // RFC 9110 §9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch
+    // to tunnel mode".
+    let status = answer.lines().next().unwrap_or_default();
+    let is_success = status.starts_with("HTTP/1.")
+        && status
+            .split(' ')
+            .nth(1)
+            .is_some_and(|code| code.len() == 3 && code.starts_with('2'));
+    if is_success {
+        Ok(stream)
+    } else {
+        Err(ProxyError::Refused(answer))
+    }
+}
+
+/// Reads the head of a response, and not a byte of what is behind it.
+async fn read_head(stream: &mut TcpStream) -> Result<String, ProxyError> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_PROXY_ANSWER {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).trim_end().to_owned())
+}
+
+async fn tls(
+    stream: TcpStream,
+    host: &str,
+    insecure: bool,
+) -> Result<TlsStream<TcpStream>, TransportError> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| TransportError::Tls(io::Error::other("the host is not a valid name")))?;
+    let connector = TlsConnector::from(config(insecure)?);
+    connector
+        .connect(name, stream)
+        .await
+        .map_err(TransportError::Tls)
+}
+
+impl Stream for TlsStream<TcpStream> {}
+
+/// The configuration of TLS; with the system's certificates, it is made once.
+fn config(insecure: bool) -> Result<Arc<ClientConfig>, TransportError> {
+    static SECURE: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if insecure {
+        return Ok(Arc::new(make_config(true)?));
+    }
+    if let Some(config) = SECURE.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = Arc::new(make_config(false)?);
+    Ok(Arc::clone(SECURE.get_or_init(|| config)))
+}
+
+/// The configuration that trusts whom the system does, for HTTP/1.1.
+///
+/// # Errors
+///
+/// [`TransportError::NoRoots`] if that is nobody.
+pub(crate) fn trusting_the_system() -> Result<Arc<ClientConfig>, TransportError> {
+    config(false)
+}
+
+fn make_config(insecure: bool) -> Result<ClientConfig, TransportError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TransportError::Tls(io::Error::other(error)))?;
+    let mut config = if insecure {
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth()
+    } else {
+        builder
+            .with_root_certificates(roots()?)
+            .with_no_client_auth()
+    };
+    // RFC 6455 needs HTTP/1.1; a server that would choose HTTP/2 must not.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The certificates that the system trusts.
+fn roots() -> Result<RootCertStore, TransportError> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        return Err(TransportError::NoRoots);
+    }
+    Ok(roots)
+}
+
+/// Trusts every certificate; only that the peer has its key is still checked.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Why there is no way to a server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The server cannot be reached at this place.
+    Tcp(String, io::Error),
+    /// The server at this place has only addresses that must not be connected to.
+    Prohibited(String),
+    /// The proxy cannot be reached at this place.
+    NoProxy(String, io::Error),
+    /// The proxy does not reach the server.
+    Proxy(ProxyError),
+    /// TLS failed: usually the certificate.
+    Tls(io::Error),
+    /// The system trusts no certificate at all.
+    NoRoots,
+    /// It took longer than this.
+    TimedOut(Duration),
+}
+
+/// Why a proxy has not opened a tunnel.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The connection to it failed.
+    Io(io::Error),
+    /// This was its answer.
+    Refused(String),
+}
+
+impl From<io::Error> for ProxyError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Refused(answer) if answer.is_empty() => {
+                write!(f, "it closed the connection without an answer")
+            }
+            Self::Refused(answer) => write!(f, "it answered\n{}", printable(answer)),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(place, error) => {
+                write!(f, "cannot connect to {place}: {error}{}", hint(error))
+            }
+            Self::Prohibited(place) => write!(
+                f,
+                "{place} is not a public address: only a host named in full may be inside"
+            ),
+            Self::NoProxy(place, error) => {
+                write!(f, "cannot connect to the proxy {place}: {error}")
+            }
+            Self::Proxy(error) => write!(f, "the proxy does not connect: {error}"),
+            Self::Tls(error) => write!(f, "TLS failed: {error}{}", tls_hint(error)),
+            Self::NoRoots => write!(
+                f,
+                "the system has no trusted certificates: install the package ca-certificates, or \
+                 name a file of them in SSL_CERT_FILE"
+            ),
+            Self::TimedOut(time) => write!(
+                f,
+                "the server cannot be reached within {} s",
+                time.as_secs()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TransportError {}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => " (nothing listens there)",
+        io::ErrorKind::TimedOut => " (a firewall in between? --timeout waits longer)",
+        _ => "",
+    }
+}
+
+fn tls_hint(error: &io::Error) -> &'static str {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            " (SSL_CERT_FILE names a file of certificates to trust instead; --insecure trusts anybody)"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => " (does the server speak TLS? If not: ws://)",
+        _ => "",
+    }
+}
+
+/// A text of a peer, without what would control the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let visible = |char: char| {
+        if char.is_control() && !matches!(char, '\n' | '\t') {
+            '\u{fffd}'
+        } else {
+            char
+        }
+    };
+    text.replace("\r\n", "\n").chars().map(visible).collect()
+}

@@ -1,0 +1,10 @@
+//! Sockets without HTTP: listening, dialing, TLS, and who the peer is.
+
+pub mod address;
+pub mod dial;
+pub mod forwarded;
+pub mod host_pattern;
+pub mod listen;
+pub mod peer;
+pub mod stream;
+pub mod tls;

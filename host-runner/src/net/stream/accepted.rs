@@ -1,0 +1,132 @@
+//! A stream that a client has opened to the runner, and where it comes from.
+
+use std::io::{self, IoSlice};
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+use crate::net::stream::Stream;
+use crate::net::stream::h2_stream::Tunnel;
+use crate::net::tls::HTTP_2;
+
+/// What was accepted. An enum, so that the way of every byte is a branch and not a call through a table.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A connection of TCP.
+    Tcp(TcpStream),
+    /// A connection to a Unix socket.
+    Unix(UnixStream),
+    /// TLS on a connection of TCP. On the heap: it is large, and few have it.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A stream of HTTP/2, on one of the others.
+    Tunnel(Box<Tunnel>),
+}
+
+impl Accepted {
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Whether HTTP/2 is what client and server have agreed on (RFC 7301).
+    pub(crate) fn has_agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+            _ => false,
+        }
+    }
+}
+
+/// The same expression for each kind of stream.
+macro_rules! each {
+    ($accepted:expr, $stream:ident => $do:expr) => {
+        match $accepted {
+            Accepted::Tcp($stream) => $do,
+            Accepted::Unix($stream) => $do,
+            Accepted::Tls($stream) => $do,
+            Accepted::Tunnel($stream) => $do,
+        }
+    };
+}
+
+impl Stream for Accepted {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => Stream::try_write(stream, bytes),
+            Self::Unix(stream) => Stream::try_write(stream, bytes),
+            Self::Tls(stream) => try_write(stream, bytes),
+            Self::Tunnel(stream) => Stream::try_write(&mut **stream, bytes),
+        }
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_readable(context),
+            Self::Unix(stream) => stream.poll_readable(context),
+            // There may be more that was decrypted, or received in a frame, than was asked for.
+            Self::Tls(_) | Self::Tunnel(_) => Poll::Ready(()),
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tls(stream) => !stream.get_ref().1.wants_write(),
+            _ => true,
+        }
+    }
+}
+
+/// Nobody is woken by this. What is left is sent by who polls next, as `is_flushed` tells to.
+fn try_write(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<usize> {
+    let context = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(written) = Pin::new(&mut *stream).poll_write(context, bytes)? else {
+        return Ok(0);
+    };
+    if let Poll::Ready(flushed) = Pin::new(stream).poll_flush(context) {
+        flushed?;
+    }
+    Ok(written)
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_read(context, buffer))
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_flush(context))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(context))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        each!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(context, bytes))
+    }
+}

@@ -1,0 +1,401 @@
+//! What the runner counts, as Prometheus reads it.
+//!
+//! Each worker has counters of its own, to which nobody else writes: a count costs an addition. They are added
+//! up when somebody asks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::contract::bindings::Report;
+use crate::guest::fault::FaultReason;
+use crate::limits::open_files;
+use crate::limits::per_address::Denial;
+use crate::observe::process_stats;
+
+/// A number that only grows, until the process ends.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, number: u64) {
+        // Of one writer only: an addition, where that of several would lock the bus.
+        self.0.store(self.get().wrapping_add(number), Relaxed);
+    }
+
+    pub(crate) fn count(&self) {
+        self.add(1);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn set(&self, number: usize) {
+        self.0.store(number as u64, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The counters of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) accepted: Counter,
+    pub(crate) closed: Counter,
+    denied_connections: Counter,
+    denied_handshakes: Counter,
+    denied_requests: Counter,
+    /// Connections of HTTP/2 that were ended for what they were used for.
+    pub(crate) floods: Counter,
+    /// Requests by the status of their answer; at most one for each there is.
+    requests: Mutex<BTreeMap<u16, u64>>,
+    pub(crate) takeovers: Counter,
+    /// Takeovers that have ended, by how.
+    pub(crate) ended_well: Counter,
+    pub(crate) ended_by_fault: Counter,
+    pub(crate) ended_by_failure: Counter,
+    pub(crate) bytes_received: Counter,
+    pub(crate) bytes_sent: Counter,
+    messages_received: Counter,
+    messages_sent: Counter,
+    pub(crate) instances: Counter,
+    pub(crate) long_calls: Counter,
+    /// Those that there are.
+    pub(crate) instances_now: Gauge,
+    traps: Counter,
+    deadlines: Counter,
+    out_of_memory: Counter,
+    blocked: Counter,
+    /// Until when no instance is made, since those before have failed.
+    pause: Mutex<Option<Instant>>,
+}
+
+impl Metrics {
+    /// A connection was not let in, or a request not answered.
+    pub(crate) fn denied(&self, denial: Denial) {
+        match denial {
+            Denial::Connections => self.denied_connections.count(),
+            Denial::Handshakes => self.denied_handshakes.count(),
+            Denial::Requests => self.denied_requests.count(),
+        }
+    }
+
+    /// A request has its answer.
+    pub(crate) fn answered(&self, status: u16) {
+        let mut requests = self.requests();
+        let number = requests.entry(status).or_default();
+        *number = number.wrapping_add(1);
+    }
+
+    /// What a guest says of a connection that has ended.
+    pub(crate) fn reported(&self, report: &Report) {
+        self.messages_received.add(report.messages_received);
+        self.messages_sent.add(report.messages_sent);
+    }
+
+    /// An instance has failed.
+    pub(crate) fn faulted(&self, reason: &FaultReason) {
+        match reason {
+            FaultReason::Trap(_) => self.traps.count(),
+            FaultReason::Deadline(_) | FaultReason::Files(_) | FaultReason::Start(_) => {
+                self.deadlines.count();
+            }
+            FaultReason::Memory(_) => self.out_of_memory.count(),
+            FaultReason::Blocked => self.blocked.count(),
+        }
+    }
+
+    /// No instance is made until then.
+    pub(crate) fn pause(&self, until: Option<Instant>) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    pub(crate) fn is_pausing(&self) -> bool {
+        let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        pause.is_some_and(|until| until > Instant::now())
+    }
+
+    /// How many sockets are open.
+    pub(crate) fn open(&self) -> u64 {
+        // First what is never more than the other, also if one comes meanwhile.
+        let closed = self.closed.get();
+        self.accepted.get().saturating_sub(closed)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What all workers have counted together.
+struct Sum<'a>(&'a [Arc<Metrics>]);
+
+impl Sum<'_> {
+    fn of(&self, counter: impl Fn(&Metrics) -> &Counter) -> u64 {
+        self.0.iter().map(|metrics| counter(metrics).get()).sum()
+    }
+
+    fn requests(&self) -> Vec<(String, u64)> {
+        let mut sum = BTreeMap::<u16, u64>::new();
+        for metrics in self.0 {
+            for (status, number) in metrics.requests().iter() {
+                let of_all = sum.entry(*status).or_default();
+                *of_all = of_all.wrapping_add(*number);
+            }
+        }
+        let named = |(status, number): (u16, u64)| (status.to_string(), number);
+        sum.into_iter().map(named).collect()
+    }
+
+    fn open_by_worker(&self) -> Vec<(String, u64)> {
+        let named =
+            |(worker, metrics): (usize, &Arc<Metrics>)| (worker.to_string(), metrics.open());
+        self.0.iter().enumerate().map(named).collect()
+    }
+}
+
+/// What others count, or know.
+pub(crate) struct Now {
+    /// Output that waits for clients, in bytes.
+    pub(crate) unsent: usize,
+    /// How many connections there may be.
+    pub(crate) max_connections: usize,
+    /// The spans that were sent and dropped, if there is a collector.
+    pub(crate) spans: Option<(u64, u64)>,
+}
+
+/// The text format of Prometheus.
+pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
+    let sum = Sum(workers);
+    let ended = [
+        ("closed", sum.of(|all| &all.ended_well)),
+        ("guest_fault", sum.of(|all| &all.ended_by_fault)),
+        ("failed", sum.of(|all| &all.ended_by_failure)),
+    ];
+    let over: u64 = ended.iter().map(|(_, number)| number).sum();
+    let mut text = Text::default();
+    text.gauge(
+        "connections_open",
+        "Sockets that are open.",
+        workers.iter().map(|metrics| metrics.open()).sum(),
+    );
+    text.gauge(
+        "connections_limit",
+        "How many sockets there may be.",
+        now.max_connections as u64,
+    );
+    text.family(
+        "worker_connections_open",
+        "Those, by the worker that serves them.",
+        Kind::Gauge,
+        "worker",
+        &sum.open_by_worker(),
+    );
+    text.counter(
+        "connections_total",
+        "Sockets that were accepted.",
+        sum.of(|all| &all.accepted),
+    );
+    text.family(
+        "connections_denied_total",
+        "Sockets that were not let in, by the limit.",
+        Kind::Counter,
+        "limit",
+        &[
+            ("connections", sum.of(|all| &all.denied_connections)),
+            ("handshakes", sum.of(|all| &all.denied_handshakes)),
+        ],
+    );
+    text.family(
+        "requests_total",
+        "Requests, by the status of the answer; raw takeovers have none.",
+        Kind::Counter,
+        "status",
+        &sum.requests(),
+    );
+    text.counter(
+        "requests_denied_total",
+        "Requests that were refused, for there were too many from their address.",
+        sum.of(|all| &all.denied_requests),
+    );
+    text.counter(
+        "http2_floods_total",
+        "Connections of HTTP/2 that were ended, for they were floods of frames without a use, or of resets.",
+        sum.of(|all| &all.floods),
+    );
+    let takeovers = sum.of(|all| &all.takeovers);
+    text.gauge(
+        "takeovers_open",
+        "Sockets in the hands of the app.",
+        takeovers.saturating_sub(over),
+    );
+    text.counter(
+        "takeovers_total",
+        "Sockets that the app has taken over.",
+        takeovers,
+    );
+    text.family(
+        "takeovers_ended_total",
+        "Those that have ended, by how.",
+        Kind::Counter,
+        "how",
+        &ended,
+    );
+    text.counter(
+        "received_bytes_total",
+        "Bytes received on sockets that were taken over.",
+        sum.of(|all| &all.bytes_received),
+    );
+    text.counter(
+        "sent_bytes_total",
+        "Bytes put out on sockets that were taken over.",
+        sum.of(|all| &all.bytes_sent),
+    );
+    text.counter(
+        "received_messages_total",
+        "Messages received, counted when their connection has ended.",
+        sum.of(|all| &all.messages_received),
+    );
+    text.counter(
+        "sent_messages_total",
+        "Messages sent, counted when their connection has ended.",
+        sum.of(|all| &all.messages_sent),
+    );
+    text.gauge(
+        "unsent_bytes",
+        "Output that waits for clients to take it.",
+        now.unsent as u64,
+    );
+    text.gauge(
+        "instances",
+        "Instances of the component.",
+        workers.iter().map(|all| all.instances_now.get()).sum(),
+    );
+    text.counter(
+        "instances_total",
+        "Instances that were made.",
+        sum.of(|all| &all.instances),
+    );
+    text.gauge(
+        "workers_backing_off",
+        "Workers that make no instance for now, since those before have failed.",
+        workers.iter().map(|all| u64::from(all.is_pausing())).sum(),
+    );
+    text.counter(
+        "long_calls_total",
+        "Calls that took so long, or waited for files, that they were finished beside the worker.",
+        sum.of(|all| &all.long_calls),
+    );
+    text.family(
+        "guest_faults_total",
+        "Instances that have failed, by what they did.",
+        Kind::Counter,
+        "reason",
+        &[
+            ("trap", sum.of(|all| &all.traps)),
+            ("deadline", sum.of(|all| &all.deadlines)),
+            ("out_of_memory", sum.of(|all| &all.out_of_memory)),
+            ("blocked", sum.of(|all| &all.blocked)),
+        ],
+    );
+    if let Some((sent, dropped)) = now.spans {
+        text.family(
+            "trace_spans_total",
+            "Spans of traces, by what became of them.",
+            Kind::Counter,
+            "outcome",
+            &[("sent", sent), ("dropped", dropped)],
+        );
+    }
+    text.family(
+        "build_info",
+        "The version of the program.",
+        Kind::Gauge,
+        "version",
+        &[(env!("CARGO_PKG_VERSION"), 1)],
+    );
+    text.process();
+    text.0
+}
+
+/// What Prometheus is to make of a number.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// A text that is written. Writing to a string does not fail.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        let _ = writeln!(
+            self.0,
+            "# HELP wasocket_{name} {help}\n# TYPE wasocket_{name} {kind}"
+        );
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, Kind::Gauge, help);
+        let _ = writeln!(self.0, "wasocket_{name} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, Kind::Counter, help);
+        let _ = writeln!(self.0, "wasocket_{name} {value}");
+    }
+
+    /// What there is of every process, under the names that Prometheus's own libraries have for it.
+    fn process(&mut self) {
+        let numbers = [
+            ("start_time_seconds", Some(process_stats::began())),
+            ("resident_memory_bytes", process_stats::memory()),
+            ("open_fds", process_stats::open_files()),
+            ("max_fds", open_files::limit()),
+        ];
+        for (name, value) in numbers {
+            if let Some(value) = value {
+                let _ = writeln!(
+                    self.0,
+                    "# HELP process_{name} Of this process.\n# TYPE process_{name} gauge\nprocess_{name} {value}"
+                );
+            }
+        }
+    }
+
+    /// Numbers that differ in a label. The labels' values are ours, and need no escapes.
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        label: &str,
+        values: &[(impl AsRef<str>, u64)],
+    ) {
+        self.head(name, kind, help);
+        for (of, value) in values {
+            let _ = writeln!(
+                self.0,
+                "wasocket_{name}{{{label}=\"{}\"}} {value}",
+                of.as_ref()
+            );
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A call into an instance, as those see it who have asked for it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::guest::fault::Dead;
+
+/// What a call comes to: there at once, nearly always. It goes on whether or not it is waited for.
+pub enum Call<T> {
+    /// It is done. None when that has been told.
+    Done(Option<Result<T, Dead>>),
+    /// The instance is busy with another call, or with this one for long.
+    Later(Pin<Box<dyn Future<Output = Result<T, Dead>>>>),
+}
+
+impl<T> Call<T> {
+    pub(crate) fn done(outcome: Result<T, Dead>) -> Self {
+        Self::Done(Some(outcome))
+    }
+
+    pub(crate) fn later(outcome: impl Future<Output = Result<T, Dead>> + 'static) -> Self {
+        Self::Later(Box::pin(outcome))
+    }
+}
+
+impl<T: Unpin> Future for Call<T> {
+    type Output = Result<T, Dead>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            // Never polled behind its end; and if it is, it has none.
+            Self::Done(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
+            Self::Later(outcome) => outcome.as_mut().poll(context),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done(_) => "Done",
+            Self::Later(_) => "Later",
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! From HTTP to a raw socket.
+//!
+//! hyper speaks HTTP/1.1 on every new socket, but on those that are HTTP/2's (`http2`), and the guest is asked about
+//! every request. Where it takes the socket over, the service *fails*, on purpose: hyper then writes nothing and gives
+//! the socket up. This one mechanism serves both the 101 and the raw takeover, which has no response. hyper's own
+//! upgrade could not do the second, and would send the 101 in a write of its own, where here it leaves together with
+//! the first output.
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::{self, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use tokio::select;
+use wasocket_host_core::http1::{Refusal, Response};
+
+use crate::contract::bindings::HttpVersion;
+use crate::http::h1::head_reader::Gate;
+use crate::http::h1::service::Http;
+use crate::http::h2;
+use crate::http::taken::Taken;
+use crate::http::worker::Worker;
+use crate::limits::per_address::{Denial, Visit};
+use crate::net::peer::Peer;
+use crate::net::stream::accepted::Accepted;
+use crate::net::stream::socket::{self, Socket};
+use crate::observe::access_log::{self, Access};
+use crate::server::ingress::enter;
+use crate::session::Session;
+
+/// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: Accepted,
+    peer: Peer,
+    mut visit: Option<Visit>,
+) {
+    let metrics = Arc::clone(&worker.metrics);
+    tracing::debug!(remote = %peer, "connected");
+    // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
+    // once, it has room for to its end.
+    let outcome = match Box::pin(take_over(worker, stream, peer, &mut visit)).await {
+        Ok(Some(session)) => session.await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => tracing::debug!(remote = %peer, "closed"),
+        Err(error) => tracing::debug!(remote = %peer, "closed: {error}"),
+    }
+    metrics.closed.count();
+}
+
+/// Answers a socket that is not let in, before it has asked anything.
+pub(crate) async fn deny(stream: Accepted, denial: Denial) {
+    let response = denial.response();
+    let mut socket = Socket::new(stream, response.len());
+    if socket.send(response).is_ok() {
+        // Whether the client has read it is its own business.
+        let _ = socket.close().await;
+    }
+}
+
+/// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
+async fn take_over(
+    worker: Rc<Worker>,
+    stream: Accepted,
+    peer: Peer,
+    visit: &mut Option<Visit>,
+) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
+    let (stream, peer) = match worker.entrance.is_open_to(&stream) {
+        true => (stream, peer),
+        false => Box::pin(enter(&worker, stream, peer)).await?,
+    };
+    if worker.entrance.proxy_protocol {
+        match worker.admit(peer) {
+            Ok(admitted) => *visit = admitted,
+            Err(denial) => {
+                deny(stream, denial).await;
+                return Ok(None);
+            }
+        }
+    }
+    if stream.has_agreed_on_http2() {
+        h2::connection::serve(&worker, stream, BytesMut::new(), peer).await?;
+        return Ok(None);
+    }
+    let (stream, residual, taken) = match speak_http(&worker, stream, peer).await {
+        Spoken::Taken(stream, residual, taken) => (stream, residual, taken),
+        Spoken::Http2(stream, begun) => {
+            h2::connection::serve(&worker, stream, begun, peer).await?;
+            return Ok(None);
+        }
+        Spoken::Over(stream) => {
+            socket::close(stream).await?;
+            return Ok(None);
+        }
+    };
+    tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
+    let residual = residual.freeze();
+    let opened = taken.connection.open(worker.now(), residual.clone());
+    let Ok(opened) = opened.await else {
+        worker.metrics.answered(Refusal::FAILED.status);
+        access_log::end_answered(taken.span, Refusal::FAILED.status);
+        fail(stream).await?;
+        return Ok(None);
+    };
+    let mut access = Access::new(taken.peer, &taken.target, HttpVersion::Http11)
+        .with_span(taken.span, !taken.head.is_empty());
+    access.received(residual.len());
+    worker.metrics.takeovers.count();
+    worker.metrics.bytes_received.add(residual.len() as u64);
+    // A raw takeover has no answer.
+    if !taken.head.is_empty() {
+        let switching = StatusCode::SWITCHING_PROTOCOLS;
+        worker.metrics.answered(switching.as_u16());
+    }
+    let session = Session::new(worker, stream, taken.connection, taken.farewell, access);
+    Ok(Some(session.run(taken.head, opened)))
+}
+
+/// Answers a takeover whose `open` failed. Not a byte has been sent yet, so HTTP still can.
+async fn fail(stream: Accepted) -> io::Result<()> {
+    let response = Response::from(Refusal::FAILED).to_bytes(None, false);
+    let mut socket = Socket::new(stream, response.len());
+    socket.send(&response)?;
+    socket.close().await
+}
+
+/// What came of a socket on which HTTP/1.1 was spoken.
+enum Spoken {
+    /// It is to be closed.
+    Over(Accepted),
+    /// A guest has it, and the bytes received behind the head.
+    Taken(Accepted, BytesMut, Taken),
+    /// It has begun with these bytes, which are HTTP/2.
+    Http2(Accepted, BytesMut),
+}
+
+/// Lets hyper serve requests until the socket is to be closed or is taken over.
+async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> Spoken {
+    let http = Http::new(worker, peer);
+    let gate = Gate::new(Rc::clone(worker), stream, http.arrived());
+    let mut connection = worker.http.serve_connection(gate, http);
+    let mut stop = pin!(worker.stopping.rung());
+    let mut stopped = false;
+    let outcome = loop {
+        select! {
+            biased;
+            outcome = &mut connection => break outcome,
+            () = &mut stop, if !stopped => {
+                stopped = true;
+                pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    let parts = connection.into_parts();
+    let taken = parts.service.into_taken();
+    if let (Err(error), None) = (outcome, &taken) {
+        // hyper says what it was doing, and its source what went wrong.
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        tracing::debug!(remote = %peer, "HTTP: {error}{}", cause.unwrap_or_default());
+    }
+    let is_http2 = parts.io.is_http2();
+    let (stream, residual) = parts.io.into_parts();
+    match taken {
+        Some(taken) => Spoken::Taken(stream, residual, taken),
+        None if is_http2 => Spoken::Http2(stream, residual),
+        None => Spoken::Over(stream),
+    }
+}

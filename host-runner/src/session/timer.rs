@@ -1,0 +1,92 @@
+//! When a guest wants to be woken.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::yield_now;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::contract::bindings::Instant;
+use crate::http::worker::Worker;
+
+/// The timer of one connection, made when it is first needed.
+#[derive(Default)]
+pub(crate) struct Timer {
+    wake_at: Wake,
+    sleep: Option<Pin<Box<Sleep>>>,
+    turn: Option<Turn>,
+}
+
+/// Lets other tasks go first, once.
+type Turn = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Wake {
+    #[default]
+    Never,
+    /// The runtime's timers are good to a millisecond only: a guest that has more to do at once is called again
+    /// when the others have had their turn.
+    AtOnce,
+    At(tokio::time::Instant),
+}
+
+impl Timer {
+    /// Sets the timer to what the call that was made at `called_at` has asked for. Whether it is to be polled, to
+    /// go off then.
+    pub(crate) fn set(
+        &mut self,
+        wake_at: Option<Instant>,
+        called_at: Instant,
+        worker: &Worker,
+    ) -> bool {
+        let wake_at = match wake_at {
+            Some(instant) if instant <= called_at => Wake::AtOnce,
+            Some(instant) => worker.at(instant).map_or(Wake::Never, Wake::At),
+            None => Wake::Never,
+        };
+        self.wake_at = wake_at;
+        let Wake::At(instant) = wake_at else {
+            return wake_at == Wake::AtOnce;
+        };
+        match &mut self.sleep {
+            // With each message the deadline moves away from one that goes off in time for it, and to move
+            // that costs more than to look again then.
+            Some(sleep) if sleep.deadline() <= instant && !sleep.is_elapsed() => return false,
+            Some(sleep) => sleep.as_mut().reset(instant),
+            none => *none = Some(Box::pin(sleep_until(instant))),
+        }
+        true
+    }
+
+    /// Ready at the time, once.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.wake_at {
+            Wake::Never => return Poll::Pending,
+            Wake::AtOnce => {
+                let turn = self.turn.get_or_insert_with(|| Box::pin(yield_now()));
+                ready!(turn.as_mut().poll(context));
+                self.turn = None;
+            }
+            Wake::At(instant) => {
+                let Some(sleep) = &mut self.sleep else {
+                    return Poll::Pending;
+                };
+                ready!(sleep.as_mut().poll(context));
+                if sleep.deadline() < instant {
+                    sleep.as_mut().reset(instant);
+                    ready!(sleep.as_mut().poll(context));
+                }
+            }
+        }
+        self.wake_at = Wake::Never;
+        Poll::Ready(())
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.wake_at.fmt(f)
+    }
+}

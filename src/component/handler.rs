@@ -1,0 +1,217 @@
+//! Exports an app as `websocket-handler`.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::marker::PhantomData;
+use core::time::Duration;
+
+use super::bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
+use super::bindings::handler::wasocket::websocket::types as wit_types;
+use super::effects::READY;
+use crate::app::{Answer, App, Undecided, Verdict, failure};
+use crate::protocol::{Ceiling, Initiator, Instant, Report, ResumeError, shortened};
+use crate::session::{Session, ShutdownReason};
+
+/// The app that `export!` exports.
+pub trait Exported: 'static {
+    /// The app of this instance.
+    fn app() -> &'static dyn App;
+}
+
+/// Boxes an app, which erases its type.
+pub fn boxed<A: App + 'static>(app: A) -> Box<dyn App> {
+    Box::new(app)
+}
+
+/// Exports an [`App`](crate::App) as `websocket-handler`.
+#[derive(Debug)]
+pub struct Adapter<E>(PhantomData<E>);
+
+/// The `connection` resource, of an exported app.
+pub struct Connection<E>(RefCell<Box<dyn Session>>, PhantomData<E>);
+
+impl<E: Exported> wit::Guest for Adapter<E> {
+    type Connection = Connection<E>;
+
+    type Undecided = UndecidedRequest<E>;
+
+    fn handle(request: wit_types::Request) -> wit::Decision {
+        let (verdict, fault) = match E::app().handle(request.into()) {
+            Verdict::Answer(answer) => (wit::Verdict::Answer(exported::<E>(answer)), None),
+            Verdict::Later(undecided) => {
+                let undecided = UndecidedRequest::<E>(RefCell::new(undecided), PhantomData);
+                (wit::Verdict::Later(wit::Undecided::new(undecided)), None)
+            }
+            Verdict::Failed(fault) => (wit::Verdict::Answer(exported::<E>(failure())), Some(fault)),
+        };
+        wit::Decision {
+            verdict,
+            wake_others: READY.take(),
+            fault: fault.map(shortened),
+        }
+    }
+
+    fn receive_many(now: u64, arrived: Vec<wit::Arrival<'_>>, bytes: Vec<u8>) -> wit::Outcomes {
+        let now = Instant::from_nanos(now);
+        let (mut rest, mut output) = (&bytes[..], Vec::<u8>::new());
+        let receive = |arrival: wit::Arrival<'_>| {
+            let connection = arrival.connection.get::<Connection<E>>();
+            // A length beyond the end would be the host's fault.
+            let length = rest.len().min(arrival.length as usize);
+            let (bytes, tail) = rest.split_at(length);
+            rest = tail;
+            let effects = connection.0.borrow_mut().receive(now, bytes.to_vec());
+            // A 32-bit memory holds no more.
+            let output_length = effects.output.len() as u32;
+            if output.is_empty() {
+                output = effects.output;
+            } else {
+                output.extend_from_slice(&effects.output);
+            }
+            wit::Outcome {
+                output_length,
+                wake_at: effects.wake_at.map(Instant::as_nanos),
+                next: effects.next.into(),
+            }
+        };
+        wit::Outcomes {
+            each: arrived.into_iter().map(receive).collect(),
+            output,
+            wake_others: READY.take(),
+        }
+    }
+
+    fn resume(
+        now: u64,
+        id: u64,
+        suspended_for: u64,
+        state: Vec<u8>,
+    ) -> Result<wit::Resumed, wit::ResumeError> {
+        let now = Instant::from_nanos(now);
+        let suspended_for = Duration::from_nanos(suspended_for);
+        let resumed = crate::resume(E::app(), now, id, &READY, suspended_for, &state)?;
+        Ok(wit::Resumed {
+            connection: wit::Connection::new(Connection::<E>::new(resumed.session)),
+            farewell: resumed.farewell.into(),
+            effects: resumed.effects.into(),
+        })
+    }
+}
+
+/// The `undecided` resource, of an exported app.
+pub struct UndecidedRequest<E>(RefCell<Undecided>, PhantomData<E>);
+
+impl<E: Exported> wit::GuestUndecided for UndecidedRequest<E> {
+    fn decide(&self, now: u64, id: u64) -> wit::Deliberation {
+        let now = Instant::from_nanos(now);
+        let progress = self.0.borrow_mut().decide(now, id, &READY);
+        wit::Deliberation {
+            answer: progress.answer.map(exported::<E>),
+            wake_at: progress.wake_at.map(Instant::as_nanos),
+            wake_others: READY.take(),
+            fault: progress.fault.map(shortened),
+        }
+    }
+}
+
+/// Converts an answer of this app.
+fn exported<E: Exported>(answer: Answer) -> wit::Answer {
+    match answer {
+        Answer::Respond(response) => wit::Answer::Respond(response.into()),
+        Answer::Takeover(takeover) => wit::Answer::Takeover(wit::Takeover {
+            response: takeover.response.map(Into::into),
+            connection: wit::Connection::new(Connection::<E>::new(takeover.session)),
+            farewell: takeover.farewell.into(),
+        }),
+    }
+}
+
+impl<E> Connection<E> {
+    fn new(session: Box<dyn Session>) -> Self {
+        Self(RefCell::new(session), PhantomData)
+    }
+}
+
+impl<E: Exported> wit::GuestConnection for Connection<E> {
+    fn open(&self, now: u64, id: u64, residual: Vec<u8>) -> wit_types::Effects {
+        let now = Instant::from_nanos(now);
+        self.0.borrow_mut().open(now, id, &READY, residual).into()
+    }
+
+    fn limit(&self, ceiling: wit::Ceiling) {
+        self.0.borrow_mut().limit(Ceiling {
+            max_message_size: ceiling.max_message_size,
+            max_messages_per_second: ceiling.max_messages_per_second,
+        });
+    }
+
+    fn receive(&self, now: u64, bytes: Vec<u8>) -> wit_types::Effects {
+        let now = Instant::from_nanos(now);
+        self.0.borrow_mut().receive(now, bytes).into()
+    }
+
+    fn receive_eof(&self, now: u64) -> wit_types::Effects {
+        self.0
+            .borrow_mut()
+            .receive_eof(Instant::from_nanos(now))
+            .into()
+    }
+
+    fn wake(&self, now: u64, unsent: u64) -> wit_types::Effects {
+        let now = Instant::from_nanos(now);
+        self.0.borrow_mut().wake(now, unsent).into()
+    }
+
+    fn shutdown(&self, now: u64, reason: wit::ShutdownReason) -> wit_types::Effects {
+        let reason = match reason {
+            wit::ShutdownReason::GoingAway => ShutdownReason::GoingAway,
+            wit::ShutdownReason::ServiceRestart => ShutdownReason::ServiceRestart,
+        };
+        let now = Instant::from_nanos(now);
+        self.0.borrow_mut().shutdown(now, reason).into()
+    }
+
+    fn lost(&self, now: u64) -> Vec<u64> {
+        self.0.borrow_mut().lost(Instant::from_nanos(now));
+        READY.take()
+    }
+
+    fn report(&self) -> wit::Report {
+        self.0.borrow().report().into()
+    }
+
+    fn suspend(&self, now: u64) -> Option<Vec<u8>> {
+        crate::suspend(E::app(), &**self.0.borrow(), Instant::from_nanos(now))
+    }
+}
+
+impl From<ResumeError> for wit::ResumeError {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Unsupported => Self::Unsupported,
+            ResumeError::UnknownVersion => Self::UnknownVersion,
+            ResumeError::Invalid => Self::Invalid,
+        }
+    }
+}
+
+impl From<Report> for wit::Report {
+    fn from(report: Report) -> Self {
+        Self {
+            messages_received: report.messages_received,
+            messages_sent: report.messages_sent,
+            closing: report.closing.map(|closing| wit::Closing {
+                initiator: match closing.initiator {
+                    Initiator::Peer => wit::Initiator::Peer,
+                    Initiator::App => wit::Initiator::App,
+                    Initiator::Protocol => wit::Initiator::Protocol,
+                    Initiator::Host => wit::Initiator::Host,
+                },
+                code: closing.code,
+                reason: closing.reason,
+            }),
+            fault: report.fault,
+        }
+    }
+}

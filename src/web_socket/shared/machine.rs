@@ -1,0 +1,111 @@
+//! The machine that drives the future of a connection.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use super::Shared;
+use crate::protocol::{CloseReason, Connection, Disposition, Event};
+use crate::session::{Calling, Effects, Machine};
+
+impl Shared {
+    fn call_hooks(&self, event: &Event) {
+        match event {
+            Event::Ping(payload) => drop(self.on_ping.call(|hook| hook(payload))),
+            Event::Pong(payload) => drop(self.on_pong.call(|hook| hook(payload))),
+            Event::Closed(_) => self.release(),
+            _ => {}
+        }
+    }
+
+    /// Lets the app answer the peer's Close frame, if that has arrived.
+    fn answer_close(&self) {
+        let Some(reason) = self.with_connection(|connection| connection.unanswered_close()) else {
+            return;
+        };
+        if let Some(Some(own)) = self.on_close.call(|hook| hook(reason.as_ref())) {
+            let reason = shortened(&own.reason);
+            // Fails if the hook has already closed the connection itself.
+            let _ = self.with_connection(|connection| connection.close(own.code, reason));
+        }
+    }
+
+    /// The next event, or the end of the connection.
+    fn next_event(&self) -> Option<Event> {
+        let event = self.with_connection(Connection::next_event_before_end);
+        event.or_else(|| {
+            self.answer_close();
+            self.with_connection(Connection::end_event)
+        })
+    }
+}
+
+impl Machine for Shared {
+    /// The close reason for the peer, and the operator's report of a failure.
+    type Output = (CloseReason, Option<String>);
+
+    fn called_by(&self, calling: Arc<Calling>) {
+        *self.calling.borrow_mut() = Some(calling);
+    }
+
+    fn take_event(&self) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let Some(event) = self.next_event() else {
+            return false;
+        };
+        self.call_hooks(&event);
+        self.state.borrow_mut().on_event(event);
+        true
+    }
+
+    fn release(&self) {
+        self.on_ping.clear();
+        self.on_pong.clear();
+        self.on_close.clear();
+    }
+
+    fn finish(&self, (reason, fault): Self::Output) {
+        let mut state = self.state.borrow_mut();
+        state.discard();
+        let text = shortened(&reason.reason);
+        // If the connection is already closing, an error that results from that is not a failure.
+        if state.connection.close(reason.code, text).is_ok() {
+            state.fault = fault;
+        }
+    }
+
+    fn effects(&self, is_woken: bool) -> Effects {
+        let mut state = self.state.borrow_mut();
+        let output = state.connection.take_output();
+        state.unsent = state.unsent.saturating_add(output.len() as u64);
+        let again = is_woken || (!output.is_empty() && state.asks());
+        let wake_at = if again {
+            Some(state.now)
+        } else {
+            [state.connection.deadline(), state.timers.next()]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        let is_full = state.inbox.is_full();
+        state.connection.hold(is_full);
+        let next = match state.connection.disposition() {
+            Disposition::Open if is_full => Disposition::Pause,
+            next => next,
+        };
+        Effects {
+            output,
+            wake_at,
+            next,
+        }
+    }
+}
+
+/// The part of a reason that fits into a Close frame (RFC 6455 §5.5.1), ending between characters.
+fn shortened(reason: &str) -> &str {
+    const MAX: usize = crate::frame::MAX_CONTROL_PAYLOAD - 2;
+    reason
+        .get(..reason.floor_char_boundary(MAX))
+        .unwrap_or_default()
+}

@@ -1,0 +1,262 @@
+//! `wasocket check`: what passes, what fails, and how the report shows it.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+use support::{build_guest, root, wasocket};
+use wasocket_host::default_app::DEFAULT_APP;
+
+fn check(component: &Path, options: &[&str]) -> Output {
+    let component = component.to_str().expect("a path in UTF-8");
+    let output = wasocket(&["check", component]).args(options).output();
+    output.expect("the program runs")
+}
+
+/// Checks a component: the report, and the exit code.
+fn cases(component: &Path, path: &str) -> (Value, Option<i32>) {
+    let output = check(component, &["--path", path, "--json", "--quiet"]);
+    let report = serde_json::from_slice(&output.stdout);
+    let report = report.unwrap_or_else(|error| panic!("{path}: {error}, {output:?}"));
+    (report, output.status.code())
+}
+
+fn default_app() -> PathBuf {
+    let folder = root().join("target/guests");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join(format!("default-{}.wasm", std::process::id()));
+    std::fs::write(&file, DEFAULT_APP).expect("a file");
+    file
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn the_default_app_passes_everything() {
+    let file = default_app();
+    let output = check(&file, &[]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = text(&output.stdout);
+    assert!(
+        report.ends_with("/echo: 499 passed, 0 failed, 1 skipped\n"),
+        "{report}"
+    );
+    // A function cannot be suspended; everything else is checked.
+    let skipped = "skipped 1 of contract: its connections cannot be suspended\n";
+    assert!(report.contains(skipped), "{report}");
+    assert_eq!(text(&output.stderr), "", "no progress without a terminal");
+
+    let (report, code) = cases(&file, "/echo?a=b");
+    assert_eq!(
+        (report["failed"].as_u64(), code),
+        (Some(0), Some(0)),
+        "{report}"
+    );
+
+    // A path without an echo can be checked for less.
+    let (report, code) = cases(&file, "/");
+    assert_eq!(
+        (report["failed"].as_u64(), code),
+        (Some(0), Some(0)),
+        "{report}"
+    );
+    assert!(report["skipped"].as_u64() > Some(50));
+    let reasons: Vec<_> = report["cases"].as_array().expect("cases").iter().collect();
+    let has = |text: &str| {
+        let mut reasons = reasons.iter().filter_map(|case| case["reason"].as_str());
+        reasons.any(|reason| reason.contains(text))
+    };
+    assert!(has("no echo: text 'Received:  Hello'"), "{report}");
+    assert!(has("declines permessage-deflate"), "{report}");
+    assert!(has("answers plain requests, with status 200"), "{report}");
+    std::fs::remove_file(file).expect("a file");
+}
+
+#[test]
+fn checks_of_features_not_negotiated_are_skipped() {
+    let (report, code) = cases(&build_guest("hello", ""), "/");
+    assert_eq!(
+        (report["failed"].as_u64(), code),
+        (Some(0), Some(0)),
+        "{report}"
+    );
+    assert_eq!(report["skipped"].as_u64(), Some(52), "{report}");
+}
+
+#[test]
+fn event_form_connections_survive_suspension() {
+    for package in ["portable-echo", "portable-json"] {
+        let (report, _) = cases(&build_guest(package, ""), "/");
+        let about = |case: &&Value| {
+            let name = case["name"].as_str().unwrap_or_default();
+            name.contains("suspended") || name.contains("resumed")
+        };
+        let all = report["cases"].as_array().expect("cases").iter();
+        let results: Vec<_> = all.filter(about).map(|case| &case["result"]).collect();
+        assert_eq!(results, ["passed"; 3], "{report}");
+    }
+}
+
+/// Each path of the guest breaks one rule, which the case named here finds.
+#[test]
+fn breaches_of_the_contract_are_found() {
+    let guest = build_guest("breaches", "");
+    for (path, group, name) in [
+        (
+            "/trap-in-handle",
+            "contract",
+            "an opening handshake is answered",
+        ),
+        (
+            "/farewell",
+            "contract",
+            "the farewell is a Close frame with code 1011",
+        ),
+        ("/response", "contract", "answers to requests can be sent"),
+        ("/handshake", "handshakes", "key missing"),
+        (
+            "/handshake",
+            "contract",
+            "a request with a body is not taken over",
+        ),
+        ("/accept", "handshakes", "the example of the RFC"),
+        (
+            "/residual",
+            "contract",
+            "bytes behind the request head are the connection's",
+        ),
+        ("/split", "frames", "single-frame masked text"),
+        ("/masked", "contract", "wakes without need do no harm"),
+        ("/after-close", "contract", "nothing follows a Close frame"),
+        (
+            "/stays",
+            "contract",
+            "going away is a Close frame with code 1001",
+        ),
+        (
+            "/wake",
+            "contract",
+            "a second wake at the same instant sends nothing again",
+        ),
+        (
+            "/unsent",
+            "contract",
+            "a peer is not given up for its silence while output is unsent",
+        ),
+        (
+            "/shutdown",
+            "contract",
+            "a restart is a Close frame with code 1012",
+        ),
+        (
+            "/trap-when-lost",
+            "contract",
+            "a socket may be lost at any moment",
+        ),
+        (
+            "/report",
+            "contract",
+            "a report says who ended the connection, and how",
+        ),
+        (
+            "/limit",
+            "contract",
+            "a connection that is limited takes no more",
+        ),
+        (
+            "/trap-at-the-end",
+            "contract",
+            "a peer may finish sending at any moment",
+        ),
+    ] {
+        let (report, code) = cases(&guest, path);
+        assert_eq!(code, Some(1), "{path}");
+        let failed: Vec<_> = report["cases"]
+            .as_array()
+            .expect("cases")
+            .iter()
+            .filter(|case| case["result"] == "failed")
+            .map(|case| (case["group"].as_str(), case["name"].as_str()))
+            .collect();
+        assert_eq!(report["failed"].as_u64(), Some(failed.len() as u64));
+        let found = failed.contains(&(Some(group), Some(name)));
+        assert!(found, "{path}: {failed:?}");
+    }
+    let (report, code) = cases(&guest, "/good");
+    assert_eq!(
+        (report["failed"].as_u64(), code),
+        (Some(0), Some(0)),
+        "{report}"
+    );
+}
+
+#[test]
+fn the_report_shows_input_and_expected_output() {
+    let guest = build_guest("breaches", "");
+    let output = check(&guest, &["--path", "/shutdown", "--quiet"]);
+    let report = text(&output.stdout);
+    let expected = "\
+FAILED contract: a restart is a Close frame with code 1012
+  sent      GET /shutdown, open with no bytes, shutdown (service-restart)
+  expected  close 1012
+  received  close 1001
+  see       websocket-handler.wit, shutdown-reason
+";
+    assert!(report.starts_with(expected), "{report}");
+    let output = check(&guest, &["--path", "/split", "--quiet"]);
+    let report = text(&output.stdout);
+    assert!(
+        report.contains("\n  sent      81 80 00000000 (split at "),
+        "{report}"
+    );
+    let see = "RFC 6455 5.2: https://www.rfc-editor.org/rfc/rfc6455#section-5.2\n";
+    assert!(report.contains(see), "{report}");
+    let output = check(&guest, &["--path", "/trap-when-lost", "--quiet"]);
+    let report = text(&output.stdout);
+    assert!(
+        report.contains("  received  the guest trapped: "),
+        "{report}"
+    );
+    assert!(report.contains("lost"), "{report}");
+}
+
+#[test]
+fn unusable_subjects_are_reported() {
+    let file = default_app();
+    for (path, why) in [
+        (
+            "/none",
+            "/none is no WebSocket: it answers a valid opening handshake with status 404",
+        ),
+        (
+            "/hijack",
+            "/hijack is no WebSocket: the socket is taken over raw",
+        ),
+    ] {
+        let output = check(&file, &["--path", path]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(why), "{output:?}");
+        assert_eq!(output.stdout, b"");
+    }
+    std::fs::remove_file(file).expect("a file");
+    for (file, why) in [
+        ("no-such-file.wasm", "there is no such file"),
+        ("Cargo.toml", "it is not WebAssembly"),
+    ] {
+        let output = check(&root().join(file), &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(why), "{output:?}");
+    }
+    for usage in [&["check"][..], &["check", "a.wasm", "--path", "echo"]] {
+        let output = wasocket(usage).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+}

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Takes the README's picture of the default page: screenshot.sh PROGRAM FILE.png, with PROGRAM as built by `make run`.
+set -eu
+cd "$(dirname "$0")"
+started=$(mktemp)
+"$1" serve --listen 127.0.0.1:0 >"$started" 2>&1 &
+runner=$!
+trap 'kill $runner; rm -f "$started"' EXIT
+for _ in $(seq 300); do
+  grep -q 'http://127.0.0.1:[0-9]' "$started" && break
+  sleep 0.1
+done
+port=$(sed -n 's|.*http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' "$started" | head -n 1)
+node screenshot.mjs "ws://127.0.0.1:${port:?the runner has not started: $(cat "$started")}" "$2"

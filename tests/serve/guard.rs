@@ -1,0 +1,193 @@
+//! How the runner guards itself and other connections against a component that traps, spins, eats memory,
+//! blocks, or returns responses that no host may send. Both kinds of component: without imports, and with the
+//! parts of WASI that Rust's `std` imports.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+use support::host_behaviours::{self, assert_echoes};
+use support::{Server, app_behaviours, build_guest, opening_handshake, text};
+
+/// A Close frame with code 1011: the farewell.
+const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
+
+/// Both kinds of the component `faults`.
+fn servers(options: &[&str]) -> [Server; 2] {
+    ["bare", ""].map(|features| Server::serving(&build_guest("faults", features), options))
+}
+
+#[test]
+fn a_fault_ends_only_its_own_instance() {
+    // Only one fault is about time; on a busy machine the other guests need more of it.
+    for (fault, reason, call_timeout) in [
+        ("trap", "unreachable", "10000"),
+        ("spin", "100 ms", "100"),
+        ("eat", "64 MiB", "10000"),
+        ("recurse", "faults::recurse", "10000"),
+    ] {
+        // A new server for each fault: where a connection is placed depends on the earlier ones.
+        let options = [
+            "--connections-per-instance",
+            "2",
+            "--call-timeout",
+            call_timeout,
+        ];
+        for server in servers(&options) {
+            let mut faulty = server.websocket("/");
+            let mut neighbour = server.websocket("/");
+            let mut elsewhere = server.websocket("/");
+            assert_echoes(&mut neighbour, "before");
+
+            faulty.send(&text(fault));
+            assert_eq!(faulty.read_to_end(), FAREWELL, "{fault}");
+            assert_eq!(neighbour.read_to_end(), FAREWELL, "{fault}");
+            assert_echoes(&mut elsewhere, "after");
+            let mut fresh = server.websocket("/");
+            assert_echoes(&mut fresh, "fresh");
+            server.wait_for_log(reason);
+        }
+    }
+}
+
+#[test]
+fn a_busy_guest_delays_no_other_guest() {
+    for server in servers(&["--connections-per-instance", "2", "--call-timeout", "2000"]) {
+        let mut spinning = server.websocket("/");
+        let mut neighbour = server.websocket("/");
+        let mut elsewhere = server.websocket("/");
+        spinning.send(&text("spin"));
+        neighbour.send(&text("never answered"));
+        for _ in 0..100 {
+            assert_echoes(&mut elsewhere, "meanwhile");
+        }
+        let mut fresh = server.websocket("/");
+        assert_echoes(&mut fresh, "fresh");
+        assert!(
+            spinning.has_nothing_to_read(),
+            "the others were served first"
+        );
+        for mut client in [spinning, neighbour] {
+            assert_eq!(client.read_to_end(), FAREWELL);
+        }
+    }
+}
+
+#[test]
+fn a_long_call_may_succeed() {
+    for server in servers(&["--connections-per-instance", "3", "--call-timeout", "60000"]) {
+        let mut busy = server.websocket("/");
+        let mut neighbour = server.websocket("/");
+        busy.send(&text("toil"));
+        neighbour.send(&text("afterwards"));
+        // The third connection of the instance: it is opened during the call, and lost during its own.
+        let mut gone = server.connect();
+        gone.send(&opening_handshake("/toil"));
+        drop(gone);
+        assert_eq!(busy.read_text(), "toil");
+        assert_eq!(neighbour.read_text(), "afterwards");
+        for client in [&mut busy, &mut neighbour] {
+            assert_echoes(client, "as before");
+        }
+        assert!(!server.log().contains("ERROR"), "{}", server.log());
+    }
+}
+
+#[test]
+fn the_log_shows_where_a_guest_failed() {
+    let [bare, with_std] = servers(&[]);
+    for server in [&bare, &with_std] {
+        let mut client = server.websocket("/");
+        client.send(&text("trap"));
+        assert_eq!(client.read_to_end(), FAREWELL);
+        server.wait_for_log("faults::panic_for_the_test");
+    }
+    // `std` writes the reason to stderr.
+    with_std.wait_for_log("a panic for the test");
+}
+
+#[test]
+fn output_before_a_fault_is_sent() {
+    for server in servers(&[]) {
+        let mut client = server.websocket("/");
+        client.send(&text("one"));
+        assert_eq!(client.read_exactly(5), b"\x81\x03one");
+        client.send(&text("trap"));
+        assert_eq!(client.read_to_end(), FAREWELL);
+    }
+}
+
+#[test]
+fn faults_reported_by_the_app_are_logged() {
+    for server in servers(&[]) {
+        let (head, body) = server.request("GET /failed?x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!((head.status, &*body), (500, "Internal Server Error\n"));
+        server.wait_for_log(r#"the app is at fault: "what the app says\nof itself""#);
+        server.wait_for_log(r#"path="/failed""#);
+        let (head, _) = server.request("GET /own-length HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(head.status, 500, "the instance lives on");
+    }
+}
+
+#[test]
+fn a_fault_before_the_response_is_a_500() {
+    for server in servers(&[]) {
+        for path in ["/trap", "/spin", "/eat", "/open"] {
+            let mut client = server.connect();
+            client.send(&opening_handshake(path));
+            let head = client.read_head();
+            assert_eq!(head.status, 500, "{path}");
+            assert!(!client.read_body(&head).contains("wasm"), "{path}");
+            assert_eq!(client.read_to_end(), b"", "{path}");
+        }
+        let mut client = server.websocket("/");
+        assert_echoes(&mut client, "fresh");
+    }
+}
+
+#[test]
+fn a_guest_that_blocks_is_at_fault() {
+    let server = Server::serving(&build_guest("faults", ""), &[]);
+    let mut client = server.websocket("/");
+    client.send(&text("sleep"));
+    assert_eq!(client.read_to_end(), FAREWELL);
+    server.wait_for_log("every function must return at once");
+}
+
+#[test]
+fn output_of_the_guest_is_logged() {
+    let server = Server::serving(&build_guest("faults", ""), &[]);
+    let mut client = server.websocket("/");
+    assert_echoes(&mut client, "print");
+    server.wait_for_log("printed by the guest");
+}
+
+#[test]
+fn the_smallest_app_is_served() {
+    let server = Server::serving(&build_guest("hello", ""), &[]);
+    assert_echoes(&mut server.websocket("/anything"), "hello");
+}
+
+#[test]
+fn every_host_behaviour_holds() {
+    let server = Server::serving(&build_guest("faults", "bare"), &[]);
+    app_behaviours::run("wasocket serve", host_behaviours::FAULTS, &server, &[]);
+}
+
+#[test]
+fn a_peer_that_stops_reading_is_disconnected() {
+    let component = build_guest("faults", "bare");
+    host_behaviours::a_peer_that_stops_reading_is_disconnected(|options| {
+        Server::serving(&component, options)
+    });
+}
+
+#[test]
+fn decisions_may_take_time_up_to_the_limit() {
+    let component = build_guest("hesitates", "");
+    host_behaviours::decisions_may_take_time_up_to_the_limit(|options| {
+        Server::serving(&component, options)
+    });
+}
