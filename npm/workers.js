@@ -4,18 +4,9 @@
 
 import { DurableObject } from 'cloudflare:workers';
 import { wasi } from './wasi.js';
-import {
-  Fault,
-  checkChannel,
-  checkClose,
-  checkRoom,
-  checkSize,
-  checkState,
-  messageSize,
-  plain,
-  split,
-} from './workers/answer.js';
+import { Fault, checkRoom, checkSize, messageSize, plain, split } from './workers/answer.js';
 import { refusal, subprotocol, wantsWebSocket } from './workers/handshake.js';
+import { carryOut, publications } from './workers/judge.js';
 
 /**
  * @typedef {import('./contract/interfaces/wasocket-websocket-app.js')} App
@@ -275,40 +266,29 @@ class Site {
    * @throws {Fault}
    */
   #carryOut(socket, connection, actions) {
-    checkSize(actions);
-    for (const action of actions) {
-      this.#act(socket, connection, action);
-    }
+    carryOut(this.#target(socket, connection), actions);
   }
 
   /**
    * @param {WebSocket} socket
    * @param {Connection} connection
-   * @param {Action} action
+   * @returns {import('./workers/judge.js').Target}
    */
-  #act(socket, connection, { tag, val }) {
-    switch (tag) {
-      case 'respond':
-        throw new Fault('respond answers a request only, or open');
-      case 'accept':
-        throw new Fault('accept answers open only');
-      case 'send':
-        return send(socket, val);
-      case 'close':
-        checkClose(val);
-        return close(socket, val.code, val.reason);
-      case 'set-state':
-        checkState(val);
-        connection.state = val;
-        return socket.serializeAttachment(connection);
-      case 'subscribe':
-        return subscribe(socket, connection, val);
-      case 'unsubscribe':
-        connection.channels = connection.channels.filter((channel) => channel !== val);
-        return socket.serializeAttachment(connection);
-      case 'publish':
-        return this.#publish(val.channel, val.message);
-    }
+  #target(socket, connection) {
+    return {
+      send: (message) => send(socket, message),
+      close: (code, reason) => close(socket, code, reason),
+      setState: (state) => {
+        connection.state = state;
+        socket.serializeAttachment(connection);
+      },
+      subscribe: (channel) => subscribe(socket, connection, channel),
+      unsubscribe: (channel) => {
+        connection.channels = connection.channels.filter((own) => own !== channel);
+        socket.serializeAttachment(connection);
+      },
+      publish: (channel, message) => this.#publish(channel, message),
+    };
   }
 
   /**
@@ -317,12 +297,7 @@ class Site {
    * @param {Action[]} actions
    */
   #publishAll(actions) {
-    for (const { tag, val } of actions) {
-      if (tag !== 'publish') {
-        throw new Fault('there is no WebSocket to do this to');
-      }
-      this.#publish(val.channel, val.message);
-    }
+    publications(actions, (channel, message) => this.#publish(channel, message));
   }
 
   /**
@@ -330,7 +305,6 @@ class Site {
    * @param {Message} message
    */
   #publish(channel, message) {
-    checkChannel(channel);
     for (const socket of this.#context.getWebSockets()) {
       const { channels, hasEnded } = connectionOf(socket);
       if (!hasEnded && channels.includes(channel)) {
@@ -455,7 +429,6 @@ function end(socket, connection) {
  * @param {string} channel
  */
 function subscribe(socket, connection, channel) {
-  checkChannel(channel);
   if (connection.channels.includes(channel)) {
     return;
   }

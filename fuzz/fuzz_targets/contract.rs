@@ -1,8 +1,8 @@
 //! The WIT boundary. Calls in any order that the contract allows, with any arguments, into both
-//! embedded components: no fault, and the effects that the native protocol has. And any answer that a
-//! component could give: refused, or sent as it is.
+//! embedded components must not fault, and must have the effects of the native protocol. And any answer that
+//! a component could give is either refused, or sent as it is.
 //!
-//! The instances live as long as the process, so what a connection leaves behind ends the run, too.
+//! The instances live as long as the process, so anything that a connection leaves behind ends the run as well.
 #![no_main]
 
 use std::cell::RefCell;
@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, Ceiling, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
-    ReadyList, Session, Upgrade,
+    Answer, Ceiling, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant,
+    Message, ReadyList, Session, Upgrade,
 };
 use wasocket_host::bindings::{self, Arrival, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -24,6 +24,7 @@ use wasocket_host::engine::engine;
 use wasocket_host::guest::{Guest, Limits, finish};
 use wasocket_host_core::answer;
 use wasocket_host_core::http1::switching_protocols;
+use wasocket_host_core::turn::Turn;
 
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
@@ -42,15 +43,15 @@ enum Input<'a> {
     },
     Together {
         deflate: bool,
-        turns: Vec<Turn<'a>>,
+        rounds: Vec<Round<'a>>,
     },
 }
 
-/// What arrives on several connections at once, so many milliseconds later. Each is named by its number.
+/// Arrivals on several connections at once, each named by its number, after a pause in milliseconds.
 #[derive(Arbitrary, Debug)]
-struct Turn<'a>(u16, Vec<(u8, &'a [u8])>);
+struct Round<'a>(u16, Vec<(u8, &'a [u8])>);
 
-/// What can happen to a connection. Each takes so many milliseconds.
+/// An event on a connection, after a pause in milliseconds.
 #[derive(Arbitrary, Debug)]
 struct Event<'a>(u16, What<'a>);
 
@@ -104,7 +105,7 @@ fuzz_target!(|input: Input| {
         Input::Handle(request) => handle(guest, &request),
         Input::Connect { deflate, events } => connect(client, deflate, &events),
         Input::Answer { status, fields } => check_answer(status, &fields),
-        Input::Together { deflate, turns } => together(guest, deflate, &turns),
+        Input::Together { deflate, rounds } => together(guest, deflate, &rounds),
     });
 });
 
@@ -116,7 +117,7 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
     };
     pair.open(guest, 1, residual);
     for event in events.iter().skip(1).take(64) {
-        if !pair.is_open {
+        if !pair.turn.is_open() {
             break;
         }
         pair.step(guest, event);
@@ -125,14 +126,14 @@ fn serve(guest: &mut Guest, deflate: bool, events: &[Event]) {
 }
 
 /// Connections of one instance, whose bytes arrive in one call.
-fn together(guest: &mut Guest, deflate: bool, turns: &[Turn]) {
+fn together(guest: &mut Guest, deflate: bool, rounds: &[Round]) {
     let mut pairs = [1, 2, 3].map(|id| {
         let mut pair = Pair::new(guest, deflate);
         pair.open(guest, id, &[]);
         pair
     });
     let mut now = 0;
-    for Turn(pause, arrivals) in turns.iter().take(32) {
+    for Round(pause, arrivals) in rounds.iter().take(32) {
         now += u64::from(*pause) * 1_000_000;
         receive_many(guest, now, &mut pairs, arrivals);
     }
@@ -141,14 +142,14 @@ fn together(guest: &mut Guest, deflate: bool, turns: &[Turn]) {
     }
 }
 
-/// As the contract has it: each connection is named once at most, with at least one byte, and only while it is
-/// open.
+/// Keeps to the contract: each connection is named once at most, with at least one byte, and only while it
+/// may receive.
 fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8, &[u8])]) {
     let (mut named, mut arrived, mut all, mut expected) = (vec![], vec![], vec![], vec![]);
     for (number, bytes) in arrivals {
         let number = usize::from(*number) % pairs.len();
         let pair = &mut pairs[number];
-        if pair.is_open && !bytes.is_empty() && !named.contains(&number) {
+        if pair.turn.may_receive() && !bytes.is_empty() && !named.contains(&number) {
             named.push(number);
             arrived.push(Arrival {
                 connection: pair.connection,
@@ -172,7 +173,7 @@ fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8
             wake_others: vec![],
             next: outcome.next,
         };
-        pairs[number].is_open = same(effects, expected);
+        pairs[number].take(effects, expected);
     }
     assert!(output.is_empty());
 }
@@ -182,9 +183,7 @@ struct Pair {
     connection: ResourceAny,
     native: Box<dyn Session>,
     now: u64,
-    is_open: bool,
-    at_eof: bool,
-    stopped: bool,
+    turn: Turn,
 }
 
 impl Pair {
@@ -200,17 +199,22 @@ impl Pair {
             connection: takeover.connection,
             native: native.session,
             now: 0,
-            is_open: true,
-            at_eof: false,
-            stopped: false,
+            turn: Turn::new(),
         }
     }
 
-    /// The socket is lost, and both say what became of the connection.
+    /// Both have the same effects.
+    fn take(&mut self, effects: bindings::Effects, expected: wasocket::Effects) {
+        take(&mut self.turn, effects, expected);
+    }
+
+    /// The socket is lost, unless the connection has ended, and both say what became of it.
     fn end(mut self, guest: &mut Guest) {
-        let others = finish(guest.lost(self.connection, u64::MAX)).expect("no fault");
-        assert!(others.is_empty());
-        self.native.lost(Instant::from_nanos(u64::MAX));
+        if self.turn.on_lost().is_some() {
+            let others = finish(guest.lost(self.connection, u64::MAX)).expect("no fault");
+            assert!(others.is_empty());
+            self.native.lost(Instant::from_nanos(u64::MAX));
+        }
         let report = finish(guest.report(self.connection)).expect("no fault");
         let expected = self.native.report();
         assert_eq!(report.messages_received, expected.messages_received);
@@ -233,7 +237,7 @@ impl Pair {
         let now = Instant::from_nanos(self.now);
         let ready = ReadyList::default();
         let expected = self.native.open(now, id, &ready, residual.to_vec());
-        self.is_open = same(effects.expect("no fault"), expected);
+        self.take(effects.expect("no fault"), expected);
     }
 
     fn limit(&mut self, guest: &mut Guest, size: Option<u16>, rate: Option<u8>) {
@@ -253,32 +257,29 @@ impl Pair {
         let now = Instant::from_nanos(self.now);
         let (connection, native) = (self.connection, &mut self.native);
         let (effects, expected) = match event.1 {
-            What::Receive(bytes) if !self.at_eof && !bytes.is_empty() => (
+            What::Receive(bytes) if self.turn.may_receive() && !bytes.is_empty() => (
                 finish(guest.receive(connection, self.now, bytes)),
                 native.receive(now, bytes.to_vec()),
             ),
-            What::EndOfStream if !self.at_eof => {
-                self.at_eof = true;
-                (
-                    finish(guest.receive_eof(connection, self.now)),
-                    native.receive_eof(now),
-                )
-            }
-            What::Wake(unsent) => {
+            What::EndOfStream if self.turn.on_eof().is_some() => (
+                finish(guest.receive_eof(connection, self.now)),
+                native.receive_eof(now),
+            ),
+            What::Wake(unsent) if self.turn.on_woken().is_some() => {
                 let effects = finish(guest.wake(connection, self.now, unsent as usize));
                 (effects, native.wake(now, unsent.into()))
             }
-            What::Shutdown(restart) if !self.stopped => {
-                self.stopped = true;
-                let (reason, expected) = match restart {
-                    true => (
+            What::Shutdown(restart) if self.turn.on_stop().is_some() => {
+                let (reason, expected) = if restart {
+                    (
                         bindings::ShutdownReason::ServiceRestart,
                         wasocket::ShutdownReason::ServiceRestart,
-                    ),
-                    false => (
+                    )
+                } else {
+                    (
                         bindings::ShutdownReason::GoingAway,
                         wasocket::ShutdownReason::GoingAway,
-                    ),
+                    )
                 };
                 let effects = finish(guest.shutdown(connection, self.now, reason));
                 (effects, native.shutdown(now, expected))
@@ -286,7 +287,7 @@ impl Pair {
             What::Limit(size, rate) => return self.limit(guest, size, rate),
             _ => return,
         };
-        self.is_open = same(effects.expect("no fault"), expected);
+        self.take(effects.expect("no fault"), expected);
     }
 }
 
@@ -299,8 +300,8 @@ fn initiator(initiator: bindings::Initiator) -> Initiator {
     }
 }
 
-/// Whether the connection stays open, of which both must say the same.
-fn same(effects: bindings::Effects, expected: wasocket::Effects) -> bool {
+/// Notes the effects of a call, which must be the same of both.
+fn take(turn: &mut Turn, effects: bindings::Effects, expected: wasocket::Effects) {
     let next = match effects.next {
         Next::Open => Disposition::Open,
         Next::Pause => Disposition::Pause,
@@ -310,7 +311,7 @@ fn same(effects: bindings::Effects, expected: wasocket::Effects) -> bool {
     assert_eq!(effects.output, expected.output);
     assert_eq!(effects.wake_at, expected.wake_at.map(Instant::as_nanos));
     assert_eq!(next, expected.next);
-    next == Disposition::Open
+    let _ = turn.on_effects(effects.next.into(), effects.wake_at);
 }
 
 fn handle(guest: &mut Guest, request: &Request) {
@@ -442,32 +443,36 @@ fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
     let start = Instant::from_nanos(0);
     let (native, expected) =
         ClientSession::connect(start, expected, limits, &entropy).expect("valid");
-    same(begun.effects, expected);
+    let mut turn = Turn::new();
+    take(&mut turn, begun.effects, expected);
     let connection = begun.connection;
     let mut pair = ClientPair {
         client,
         connection,
         native,
         now: 0,
+        turn,
     };
-    // Without an answer no input would come further than the handshake.
+    // Without an answer no input would get past the handshake.
     let key = "BwcHBwcHBwcHBwcHBwcHBw==";
-    let extension = match deflate {
-        true => "Sec-WebSocket-Extensions: permessage-deflate\r\n",
-        false => "",
+    let extension = if deflate {
+        "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    } else {
+        ""
     };
     let accepted = format!(
         "{ACCEPTED}{}\r\n{extension}\r\n",
         wasocket::accept_key(key.as_bytes())
     );
     let answered = !matches!(events.first(), Some(Event(0, What::Wake(_))));
-    if !answered || pair.step(&Event(1, What::Receive(accepted.as_bytes())), &mut false) {
-        let mut at_eof = false;
-        let mut events = events.iter().take(64);
-        while events
-            .next()
-            .is_some_and(|event| pair.step(event, &mut at_eof))
-        {}
+    if answered {
+        pair.step(&Event(1, What::Receive(accepted.as_bytes())));
+    }
+    for event in events.iter().take(64) {
+        if !pair.turn.is_open() {
+            break;
+        }
+        pair.step(event);
     }
     client.drop_connection(connection).expect("no fault");
 }
@@ -477,20 +482,20 @@ struct ClientPair<'a> {
     connection: ResourceAny,
     native: ClientSession,
     now: u64,
+    turn: Turn,
 }
 
 impl ClientPair<'_> {
-    fn step(&mut self, event: &Event, at_eof: &mut bool) -> bool {
+    fn step(&mut self, event: &Event) {
         self.now += u64::from(event.0) * 1_000_000;
         let now = Instant::from_nanos(self.now);
         let (client, connection) = (&mut *self.client, self.connection);
         let progress = match event.1 {
-            What::Receive(bytes) if !*at_eof && !bytes.is_empty() => {
+            What::Receive(bytes) if self.turn.may_receive() && !bytes.is_empty() => {
                 self.native.receive(now, bytes.to_vec());
                 client.receive(connection, self.now, bytes)
             }
-            What::EndOfStream if !*at_eof => {
-                *at_eof = true;
+            What::EndOfStream if self.turn.on_eof().is_some() => {
                 self.native.receive_eof(now);
                 client.receive_eof(connection, self.now)
             }
@@ -502,10 +507,10 @@ impl ClientPair<'_> {
         };
         let progress = progress.expect("no fault");
         assert_eq!(progress.events.len(), self.native.take_events().len());
-        same(progress.effects, self.native.effects())
+        take(&mut self.turn, progress.effects, self.native.effects());
     }
 
-    fn act(&mut self, what: &What, now: Instant) -> bool {
+    fn act(&mut self, what: &What, now: Instant) {
         let (client, connection) = (&mut *self.client, self.connection);
         let native = self.native.connection(now);
         let (effects, expected) = match *what {
@@ -529,11 +534,11 @@ impl ClientPair<'_> {
                 client.close(connection, self.now, code, reason),
                 native.map(|native| native.close(CloseCode::new(code)?, reason)),
             ),
-            _ => return true,
+            _ => return,
         };
         match (effects.expect("no fault"), expected) {
-            (Ok(effects), Some(Ok(()))) => same(effects, self.native.effects()),
-            (Err(_), Some(Err(_)) | None) => true,
+            (Ok(effects), Some(Ok(()))) => take(&mut self.turn, effects, self.native.effects()),
+            (Err(_), Some(Err(_)) | None) => {}
             (effects, expected) => panic!("{effects:?} and natively {expected:?}"),
         }
     }

@@ -131,9 +131,9 @@ export function checkRoom(channels) {
 export function checkClose({ code, reason }) {
   const isDefined = (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
   if (!isDefined && !(code >= 3000 && code <= 4999)) {
-    throw new Fault(`the close code ${code} may not be sent`);
+    throw new Fault(`close code ${code} must not be sent`);
   }
   if (sizeOf(reason) > MAX_REASON) {
-    throw new Fault(`the close reason has ${sizeOf(reason)} bytes, ${MAX_REASON} at most`);
+    throw new Fault(`a close reason takes at most ${MAX_REASON} bytes`);
   }
 }

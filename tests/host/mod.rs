@@ -10,6 +10,7 @@ use wasocket::{
     Answer, Closed, Connection, Disposition, Effects, Event, Instant, Limits, MaskingKeys, Message,
     Outcome, ReadyList, Request, Session, Upgrade, WebSocket,
 };
+use wasocket_host_core::turn::{Call, Next, Turn};
 
 /// An instance: its connections share the list of those that are ready, and the clock.
 #[derive(Default)]
@@ -23,9 +24,14 @@ pub struct Host {
 pub struct Peer {
     pub session: Box<dyn Session>,
     pub client: Connection,
-    /// Sent by the app, and not taken by the host.
+    /// Which call into the session may come next.
+    pub turn: Turn,
+    /// Sent by the client, and not received by the app.
+    pub input: Vec<u8>,
+    /// The number of bytes sent by the app and not taken by the client.
     pub stuck: usize,
     pub takes_output: bool,
+    /// The effects of the latest call.
     pub effects: Effects,
     pub received: Vec<Event>,
 }
@@ -60,6 +66,8 @@ impl Host {
         let mut peer = Peer {
             session: takeover.session,
             client: Connection::client(Limits::default(), keys),
+            turn: Turn::new(),
+            input: vec![],
             stuck: 0,
             takes_output: true,
             effects: effects.clone(),
@@ -75,19 +83,16 @@ impl Host {
         Instant::from_nanos(self.now)
     }
 
-    /// Has the client do something, and the app receive it.
+    /// Has the client do something, and the app receive it once it may.
     pub fn client(&mut self, id: usize, act: impl FnOnce(&mut Connection)) {
-        let now = self.time();
         let peer = &mut self.connections[id];
         act(&mut peer.client);
-        let bytes = peer.client.take_output();
-        let effects = peer.session.receive(now, bytes);
-        peer.take(now, effects);
+        peer.input.extend(peer.client.take_output());
         self.settle();
     }
 
-    /// Has the client do something, and the app receive it in pieces of this size, as far as it takes
-    /// them: how many bytes that is.
+    /// Has the client do something, and the app receive it in pieces of this size, as long as it may. Returns
+    /// the number of bytes received.
     pub fn client_in_pieces(
         &mut self,
         id: usize,
@@ -100,7 +105,7 @@ impl Host {
         let mut taken = 0;
         for piece in bytes.chunks(size) {
             let peer = &mut self.connections[id];
-            if peer.effects.next != Disposition::Open {
+            if !peer.turn.may_receive() {
                 return taken;
             }
             let effects = peer.session.receive(now, piece.to_vec());
@@ -115,22 +120,25 @@ impl Host {
         self.client(id, |client| client.send_text(text).expect("open"));
     }
 
-    /// Calls those that are ready, and those that asked for this instant, until none does.
+    /// Calls the connections that have input, are ready, or asked for this instant, until none is left.
     pub fn settle(&mut self) {
         for _ in 0..1000 {
             let now = self.time();
-            let mut ready = self.ready.take();
-            for (id, peer) in self.connections.iter().enumerate() {
-                let is_due = peer.effects.wake_at.is_some_and(|at| at <= now);
-                if is_due && is_open(peer) {
-                    ready.push(id as u64);
-                }
+            let mut is_done = true;
+            for peer in &mut self.connections {
+                is_done &= !peer.receive(now);
             }
-            if ready.is_empty() {
-                return;
-            }
-            for id in ready {
+            for id in self.ready.take() {
+                is_done = false;
                 self.wake(id as usize);
+            }
+            for peer in &mut self.connections {
+                let due = peer.turn.on_time(self.now);
+                is_done &= due.is_none();
+                peer.wake(now, due);
+            }
+            if is_done {
+                return;
             }
         }
         panic!("the app never rests");
@@ -139,10 +147,8 @@ impl Host {
     pub fn wake(&mut self, id: usize) {
         let now = self.time();
         let peer = &mut self.connections[id];
-        if is_open(peer) {
-            let effects = peer.session.wake(now, peer.stuck as u64);
-            peer.take(now, effects);
-        }
+        let call = peer.turn.on_woken();
+        peer.wake(now, call);
     }
 
     pub fn pass(&mut self, time: Duration) {
@@ -155,19 +161,19 @@ impl Host {
         for _ in 0..seconds {
             self.pass(Duration::from_secs(1));
             for id in 0..self.connections.len() {
-                if self.connections[id].effects.next == Disposition::Open {
-                    self.client(id, |_| {});
-                }
+                self.client(id, |_| {});
             }
         }
     }
 
-    /// The host can send again.
+    /// The client takes all that is stuck.
     pub fn unblock(&mut self, id: usize) {
+        let now = self.time();
         let peer = &mut self.connections[id];
         peer.takes_output = true;
         peer.stuck = 0;
-        self.wake(id);
+        let call = peer.turn.on_sent(0);
+        peer.wake(now, call);
         self.settle();
     }
 
@@ -184,7 +190,7 @@ impl Host {
         events.into_iter().map(text).collect()
     }
 
-    /// What the Close frame said that the app's side sent.
+    /// The code and the reason of the Close frame that the app's side sent.
     pub fn close_frame(&mut self, id: usize) -> (u16, String) {
         match self.received(id).pop() {
             Some(Event::Closed(Closed::Handshake(Some(reason)))) => {
@@ -195,13 +201,13 @@ impl Host {
     }
 }
 
-/// What a client's opening handshake is answered with.
+/// The answer to a client's opening handshake.
 pub fn handshake(answer: impl FnOnce(&Request) -> Answer) -> Answer {
     answer(&request())
 }
 
 pub fn is_open(peer: &Peer) -> bool {
-    matches!(peer.effects.next, Disposition::Open | Disposition::Pause)
+    peer.turn.is_open()
 }
 
 fn request() -> Request {
@@ -227,19 +233,47 @@ fn request() -> Request {
 }
 
 impl Peer {
+    /// Gives the app the input, if it may have it. Whether it did.
+    fn receive(&mut self, now: Instant) -> bool {
+        if self.input.is_empty() || !self.turn.may_receive() {
+            return false;
+        }
+        let input = std::mem::take(&mut self.input);
+        let effects = self.session.receive(now, input);
+        self.take(now, effects);
+        true
+    }
+
+    /// Makes the call that something has earned, if it has: a wake.
+    fn wake(&mut self, now: Instant, call: Option<Call>) {
+        if call.is_some() {
+            let effects = self.session.wake(now, self.stuck as u64);
+            self.take(now, effects);
+        }
+    }
+
     pub fn take(&mut self, now: Instant, effects: Effects) {
+        let next = match effects.next {
+            Disposition::Open => Next::Open,
+            Disposition::Pause => Next::Pause,
+            Disposition::Close => Next::Close,
+            Disposition::Abort => Next::Abort,
+        };
+        let wake_at = effects.wake_at.map(Instant::as_nanos);
+        let _ = self.turn.on_effects(next, wake_at);
         if self.takes_output {
             self.client.receive_bytes(now, &effects.output[..]);
             self.received
                 .extend(std::iter::from_fn(|| self.client.next_event()));
         } else {
             self.stuck += effects.output.len();
+            let _ = self.turn.on_sent(self.stuck);
         }
         self.effects = effects;
     }
 }
 
-/// Runs a function to its end, and returns what it made.
+/// Runs a function to its end, and returns its result.
 pub fn outcome<T: 'static, F>(
     host: &mut Host,
     converse: impl FnOnce(WebSocket) -> F,

@@ -11,6 +11,7 @@
 //! assert!(hello.compare(b"\x88\x02\x03\xe8", wasocket_vectors::Then::Closed).is_err());
 //! ```
 
+mod actions;
 mod turns;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use actions::{ACTIONS, Action, ActionVector};
 pub use turns::{Sequence, TURNS, Turns};
 
 /// The opening handshakes, as data.
@@ -28,6 +30,12 @@ pub const HTTP2_HANDSHAKES: &str = include_str!("http2.json");
 
 /// The frame sequences, as data.
 pub const FRAMES: &str = include_str!("frames.json");
+
+/// The answers of apps of the event form.
+#[must_use]
+pub fn actions() -> Vec<ActionVector> {
+    serde_json::from_str(ACTIONS).unwrap_or_default()
+}
 
 /// The calls into a taken-over connection.
 #[must_use]

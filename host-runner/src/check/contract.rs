@@ -268,7 +268,7 @@ fn stays_open(trial: &Trial<'_>, line: &Line) -> Result<(), Failure> {
 
 fn second_wake(trial: &mut Trial<'_>) -> Result<(), Failure> {
     let (mut line, _) = trial.open(b"")?;
-    if let Some(at) = line.wake_at {
+    if let Some(at) = line.wake_at() {
         trial.now = trial.now.max(at);
         trial.wake(&mut line, 0)?;
         if line.is_open() {
@@ -285,7 +285,7 @@ fn unsent(trial: &mut Trial<'_>) -> Result<(), Failure> {
     const WAKES: usize = 20;
     let (mut line, _) = trial.open(b"")?;
     for _ in 0..WAKES {
-        let Some(at) = line.wake_at else { break };
+        let Some(at) = line.wake_at() else { break };
         trial.now = trial.now.max(at);
         trial.tell(&format!("at {} s:", trial.now / SECOND));
         trial.wake(&mut line, 1000)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasmtime::component::ResourceAny;
 use wasocket_host_core::answer;
+use wasocket_host_core::turn::Turn;
 use wasocket_vectors::Frame;
 
 use crate::contract::bindings::{
@@ -37,13 +38,34 @@ pub(crate) struct Trial<'a> {
 pub(crate) struct Line {
     connection: ResourceAny,
     id: u64,
+    /// The latest `next`.
     pub(crate) next: Next,
-    pub(crate) wake_at: Option<Instant>,
+    turn: Turn,
 }
 
 impl Line {
+    /// A connection that is about to be opened, or has just been resumed.
+    fn new(connection: ResourceAny, id: u64) -> Self {
+        Self {
+            connection,
+            id,
+            next: Next::Open,
+            turn: Turn::new(),
+        }
+    }
+
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.next, Next::Open | Next::Pause)
+        self.turn.is_open()
+    }
+
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.turn.wake_at()
+    }
+
+    fn on_effects(&mut self, next: Next, wake_at: Option<Instant>) {
+        self.next = next;
+        // There is no socket to end.
+        let _ = self.turn.on_effects(next.into(), wake_at);
     }
 }
 
@@ -121,12 +143,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn open(&mut self, residual: &[u8]) -> Result<(Line, Vec<u8>), Failure> {
         let connection = self.take_over()?.connection;
         let id = self.subject.next_id();
-        let mut line = Line {
-            connection,
-            id,
-            next: Next::Open,
-            wake_at: None,
-        };
+        let mut line = Line::new(connection, id);
         let now = self.now;
         let what = format!("open with {}", shown(residual));
         let output = self.call(&mut line, &what, |guest| {
@@ -186,9 +203,9 @@ impl<'a> Trial<'a> {
             let parts = rest.split_at_checked(outcome.output_length as usize);
             let (output, behind) = parts.ok_or_else(|| self.failure("all output", "less"))?;
             rest = behind;
-            (line.next, line.wake_at) = (outcome.next, outcome.wake_at);
+            line.on_effects(outcome.next, outcome.wake_at);
             let mut output = output.to_vec();
-            if line.is_open() && line.wake_at.is_some_and(|at| at <= now) {
+            if line.turn.on_time(now).is_some() {
                 output.extend(self.wake(line, 0)?);
             }
             outputs.push(output);
@@ -203,7 +220,7 @@ impl<'a> Trial<'a> {
         const MOST: usize = 100;
         let mut output = Vec::new();
         for _ in 0..MOST {
-            match (line.next, line.wake_at) {
+            match (line.next, line.wake_at()) {
                 (Next::Pause, Some(at)) => self.now = self.now.max(at),
                 _ => break,
             }
@@ -293,11 +310,10 @@ impl<'a> Trial<'a> {
         let resume = |guest: &mut Guest| finish(guest.resume(now, id, Duration::ZERO, state));
         let resumed = self.subject.call(resume);
         let resumed = resumed.map_err(|fault| self.fault(&fault))?;
-        Ok(resumed.map(|resumed| Line {
-            connection: resumed.connection,
-            id,
-            next: resumed.effects.next,
-            wake_at: resumed.effects.wake_at,
+        Ok(resumed.map(|resumed| {
+            let mut line = Line::new(resumed.connection, id);
+            line.on_effects(resumed.effects.next, resumed.effects.wake_at);
+            line
         }))
     }
 
@@ -327,14 +343,14 @@ impl<'a> Trial<'a> {
         self.tell(what);
         let effects = self.subject.call(call);
         let effects = effects.map_err(|fault| self.fault(&fault))?;
-        (line.next, line.wake_at) = (effects.next, effects.wake_at);
+        line.on_effects(effects.next, effects.wake_at);
         self.expect(
             !effects.wake_others.contains(&line.id),
             "in `wake-others`, connections other than the one that was called",
             || "that connection".to_owned(),
         )?;
         let mut output = effects.output;
-        let is_due = line.is_open() && line.wake_at.is_some_and(|at| at <= self.now);
+        let is_due = line.turn.on_time(self.now).is_some();
         // What it has left to do, it may do in the next call.
         self.wakes = if is_due { self.wakes + 1 } else { 0 };
         self.expect(self.wakes < MAX_WAKES, "a connection that rests", || {

@@ -33,6 +33,18 @@ pub use generated_client::exports::wasocket::websocket::websocket_client::{
     ClientRequest, CloseReason, Closed, Connecting, Event, Message, Opened, Progress, Refused,
 };
 
+impl From<Next> for wasocket_host_core::turn::Next {
+    #[inline]
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Open => Self::Open,
+            Next::Pause => Self::Pause,
+            Next::Close => Self::Close,
+            Next::Abort => Self::Abort,
+        }
+    }
+}
+
 /// The interface that a component of the world `handler` must export.
 pub const HANDLER: &str = "wasocket:websocket/websocket-handler@0.1.0";
 

@@ -30,7 +30,7 @@ use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::{self, Socket};
 use crate::observe::access_log::{self, Access};
 use crate::server::ingress::enter;
-use crate::session::session::Session;
+use crate::session::Session;
 
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
 pub(crate) async fn serve(

@@ -6,7 +6,7 @@ use super::{
 };
 use wasocket::events::{Accept, Action, Closed, Event, Settings};
 use wasocket::grip::{Admitted, WireEvent};
-use wasocket::{Origins, Request, Response};
+use wasocket::{Origins, Response};
 
 #[test]
 fn opens_a_websocket() {

@@ -32,7 +32,7 @@ use crate::net::stream::h2_stream::{Frame, Tunnel, io_error};
 use crate::net::stream::socket::Socket;
 use crate::observe::access_log::{Access, Asked};
 use crate::pool::{Answered, Offer};
-use crate::session::session::Session;
+use crate::session::Session;
 
 /// What became of a stream.
 pub(super) enum Outcome {

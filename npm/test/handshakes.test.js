@@ -1,0 +1,76 @@
+// The opening handshakes of tests/vectors, by the rules of `wasocket/workers`: which ones it answers differently. What
+// the platform does before, such as parsing HTTP and checking the version, is not here.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { refusal, subprotocol, wantsWebSocket } from '../workers/handshake.js';
+
+const vectors = JSON.parse(readFileSync(new URL('../../tests/vectors/handshakes.json', import.meta.url), 'utf8'));
+
+/** What the platform refuses by itself, by the names of the vectors: HTTP, and what it checks of the handshake. */
+const REFUSED_BY_THE_PLATFORM =
+  /^(Connection|versions? |HTTP\/1\.0|another expectation|a target|an absolute target|Host missing|extensions malformed)/;
+
+/** What the rules make of the rest, where the vectors say something else. */
+const DIFFERENT = {
+  // Stricter: `websocket` has to be the only protocol.
+  'Upgrade on two lines': 400,
+  'Upgrade with a versioned protocol beside it': 400,
+  'Upgrade with an empty line beside it': 400,
+  'empty elements and odd white space': 400,
+  // Refused as well, with another status.
+  'Origin repeated': 403,
+  'Origin repeated, one foreign': 403,
+  'Upgrade inside of a quoted string': 400,
+  // `Host` counts, which the platform makes the same as the target.
+  'same origin as Host, not as the absolute target': 101,
+  'same origin as the absolute target': 403,
+};
+
+/** The request as the platform has it: lines of one name are joined, and values have no white space around them. */
+function toRequest([first, ...lines]) {
+  const [method, target] = first.split(' ');
+  const fields = new Map();
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon).toLowerCase();
+    const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '');
+    fields.set(name, fields.has(name) ? `${fields.get(name)}, ${value}` : value);
+  }
+  return {
+    method,
+    url: `http://a.test${target.startsWith('/') ? target : '/'}`,
+    headers: { get: (name) => fields.get(name.toLowerCase()) ?? null, has: (name) => fields.has(name.toLowerCase()) },
+  };
+}
+
+/** The platform hands over only what asks for a WebSocket; the vectors' app answers the rest with 426. */
+function statusOf(request) {
+  return wantsWebSocket(request) ? (refusal(request, { fields: [] })?.head.status ?? 101) : 426;
+}
+
+/** The vectors' app prefers `chat` to `superchat`. */
+function selected(request) {
+  return subprotocol(request, 'chat') ?? subprotocol(request, 'superchat');
+}
+
+test('the statuses and subprotocols of opening handshakes', () => {
+  const parsed = vectors.filter(({ request }) => request);
+  assert.ok(parsed.length > 300);
+  const different = {};
+  for (const { name, request: lines, status, has } of parsed) {
+    const request = toRequest(lines.map((line) => (Array.isArray(line) ? line[0].repeat(line[1]) : line)));
+    const own = statusOf(request);
+    if (status !== 101 && REFUSED_BY_THE_PLATFORM.test(name)) {
+      continue;
+    }
+    if (own !== status) {
+      different[name] = own;
+    } else if (status === 101) {
+      const line = has.find((field) => /^sec-websocket-protocol:/i.test(field));
+      assert.equal(selected(request), line?.split(':')[1].trim(), name);
+    }
+  }
+  assert.deepEqual(different, DIFFERENT);
+});

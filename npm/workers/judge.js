@@ -1,0 +1,81 @@
+// Whether an answer keeps the rules of the interface `app` (`wit/app.wit`), and in what order it is done: as
+// `src/events/judge.rs` of the protocol, with which it shares the answers of `tests/vectors/actions.json`.
+
+import { Fault, checkChannel, checkClose, checkSize, checkState } from './answer.js';
+
+/**
+ * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Action} Action
+ * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Message} Message
+ */
+
+/**
+ * A WebSocket to which actions are done. All that it is given keeps the rules.
+ *
+ * @typedef {object} Target
+ * @property {(message: Message) => void} send without effect where the connection is closing or closed
+ * @property {(code: number, reason: string) => void} close without effect where the connection is closing or closed
+ * @property {(state: Uint8Array) => void} setState
+ * @property {(channel: string) => void} subscribe sees to it that there are not too many channels
+ * @property {(channel: string) => void} unsubscribe
+ * @property {(channel: string, message: Message) => void} publish
+ */
+
+/**
+ * Does what an answer says, up to the first action that breaks a rule; nothing of an answer that is too much.
+ *
+ * @param {Target} target
+ * @param {Action[]} actions
+ * @throws {Fault}
+ */
+export function carryOut(target, actions) {
+  checkSize(actions);
+  for (const action of actions) {
+    act(target, action);
+  }
+}
+
+/**
+ * @param {Target} target
+ * @param {Action} action
+ */
+function act(target, { tag, val }) {
+  switch (tag) {
+    case 'respond':
+      throw new Fault('respond answers a request only, or open');
+    case 'accept':
+      throw new Fault('accept answers open only');
+    case 'send':
+      return target.send(val);
+    case 'close':
+      checkClose(val);
+      return target.close(val.code, val.reason);
+    case 'set-state':
+      checkState(val);
+      return target.setState(val);
+    case 'subscribe':
+      checkChannel(val);
+      return target.subscribe(val);
+    case 'unsubscribe':
+      return target.unsubscribe(val);
+    case 'publish':
+      checkChannel(val.channel);
+      return target.publish(val.channel, val.message);
+  }
+}
+
+/**
+ * Does what is allowed without a WebSocket, up to the first action that is not: publishes.
+ *
+ * @param {Action[]} actions
+ * @param {(channel: string, message: Message) => void} publish
+ * @throws {Fault}
+ */
+export function publications(actions, publish) {
+  for (const { tag, val } of actions) {
+    if (tag !== 'publish') {
+      throw new Fault('there is no WebSocket to do this to');
+    }
+    checkChannel(val.channel);
+    publish(val.channel, val.message);
+  }
+}
