@@ -24,7 +24,7 @@ import { Session, now } from './node/session.js';
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Undecided} Undecided
  */
 
-/** What a client is told of a fault. The log has the rest. */
+/** The answer to a client if the app fails. The log has the rest. */
 const FAILED = plain(500, 'The application failed.');
 const TOO_LATE = plain(504, 'The application took too long.');
 const NEEDS_HTTP_11 = plain(501, 'This needs HTTP/1.1.');
@@ -34,7 +34,7 @@ const CLOSING = plain(503, 'The server is stopping.');
 /** How much of a text from outside is logged, in characters. */
 const MAX_TEXT = 1024;
 
-/** What is nobody's fault, with `NODE_DEBUG=wasocket`. */
+/** Logs ordinary events, with `NODE_DEBUG=wasocket`. */
 const debug = debuglog('wasocket');
 
 /**
@@ -75,7 +75,7 @@ export class App {
   #onIdle;
 
   /**
-   * @param {Component} component what `component.js` of a folder made by `wasocket-transpile` exports
+   * @param {Component} component the export of `component.js` in a folder made by `wasocket-transpile`
    * @param {Options} [options]
    * @throws {TypeError | RangeError} on an option that there is none of, or a value that is no limit
    */
@@ -90,7 +90,7 @@ export class App {
   }
 
   /**
-   * Takes the requests of a server that ask for another protocol: WebSocket, or what the app knows.
+   * Takes a server's requests for another protocol: WebSocket, or any that the app knows.
    *
    * @param {Server} server
    * @param {(request: IncomingMessage) => boolean} [isOwn] which of them are the app's. Default: all. Those that
@@ -177,7 +177,7 @@ export class App {
    * @param {Buffer} residual
    */
   async #upgrade(incoming, socket, residual) {
-    // The socket is nobody else's from here on. What has failed is closed, which is what counts.
+    // No one else uses the socket from here on. If it fails it is closed, and nothing else matters.
     socket.on('error', () => {});
     // RFC 9112 §9.3.2: responses to pipelined requests come in the order of these.
     const before = this.#unsent.get(socket);
@@ -203,7 +203,7 @@ export class App {
   }
 
   /**
-   * Sends a response, or does without one; 500 where the component says what cannot be sent.
+   * Sends a response, or leaves it out; 500 if the component's response cannot be sent.
    *
    * @param {Request} request
    * @param {(response: Response) => void} respond
@@ -266,7 +266,7 @@ export class App {
   }
 
   /**
-   * Tells the operator of a fault, and who wants to know of the end.
+   * Logs a fault, and reports the end to `onEnd`.
    *
    * @param {End} end
    */
@@ -280,7 +280,7 @@ export class App {
   }
 
   /**
-   * What the component says to a request, at once or later; and the instance that a takeover is of.
+   * The component's answer to a request, at once or later, and the instance that a takeover belongs to.
    *
    * @param {Request} request
    * @param {Socket} socket
@@ -304,7 +304,7 @@ export class App {
 
   /**
    * @param {Request} request
-   * @param {string | undefined} fault what the app has done wrong, before there is a connection
+   * @param {string | undefined} fault the app's mistake, before there is a connection
    */
   #logFault({ remote, target }, fault) {
     if (fault !== undefined) {
@@ -377,7 +377,7 @@ function subject({ method, target }) {
   return `${method} ${quoted(target)}`;
 }
 
-/** What somebody else has written, for a log: a terminal must not take any of it for a command. */
+/** Foreign text, for a log: a terminal must not take any of it for a command. */
 function quoted(/** @type {string} */ text) {
   const escaped = (/** @type {string} */ char) => `\\u{${char.codePointAt(0)?.toString(16)}}`;
   return JSON.stringify(text.slice(0, MAX_TEXT)).replace(/[\p{Cc}\p{Cf}]/gu, escaped);

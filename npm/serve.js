@@ -15,7 +15,7 @@ const OPTIONS = Object.fromEntries(
 );
 
 /**
- * Serves an app until SIGINT or SIGTERM. Without valid arguments it says what they are, and ends with status 2.
+ * Serves an app until SIGINT or SIGTERM. With invalid arguments it prints the usage and ends with status 2.
  *
  * @param {Component} component
  * @param {string[]} args

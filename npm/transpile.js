@@ -27,10 +27,10 @@ const APP = 'wasocket:websocket/app@0.1.0';
  * @typedef {{ imports: string[], exports: string[] }} World
  */
 
-/** What is said to the user, without a stack. */
+/** An error for the user, without a stack. */
 class Refusal extends Error {}
 
-/** The files that run a component, beside the folder of the same name. @type {Record<Target, string[]>} */
+/** The files that run a component, next to the folder of the same name. @type {Record<Target, string[]>} */
 const RUNTIME = {
   node: ['node.js', 'serve.js', 'wasi.js', 'node'],
   workers: ['workers.js', 'wasi.js', 'workers'],
@@ -69,7 +69,7 @@ async function transpile(file, target, output) {
   for (const name of RUNTIME[target]) {
     await cp(join(here, name), join(output, 'wasocket', name), { recursive: true });
   }
-  // What the user may have changed stays as it is.
+  // Files that the user may have changed stay as they are.
   await cp(join(here, 'templates', target), output, { recursive: true, force: false });
   if (target === 'workers') {
     await write(join(output, 'workerd.capnp'), await workerdConfig(modules));
@@ -86,7 +86,7 @@ async function write(path, contents) {
 }
 
 /**
- * What the component imports and exports, with versions.
+ * The component's imports and exports, with versions.
  *
  * @param {string} file
  * @param {Uint8Array} component
@@ -108,7 +108,7 @@ async function worldOf(file, component) {
 /**
  * @param {World} world
  * @param {Target} target
- * @throws {Refusal} when the target cannot give what the component needs, or is not given what it needs itself
+ * @throws {Refusal} when the target cannot provide an import, or the component lacks an export that it needs
  */
 function check({ imports, exports }, target) {
   const [needed, other] = target === 'node' ? [HANDLER, APP] : [APP, HANDLER];

@@ -1,4 +1,4 @@
-// What WebAssembly components get of WASI 0.2, in every version of it: clocks, random numbers, and standard
+// The part of WASI 0.2, in every version, that WebAssembly components get: clocks, random numbers, and standard
 // output and error, which go to a log. All else is present, because the standard libraries of languages
 // import it, and empty: no arguments, no environment, no input, no directories; sockets refuse.
 //
@@ -7,7 +7,7 @@
 /** How long a line may be until it is logged in parts. */
 const MAX_LINE = 8192;
 
-/** The most bytes that a call for random numbers may ask for: what `crypto.getRandomValues` gives at once. */
+/** The most bytes that a call for random numbers may ask for: the limit of `crypto.getRandomValues`. */
 const MAX_RANDOM = 65_536;
 
 /** The interfaces that {@link wasi} provides begin with these. */
@@ -16,7 +16,7 @@ export const PROVIDED = ['wasi:cli/', 'wasi:clocks/', 'wasi:filesystem/', 'wasi:
 /**
  * The imports of one instance, by interface.
  *
- * @param {(line: string) => void} log takes what the component prints, line by line
+ * @param {(line: string) => void} log takes the component's output, line by line
  * @returns {Record<string, any>}
  */
 export function wasi(log) {
@@ -60,7 +60,7 @@ export function wasi(log) {
 /** A resource that there is none of, or that is good for nothing. */
 class None {}
 
-/** The error code of `wasi:sockets` for what is not granted. */
+/** The error code of `wasi:sockets` for anything not granted. */
 function deny() {
   throw 'access-denied';
 }

@@ -1,5 +1,5 @@
 // Apps as Cloudflare Durable Objects, which sleep while nothing happens: the object is forgotten then, its
-// WebSockets stay. What is to be known of each is in its attachment, and of the app nothing is lost, as it keeps
+// WebSockets stay. The state of each is in its attachment, and nothing of the app is lost, as it keeps
 // nothing (`wit/app.wit`).
 
 import { DurableObject } from 'cloudflare:workers';
@@ -27,7 +27,7 @@ import { carryOut, publications } from './workers/judge.js';
  */
 
 /**
- * What is kept of a connection, as the attachment of its WebSocket.
+ * The state of a connection, kept as the attachment of its WebSocket.
  *
  * @typedef {object} Connection
  * @property {string} id
@@ -41,7 +41,7 @@ const APP = 'wasocket:websocket/app@0.1.0';
 /** Unless the app says otherwise, and at most: the longest message to receive, in bytes. */
 const MESSAGE_SIZE = 2 ** 20;
 const MAX_MESSAGE_SIZE = 4 * 2 ** 20;
-/** The most bytes that wait for a peer which does not keep up with what is published. */
+/** The most bytes that wait for a peer that does not keep up with publications. */
 const MAX_WAITING = 2 ** 20;
 
 // Close codes (RFC 6455 §7.4.1, and 1013 of the IANA registry).
@@ -59,7 +59,7 @@ class Trapped extends Error {}
 /**
  * The class of an object that serves an app: plain HTTP and WebSockets.
  *
- * @param {Component} component what `component.js` of a folder made by `wasocket-transpile` exports
+ * @param {Component} component the export of `component.js` in a folder made by `wasocket-transpile`
  * @returns {new (context: DurableObjectState, env: any) => DurableObject}
  */
 export function durableObject(component) {
@@ -221,7 +221,7 @@ class Site {
   }
 
   /**
-   * Gives the app an event, and does what it says.
+   * Gives the app an event, and carries out its answer.
    *
    * @param {WebSocket} socket
    * @param {Connection} connection
@@ -341,7 +341,7 @@ class Site {
    */
   #tell(id, fault) {
     const val = { code: INTERNAL_ERROR, reason: fault.message };
-    // It has been told once. If it does wrong again, nobody is there to be told.
+    // It has been told once. A fault in this answer is passed over.
     faultOf(() => {
       const actions = this.#call(id, new Uint8Array(), { tag: 'closed', val });
       checkSize(actions);
@@ -350,7 +350,7 @@ class Site {
   }
 
   /**
-   * Has the app say what is to be done. A trap ends the instance, and with it all connections.
+   * Calls the app. A trap ends the instance, and with it all connections.
    *
    * @param {string} id
    * @param {Uint8Array} state
@@ -450,7 +450,7 @@ function send(socket, message) {
 }
 
 /**
- * Nobody is waited for: who does not keep up is closed.
+ * A peer that does not keep up is closed, so that the others need not wait for it.
  *
  * @param {WebSocket} socket
  * @param {Message} message
@@ -476,8 +476,8 @@ function close(socket, code, reason) {
 }
 
 /**
- * RFC 6455 §5.5.1: who receives a Close frame, and has sent none, sends one, which "typically echos the status
- * code"; without a code where there was none.
+ * RFC 6455 §5.5.1: an endpoint that receives a Close frame, and has sent none, sends one, which "typically echos the
+ * status code"; without a code if there was none.
  *
  * @param {WebSocket} socket
  * @param {number} code

@@ -377,7 +377,7 @@ fn opening_handshake(deflate: bool) -> bindings::Request {
     }
 }
 
-/// What the default app does with a request for `/echo`.
+/// The default app's answer to a request for `/echo`.
 fn guest_handle(guest: &mut Guest, request: &bindings::Request) -> bindings::Answer {
     match finish(guest.handle(request)).expect("no fault").verdict {
         bindings::Verdict::Answer(answer) => answer,

@@ -92,8 +92,8 @@ fn decode(input: &Input, cuts: &[u8]) -> Vec<Event> {
     let mut events = vec![];
     let mut rest = &frame[..];
     for size in cuts.iter().map(|cut| usize::from(*cut)).chain([usize::MAX]) {
-        let (piece, behind) = rest.split_at(size.min(rest.len()));
-        rest = behind;
+        let (piece, remaining) = rest.split_at(size.min(rest.len()));
+        rest = remaining;
         server.receive_bytes(NOW, piece);
         events.extend(std::iter::from_fn(|| server.next_event()));
     }

@@ -50,13 +50,13 @@ fn run(input: &Input, cuts: &[u8]) -> (Vec<Event>, Vec<u8>) {
     let mut events = vec![];
     let mut rest = input.bytes;
     for size in cuts.iter().map(|cut| usize::from(*cut)).chain([usize::MAX]) {
-        let (piece, behind) = rest.split_at(size.min(rest.len()));
-        rest = behind;
+        let (piece, remaining) = rest.split_at(size.min(rest.len()));
+        rest = remaining;
         connection.receive_bytes(NOW, piece);
         while let Some(event) = connection.next_event() {
             assert!(
                 !matches!(events.last(), Some(Event::Closed(_))),
-                "an event behind the end"
+                "an event after the end"
             );
             if let Event::Message(message) = &event {
                 assert!(message.as_bytes().len() <= LIMITS.max_message_size);

@@ -51,7 +51,7 @@ fuzz_target!(|input: Input| {
         // Where the first is not heard.
         let elsewhere = events(Echo);
         let again = resumed(&elsewhere, now, Duration::ZERO, state);
-        let mut second = again.expect("what has been suspended is resumed");
+        let mut second = again.expect("a suspended session can be resumed");
         assert_eq!(
             suspend(&elsewhere, &*second.session, now).as_ref(),
             Some(state)

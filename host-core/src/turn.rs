@@ -80,7 +80,7 @@ pub struct Turn {
     wake_at: Option<Instant>,
 }
 
-/// Who has the socket.
+/// Whether the component or the host has the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     /// The component, which wants input.
@@ -150,7 +150,7 @@ impl Turn {
 
     /// A call has had these effects. Returns how the socket ends, if it does.
     ///
-    /// After this the host sends the output, and says with [`on_sent`](Self::on_sent) what is left of it.
+    /// After this the host sends the output, and reports with [`on_sent`](Self::on_sent) how much is left.
     #[inline]
     #[must_use]
     pub fn on_effects(&mut self, next: Next, wake_at: Option<Instant>) -> Option<Ending> {
@@ -167,7 +167,7 @@ impl Turn {
         None
     }
 
-    /// The host has sent what the socket takes, and this many bytes are left. The last of them earn a wake:
+    /// The host has sent as much as the socket takes, and this many bytes are left. The last of them earn a wake:
     /// "all output is sent, where an earlier call had left some unsent".
     #[inline]
     #[must_use]

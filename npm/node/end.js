@@ -1,10 +1,10 @@
-// The end of a socket that nobody reads any more.
+// The end of a socket whose input is no longer wanted.
 
 /** @typedef {import('node:net').Socket} Socket */
 
 /** How long the last output may wait for a peer that takes nothing. */
 const FLUSH_TIMEOUT_MS = 5000;
-/** For how long, and how much, a peer that goes on sending behind the end is read. */
+/** For how long, and how much, a peer that keeps sending after the end is read. */
 const LINGER_MS = 1000;
 const LINGER_BYTES = 2 ** 20;
 

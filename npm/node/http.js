@@ -1,4 +1,4 @@
-// Between what Node says of HTTP and what the contract does (`wit/types.wit`).
+// Translates between Node's HTTP and that of the contract (`wit/types.wit`).
 
 import { STATUS_CODES } from 'node:http';
 
@@ -13,7 +13,7 @@ import { STATUS_CODES } from 'node:http';
 /** A head that a component must not send. It costs the request a 500, and the instance nothing. */
 export class BadAnswer extends Error {}
 
-/** Node takes 0.9, too, and what has no version for it. @type {Record<string, Request['version']>} */
+/** Node accepts 0.9, too, and takes requests without a version for it. @type {Record<string, Request['version']>} */
 const VERSIONS = { '1.1': 'http11', '2.0': 'http2' };
 
 /**
@@ -55,7 +55,7 @@ export function listOf(/** @type {Field[]} */ fields, /** @type {string} */ name
 }
 
 /**
- * The names and values of a final response, alternating: what the component says, and how long the body is.
+ * The names and values of a final response, alternating: the component's, and the length of the body.
  *
  * @param {Response} response
  * @returns {string[]}
@@ -92,7 +92,7 @@ export function lastResponse(response) {
 }
 
 /**
- * What a takeover begins with: nothing, for a raw one.
+ * The head that a takeover begins with: empty for a raw one.
  *
  * @param {ResponseHead | undefined} head
  * @param {Request} request

@@ -1,36 +1,36 @@
-// What may be set, with the names and defaults of `wasocket serve`.
+// The options, with the names and defaults of `wasocket serve`.
 
 /**
  * @typedef {object} Limits
  * @property {number} connectionsPerInstance how many connections share an instance, and its fate should it fail
- * @property {number} memory what an instance may take, in MiB; looked at after each call
+ * @property {number} memory the most that an instance may take, in MiB; checked after each call
  * @property {number} callTimeout the time a call into an instance may take, in milliseconds; 0 is any time, and
  *   saves some 40 µs for each call
  * @property {number} startTimeout the time that making an instance may take, and the first call of all, in seconds:
  *   V8 compiles a function when it is called for the first time
- * @property {number} sendTimeout the time a client may take nothing of what it is sent, in seconds
+ * @property {number} sendTimeout the time a client may stop reading, in seconds
  * @property {number} decisionTimeout the time the app may take to answer a request, in seconds
  * @property {number} shutdownTimeout the time connections have to end on `close()`, in seconds
  */
 
 /**
- * What became of a connection that the app took over.
+ * The outcome of a connection that the app took over.
  *
  * @typedef {object} End
  * @property {string} [remote] the client's address and port
  * @property {string} path of the request, without its query: that is where pages put tokens
  * @property {number} duration in milliseconds
  * @property {Error} [error] with which the socket has failed
- * @property {Report} [report] what the component says of it; none if its instance has ended
+ * @property {Report} [report] the component's report; undefined if its instance has ended
  *
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Report} Report
  */
 
 /**
  * @typedef {object} Listeners
- * @property {(line: string) => void} log takes what the app prints, what it does wrong, and why an instance has ended.
+ * @property {(line: string) => void} log takes the app's output and mistakes, and why an instance has ended.
  *   Default: `console.error`
- * @property {(end: End) => void} onEnd is told of each connection that has ended. Default: nobody is
+ * @property {(end: End) => void} onEnd is called for each connection that has ended. Default: nothing
  *
  * @typedef {Partial<Limits & Listeners>} Options
  */

@@ -1,4 +1,4 @@
-// The instances of a component and who is on them. JavaScript runs one thing at a time, and no call into a
+// The instances of a component and their members. JavaScript runs one thing at a time, and no call into a
 // component waits: so an instance is never entered while a call into it is under way.
 
 import vm from 'node:vm';
@@ -19,7 +19,7 @@ import { wasi } from '../wasi.js';
  * @property {Record<string, WebAssembly.Module>} modules
  */
 
-/** Who is on an instance, and is told what others of it have caused.
+/** A user of an instance, which is told what other users of it have caused.
  *
  * @typedef {object} Member
  * @property {() => void} woken another member wants it to be called
@@ -125,7 +125,7 @@ export class Instance {
   /** @type {Map<bigint, Member>} */
   #members = new Map();
   #lastId = 0n;
-  /** Who is rung for, and has not been called yet. @type {Set<bigint>} */
+  /** The members to be woken that have not been called yet. @type {Set<bigint>} */
   #rung = new Set();
 
   /**
@@ -164,7 +164,7 @@ export class Instance {
   }
 
   /**
-   * Calls the component. What it throws ends the instance, and everybody on it learns of it.
+   * Calls the component. Anything it throws ends the instance, and all members are told.
    *
    * @template T
    * @param {(handler: Handler) => T} call
@@ -216,7 +216,7 @@ export class Instance {
   }
 
   /**
-   * The member is gone, and with it what the host held of the component's.
+   * The member is gone, and with it the component's resource that the host held.
    *
    * @param {bigint} id
    * @param {object} resource
@@ -242,15 +242,15 @@ export class Instance {
       return;
     }
     try {
-      // With the instance, what it holds is gone; but jco still has to be told to leave it alone.
+      // The resource is gone with its instance; but jco still has to be told to leave it alone.
       this.#clock.call(drop);
     } catch {
-      // What is dead may trap.
+      // A dead instance may trap.
     }
   }
 
   /**
-   * Rings for members: each is called soon, and once.
+   * Has members woken: each is called soon, and once.
    *
    * @param {Iterable<bigint>} ids
    */
@@ -283,7 +283,7 @@ const context = vm.createContext({ call: () => {} });
 const script = new vm.Script('call()');
 
 /**
- * Calls a function that may take so many milliseconds, by this option; 0 is any time. Node's `vm` is what can
+ * Calls a function that may take this number of milliseconds, by this option; 0 is unlimited. Node's `vm` can
  * interrupt WebAssembly.
  *
  * @template T

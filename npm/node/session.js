@@ -40,14 +40,14 @@ export class Session {
   #turn = new Turn();
   /** The peer has finished sending, whether or not the component knows. */
   #isAtEof = false;
-  /** What calls `wake`: armed for `#timerAt` or earlier. @type {NodeJS.Timeout | undefined} */
+  /** Calls `wake`: armed for `#timerAt` or earlier. @type {NodeJS.Timeout | undefined} */
   #timer;
   #timerAt = 0n;
   /** @type {NodeJS.Immediate | undefined} */
   #atOnce;
   /** Why the socket has failed. @type {Error | undefined} */
   #error;
-  /** What the component said of itself at the end. @type {Report | undefined} */
+  /** The component's report. @type {Report | undefined} */
   #report;
 
   /**
@@ -72,7 +72,7 @@ export class Session {
   /**
    * Tells the component that the socket is its own. Nothing has been sent when this fails.
    *
-   * @param {Uint8Array} residual what was read behind the request
+   * @param {Uint8Array} residual the bytes read after the request
    * @returns {Effects}
    * @throws {Dead}
    */
@@ -81,7 +81,7 @@ export class Session {
   }
 
   /**
-   * Serves the socket to its end. The head and what the component answered to `open` go out in one write.
+   * Serves the socket to its end. The head and the output of `open` go out in one write.
    *
    * @param {Buffer} head
    * @param {Effects} opened
@@ -89,7 +89,7 @@ export class Session {
   serve(head, opened) {
     this.#isServed = true;
     this.#socket.setNoDelay();
-    // The server's, for requests and between them, is not for what is no HTTP any more.
+    // The server's timeouts are for requests and between them, and this is no longer HTTP.
     this.#socket.setTimeout(0);
     this.#socket.on('readable', () => this.#read());
     this.#socket.on('end', () => this.#eof());
@@ -102,7 +102,7 @@ export class Session {
     this.#read();
   }
 
-  /** The socket goes back: the takeover is not made. */
+  /** The takeover fails, and the socket goes back to HTTP. */
   cancel() {
     this.#leave();
   }
@@ -175,7 +175,7 @@ export class Session {
     }
   }
 
-  /** @param {Call | undefined} call what `Turn` says to an event that may be worth a wake */
+  /** @param {Call | undefined} call what `Turn` makes of an event that may earn a wake */
   #wake(call) {
     if (call === 'wake') {
       this.#call(() => this.#connection.wake(now(), BigInt(this.#socket.writableLength)));
@@ -213,7 +213,7 @@ export class Session {
     }
   }
 
-  /** Gives the component what has arrived. What it does not want stays in the socket, and slows the peer down. */
+  /** Gives the component what has arrived. Bytes that it does not want stay in the socket, and slow the peer down. */
   #read() {
     while (this.#turn.mayReceive && this.#socket.readableLength > 0) {
       const bytes = this.#socket.read(Math.min(this.#socket.readableLength, MAX_RECEIVED));

@@ -71,7 +71,7 @@ export class Turn {
   }
 
   /**
-   * The host has sent what the socket takes, and this many bytes are left. The last of them earn a wake.
+   * The host has sent as much as the socket takes, and this many bytes are left. The last of them earn a wake.
    *
    * @param {number} unsent
    * @returns {Call | undefined}

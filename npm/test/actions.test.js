@@ -37,7 +37,7 @@ function actionsOf([tag, ...words]) {
   throw new Error(`no action: ${tag}`);
 }
 
-/** A WebSocket that notes what its peer is sent. */
+/** A WebSocket that records what its peer is sent. */
 class Peer {
   received = [];
   channels = [];
@@ -73,7 +73,7 @@ class Peer {
   }
 }
 
-/** What comes of an answer: `status` without a WebSocket, and `received` with one. */
+/** The outcome of an answer: `status` without a WebSocket, and `received` with one. */
 function outcomeOf(answers, actions) {
   const peer = new Peer();
   let status;

@@ -43,7 +43,7 @@ async function joined(port, room, name) {
   return client;
 }
 
-test('behind Express, beside its own routes and another upgrade', async (t) => {
+test('works with Express, alongside its routes and another upgrade', async (t) => {
   const app = appOf(chat);
   const web = express();
   web.get('/own', (_, response) => response.send('own'));
@@ -67,7 +67,7 @@ test('behind Express, beside its own routes and another upgrade', async (t) => {
   await app.close();
 });
 
-test('bytes behind the request are the first that are received', async (t) => {
+test('receives the bytes after the request first', async (t) => {
   const client = new Client(await serve(t, appOf(echo)));
   client.send(handshake(), frame(TEXT, 'early'), frame(PING, 'p'));
   assert.match(await client.head(), /^HTTP\/1.1 101 /);
@@ -75,7 +75,7 @@ test('bytes behind the request are the first that are received', async (t) => {
   assert.deepEqual(await client.frame(), { opcode: PONG, payload: Buffer.from('p') });
 });
 
-test('the 101 is what the component says, and 100 comes before it', async (t) => {
+test('sends the component\'s 101, after a 100', async (t) => {
   const client = new Client(await serve(t, appOf(echo)));
   client.send(handshake('/', 'Expect: 100-continue\r\n'));
   assert.equal(await client.head(), 'HTTP/1.1 100 Continue\r\n\r\n');
@@ -108,7 +108,7 @@ test('the strict handshake is the component\'s', async (t) => {
   }
 });
 
-test('who does not take the output is not listened to, and loses nothing', async (t) => {
+test('does not read a client that does not read, which loses nothing', async (t) => {
   const client = await opened(await serve(t, appOf(echo)), '/');
   const payload = Buffer.alloc(2 ** 20, 'x');
   const count = 32;
@@ -125,7 +125,7 @@ test('who does not take the output is not listened to, and loses nothing', async
   }
 });
 
-test('who takes nothing for too long is given up', async (t) => {
+test('gives up a client that stops reading for too long', async (t) => {
   const app = appOf(echo, { sendTimeout: 1 });
   const client = await opened(await serve(t, app), '/');
   client.socket.pause();
@@ -173,7 +173,7 @@ test('a call that takes too long ends the instance', async (t) => {
   };
   const app = appOf({ modules: {}, instantiate: () => ({ [HANDLER]: { handle } }) }, { callTimeout: 50, startTimeout: 1 });
   const url = `http://127.0.0.1:${await serve(t, app)}`;
-  // The first call takes the longest: V8 compiles what it calls.
+  // The first call takes the longest: V8 compiles the functions that it calls.
   assert.equal((await fetch(`${url}/spin`)).status, 500);
   assert.match(app.log.join('\n'), /within 1000 ms \(startTimeout\)/);
   assert.equal((await fetch(url)).status, 204);
@@ -196,7 +196,7 @@ test('a raw takeover needs Upgrade', async (t) => {
   assert.equal((await fetch(`http://127.0.0.1:${port}/bytes`)).status, 501);
 });
 
-test('behind https', async (t) => {
+test('serves https', async (t) => {
   const app = appOf(echo);
   const port = await serve(t, app, https.createServer(certificate(), app.listener));
   const socket = new WebSocket(`wss://127.0.0.1:${port}/`, { rejectUnauthorized: false, origin: `https://127.0.0.1:${port}` });
@@ -210,7 +210,7 @@ test('behind https', async (t) => {
   assert.equal((await once(socket, 'close'))[0], 4001);
 });
 
-test('onEnd is told what became of a connection', async (t) => {
+test('calls onEnd with the outcome of a connection', async (t) => {
   const events = new EventEmitter();
   const app = appOf(echo, { onEnd: (end) => events.emit('end', end) });
   const port = await serve(t, app);
@@ -233,7 +233,7 @@ test('onEnd is told what became of a connection', async (t) => {
   assert.equal(lost.report.closing.code, 1006);
 });
 
-test('what the app does wrong is logged', async (t) => {
+test('logs the app\'s mistakes', async (t) => {
   const app = appOf(chat);
   const client = await joined(await serve(t, app), 'a', 'ann');
   client.send(frame(TEXT, '/flood'));
@@ -243,7 +243,7 @@ test('what the app does wrong is logged', async (t) => {
   assert.match(app.log.join('\n'), /^127\.0\.0\.1:[0-9]+ "\/rooms\/a": the app is at fault: "/);
 });
 
-test('close() ends connections with 1001, waits for the answers, and lets nobody in', async (t) => {
+test('close() ends connections with 1001, waits for the answers, and accepts no others', async (t) => {
   const app = appOf(echo);
   const port = await serve(t, app);
   const client = await opened(port, '/');
@@ -257,7 +257,7 @@ test('close() ends connections with 1001, waits for the answers, and lets nobody
   await closed;
 });
 
-test('close() cuts off who does not answer', async (t) => {
+test('close() cuts off clients that do not answer', async (t) => {
   const app = appOf(echo, { shutdownTimeout: 1 });
   const client = await opened(await serve(t, app), '/');
   await app.close();

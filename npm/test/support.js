@@ -1,4 +1,4 @@
-// What the tests share: components, servers, and a client that knows just enough to speak byte by byte.
+// Shared by the tests: components, servers, and a client that knows just enough to speak byte by byte.
 
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -68,7 +68,7 @@ export function frame(opcode, payload) {
   return Buffer.concat([Buffer.from([0x80 | opcode, ...head, 0, 0, 0, 0]), Buffer.from(payload)]);
 }
 
-/** A socket, and what has been received on it and not been read. */
+/** A socket, and the bytes received on it and not read. */
 export class Client {
   static #all = new Set();
   #received = Buffer.alloc(0);
@@ -123,7 +123,7 @@ export class Client {
       if (chunk) {
         this.#received = Buffer.concat([this.#received, chunk]);
       } else if (this.socket.readableEnded || this.socket.destroyed) {
-        throw new Error(`the end, behind ${JSON.stringify(this.#received.toString('latin1').slice(0, 200))}`);
+        throw new Error(`the end, after ${JSON.stringify(this.#received.toString('latin1').slice(0, 200))}`);
       } else {
         await this.#news();
       }

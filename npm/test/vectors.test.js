@@ -1,4 +1,4 @@
-// The opening handshakes of tests/vectors, behind Node's parser of HTTP: which ones it reads differently.
+// The opening handshakes of tests/vectors, through Node's HTTP parser: which ones it reads differently.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { Client, component, serve } from './support.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../tests/vectors/handshakes.json', import.meta.url), 'utf8'));
 
-/** What Node makes of them, where the vectors say something else; `docs/targets/node.md` has them, too. */
+/** Node's statuses, where the vectors say something else; `docs/targets/node.md` lists them, too. */
 const DIFFERENT = {
   // Looser.
   'two spaces before the target': 101,
@@ -41,7 +41,7 @@ const bytesOf = ({ raw, request }) =>
 async function statusOf(port, vector) {
   const client = new Client(port);
   client.send(bytesOf(vector));
-  // What never ends is left without an answer; the client ends it, so that the server need not wait.
+  // A head that never ends gets no answer; the client ends it, so that the server need not wait.
   client.socket.end();
   try {
     for (;;) {

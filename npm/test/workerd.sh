@@ -3,7 +3,7 @@
 #
 #     npm/test/workerd.sh FOLDER [OPTION...]
 #
-# It becomes workerd, so that to kill it leaves nothing behind.
+# It becomes workerd, so that killing it leaves nothing behind.
 set -euo pipefail
 folder=$1
 shift

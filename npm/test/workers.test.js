@@ -1,4 +1,4 @@
-// The rules of `wasocket/workers`, apart from workerd, in which `tests/interop/targets/workers.rs` runs them.
+// The rules of `wasocket/workers`, outside of workerd, in which `tests/interop/targets/workers.rs` runs them.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ function statusOf(origins, fields, url) {
   return refusal(request(fields, url), accept)?.head.status;
 }
 
-test('the server\'s own pages may connect, and no others', () => {
+test('only the server\'s own pages may connect', () => {
   const same = { tag: 'same' };
   for (const [origin, host, url] of [
     ['http://a.test', 'a.test'],
@@ -62,7 +62,7 @@ test('the server\'s own pages may connect, and no others', () => {
   assert.equal(statusOf(same, {}), undefined);
 });
 
-test('patterns of origins', () => {
+test('matches patterns of origins', () => {
   for (const [pattern, origin, isAllowed] of [
     ['https://b.test', 'https://B.test:443', true],
     ['https://*.b.test', 'https://app.b.test', true],
@@ -87,7 +87,7 @@ test('patterns of origins', () => {
   }
 });
 
-test('handshakes that the platform would accept', () => {
+test('refuses handshakes that the platform would accept', () => {
   for (const fields of [
     { 'sec-websocket-key': `${KEY}, ${KEY}` },
     { 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ' },
@@ -106,7 +106,7 @@ test('handshakes that the platform would accept', () => {
   assert.ok(wantsWebSocket(request({ upgrade: ' h2c ,WebSocket' })) && !wantsWebSocket(request({ upgrade: 'h2c' })));
 });
 
-test('a subprotocol that is not offered is left out', () => {
+test('leaves out a subprotocol that is not offered', () => {
   const offer = request({ 'sec-websocket-protocol': 'v1, V2' });
   assert.deepEqual(['v1', 'v2', undefined].map((name) => subprotocol(offer, name)), ['v1', undefined, undefined]);
 });
@@ -137,7 +137,7 @@ test('answers that break a rule are faults', () => {
   assert.equal(split([]).respond.head.status, 404);
 });
 
-test('contract/ is what wit/ says', async () => {
+test('contract/ matches wit/', async () => {
   const { files } = await transpileBytes(readFileSync(`${languages}protocol.wasm`), {
     name: 'protocol',
     outDir: '',
@@ -148,6 +148,6 @@ test('contract/ is what wit/ says', async () => {
     const generated = Object.entries(files).find(([file]) => file.endsWith(name))?.[1];
     assert.ok(generated, name);
     const committed = readFileSync(new URL(`../contract/${name}`, import.meta.url), 'utf8');
-    assert.equal(committed, new TextDecoder().decode(generated), `${name}: copy what jco makes of protocol.wasm`);
+    assert.equal(committed, new TextDecoder().decode(generated), `${name}: copy what jco generates from protocol.wasm`);
   }
 });

@@ -1,5 +1,5 @@
-// What of an opening handshake (RFC 6455 §4.2.1) the platform leaves to the app: which pages may connect, in which
-// subprotocol, and what it does not look at closely.
+// The part of an opening handshake (RFC 6455 §4.2.1) that the platform leaves to the app: which pages may connect, in
+// which subprotocol, and the rules that it does not check closely.
 
 import { plain } from './answer.js';
 
@@ -14,7 +14,7 @@ import { plain } from './answer.js';
 /** The most subprotocols a client may offer. Real clients offer a handful. */
 const MAX_OFFERS = 64;
 
-/** The ports that are meant where none is written (RFC 6454 §4, item 4). @type {Record<string, string>} */
+/** The ports that are meant if none is given (RFC 6454 §4, item 4). @type {Record<string, string>} */
 const DEFAULT_PORTS = { http: '80', https: '443' };
 
 /** @param {Request} request */
@@ -23,7 +23,7 @@ export function wantsWebSocket(request) {
 }
 
 /**
- * The refusal of an opening handshake; none where it is valid.
+ * The refusal of an opening handshake; undefined if it is valid.
  *
  * @param {Request} request
  * @param {Accept} accept
@@ -152,7 +152,7 @@ function isSame(origin, host, isSecure) {
 function matches(origin, pattern) {
   const [, scheme, star, name = '', anyPort] = /^(.*?):\/\/(\*\.)?(.*?)(:\*)?$/s.exec(pattern) ?? [];
   const own = parseAuthority(name);
-  const host = star === undefined ? origin.host : behindFirstLabel(origin.host);
+  const host = star === undefined ? origin.host : afterFirstLabel(origin.host);
   const byDefault = DEFAULT_PORTS[origin.scheme];
   return (
     own !== undefined &&
@@ -164,13 +164,13 @@ function matches(origin, pattern) {
 }
 
 /** `example.com` for `app.example.com`. Addresses have no labels. @param {string} host */
-function behindFirstLabel(host) {
+function afterFirstLabel(host) {
   const dot = host.indexOf('.');
   return host.startsWith('[') || dot < 1 ? undefined : host.slice(dot + 1);
 }
 
 /**
- * A host with an optional port (RFC 3986 §3.2, without user information); none where the text is something else.
+ * A host with an optional port (RFC 3986 §3.2, without user information); undefined if the text is something else.
  *
  * @param {string} text
  * @returns {Authority | undefined}

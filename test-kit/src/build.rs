@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-/// What Cargo leaves in a target directory, whoever made that.
+/// The files that Cargo leaves in every target directory.
 const MARKER: &str = ".rustc_info.json";
 
 /// Builds a package of the workspace for `wasm32-wasip2`, optimised, and returns the component: for

@@ -9,10 +9,9 @@ use crate::socket::Socket;
 /// A masking key for frames that the test makes itself.
 const MASKING_KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A WebSocket, from the client's end. What it can do as a socket is in [`Socket`].
+/// A WebSocket, from the client's end. It can also do all that a [`Socket`] can.
 ///
-/// The client answers pings, and Close frames, by itself. To let go of the value does nothing to the
-/// connection.
+/// The client answers pings and Close frames by itself. Dropping the value does nothing to the connection.
 #[derive(Clone)]
 pub struct Connection(Socket);
 
@@ -94,14 +93,14 @@ impl Connection {
         self.client_mut(|client| client.is_held = true);
     }
 
-    /// What was held back arrives.
+    /// Lets everything arrive that was held back.
     #[track_caller]
     pub fn release(&self) {
         self.client_mut(|client| client.is_held = false);
         self.fetch();
     }
 
-    /// Everything that has happened since it was last asked, pings and pongs included.
+    /// Everything that has happened since the last call, pings and pongs included.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.client_mut(|client| client.events.drain(..).collect())
@@ -113,7 +112,7 @@ impl Connection {
         self.client_mut(Client::next_message)
     }
 
-    /// The next message. Pings and pongs before it are passed over.
+    /// The next message. Pings and pongs before it are skipped.
     ///
     /// # Panics
     ///
@@ -193,9 +192,9 @@ impl Connection {
         }
     }
 
-    /// Asserts that nothing has arrived, and that the connection is open. Empty pings are passed over: those of
+    /// Asserts that nothing has arrived, and that the connection is open. Empty pings are skipped: those of
     /// [`Limits::ping_interval`](wasocket::Limits::ping_interval), which no app has asked for. Other pings, and
-    /// pongs, are something; where they do not matter, [`try_receive`](Self::try_receive) is none.
+    /// pongs, are something; where they do not matter, assert that [`try_receive`](Self::try_receive) returns `None`.
     #[track_caller]
     pub fn assert_silent(&self) {
         self.client_mut(Client::skip_empty_pings);
@@ -208,7 +207,7 @@ impl Connection {
         }
     }
 
-    /// How the client's connection was closed; none while it is not.
+    /// How the client's connection was closed. `None` while it is not.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
         self.client(|client| client.closed.clone())
@@ -227,7 +226,7 @@ impl Connection {
         }
     }
 
-    /// Why the client takes the app's 101 for no WebSocket.
+    /// Why the client does not accept the app's 101.
     pub(crate) fn refused(&self) -> Option<String> {
         self.client(|client| {
             client
@@ -237,7 +236,7 @@ impl Connection {
         })
     }
 
-    /// What there is instead of a message.
+    /// Describes what there is instead of a message.
     fn situation(&self) -> String {
         let (event, closed) =
             self.client(|client| (client.events.front().cloned(), client.closed.clone()));
@@ -266,7 +265,7 @@ impl Connection {
         }
     }
 
-    /// Brings what the client has sent to the app.
+    /// Delivers to the app what the client has sent.
     #[track_caller]
     fn fetch(&self) {
         self.kit().with(|host| {
@@ -305,7 +304,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A message in the words of an assertion, cut where it is long.
+/// A message in the words of an assertion, truncated if it is long.
 struct Shown<'a>(&'a Message);
 
 impl fmt::Display for Shown<'_> {

@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Takeover(Takeover),
 }
 
-/// How far a decision has come.
+/// The progress of a decision.
 pub(crate) struct Deliberation {
     pub(crate) answer: Option<Answer>,
     /// In nanoseconds.
@@ -66,7 +66,7 @@ pub(crate) struct Effects {
     pub(crate) wake_others: Vec<ConnectionId>,
 }
 
-/// What becomes of a socket, as the state of a connection knows it.
+/// The same `next`, for a [`turn::Turn`].
 pub(crate) fn turn_next(next: Next) -> turn::Next {
     match next {
         Next::Open => turn::Next::Open,

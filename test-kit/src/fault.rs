@@ -4,9 +4,9 @@ use std::fmt;
 /// of a native app.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What it did. The message of a panic; of a component, it is in the output of the test instead.
+    /// The reason. It has the message of a panic; a component prints its message to the output of the test.
     pub reason: String,
-    /// Where a component did it, one frame a line. Natively none: the panic has printed it.
+    /// The backtrace of a component, one frame per line. `None` for a native app: the panic has printed it.
     pub backtrace: Option<String>,
 }
 

@@ -14,19 +14,19 @@ use crate::{Connection, Fault, Response, Socket};
 
 /// A host with one instance of an app, and a clock that stands still until [`pass`](Self::pass).
 ///
-/// Whatever the test does, the app is called until it rests, before the function returns. If the app
-/// fails then, or breaks the contract, the function panics; [`attempt`](Self::attempt) is for the tests
-/// in which it shall fail. A failed instance is followed by a new one.
+/// Whatever the test does, the app is called until it rests before the function returns. If the app fails or
+/// breaks the contract, the function panics; [`attempt`](Self::attempt) is for tests in which it should fail. A
+/// new instance follows a failed one.
 #[derive(Clone)]
 pub struct Kit(Rc<Shared>);
 
 struct Shared {
     host: RefCell<Host>,
-    /// How many attempts are under way.
+    /// The number of attempts under way.
     attempts: Cell<usize>,
 }
 
-/// What the app answers to a request.
+/// The app's answer to a request.
 #[derive(Debug)]
 pub enum Answer {
     /// Plain HTTP.
@@ -36,10 +36,10 @@ pub enum Answer {
 }
 
 impl Kit {
-    /// A kit for an app without WebAssembly: what `wasocket::export!` gets.
+    /// A kit for an app without WebAssembly: the value that `wasocket::export!` takes.
     ///
-    /// A panic of the app is to the kit what a trap of a component is, but that what the app keeps outside
-    /// of its connections outlives it.
+    /// The kit treats a panic of the app as a trap of a component, except that whatever the app keeps outside of
+    /// its connections outlives it.
     pub fn native(app: impl wasocket::App + 'static) -> Self {
         Self::of(Native::new(app))
     }
@@ -56,7 +56,7 @@ impl Kit {
         Self::component_within(file, crate::app::component::limits())
     }
 
-    /// As [`component`](Self::component), within other limits.
+    /// Like [`component`](Self::component), within other limits.
     ///
     /// # Panics
     ///
@@ -84,13 +84,13 @@ impl Kit {
         }))
     }
 
-    /// The time now. It begins at zero.
+    /// The current time. It begins at zero.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.0.host.borrow().now()
     }
 
-    /// Lets time pass. What the app has asked to be woken for comes in the order of time.
+    /// Lets time pass. The app is woken at each instant that it asked for, in order.
     #[track_caller]
     pub fn pass(&self, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -189,8 +189,8 @@ impl Kit {
         self.with(|host| host.shutdown_all(reason));
     }
 
-    /// Does something of which the app may fail, and goes on as the runner does: a request gets status
-    /// 500, all connections of the instance their farewell.
+    /// Does something that may make the app fail, and goes on as the runner does: a request gets status 500, and
+    /// all connections of the instance get their farewell.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl Kit {
         }
     }
 
-    /// Does something with the host; the test fails of what the app does wrong.
+    /// Does something with the host. The test fails if the app does anything wrong.
     #[track_caller]
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Host) -> Result<T, Breach>) -> T {
         let mut host = self.0.host.borrow_mut();
@@ -222,7 +222,7 @@ impl Kit {
             0 => host.take_fault(),
             _ => None,
         };
-        // Another panic may follow in a destructor of the test's.
+        // Another panic may follow in one of the test's destructors.
         drop(host);
         if let Some(fault) = fault {
             panic!("{fault}");
@@ -238,7 +238,7 @@ impl Kit {
     }
 }
 
-/// An attempt under way; it ends with a panic of the test's, too.
+/// An attempt under way. A panic of the test ends it, too.
 struct Attempt<'a>(&'a Cell<usize>);
 
 impl<'a> Attempt<'a> {

@@ -1,9 +1,9 @@
 //! A test kit for apps on Wasocket: a host without sockets, whose clock the test moves.
 //!
-//! A test asks the app for plain HTTP, opens WebSockets and raw takeovers, and plays the client, the
-//! network and the time. The client's side is the one of crate `wasocket`: what it sends are real frames,
-//! and what the app sends is checked as a real client checks it. The host keeps to
-//! `wit/websocket-handler.wit`; where the app breaks that contract, the test panics and says how.
+//! A test sends the app plain HTTP requests, opens WebSockets and raw takeovers, and plays the client, the
+//! network and the clock. The client's side is that of the crate `wasocket`: it sends real frames, and checks the
+//! app's output as a real client does. The host keeps to
+//! `wit/websocket-handler.wit`; if the app breaks that contract, the test panics and says how.
 //!
 //! ```
 //! use std::time::Duration;
@@ -55,14 +55,14 @@
 //! # }
 //! ```
 //!
-//! What the guest prints is in the output of the test. A trap fails the test with the guest's backtrace;
-//! [`Kit::attempt`] is for the tests that want one.
+//! The guest's output is in the output of the test. A trap fails the test with the guest's backtrace;
+//! [`Kit::attempt`] is for tests that expect one.
 //!
-//! # What the test plays
+//! # Playing the world
 //!
 //! | | |
 //! |---|---|
-//! | Time | [`Kit::pass`]: the wake-ups that the app asks for come in the order of time. |
+//! | Time | [`Kit::pass`]: the app is woken at the instants that it asked for, in order. |
 //! | A peer that reads slowly | [`Socket::block`], [`Socket::unblock`]: the output is not taken. |
 //! | A slow network, a peer that is silent | [`Connection::hold`], [`Connection::release`]. |
 //! | A peer that breaks the protocol | [`Socket::send_bytes`], [`Connection::send_frame`]. |

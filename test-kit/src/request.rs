@@ -3,10 +3,10 @@ use wasocket::{ClientRequest, Fields, HttpVersion, Request};
 
 use crate::contract::Field;
 
-/// The host that requests are for, unless they say otherwise.
+/// The host that requests are for by default.
 const HOST: &str = "app.test";
 
-/// A GET of a target: a path, and a query behind a question mark.
+/// A GET of a target: a path, and a query after a question mark.
 pub fn get(target: &str) -> RequestBuilder {
     request("GET", target)
 }
@@ -31,7 +31,7 @@ pub fn request(method: &str, target: &str) -> RequestBuilder {
     }
 }
 
-/// The opening handshake of a WebSocket, as a client sends it that is no browser.
+/// The opening handshake of a WebSocket, as a client other than a browser sends it.
 pub fn websocket(target: &str) -> Handshake {
     Handshake {
         request: ClientRequest {
@@ -62,7 +62,7 @@ impl RequestBuilder {
         self
     }
 
-    /// Leaves all lines of a field out, such as `Host`.
+    /// Removes all lines of a field, such as `Host`.
     pub fn without(mut self, name: &str) -> Self {
         let lines: Vec<Field> = self.request.fields.into();
         let others = lines.into_iter();
@@ -71,13 +71,12 @@ impl RequestBuilder {
         self
     }
 
-    /// Announces a body of so many bytes. The body itself is never the app's to see.
+    /// Announces a body of this number of bytes. The app never sees the body itself.
     pub fn body(self, length: usize) -> Self {
         self.field("Content-Length", length.to_string())
     }
 
-    /// Sends bytes right behind the head. They are the app's if it takes the socket over, and get lost
-    /// if it does not.
+    /// Sends bytes right after the head. The app gets them if it takes the socket over; otherwise they are lost.
     pub fn residual(mut self, bytes: &[u8]) -> Self {
         self.residual.extend_from_slice(bytes);
         self
@@ -116,7 +115,7 @@ impl From<Request> for RequestBuilder {
     }
 }
 
-/// An opening handshake being made. For one that is invalid, make a [`request`] of fields instead.
+/// An opening handshake being built. For an invalid one, build a [`request`] from fields instead.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Handshake {
@@ -143,7 +142,7 @@ impl Handshake {
         self.field("Origin", origin)
     }
 
-    /// Adds a field line, none of those of the handshake itself.
+    /// Adds a field line, other than those of the handshake itself.
     pub fn field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.request.fields.append(name, value);
         self
@@ -171,7 +170,7 @@ impl Handshake {
         self.request.clone()
     }
 
-    /// What the host makes of the bytes of the request.
+    /// The request, as the host parses it.
     pub(crate) fn parse(&self, head: &[u8]) -> Request {
         let mut fields = Fields::new();
         let lines = head.split(|byte| *byte == b'\n').skip(1);

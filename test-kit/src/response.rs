@@ -11,7 +11,7 @@ pub struct Response {
     pub status: u16,
     /// The fields, as the app gave them.
     pub fields: Fields,
-    /// The body; none in an answer to HEAD.
+    /// The body; empty in an answer to HEAD.
     pub body: Vec<u8>,
 }
 

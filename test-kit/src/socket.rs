@@ -8,7 +8,7 @@ use crate::host::peer::Peer;
 
 /// A socket that the app has taken over, from the peer's end: bytes to it, bytes from it.
 ///
-/// To let go of the value does nothing to the socket.
+/// Dropping the value does nothing to the socket.
 #[derive(Clone)]
 pub struct Socket {
     kit: Kit,
@@ -53,7 +53,7 @@ impl Socket {
         });
     }
 
-    /// The host wants the connection to end. Without effect the second time.
+    /// The host wants the connection to end. Has no effect the second time.
     #[track_caller]
     pub fn shutdown(&self, reason: ShutdownReason) {
         self.kit.with(|host| host.shutdown(self.id, reason));
@@ -68,7 +68,7 @@ impl Socket {
         });
     }
 
-    /// The peer takes no output from here on: it stays unsent, and the app is not given input.
+    /// The peer stops reading: output stays unsent, and the app is given no input.
     pub fn block(&self) {
         self.kit.with(|host| {
             host.peer_mut(self.id).is_blocked = true;
@@ -82,22 +82,22 @@ impl Socket {
         self.kit.with(|host| host.unblock(self.id));
     }
 
-    /// What the peer has been sent since the last call, as bytes. A takeover begins with the head of its
-    /// response, if it has one.
+    /// The bytes that the peer has been sent since the last call. A takeover begins with the head of its response,
+    /// if it has one.
     #[must_use]
     pub fn output(&self) -> Vec<u8> {
         self.kit
             .with(|host| Ok(mem::take(&mut host.peer_mut(self.id).output)))
     }
 
-    /// How many bytes of the app's output are unsent.
+    /// The number of bytes of the app's output that are unsent.
     #[must_use]
     pub fn unsent(&self) -> usize {
         self.look(Peer::unsent)
     }
 
-    /// What the app wants the host to do with the socket: the last it said. Where it has failed, or the
-    /// socket has, that is as before.
+    /// What the app last asked the host to do with the socket. A failure of the app or the socket does not change
+    /// it.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         self.look(|peer| peer.next)
@@ -122,8 +122,8 @@ impl Socket {
         self.look(|peer| peer.is_closed)
     }
 
-    /// What the app reports of the connection, for the log of the host: how many messages there were, who
-    /// ended it, and what the app did wrong. None while it has not ended, and where its instance has died.
+    /// The app's report of the connection, for the host's log: the number of messages, who ended it, and what the
+    /// app did wrong. `None` until it has ended, and if its instance has died.
     ///
     /// ```
     /// # use wasocket::{Error, Initiator, WebSocket, websocket};
@@ -145,7 +145,7 @@ impl Socket {
         self.look(|peer| peer.report.clone())
     }
 
-    /// Asserts what the peer has been sent since the last call of this or [`output`](Self::output).
+    /// Asserts that the peer has been sent these bytes since the last call of this or [`output`](Self::output).
     #[track_caller]
     pub fn assert_output(&self, expected: &[u8]) {
         let output = self.output();

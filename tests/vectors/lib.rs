@@ -1,5 +1,5 @@
-//! What an endpoint that echoes every message has to do with raw input, as data: the vectors of
-//! Wasocket, a reader of their notation, and the comparison. `README.md` beside this file describes them.
+//! How an endpoint that echoes every message must respond to raw input, as data: the vectors of Wasocket, a
+//! reader of their notation, and the comparison. `README.md` next to this file describes them.
 //!
 //! ```
 //! let vectors = wasocket_vectors::frames();
@@ -49,14 +49,14 @@ pub type Fields = Vec<(String, Vec<u8>)>;
 /// An opening handshake, and the answer it must get. Has a `request` or is `raw`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct HandshakeVector {
-    /// What it is about.
+    /// The subject.
     pub name: String,
     /// The RFC and the section that rules: `6455 4.2.1`.
     pub rfc: String,
     /// The lines of the head.
     #[serde(default)]
     pub request: Vec<String>,
-    /// The parts of what is on the wire, where HTTP does not pass it on.
+    /// The parts of the bytes on the wire, where HTTP does not pass them on.
     #[serde(default)]
     pub raw: Vec<Value>,
     /// The statuses of the responses that come before, on the wire.
@@ -73,7 +73,7 @@ pub struct HandshakeVector {
 /// Bytes sent after the handshake, and what must come back.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FrameVector {
-    /// What it is about.
+    /// The subject.
     pub name: String,
     /// The RFC and the section that rules: `6455 5.2`.
     pub rfc: String,
@@ -114,7 +114,7 @@ pub fn handshakes() -> Vec<HandshakeVector> {
     serde_json::from_str(HANDSHAKES).unwrap_or_default()
 }
 
-/// The handshakes whose heads HTTP passes on, for what is behind HTTP.
+/// The handshakes whose heads HTTP passes on.
 pub fn parsed_handshakes() -> impl Iterator<Item = HandshakeVector> {
     let vectors = handshakes().into_iter();
     vectors.filter(|vector| vector.raw.is_empty())
@@ -147,12 +147,12 @@ pub fn frames() -> Vec<FrameVector> {
     serde_json::from_str(FRAMES).unwrap_or_default()
 }
 
-/// What came back is not what a vector expects.
+/// A vector expects something else than what came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What the vector expects, for a person.
+    /// The expectation, for a person.
     pub expected: String,
-    /// What came, for a person.
+    /// What came back, for a person.
     pub received: String,
 }
 
@@ -384,7 +384,7 @@ impl Frame {
     ///
     /// # Errors
     ///
-    /// What in the output is no frame that a server of the vectors sends.
+    /// The part of the output that is no frame a server of the vectors sends.
     pub fn read_all(mut bytes: &[u8]) -> Result<Vec<Self>, String> {
         let mut frames = vec![];
         while !bytes.is_empty() {
@@ -398,11 +398,11 @@ impl Frame {
         Ok(frames)
     }
 
-    /// The frame at the beginning and its size on the wire; none where it is incomplete.
+    /// The frame at the beginning and its size on the wire. `None` if it is incomplete.
     ///
     /// # Errors
     ///
-    /// What of it no server of the vectors sends: masks, fragments, reserved bits and opcodes.
+    /// The part that no server of the vectors sends: masks, fragments, reserved bits and opcodes.
     pub fn read(bytes: &[u8]) -> Result<Option<(Self, usize)>, String> {
         let Some((&[first, second], rest)) = bytes.split_first_chunk() else {
             return Ok(None);
@@ -423,7 +423,7 @@ impl Frame {
     }
 }
 
-/// The payload behind the first two bytes of a frame, and where it ends; none where it is incomplete.
+/// The payload after the first two bytes of a frame, and where it ends. `None` if it is incomplete.
 fn payload(second: u8, rest: &[u8]) -> Option<(&[u8], usize)> {
     let (length, at) = match second {
         126 => (u64::from(u16::from_be_bytes(*rest.first_chunk()?)), 2),
@@ -434,7 +434,7 @@ fn payload(second: u8, rest: &[u8]) -> Option<(&[u8], usize)> {
     Some((rest.get(at..end)?, end))
 }
 
-/// Bytes in the notation of the vectors; none where it breaks the notation.
+/// Bytes in the notation of the vectors. `None` if the text breaks the notation.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let tokens: Option<Vec<_>> = text.split(' ').map(decode_token).collect();
     Some(tokens?.concat())

@@ -1,5 +1,5 @@
 //! An app behind a proxy that speaks GRIP (Pushpin, Fastly Fanout), as a component of `wasi:http`: it imports
-//! the app that it serves. All decisions are `wasocket::grip`'s; here is the I/O.
+//! the app that it serves. `wasocket::grip` makes all decisions; this crate does the I/O.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 #[cfg(target_family = "wasm")]

@@ -1,6 +1,6 @@
 use alloc::format;
 
-/// Writes a line to the standard error stream; nobody can be told if that fails.
+/// Writes a line to the standard error stream. There is nowhere to report it if that fails.
 pub(crate) fn line(text: &str) {
     let stderr = wasi::cli::stderr::get_stderr();
     // `blocking-write-and-flush` takes at most 4,096 bytes.

@@ -1,4 +1,4 @@
-//! Messages go out to the proxy, which sends them to all that are subscribed.
+//! Sends messages to the proxy, which passes them on to all subscribers.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,10 +9,10 @@ use wasocket::grip::PublishRequest;
 
 use crate::{log, serve};
 
-/// How long an endpoint may take to connect, and to answer, each: nanoseconds.
-const PATIENCE: u64 = 5_000_000_000;
+/// How long an endpoint may take to connect, and then to answer, in nanoseconds.
+const TIMEOUT: u64 = 5_000_000_000;
 
-/// Publishes. What fails is told to the log: the app cannot do anything about it.
+/// Publishes. A failure is logged: the app cannot do anything about it.
 pub(crate) fn send(request: &PublishRequest) {
     if let Err(error) = exchange(request) {
         log::line(&format!(
@@ -26,10 +26,10 @@ fn exchange(request: &PublishRequest) -> Result<(), String> {
     let outgoing = build(request).ok_or("it is no address that the server can ask")?;
     let body = outgoing.body().map_err(|()| "there is no body")?;
     let options = RequestOptions::new();
-    // A server that knows no such limits has its own.
-    let _ = options.set_connect_timeout(Some(PATIENCE));
-    let _ = options.set_first_byte_timeout(Some(PATIENCE));
-    let _ = options.set_between_bytes_timeout(Some(PATIENCE));
+    // A server that does not know these limits has its own.
+    let _ = options.set_connect_timeout(Some(TIMEOUT));
+    let _ = options.set_first_byte_timeout(Some(TIMEOUT));
+    let _ = options.set_between_bytes_timeout(Some(TIMEOUT));
     let future = outgoing_handler::handle(outgoing, Some(options)).map_err(explain)?;
     let written = serve::write(body, request.body.as_bytes());
     let pollable = future.subscribe();
@@ -59,9 +59,10 @@ fn build(request: &PublishRequest) -> Option<OutgoingRequest> {
     if let Some(authorization) = &request.authorization {
         append("authorization", authorization)?;
     }
-    let scheme = match request.secure {
-        true => Scheme::Https,
-        false => Scheme::Http,
+    let scheme = if request.secure {
+        Scheme::Https
+    } else {
+        Scheme::Http
     };
     let outgoing = OutgoingRequest::new(fields);
     outgoing.set_method(&Method::Post).ok()?;

@@ -1,4 +1,4 @@
-//! A request comes in, and is answered.
+//! Answers requests.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -61,14 +61,14 @@ fn variable(name: &str) -> Option<String> {
 fn request(incoming: &IncomingRequest) -> Request {
     let mut fields: wasocket::Fields = incoming.headers().entries().into();
     let authority = incoming.authority();
-    // Servers may give it only here.
+    // Some servers give it only here.
     if let (Some(authority), false) = (&authority, fields.contains("Host")) {
         fields.append("Host", authority.as_bytes());
     }
     Request {
         method: method(incoming.method()),
         target: incoming.path_with_query().unwrap_or_else(|| "/".into()),
-        // `wasi:http` does not say; its servers' clients are as good as those of HTTP/1.1.
+        // `wasi:http` does not say; a client of such a server can do all that one of HTTP/1.1 can.
         version: HttpVersion::Http11,
         fields,
         secure: matches!(incoming.scheme(), Some(Scheme::Https)),
@@ -92,13 +92,13 @@ fn method(method: Method) -> String {
     .into()
 }
 
-/// For a request that is not on a WebSocket: no other has it, on whatever instance.
+/// For a request that is not on a WebSocket: no other request has it, on any instance.
 fn unique_name() -> String {
     let random = wasi::random::random::get_random_u64;
     format!("request-{:016x}{:016x}", random(), random())
 }
 
-/// As many bytes as events may have, and one more if there are more; none where the client is gone.
+/// Up to the number of bytes that events may have, and one more if there are more. `None` if the client is gone.
 fn read_body(incoming: &IncomingRequest) -> Option<Vec<u8>> {
     let body = incoming.consume().ok()?;
     let stream = body.stream().ok()?;
@@ -112,7 +112,7 @@ fn read_body(incoming: &IncomingRequest) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Some bytes, or none at the end.
+/// Some bytes, or `Some(None)` at the end. `None` if the client is gone.
 #[allow(clippy::option_option, reason = "the end, and no end")]
 pub(crate) fn read(stream: &InputStream, most: usize) -> Option<Option<Vec<u8>>> {
     let most = u64::try_from(most).ok()?.min(64 << 10);
@@ -130,7 +130,7 @@ fn respond(outparam: ResponseOutparam, response: &Response) {
         return respond(outparam, &Response::text(500, "Internal Server Error\n"));
     };
     ResponseOutparam::set(outparam, Ok(outgoing));
-    // A client that is gone takes nothing; it is not for this request to care.
+    // The client may be gone, which does not matter any more.
     let _ = write(body_resource, body);
 }
 
@@ -149,7 +149,7 @@ fn head(response: &Response) -> Option<(OutgoingResponse, OutgoingBody)> {
     Some((outgoing, body))
 }
 
-/// None where it cannot be written to the end.
+/// `None` if it cannot be written to the end.
 pub(crate) fn write(body: OutgoingBody, bytes: &[u8]) -> Option<()> {
     let stream = body.write().ok()?;
     write_all(&stream, bytes)?;

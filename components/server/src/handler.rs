@@ -1,4 +1,4 @@
-//! What is served: the import `websocket-handler`. The sole home of wit-bindgen.
+//! The import `websocket-handler`, which is what is served. The only use of wit-bindgen.
 
 #[allow(
     unsafe_code,
@@ -36,7 +36,7 @@ impl From<types::Next> for turn::Next {
     }
 }
 
-/// A request of a client at this address, as the handler is told it.
+/// A request from a client at this address, as the handler sees it.
 pub(crate) fn request(request: http1::Request, remote: String) -> types::Request {
     types::Request {
         method: request.method,
@@ -68,7 +68,7 @@ pub(crate) fn response(response: types::Response) -> Result<http1::Response, htt
     })
 }
 
-/// The head with which a takeover begins, checked. One that is not made drops the handler's connection.
+/// The head that a takeover begins with, checked. A takeover that fails drops the handler's connection.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 //! A WebSocket server as a component: joined with one that exports `websocket-handler`, it exports
-//! `wasi:cli/run`, and a stock runtime of WASI 0.2 with sockets runs it. It is to a component what
-//! `wasocket serve` is to a machine, and like that it knows nothing of RFC 6455.
+//! `wasi:cli/run`, and a stock runtime of WASI 0.2 with sockets runs it. It does inside a
+//! component what `wasocket serve` does on a machine, and likewise knows nothing of RFC 6455.
 //!
 //! ```text
 //!   listener ── accept ──▶ client ── head ──▶ handle, decide ──▶ respond ──▶ client
@@ -10,12 +10,12 @@
 //!                          socket ◀── 101, output ────────────────────┘
 //! ```
 //!
-//! One instance, one thread and one loop serve all connections. `server` waits for what comes first of all
-//! that is waited for; `client` is one connection, from its first request to its end, with a file for each of its
-//! phases; `socket` moves its bytes, and never blocks; `listener` accepts; `options` reads the command line. The
-//! crate `wasocket-host-core` has the decisions of HTTP, which the runner takes, too.
+//! One instance, one thread and one loop serve all connections. `server` waits for whatever comes first;
+//! `client` is one connection, from its first request to its end, with a file for each phase; `context` is what
+//! clients share; `socket` moves a client's bytes, and never blocks; `listener` accepts; `options` reads the
+//! command line. The crate `wasocket-host-core` makes the decisions that the runner makes, too.
 //!
-//! A trap of the handler is one of this component: it ends the server. See `docs/targets/server.md`.
+//! A trap in the handler is a trap in this component: it ends the server. See `docs/targets/server.md`.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;

@@ -14,23 +14,23 @@ use wasi::sockets::tcp_create_socket::create_tcp_socket;
 
 use crate::socket::Socket;
 
-/// How many connections the system may keep waiting to be accepted.
+/// The number of connections that the system may keep waiting.
 const BACKLOG: u64 = 1024;
 
-/// Dropped from the first to the last field, as WASI wants it: children before parents.
+/// Fields are dropped in order, as WASI requires: children before parents.
 pub(crate) struct Listener {
     pollable: Pollable,
     socket: TcpSocket,
 }
 
-/// What came of an attempt to accept.
+/// The outcome of an attempt to accept.
 pub(crate) enum Accepted {
     Client(Socket, String),
-    /// Nobody waits.
+    /// No client is waiting.
     Nothing,
-    /// The client was faster to leave than we to accept.
+    /// The client left before it was accepted.
     Gone,
-    /// Something is wrong with the whole process, such as too many open files.
+    /// A problem of the whole process, such as too many open files.
     Failed(ErrorCode),
 }
 
@@ -47,7 +47,7 @@ impl Listener {
         self.socket.local_address().ok().map(from_wasi)
     }
 
-    /// What is ready when somebody waits.
+    /// Ready when a client is waiting.
     pub(crate) fn pollable(&self) -> &Pollable {
         &self.pollable
     }
@@ -66,7 +66,7 @@ impl Listener {
     }
 }
 
-/// Waits where WASI makes it so: there are no connections yet.
+/// Blocks where WASI requires it: there are no connections yet.
 fn bind(address: SocketAddr) -> Result<Listener, ErrorCode> {
     let (family, local) = to_wasi(address);
     let socket = create_tcp_socket(family)?;
@@ -74,7 +74,7 @@ fn bind(address: SocketAddr) -> Result<Listener, ErrorCode> {
     let network = instance_network();
     socket.start_bind(&network, local)?;
     finish(&pollable, || socket.finish_bind())?;
-    // What is only a wish.
+    // Only a hint.
     let _ = socket.set_listen_backlog_size(BACKLOG);
     socket.start_listen()?;
     finish(&pollable, || socket.finish_listen())?;

@@ -1,4 +1,4 @@
-//! What stderr is told.
+//! The log, on stderr.
 
 use alloc::format;
 use core::fmt;
@@ -8,7 +8,7 @@ use wasi::io::streams::OutputStream;
 
 use crate::options::Verbosity;
 
-/// The log. A line for which there is no room is lost: nobody waits for who reads it.
+/// The log. A line that does not fit is lost: no connection waits for the reader.
 pub(crate) struct Log {
     stderr: OutputStream,
     verbosity: Verbosity,
@@ -34,7 +34,7 @@ impl Log {
         }
     }
 
-    /// What becomes of each connection.
+    /// The course of each connection.
     pub(crate) fn debug(&self, message: fmt::Arguments<'_>) {
         if self.verbosity == Verbosity::Verbose {
             self.write("debug", message);
@@ -45,7 +45,7 @@ impl Log {
         let line = format!("{level}: {message}\n");
         let has_room = |room: u64| usize::try_from(room).is_ok_and(|room| room >= line.len());
         if self.stderr.check_write().is_ok_and(has_room) {
-            // Nobody may be reading; that is no reason not to serve.
+            // Without a reader the server still serves.
             let _ = self.stderr.write(line.as_bytes());
             let _ = self.stderr.flush();
         }

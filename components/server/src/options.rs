@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
-/// What `--help` prints.
+/// The output of `--help`.
 pub(crate) const HELP: &str = "\
 Serves the component that this server is joined with over HTTP, until the runtime is stopped.
 
@@ -15,7 +15,7 @@ Options:
       --listen ADDRESS            Where to listen: an IP address, or localhost, and a port; port 0 is any
                                   free port [default: 127.0.0.1:1234]
       --max-connections N         The most connections at a time; others wait [default: 1000]
-      --send-timeout SECONDS      The time a client may take nothing of what it is sent [default: 30]
+      --send-timeout SECONDS      The time a client may stop reading [default: 30]
       --decision-timeout SECONDS  The time the app may take to answer a request, if it does not answer at
                                   once [default: 30]
   -q, --quiet                     Log errors only
@@ -35,7 +35,7 @@ Exit codes:
   1    could not listen, or wrong usage
 ";
 
-/// What the command line asks for.
+/// The command that was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Serve(Options),
@@ -73,11 +73,11 @@ impl Default for Options {
     }
 }
 
-/// Reads the arguments behind the program's name.
+/// Reads the arguments after the program's name.
 ///
 /// # Errors
 ///
-/// What is wrong, for whoever typed it.
+/// The mistake, in words for the user.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut options = Options::default();
     let mut arguments = arguments.into_iter();
@@ -121,7 +121,7 @@ fn verbosity(options: &mut Options, verbosity: Verbosity) -> Result<(), String> 
     Ok(())
 }
 
-/// What the runner bounds or grants, and an instance cannot bound or grant itself.
+/// Options of the runner that bound or grant what an instance cannot bound or grant itself.
 fn is_of_the_runtime(name: &str) -> bool {
     const NAMES: [&str; 5] = [
         "--memory",

@@ -53,9 +53,9 @@ fn serve(options: Options) -> Result<(), String> {
 /// Before there are connections, so that it may wait.
 fn print(text: &str) {
     let stdout = get_stdout();
-    // What one write may have (`wasi:io/streams`, `blocking-write-and-flush`).
+    // The most that one write may have (`wasi:io/streams`, `blocking-write-and-flush`).
     for part in text.as_bytes().chunks(4096) {
-        // Nobody may be reading; that is no reason not to serve.
+        // Without a reader the server still serves.
         let _ = stdout.blocking_write_and_flush(part);
     }
 }

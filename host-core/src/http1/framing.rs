@@ -8,24 +8,24 @@ use super::refusal::{Refusal, bad};
 use super::request::{Request, Version};
 use super::{BadAnswer, Field};
 
-/// How long the body behind a head is (RFC 9112 §6.3).
+/// The length of the body after a head (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// So many bytes; 0 is no body.
+    /// This number of bytes; 0 is no body.
     Known(u64),
-    /// It comes in chunks. Where they end nobody here looks.
+    /// It comes in chunks, whose end is not looked for.
     Chunked,
 }
 
-/// What a host needs of a request when the component has it: all that the further life of the connection
-/// depends on.
+/// The part of a request that a host keeps once the component has the rest: all that the further life of the
+/// connection depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framing {
     /// The body of the request.
     pub body: BodyLength,
     /// Whether it is a HEAD: the answer has no body.
     pub is_head: bool,
-    /// Whether no request can be read behind this one, whatever the answer.
+    /// Whether no request can be read after this one, whatever the answer.
     pub is_last: bool,
     /// Whether a takeover with a 101 begins with a 100: see [`expects_continue`].
     pub expects_continue: bool,
@@ -49,8 +49,8 @@ impl Framing {
         })
     }
 
-    /// How many bytes of a body are to be discarded before the connection can be used again; none if it
-    /// has to be closed instead.
+    /// The number of bytes of the body to discard before the connection can be used again. `None` if it has to
+    /// be closed instead.
     #[must_use]
     pub fn discardable(&self) -> Option<u64> {
         match self.body {
@@ -89,7 +89,7 @@ fn is_last(request: &Request) -> bool {
         // here on. What it sends must never be read as a request.
         || has(fields, "upgrade")
         || request.method == "CONNECT"
-        // Nobody looks where the chunks end.
+        // The end of the chunks is not looked for.
         || has(fields, "transfer-encoding")
 }
 

@@ -1,4 +1,4 @@
-//! What a client may ask of a host before a component holds its socket, and how a socket is closed.
+//! Limits on clients before a component holds their socket, and on closing a socket.
 
 use core::time::Duration;
 
@@ -29,7 +29,7 @@ pub const MAX_RESPONSE_FIELDS: usize = 24_000;
 /// The most bytes that a farewell may have (`websocket-handler.wit`, `takeover`).
 pub const MAX_FAREWELL: usize = 1024;
 
-/// How long the peer may take nothing of the last bytes before a socket is closed.
+/// How long the peer may stop reading the last bytes before the socket is closed.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the peer may take to close after us, its input being discarded.

@@ -65,7 +65,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// One of up to so many bytes, request line and fields. Beyond: 431.
+    /// A head of up to this number of bytes, request line and fields. Beyond: 431.
     #[must_use]
     pub fn within(most: usize) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Head {
         }
     }
 
-    /// Takes the lines of the head from the buffer, as far as they are complete, and nothing behind the
+    /// Takes the lines of the head from the buffer, as far as they are complete, and nothing after the
     /// last one. With that one, gives the request.
     ///
     /// # Errors

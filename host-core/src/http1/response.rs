@@ -99,9 +99,9 @@ fn write_fields(bytes: &mut Vec<u8>, fields: &[Field]) {
 pub struct Response {
     /// 200 to 599.
     pub status: u16,
-    /// All but `Date` and what frames the message.
+    /// All but `Date` and the fields that frame the message.
     pub fields: Vec<Field>,
-    /// What a client gets that has not asked with HEAD.
+    /// Left out in an answer to HEAD.
     pub body: Vec<u8>,
 }
 
@@ -190,7 +190,7 @@ pub enum BadAnswer {
 }
 
 impl BadAnswer {
-    /// What the client gets instead.
+    /// The answer that the client gets instead.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self {

@@ -7,8 +7,8 @@ export const App = durableObject(component);
 
 export default {
   fetch(request, env) {
-    // What is published reaches the connections of one object. All are of the same one here; to have more of them,
-    // name them by what belongs together, such as a room: new URL(request.url).pathname.
+    // A publication reaches the connections of one object. All are of the same one here; to have more objects,
+    // name them after what belongs together, such as a room: new URL(request.url).pathname.
     const name = 'app';
     return env.APP.get(env.APP.idFromName(name)).fetch(request);
   },

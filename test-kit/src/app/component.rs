@@ -27,7 +27,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-/// Loads a component: the same file once in a process, since to compile it takes a while.
+/// Loads a component: each file once in a process, since compiling takes a while.
 pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     static ENGINE: OnceLock<Result<wasmtime::Engine, String>> = OnceLock::new();
     static LOADED: Mutex<Vec<(PathBuf, Arc<Component>)>> = Mutex::new(Vec::new());
@@ -37,7 +37,7 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     if let Some((_, component)) = loaded.iter().find(|(own, _)| own == path) {
         return Ok(Arc::clone(component));
     }
-    // The app may ask HTTP backends, and is told that none is allowed.
+    // The app may call HTTP backends, and is told that none is allowed.
     let grants = Grants {
         http: Some(Arc::default()),
         ..Grants::default()
@@ -49,8 +49,8 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     Ok(component)
 }
 
-/// Has what guests print appear in the output of the test that they print in. Without effect where the
-/// test has a subscriber of its own.
+/// Shows what guests print in the output of the test that they print in. Without effect if the test has a
+/// subscriber of its own.
 pub(crate) fn show_output() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new("guest=info"))
@@ -64,7 +64,7 @@ pub(crate) fn show_output() {
 pub(crate) struct Instances {
     component: Arc<Component>,
     limits: Limits,
-    /// The instance; none before the first request, and after a fault.
+    /// The instance. `None` before the first request, and after a fault.
     guest: Option<Guest>,
     resources: HashMap<Handle, ResourceAny>,
     last_handle: u64,

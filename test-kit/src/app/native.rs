@@ -14,7 +14,7 @@ pub(crate) struct Native {
     app: Box<dyn wasocket::App>,
     sessions: HashMap<Handle, Box<dyn Session>>,
     undecided: HashMap<Handle, Undecided>,
-    /// Of the instance: it is shared by its connections.
+    /// Shared by all connections of the instance.
     ready: ReadyList,
     last_handle: u64,
 }
@@ -50,11 +50,11 @@ impl Native {
         }
     }
 
-    /// Calls the app. A panic is to it what a trap is to a component.
+    /// Calls the app. A panic ends its instance, as a trap ends a component's.
     fn guard<T>(&mut self, call: impl FnOnce(&mut Self) -> T) -> Result<T, Fault> {
         let outcome = catch_unwind(AssertUnwindSafe(|| call(self)));
         outcome.map_err(|payload| {
-            // What it holds may be in any state; so are its destructors.
+            // The sessions may be in any state, so their destructors must not run.
             std::mem::forget(std::mem::take(&mut self.sessions));
             std::mem::forget(std::mem::take(&mut self.undecided));
             self.ready = ReadyList::default();
@@ -103,7 +103,8 @@ impl App for Native {
             let undecided = app.undecided.get_mut(&handle)?;
             Some(undecided.decide(now, id, &app.ready))
         })?;
-        let progress = progress.unwrap_or_else(|| panic!("the kit asks about what is answered"));
+        let progress =
+            progress.unwrap_or_else(|| panic!("the kit asks about a request that is answered"));
         Ok(Deliberation {
             answer: progress.answer.map(|answer| self.keep(answer)),
             wake_at: progress.wake_at.map(Instant::as_nanos),

@@ -6,10 +6,10 @@ use wasocket_host_core::http1::{BadAnswer, check_response, expects_continue, tak
 use super::breach::Breach;
 use crate::contract::{Field, Response, Takeover};
 
-/// What the runner says where the app has failed.
+/// The runner's words if the app has failed.
 pub(super) const FAILED: &str = "The application failed.\n";
 
-/// What the runner says to a takeover in a version other than HTTP/1.1.
+/// The runner's words for a takeover in a version other than HTTP/1.1.
 pub(super) const NEEDS_HTTP_11: &str = "This needs HTTP/1.1.\n";
 
 pub(super) fn name(request: &Request) -> String {

@@ -1,4 +1,4 @@
-//! What of the contract an app can break.
+//! The ways in which an app can break the contract.
 
 use std::fmt;
 

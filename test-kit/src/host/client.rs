@@ -10,17 +10,17 @@ use wasocket::{
 
 use crate::request::Handshake;
 
-/// A client, up to what it sends and what has happened.
+/// A client: its session, its unsent bytes and its events.
 pub(crate) struct Client {
     session: ClientSession,
-    /// Sent by the client, and not on its way.
+    /// Sent by the client, and not on its way yet.
     sent: Vec<u8>,
     /// Whether the test holds it back.
     pub(crate) is_held: bool,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) next: Disposition,
     pub(crate) events: VecDeque<Event>,
-    /// How the connection was closed: the last event stays known.
+    /// How the connection was closed, kept after the event has been taken.
     pub(crate) closed: Option<Closed>,
     pub(crate) subprotocol: Option<String>,
     pub(crate) is_compressed: bool,
@@ -77,7 +77,7 @@ impl Client {
         self.proceed(now);
     }
 
-    /// Has the client do something; none where its connection is not open.
+    /// Has the client do something. `None` if its connection is not open.
     pub(crate) fn act<T>(
         &mut self,
         now: Instant,
@@ -88,12 +88,12 @@ impl Client {
         result
     }
 
-    /// What the client has sent since the last call.
+    /// Takes the bytes that the client has sent since the last call.
     pub(crate) fn take_sent(&mut self) -> Vec<u8> {
         mem::take(&mut self.sent)
     }
 
-    /// Takes the events and carries out the effects. What is due at once is done at once.
+    /// Takes the events and carries out the effects. Anything due now is done now.
     fn proceed(&mut self, now: Instant) {
         loop {
             for event in self.session.take_events() {
@@ -130,7 +130,7 @@ impl Client {
         }
     }
 
-    /// Pings without a payload that are next are taken away.
+    /// Drops the pings without a payload that come next.
     pub(crate) fn skip_empty_pings(&mut self) {
         let is_empty = |event: &Event| matches!(event, Event::Ping(payload) if payload.is_empty());
         while self.events.front().is_some_and(is_empty) {
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// The next message, past pings and pongs; none if something else is next, or nothing.
+    /// The next message after pings and pongs. `None` if there is none, or another event comes first.
     pub(crate) fn next_message(&mut self) -> Option<Message> {
         let is_control = |event: &Event| matches!(event, Event::Ping(_) | Event::Pong(_));
         while self.events.front().is_some_and(is_control) {

@@ -167,7 +167,7 @@ impl Host {
         Outcome::Response(plain(500, FAILED))
     }
 
-    /// Lets time pass; what becomes due comes in the order of time.
+    /// Lets time pass. Timers fire in order.
     pub(crate) fn pass(&mut self, nanoseconds: u64) -> Result<(), Breach> {
         let end = self.now.saturating_add(nanoseconds);
         self.settle()?;

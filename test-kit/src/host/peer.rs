@@ -17,7 +17,7 @@ pub(crate) struct Peer {
     pub(crate) handle: Handle,
     /// Which call into it may come next.
     pub(crate) turn: Turn,
-    /// What the app says became of it, once it has ended.
+    /// The app's report, once it has ended.
     pub(crate) report: Option<Report>,
     farewell: Vec<u8>,
     /// The latest `next` of the app.
@@ -109,7 +109,7 @@ impl Peer {
         has_input && self.turn.may_receive()
     }
 
-    /// The host sends what the app puts out.
+    /// The host sends the app's output.
     pub(crate) fn put_out(&mut self, now: Instant, bytes: &[u8]) {
         if self.is_closed {
             return;

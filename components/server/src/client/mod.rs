@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// What is waited for is ready.
+    /// The direction of the socket that was waited for is ready.
     pub(crate) fn on_ready(&mut self, context: &mut Context) {
         let outcome = match self.socket.unsent() {
             0 => self.receive(context),

@@ -1,6 +1,7 @@
 //! The answers of `tests/vectors/actions.json`, natively.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
+#[path = "../host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;
