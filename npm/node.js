@@ -94,7 +94,7 @@ export class App {
    *
    * @param {Server} server
    * @param {(request: IncomingMessage) => boolean} [isOwn] which of them are the app's. Default: all. Those that
-   *   are nobody's stay without an answer
+   *   no listener takes get no answer
    * @returns {this}
    */
   attach(server, isOwn = () => true) {

@@ -12,7 +12,7 @@ import { PROVIDED } from './wasi.js';
 
 const USAGE = `Usage: wasocket-transpile COMPONENT --target node|workers [--output FOLDER]
 
-Makes a folder to be deployed [default: COMPONENT's name and the target, beside it].
+Makes a folder to be deployed [default: COMPONENT's name and the target, next to it].
 
   node     takes a component that exports wasocket:websocket/websocket-handler
   workers  takes an app, which exports wasocket:websocket/app`;
