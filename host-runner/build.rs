@@ -1,14 +1,14 @@
 //! Builds the components that the runner embeds, and leaves them in `OUT_DIR`: `examples/echo`,
-//! the app that is served when no other is named (`src/default_app.rs`), `components/client`, which
-//! speaks for `wasocket connect` (`src/client.rs`), `components/protocol`, for apps that have none, and
-//! the adapters to other places, `components/server` and `components/grip` (`src/compose`).
+//! the app that is served when no other is named (`src/guest/default_app.rs`), `components/client`, which
+//! speaks for `wasocket connect` (`src/guest/client.rs`), `components/protocol`, for apps that have none, and
+//! the adapters to other places, `components/server` and `components/grip` (`src/guest/compose`).
 //!
 //! The components are for another target than this crate, which Cargo's own dependencies cannot
 //! express yet (artifact dependencies are unstable); so a second Cargo is run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs, io};
+use std::{env, fs};
 
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "component";
@@ -31,20 +31,6 @@ const SOURCES: [&str; 11] = [
     ".cargo/config.toml",
 ];
 
-/// What of `npm/` makes folders for Node and for Workers.
-const NPM: [&str; 10] = [
-    "package.json",
-    "package-lock.json",
-    "transpile.js",
-    "node.js",
-    "node",
-    "serve.js",
-    "wasi.js",
-    "workers.js",
-    "workers",
-    "templates",
-];
-
 fn main() -> Result<(), String> {
     let workspace = directory("CARGO_MANIFEST_DIR")?.join("..");
     let out = directory("OUT_DIR")?;
@@ -62,38 +48,7 @@ fn main() -> Result<(), String> {
         fs::copy(&built, out.join(&file))
             .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
     }
-    list_package(&workspace.join("npm"), &out.join("npm.rs"))
-        .map_err(|error| format!("cannot list the files of npm/: {error}"))
-}
-
-/// Writes a list of the files of the npm package, for `src/start/package.rs`.
-fn list_package(package: &Path, list: &Path) -> io::Result<()> {
-    let mut files = Vec::new();
-    for part in NPM {
-        println!("cargo:rerun-if-changed={}", package.join(part).display());
-        find(package, Path::new(part), &mut files)?;
-    }
-    let entry = |file: &PathBuf| {
-        let source = package.join(file);
-        format!("({file:?}, include_bytes!({source:?}).as_slice()),\n")
-    };
-    let entries: String = files.iter().map(entry).collect();
-    fs::write(list, format!("&[\n{entries}]\n"))
-}
-
-/// The files at a path, or below it, in the order of their names.
-fn find(package: &Path, path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    if !package.join(path).is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let names: io::Result<Vec<_>> = fs::read_dir(package.join(path))?
-        .map(|entry| Ok(entry?.file_name()))
-        .collect();
-    let mut names = names?;
-    names.sort();
-    let mut each = names.iter();
-    each.try_for_each(|name| find(package, &path.join(name), files))
+    Ok(())
 }
 
 fn directory(variable: &str) -> Result<PathBuf, String> {

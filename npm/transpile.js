@@ -2,7 +2,7 @@
 // From a component to a folder that can be deployed: the component as JavaScript and core modules, which jco makes
 // of it; what runs it; and an entry to begin with.
 
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -169,14 +169,14 @@ export default { instantiate, modules };
  * @param {string[]} modules
  */
 async function workerdConfig(modules) {
+  const rules = (await readdir(join(here, 'workers'))).sort();
   const scripts = [
     'worker.js',
     'component.js',
     'component/app.js',
     'wasocket/workers.js',
     'wasocket/wasi.js',
-    'wasocket/workers/answer.js',
-    'wasocket/workers/handshake.js',
+    ...rules.map((name) => `wasocket/workers/${name}`),
   ];
   const lines = [
     ...scripts.map((name) => `    (name = "${name}", esModule = embed "${name}"),`),

@@ -31,24 +31,16 @@
 //! The other way round, `connect` moves bytes between a server and the embedded client component, over `net::dial`.
 //! `check` plays both the host and the peer, without sockets. `start` makes projects, and builds them.
 
-pub mod check;
-pub mod config;
-pub mod connect;
 pub mod contract;
 pub mod guest;
 pub mod http;
-mod input;
 pub mod limits;
-pub mod log;
 pub mod net;
 pub mod observe;
-pub mod operating;
-pub mod options;
-pub mod pool;
+mod pool;
 pub mod process;
 pub mod server;
 pub mod session;
-pub mod start;
 
 pub use contract::{bindings, clock};
 pub use guest::{client, default_app, engine};
@@ -59,5 +51,5 @@ pub mod component {
     pub use crate::guest::load::component::{Component, Loader};
     pub use crate::guest::load::error::LoadError;
     pub use crate::guest::load::world::World;
-    pub use crate::guest::wasi::grants::Grants;
+    pub use crate::guest::wasi::Grants;
 }

@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use wasocket_cli::commands::connect::{ConnectError, Connection};
 use wasocket_host::bindings::{ClientRequest, Event, Message};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
 use wasocket_host::clock::Clock;
 use wasocket_host::component::{Component, World};
-use wasocket_host::connect::{ConnectError, Connection};
 use wasocket_host::engine;
 use wasocket_host::guest::Limits;
 use wasocket_host::transport::Route;

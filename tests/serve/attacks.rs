@@ -441,7 +441,7 @@ fn names_of_vectors() -> Vec<String> {
     let mut names: Vec<String> = handshakes.chain(http2.map(|vector| vector.name)).collect();
     names.extend(frames);
     for file in ["contract.rs", "subject.rs", "trial.rs", "suspension.rs"] {
-        let text = fs::read_to_string(root().join("host-runner/src/check").join(file));
+        let text = fs::read_to_string(root().join("cli/src/commands/check").join(file));
         let text = text.expect("a file");
         names.extend(text.split('"').skip(1).step_by(2).map(str::to_owned));
     }

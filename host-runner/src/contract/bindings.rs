@@ -45,6 +45,17 @@ impl From<Next> for wasocket_host_core::turn::Next {
     }
 }
 
+/// Who ended a connection, in a word for logs.
+#[must_use]
+pub fn initiator_name(initiator: Initiator) -> &'static str {
+    match initiator {
+        Initiator::Peer => "peer",
+        Initiator::App => "app",
+        Initiator::Protocol => "protocol",
+        Initiator::Host => "host",
+    }
+}
+
 /// The interface that a component of the world `handler` must export.
 pub const HANDLER: &str = "wasocket:websocket/websocket-handler@0.1.0";
 

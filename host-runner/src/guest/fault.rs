@@ -1,15 +1,17 @@
 //! Why a guest instance ended.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::guest::limits::Limits;
 use crate::guest::wasi::memory::MemoryExceeded;
 
-/// The end of an instance, and whose fault it is: always the guest's.
+/// The end of an instance, and whose fault it is: the guest's, but for [`FaultReason::Runner`].
 ///
 /// Shown with the guest's backtrace, one frame a line. For logs only: no peer gets to see it.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub enum FaultReason {
     Memory(usize),
     /// It waited for time or input, where every function must return at once.
     Blocked,
+    /// Nothing: a thread of the runner's own panicked, with this text.
+    Runner(String),
 }
 
 impl GuestFault {
@@ -64,6 +68,15 @@ impl GuestFault {
             },
             _ => fault,
         }
+    }
+
+    /// The thread on which a call was finished has ended by a panic of the runner's own.
+    pub(crate) fn of_runner(bug: JoinError) -> Self {
+        let text = match bug.try_into_panic() {
+            Ok(panic) => text_of(&*panic),
+            Err(cancelled) => cancelled.to_string(),
+        };
+        FaultReason::Runner(text).into()
     }
 
     pub(crate) fn blocked() -> Self {
@@ -122,6 +135,10 @@ impl fmt::Display for FaultReason {
                 f,
                 "the guest waited inside a call, where every function must return at once"
             ),
+            Self::Runner(text) => write!(
+                f,
+                "a bug in the runner, not in the guest: a thread panicked during a call: {text}"
+            ),
         }
     }
 }
@@ -139,3 +156,36 @@ impl fmt::Display for Dead {
 }
 
 impl std::error::Error for Dead {}
+
+/// The message of a panic, if it has one.
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else {
+        "no message".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_runner_is_not_blamed_on_the_guest() -> std::io::Result<()> {
+        let runtime = Builder::new_current_thread().build()?;
+        let thread = async { tokio::task::spawn_blocking(|| panic!("index 3 of {}", 2)).await };
+        let bug = runtime.block_on(thread).expect_err("a panic");
+        let fault = GuestFault::of_runner(bug);
+        assert_eq!(fault.reason, FaultReason::Runner("index 3 of 2".to_owned()));
+        let text = fault.to_string();
+        assert!(
+            text.starts_with("a bug in the runner, not in the guest"),
+            "{text}"
+        );
+        Ok(())
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::guest::engine::TICK;
 use crate::guest::fault::GuestFault;
 use crate::guest::limits::Limits;
-use crate::guest::wasi::grants::Grants;
+use crate::guest::wasi::Grants;
 
 /// How long a call may wait in all, on a thread where it holds up nobody else, for the files of a component that was
 /// granted a directory. Any other component may not wait at all, so that one that does is found out when it first

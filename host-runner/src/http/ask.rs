@@ -93,7 +93,8 @@ pub(crate) async fn ask(
     let (answer, fault) = match decided.verdict {
         Ruling::Answer(answer) => (answer, decided.fault),
         Ruling::Later(undecided) => {
-            let decided = timeout(worker.decision_timeout, decide(worker, &undecided)).await;
+            let decided =
+                timeout(worker.settings.decision_timeout, decide(worker, &undecided)).await;
             decided.map_err(|_| Failure::Undecided)??
         }
     };

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use wasocket_host_core::http1::Refusal;
 
 use crate::contract::bindings::Request;
-use crate::guest::wasi::allowed::AllowedError;
+use crate::guest::wasi::AllowedError;
 use crate::net::host_pattern::Host;
 
 /// RFC 9110 §15.5.20: for a server that is "unable or unwilling to produce an authoritative response for

@@ -1,8 +1,9 @@
 //! One request, whatever its version of HTTP.
 
-pub mod ask;
-pub mod h1;
-pub mod h2;
+pub(crate) mod ask;
+pub(crate) mod h1;
+pub(crate) mod h2;
 pub mod hosts;
-pub mod taken;
-pub mod worker;
+pub mod settings;
+pub(crate) mod taken;
+pub(crate) mod worker;

@@ -1,94 +1,75 @@
-//! What the connections of one thread share.
+//! What the requests of one thread share.
 
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 
-use crate::contract::bindings::{self, ShutdownReason};
+use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::contract::clock::Clock;
 use crate::http::hosts::Hosts;
+use crate::http::settings::HttpSettings;
 use crate::limits::per_address::{Denial, Visit};
+use crate::net::forwarded::Trust;
 use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
-use crate::operating::Operating;
 use crate::pool::Pool;
 use crate::process::shared::Shared;
-use crate::process::stop_event::Bell;
-use crate::server::ingress::Entrance;
+use crate::process::stop_event::StopEvent;
 use crate::session::read_buffer::ReadBuffer;
+use crate::session::settings::{SessionContext, SessionSettings};
 
 /// A thread's share of the runner. What it has in common with others is read only, or in `shared`.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) pool: Pool,
-    pub(crate) entrance: Arc<Entrance>,
     pub(crate) hosts: Arc<Hosts>,
-    pub(crate) http: http1::Builder,
-    pub(crate) read_buffer: ReadBuffer,
-    /// The most output that may wait for one peer.
-    pub(crate) max_backlog: usize,
-    /// How long a peer may take none of it.
-    pub(crate) send_timeout: Duration,
-    /// How long a client may take for the head of a request, and until it begins.
-    pub(crate) head_timeout: Duration,
-    /// The most bytes of the head of a request.
-    pub(crate) max_head: usize,
-    /// How long the guest may take to answer a request.
-    pub(crate) decision_timeout: Duration,
-    /// Rings when the runner is to stop, for those that speak HTTP.
-    pub(crate) stopping: Bell,
+    /// The proxies whose claims about clients are believed.
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) settings: HttpSettings,
+    pub(crate) http1: http1::Builder,
+    pub(crate) session: Rc<SessionContext>,
     pub(crate) shared: Arc<Shared>,
-    /// How much of a connection is read in a second; 0 is no limit.
-    pub(crate) max_bytes_per_second: u32,
-    /// How long a connection that is taken over may be silent, and how long it may last.
-    pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) max_lifetime: Option<Duration>,
     pub(crate) metrics: Arc<Metrics>,
-    clock: Clock,
+    /// Set when the runner is to stop, for connections that speak HTTP.
+    pub(crate) stopping: StopEvent,
 }
 
 impl Worker {
-    /// A worker without connections.
-    pub fn new(
+    /// A worker without connections. `max_backlog`: the most output, in bytes, that may wait for one peer.
+    pub(crate) fn new(
         pool: Pool,
+        hosts: &Arc<Hosts>,
+        trust: &Arc<Trust>,
+        settings: HttpSettings,
+        session: SessionSettings,
         max_backlog: usize,
-        send_timeout: Duration,
-        decision_timeout: Duration,
-        operating: &Operating,
         shared: &Arc<Shared>,
     ) -> Self {
-        Self {
-            metrics: Arc::clone(pool.metrics()),
-            pool,
-            entrance: Arc::default(),
-            hosts: Arc::default(),
-            http: http(),
-            read_buffer: ReadBuffer::default(),
+        let metrics = Arc::clone(pool.metrics());
+        let session = SessionContext {
+            settings: session,
             max_backlog,
-            send_timeout,
-            head_timeout: Duration::from_secs(operating.head_timeout),
-            max_head: operating.max_head.saturating_mul(1 << 10),
-            decision_timeout,
-            stopping: Bell::new(),
-            shared: Arc::clone(shared),
-            max_bytes_per_second: operating.max_bytes_per_second,
-            idle_timeout: operating.idle_timeout(),
-            max_lifetime: operating.max_lifetime(),
+            read_buffer: Rc::new(ReadBuffer::default()),
+            debts: Arc::clone(&shared.debts),
+            metrics: Arc::clone(&metrics),
             clock: Clock::start(),
+        };
+        Self {
+            pool,
+            hosts: Arc::clone(hosts),
+            trust: Arc::clone(trust),
+            settings,
+            http1: http1_builder(),
+            session: Rc::new(session),
+            shared: Arc::clone(shared),
+            metrics,
+            stopping: StopEvent::new(),
         }
     }
 
-    /// The same worker, which serves these hosts only, and connections that come in by this entrance.
-    #[must_use]
-    pub fn with_entrance(mut self, entrance: &Arc<Entrance>, hosts: &Arc<Hosts>) -> Self {
-        self.entrance = Arc::clone(entrance);
-        self.hosts = Arc::clone(hosts);
-        self
-    }
-
-    /// Lets a client in, for as long as the visit is kept, if its address may have one more connection. On a
-    /// Unix socket it has none.
+    /// Lets a client in, for as long as the visit is kept, if its address may have one more connection. A client
+    /// on a Unix socket has no address.
     pub(crate) fn admit(&self, peer: Peer) -> Result<Option<Visit>, Denial> {
         let admit = |ip| self.shared.admission.admit(ip, std::time::Instant::now());
         let admitted = peer.ip.map(admit).transpose();
@@ -99,35 +80,35 @@ impl Worker {
         admitted
     }
 
-    /// Whether a request of this client's may be answered now. On a Unix socket there is nobody to count.
+    /// Whether a request of this client's may be answered now. Requests on a Unix socket are not counted.
     pub(crate) fn may_ask(&self, peer: Peer) -> bool {
         let ask = |ip| self.shared.admission.ask(ip, std::time::Instant::now());
-        let Err(denial) = peer.ip.map_or(Ok(()), ask) else {
-            return true;
-        };
-        self.metrics.denied(denial);
-        false
+        let may_ask = peer.ip.is_none_or(ask);
+        if !may_ask {
+            self.metrics.denied_requests.count();
+        }
+        may_ask
     }
 
     /// Asks all connections to end, and to end well.
-    pub fn stop(&self, reason: ShutdownReason) {
-        self.stopping.ring();
+    pub(crate) fn stop(&self, reason: ShutdownReason) {
+        self.stopping.set();
         self.pool.stop(reason);
     }
 
     /// The time as guests are told it: since the start of the worker.
-    pub(crate) fn now(&self) -> bindings::Instant {
-        self.clock.now()
+    pub(crate) fn now(&self) -> Instant {
+        self.session.clock.now()
     }
 
-    /// When `instant` is; none if it is too far away to ever come.
-    pub(crate) fn at(&self, instant: bindings::Instant) -> Option<tokio::time::Instant> {
-        self.clock.at(instant)
+    /// When `instant` is; `None` if it is too far away to ever come.
+    pub(crate) fn at(&self, instant: Instant) -> Option<tokio::time::Instant> {
+        self.session.clock.at(instant)
     }
 }
 
-/// The gate bounds heads and the time for them.
-fn http() -> http1::Builder {
+/// Heads are bounded, in size and time, by the reader of heads.
+pub(crate) fn http1_builder() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(None)
         // RFC 9112 §9.6: a client that has sent its last request may end its direction and still

@@ -1,8 +1,9 @@
 //! How much any client may have: connections, requests, bytes, unsent output.
 
-pub mod connections;
-pub mod open_files;
+pub(crate) mod connections;
+pub(crate) mod open_files;
 pub mod per_address;
-pub mod read_rate;
-pub mod token_bucket;
-pub mod unsent;
+pub(crate) mod read_rate;
+pub mod settings;
+pub(crate) mod token_bucket;
+pub(crate) mod unsent;

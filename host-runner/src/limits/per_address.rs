@@ -17,44 +17,72 @@ use crate::net::address::is_public;
 /// as many besides.
 const MAX_REMEMBERED: usize = 16 * 1024;
 
-/// What one address may ask. 0 is no limit.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PerAddress {
-    /// How many connections at once, and whether that holds for addresses that are not public, too.
-    pub(crate) connections: usize,
-    pub(crate) connections_of_all: bool,
-    /// How many new ones in a second, and the same.
-    pub(crate) handshakes: u32,
-    pub(crate) handshakes_of_all: bool,
-    /// How many requests in a second, and the same.
-    pub(crate) requests: u32,
-    pub(crate) requests_of_all: bool,
+/// A limit on each address. 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The most.
+    pub most: u32,
+    /// Whether it holds for addresses that are not public, too: usually a proxy has one of those.
+    pub everywhere: bool,
+}
+
+impl Rule {
+    /// A limit on public addresses.
+    #[must_use]
+    pub fn public(most: u32) -> Self {
+        Self {
+            most,
+            everywhere: false,
+        }
+    }
+
+    /// A limit on all addresses.
+    #[must_use]
+    pub fn everywhere(most: u32) -> Self {
+        Self {
+            most,
+            everywhere: true,
+        }
+    }
+
+    fn of(self, is_public: bool) -> u32 {
+        if is_public || self.everywhere {
+            self.most
+        } else {
+            0
+        }
+    }
+}
+
+/// What each address may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerAddress {
+    /// The connections at once.
+    pub connections: Rule,
+    /// The new connections in a second.
+    pub handshakes: Rule,
+    /// The requests in a second.
+    pub requests: Rule,
 }
 
 impl PerAddress {
     /// What holds for this address.
-    fn of(self, remote: IpAddr) -> Self {
+    fn of(self, remote: IpAddr) -> Shares {
         let is_public = is_public(remote);
-        Self {
-            connections: match is_public || self.connections_of_all {
-                true => self.connections,
-                false => 0,
-            },
-            handshakes: match is_public || self.handshakes_of_all {
-                true => self.handshakes,
-                false => 0,
-            },
-            requests: match is_public || self.requests_of_all {
-                true => self.requests,
-                false => 0,
-            },
-            ..self
+        Shares {
+            connections: self.connections.of(is_public),
+            handshakes: self.handshakes.of(is_public),
+            requests: self.requests.of(is_public),
         }
     }
+}
 
-    fn is_none(self) -> bool {
-        self.connections == 0 && self.handshakes == 0
-    }
+/// The limits on one address.
+#[derive(Clone, Copy, Debug)]
+struct Shares {
+    connections: u32,
+    handshakes: u32,
+    requests: u32,
 }
 
 /// Why a connection is not let in.
@@ -64,8 +92,6 @@ pub(crate) enum Denial {
     Connections,
     /// It makes them too fast.
     Handshakes,
-    /// It asks too fast, on those that it has.
-    Requests,
 }
 
 impl Denial {
@@ -76,7 +102,6 @@ impl Denial {
             reason: match self {
                 Self::Connections => "Your address has too many connections already",
                 Self::Handshakes => "Your address makes too many connections",
-                Self::Requests => "Your address sends too many requests",
             },
         }
     }
@@ -93,11 +118,15 @@ impl Denial {
                 b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n\
                 Content-Length: 40\r\nConnection: close\r\n\r\nYour address makes too many connections\n"
             }
-            // The service's to say: there is a request, and perhaps responses before it.
-            Self::Requests => b"",
         }
     }
 }
+
+/// The answer to a client whose address sends too many requests, on the connections that it has (RFC 6585 §4).
+pub(crate) const TOO_MANY_REQUESTS: Refusal = Refusal {
+    status: 429,
+    reason: "Your address sends too many requests",
+};
 
 /// The addresses that have connections, or had some a moment ago. Of all workers together: locked when a
 /// connection comes and when it ends.
@@ -138,7 +167,7 @@ impl Addresses {
 /// What is known of an address.
 #[derive(Debug)]
 struct Visitor {
-    open: usize,
+    open: u32,
     handshakes: Bucket,
     requests: Bucket,
 }
@@ -154,7 +183,7 @@ impl Admission {
     /// Lets a connection in, for as long as the visit is kept.
     pub(crate) fn admit(self: &Arc<Self>, remote: IpAddr, now: Instant) -> Result<Visit, Denial> {
         let limits = self.limits.of(remote.to_canonical());
-        if limits.is_none() {
+        if limits.connections == 0 && limits.handshakes == 0 {
             return Ok(Visit(None));
         }
         let network = network(remote);
@@ -163,21 +192,20 @@ impl Admission {
     }
 
     /// Whether one more request from there may be answered now.
-    pub(crate) fn ask(&self, remote: IpAddr, now: Instant) -> Result<(), Denial> {
+    pub(crate) fn ask(&self, remote: IpAddr, now: Instant) -> bool {
         let limits = self.limits.of(remote.to_canonical());
         if limits.requests == 0 {
-            return Ok(());
+            return true;
         }
-        let may = self.visitor(network(remote), limits, now, |visitor| {
+        self.visitor(network(remote), limits, now, |visitor| {
             visitor.requests.take(limits.requests, now)
-        });
-        may.then_some(()).ok_or(Denial::Requests)
+        })
     }
 
     fn visitor<R>(
         &self,
         network: IpAddr,
-        limits: PerAddress,
+        limits: Shares,
         now: Instant,
         then: impl FnOnce(&mut Visitor) -> R,
     ) -> R {
@@ -203,7 +231,7 @@ impl Admission {
 }
 
 impl Visitor {
-    fn admit(&mut self, limits: PerAddress, now: Instant) -> Result<(), Denial> {
+    fn admit(&mut self, limits: Shares, now: Instant) -> Result<(), Denial> {
         if limits.connections > 0 && self.open >= limits.connections {
             return Err(Denial::Connections);
         }
@@ -245,14 +273,12 @@ mod tests {
 
     use super::*;
 
-    fn limits(connections: usize, handshakes: u32, of_all: bool) -> Arc<Admission> {
+    fn limits(connections: u32, handshakes: u32, everywhere: bool) -> Arc<Admission> {
+        let rule = |most| Rule { most, everywhere };
         Admission::new(PerAddress {
-            connections,
-            connections_of_all: of_all,
-            handshakes,
-            handshakes_of_all: of_all,
-            requests: 0,
-            requests_of_all: of_all,
+            connections: rule(connections),
+            handshakes: rule(handshakes),
+            requests: rule(0),
         })
     }
 
@@ -299,16 +325,15 @@ mod tests {
     #[test]
     fn requests_have_a_rate_of_their_own() {
         let admission = Admission::new(PerAddress {
-            requests: 2,
+            requests: Rule::public(2),
             ..limits(0, 0, false).limits
         });
         let now = Instant::now();
         let ask = |later| admission.ask(of("1.1.1.1"), now + Duration::from_millis(later));
-        assert!(ask(0).is_ok() && ask(0).is_ok());
-        assert_eq!(ask(499), Err(Denial::Requests));
-        assert_eq!(admission.ask(of("1.1.1.2"), now), Ok(()));
-        assert_eq!(ask(500), Ok(()));
-        assert!((0..10).all(|_| admission.ask(of("10.0.0.1"), now).is_ok()));
+        assert!(ask(0) && ask(0) && !ask(499));
+        assert!(admission.ask(of("1.1.1.2"), now));
+        assert!(ask(500));
+        assert!((0..10).all(|_| admission.ask(of("10.0.0.1"), now)));
         assert!(admission.admit(of("1.1.1.1"), now).is_ok());
     }
 

@@ -54,7 +54,7 @@ impl FromStr for Listen {
 }
 
 /// An IP address or a host name, and a port. Names are looked up when the socket is made.
-pub(crate) fn is_address(text: &str) -> bool {
+pub fn is_address(text: &str) -> bool {
     let is_named = |(host, port): (&str, &str)| {
         !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
     };

@@ -1,9 +1,9 @@
 //! Sockets without HTTP: listening, dialing, TLS, and who the peer is.
 
-pub mod address;
+pub(crate) mod address;
 pub mod dial;
 pub mod forwarded;
-pub mod host_pattern;
+pub(crate) mod host_pattern;
 pub mod listen;
 pub mod peer;
 pub mod stream;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Instant;
 
-use crate::contract::bindings::{HttpVersion, Initiator, Report, Request};
+use crate::contract::bindings::{HttpVersion, Report, Request, initiator_name};
 use crate::guest::fault::Dead;
 use crate::net::peer::Peer;
 use crate::observe::trace;
@@ -100,7 +100,7 @@ impl Access {
             bytes_sent = self.bytes_sent,
             messages_received = report.map(|report| report.messages_received),
             messages_sent = report.map(|report| report.messages_sent),
-            by = closing.map(|closing| name(closing.initiator)),
+            by = closing.map(|closing| initiator_name(closing.initiator)),
             code = closing.map(|closing| closing.code),
             reason = closing.map(|closing| beginning(&closing.reason)),
             error,
@@ -121,7 +121,10 @@ impl Access {
             span.set("wasocket.sent.messages", report.messages_sent);
         }
         if let Some(closing) = report.and_then(|report| report.closing.as_ref()) {
-            span.set("wasocket.close.initiator", name(closing.initiator));
+            span.set(
+                "wasocket.close.initiator",
+                initiator_name(closing.initiator),
+            );
             span.set("wasocket.close.code", closing.code);
             span.set("wasocket.close.reason", beginning(&closing.reason));
         }
@@ -270,16 +273,6 @@ fn version(version: HttpVersion) -> &'static str {
 /// Without the query, and not more of it than is logged.
 fn path(target: &str) -> &str {
     beginning(target.split('?').next().unwrap_or_default())
-}
-
-/// For a log, and for who checks a component.
-pub(crate) fn name(initiator: Initiator) -> &'static str {
-    match initiator {
-        Initiator::Peer => "peer",
-        Initiator::App => "app",
-        Initiator::Protocol => "protocol",
-        Initiator::Host => "host",
-    }
 }
 
 fn beginning(text: &str) -> &str {

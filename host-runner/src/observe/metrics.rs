@@ -55,7 +55,7 @@ pub(crate) struct Metrics {
     pub(crate) closed: Counter,
     denied_connections: Counter,
     denied_handshakes: Counter,
-    denied_requests: Counter,
+    pub(crate) denied_requests: Counter,
     /// Connections of HTTP/2 that were ended for what they were used for.
     pub(crate) floods: Counter,
     /// Requests by the status of their answer; at most one for each there is.
@@ -77,17 +77,18 @@ pub(crate) struct Metrics {
     deadlines: Counter,
     out_of_memory: Counter,
     blocked: Counter,
+    /// A thread of the runner's own panicked during a call.
+    runner_bugs: Counter,
     /// Until when no instance is made, since those before have failed.
     pause: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
-    /// A connection was not let in, or a request not answered.
+    /// A connection was not let in.
     pub(crate) fn denied(&self, denial: Denial) {
         match denial {
             Denial::Connections => self.denied_connections.count(),
             Denial::Handshakes => self.denied_handshakes.count(),
-            Denial::Requests => self.denied_requests.count(),
         }
     }
 
@@ -113,6 +114,7 @@ impl Metrics {
             }
             FaultReason::Memory(_) => self.out_of_memory.count(),
             FaultReason::Blocked => self.blocked.count(),
+            FaultReason::Runner(_) => self.runner_bugs.count(),
         }
     }
 
@@ -307,6 +309,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
             ("deadline", sum.of(|all| &all.deadlines)),
             ("out_of_memory", sum.of(|all| &all.out_of_memory)),
             ("blocked", sum.of(|all| &all.blocked)),
+            ("runner", sum.of(|all| &all.runner_bugs)),
         ],
     );
     if let Some((sent, dropped)) = now.spans {

@@ -1,6 +1,6 @@
 //! What the operator sees: metrics, access log, traces.
 
-pub mod access_log;
-pub mod metrics;
-pub mod process_stats;
+pub(crate) mod access_log;
+pub(crate) mod metrics;
+pub(crate) mod process_stats;
 pub mod trace;

@@ -14,8 +14,6 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
-use super::Pool;
-use super::member::Member;
 use crate::contract::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::fault::GuestFault;
@@ -39,8 +37,6 @@ pub(super) struct Instance {
     pub(super) ceiling: Option<Ceiling>,
     /// How long it may wait in a call.
     patience: Patience,
-    /// Those on which calls are finished.
-    threads: Rc<Semaphore>,
     /// Notified when it may be back.
     back: Notify,
     is_dead: Cell<bool>,
@@ -48,7 +44,6 @@ pub(super) struct Instance {
     orphans: RefCell<Vec<ResourceAny>>,
     /// What its connections have received, and it has not.
     batch: RefCell<Batch>,
-    batches: Rc<Batches<Instance>>,
     bargain: Bargain,
     pub(super) places: Cell<usize>,
     /// Who is told what happens to others, and to the instance.
@@ -57,8 +52,17 @@ pub(super) struct Instance {
     /// Why its connections are to end, if they are.
     stopped: Cell<Option<ShutdownReason>>,
     pub(super) born: time::Instant,
-    backoff: Rc<Backoff>,
-    metrics: Arc<Metrics>,
+    shared: Shared,
+}
+
+/// What the instances of a pool share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    /// Limits the calls that are finished on threads of their own.
+    pub(super) threads: Rc<Semaphore>,
+    pub(super) batches: Rc<Batches<Instance>>,
+    pub(super) backoff: Rc<Backoff>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What a call gives back: the guest, to be called again if there was no fault.
@@ -76,25 +80,28 @@ macro_rules! call {
 pub(super) use call;
 
 impl Instance {
-    pub(super) fn new(guest: Guest, patience: Patience, born: time::Instant, pool: &Pool) -> Self {
+    pub(super) fn new(
+        guest: Guest,
+        patience: Patience,
+        born: time::Instant,
+        ceiling: Option<Ceiling>,
+        shared: &Shared,
+    ) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
-            ceiling: pool.limits.ceiling,
+            ceiling,
             patience,
-            threads: Rc::clone(&pool.threads),
             back: Notify::new(),
             is_dead: Cell::new(false),
             orphans: RefCell::default(),
             batch: RefCell::default(),
-            batches: Rc::clone(&pool.batches),
             bargain: Bargain::default(),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
             stopped: Cell::new(None),
             born,
-            backoff: Rc::clone(&pool.backoff),
-            metrics: Arc::clone(&pool.metrics),
+            shared: shared.clone(),
         }
     }
 
@@ -176,16 +183,16 @@ impl Instance {
         R: Send + 'static,
         T: 'static,
     {
-        self.metrics.long_calls.count();
+        self.shared.metrics.long_calls.count();
         let (tell, told) = oneshot::channel();
         let (this, patience) = (Rc::clone(self), self.patience);
         spawn_local(async move {
-            let thread = this.threads.acquire().await;
+            let thread = this.shared.threads.acquire().await;
             let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker, patience));
             let returned = returned.await;
             drop(thread);
-            // A panic in there is as bad as a trap, and the guest is gone with it.
-            let returned = returned.unwrap_or_else(|_| Err(GuestFault::blocked()));
+            // The guest is gone with the thread, though it did nothing wrong.
+            let returned = returned.unwrap_or_else(|bug| Err(GuestFault::of_runner(bug)));
             // Who has asked may be gone; what is to be done with the result is done by `then`.
             let _ = tell.send(this.settle(returned).map(then));
         });
@@ -204,8 +211,11 @@ impl Instance {
         self.is_dead.set(true);
         self.back.notify_waiters();
         self.raise(Signal::Died);
-        back_off(&self.backoff, self.born, &self.metrics);
-        Err(log(&fault, self.places.get(), &self.metrics))
+        let Shared {
+            backoff, metrics, ..
+        } = &self.shared;
+        back_off(backoff, self.born, metrics);
+        Err(log(&fault, self.places.get(), metrics))
     }
 
     fn put_back(self: &Rc<Self>, guest: Box<Guest>) {
@@ -233,7 +243,8 @@ impl Instance {
     /// Leaves what a connection has received in the batch, if it has room.
     pub(super) fn join(
         self: &Rc<Self>,
-        member: &Member,
+        handle: ResourceAny,
+        signals: &Arc<Signals>,
         bytes: &[u8],
         receiver: Rc<dyn Receiver>,
     ) -> bool {
@@ -243,9 +254,9 @@ impl Instance {
         }
         let mut batch = self.batch.borrow_mut();
         let is_first = batch.is_empty();
-        let joined = batch.join(member.handle, bytes, receiver, &member.signals);
+        let joined = batch.join(handle, bytes, receiver, signals);
         if joined && is_first {
-            self.batches.add(Rc::clone(self));
+            self.shared.batches.add(Rc::clone(self));
         }
         joined
     }
@@ -324,6 +335,6 @@ pub(super) fn back_off(backoff: &Backoff, born: time::Instant, metrics: &Metrics
 /// The one place where a guest's fault is logged, and counted.
 pub(super) fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> Dead {
     metrics.faulted(&fault.reason);
-    tracing::error!("an instance ends, and with it {connections} connections: {fault}");
+    tracing::error!("guest instance failed; closing its {connections} connections: {fault}");
     Dead
 }

@@ -165,7 +165,13 @@ impl Connection {
     /// until what comes of it is delivered.
     pub(crate) fn join(&self, receiver: &Rc<impl Receiver + 'static>, bytes: &[u8]) -> bool {
         let receiver = Rc::clone(receiver);
-        self.0.place.0.join(&self.0, bytes, receiver)
+        let Member {
+            place,
+            handle,
+            signals,
+            ..
+        } = &self.0;
+        place.0.join(*handle, signals, bytes, receiver)
     }
 
     /// See [`Guest::receive_eof`].

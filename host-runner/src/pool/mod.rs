@@ -13,8 +13,8 @@ mod place;
 pub mod wakeups;
 
 pub use call::Call;
-pub use member::{Connection, Progress, Undecided};
-pub use place::{Answered, Decided, Offer, Place, Ruling};
+pub use member::{Connection, Undecided};
+pub use place::{Answered, Offer, Place, Ruling};
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ use std::time::{self, Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 
-use self::instance::{Instance, back_off, log};
+use self::instance::{Instance, Shared, back_off, log};
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::fault::GuestFault;
@@ -36,8 +36,6 @@ use crate::guest::instance::{Advance, advance, finish_with};
 use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
 use crate::observe::metrics::Metrics;
-use crate::pool::backoff::Backoff;
-use crate::pool::batch::Batches;
 
 /// So many calls at once are finished beside a worker. Fewer than the threads that tokio has for it (512), so that
 /// there are some left for the files that calls wait for.
@@ -54,11 +52,7 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
-    batches: Rc<Batches<Instance>>,
-    /// Those on which calls are finished that take long.
-    threads: Rc<Semaphore>,
-    backoff: Rc<Backoff>,
-    metrics: Arc<Metrics>,
+    shared: Shared,
     stopping: Cell<Option<ShutdownReason>>,
 }
 
@@ -77,10 +71,12 @@ impl Pool {
             limits,
             connections_per_instance,
             instances: RefCell::default(),
-            batches: Rc::default(),
-            threads: Rc::new(Semaphore::new(THREADS)),
-            backoff: Rc::default(),
-            metrics,
+            shared: Shared {
+                threads: Rc::new(Semaphore::new(THREADS)),
+                batches: Rc::default(),
+                backoff: Rc::default(),
+                metrics,
+            },
             stopping: Cell::new(None),
         }
     }
@@ -112,7 +108,7 @@ impl Pool {
     fn vacancy(&self) -> Option<Place> {
         let mut instances = self.instances.borrow_mut();
         self.forget_unneeded(&mut instances);
-        self.metrics.instances_now.set(instances.len());
+        self.shared.metrics.instances_now.set(instances.len());
         let instance = instances.iter().find(|instance| self.has_room(instance));
         instance.map(Place::on)
     }
@@ -121,9 +117,9 @@ impl Pool {
     fn pause(&self) -> Option<Duration> {
         let instances = self.instances.borrow();
         let born = instances.iter().map(|instance| instance.born);
-        let left = self.backoff.pause(born, time::Instant::now);
+        let left = self.shared.backoff.pause(born, time::Instant::now);
         if left.is_none() {
-            self.metrics.pause(None);
+            self.shared.metrics.pause(None);
         }
         left
     }
@@ -135,21 +131,27 @@ impl Pool {
         let patience = Patience::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
-            back_off(&self.backoff, born, &self.metrics);
-            log(&fault, 0, &self.metrics)
+            back_off(&self.shared.backoff, born, &self.shared.metrics);
+            log(&fault, 0, &self.shared.metrics)
         })?;
         tracing::debug!("new instance, in {:.1?}", born.elapsed());
-        self.metrics.instances.count();
+        self.shared.metrics.instances.count();
         if self.replaced.get() != replaced {
             return Ok(None);
         }
-        let instance = Rc::new(Instance::new(guest, patience, born, self));
+        let instance = Rc::new(Instance::new(
+            guest,
+            patience,
+            born,
+            self.limits.ceiling,
+            &self.shared,
+        ));
         if let Some(reason) = self.stopping.get() {
             instance.stop(reason);
         }
         let mut instances = self.instances.borrow_mut();
         instances.push(Rc::clone(&instance));
-        self.metrics.instances_now.set(instances.len());
+        self.shared.metrics.instances_now.set(instances.len());
         Ok(Some(instance))
     }
 
@@ -158,10 +160,10 @@ impl Pool {
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
         self.replaced.set(self.replaced.get().wrapping_add(1));
-        self.backoff.forget();
-        self.metrics.pause(None);
+        self.shared.backoff.forget();
+        self.shared.metrics.pause(None);
         let retired = self.instances.take();
-        self.metrics.instances_now.set(0);
+        self.shared.metrics.instances_now.set(0);
         for instance in &retired {
             instance.stop(ShutdownReason::ServiceRestart);
         }
@@ -179,7 +181,7 @@ impl Pool {
     /// Gives the guests what connections leave for them, for ever. To be a task of its own.
     pub(crate) async fn call_batches(&self, clock: impl Fn() -> Instant) {
         loop {
-            let due = poll_fn(|context| self.batches.poll_due(context)).await;
+            let due = poll_fn(|context| self.shared.batches.poll_due(context)).await;
             for instance in due {
                 instance.call_batch(clock());
             }
@@ -188,7 +190,7 @@ impl Pool {
 
     /// What is counted.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+        &self.shared.metrics
     }
 
     fn has_room(&self, instance: &Instance) -> bool {
@@ -225,7 +227,8 @@ async fn start(
         drop(starting);
         started.flatten()
     });
-    rest.await.unwrap_or_else(|_| Err(GuestFault::blocked()))
+    rest.await
+        .unwrap_or_else(|bug| Err(GuestFault::of_runner(bug)))
 }
 
 /// Why there is no place for a request.

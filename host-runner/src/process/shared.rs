@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use crate::limits::connections::Capacity;
 use crate::limits::open_files;
 use crate::limits::per_address::Admission;
+use crate::limits::settings::LimitSettings;
 use crate::limits::unsent::Debts;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::trace;
-use crate::operating::Operating;
 
 /// Limits and counters of the process.
 #[derive(Debug)]
@@ -32,18 +32,18 @@ pub struct Shared {
 
 impl Shared {
     /// For so many workers, none of which accepts yet. Raises the limit of open files.
-    pub fn new(operating: &Operating, workers: usize) -> Self {
+    pub(crate) fn new(settings: &LimitSettings, workers: usize) -> Self {
         Self {
-            capacity: Capacity::new(open_files::connections(operating.max_connections, workers)),
-            admission: Admission::new(operating.per_address()),
-            debts: Debts::new(operating.max_unsent()),
+            capacity: Capacity::new(open_files::connections(settings.max_connections, workers)),
+            admission: Admission::new(settings.per_address),
+            debts: Debts::new(settings.max_unsent),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
         }
     }
 
-    /// The counters of a worker, by its number; of one more, which nobody is shown.
+    /// The counters of a worker, by its number.
     pub(crate) fn metrics_of(&self, worker: usize) -> Arc<Metrics> {
         self.metrics.get(worker).cloned().unwrap_or_default()
     }

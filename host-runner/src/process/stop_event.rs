@@ -4,38 +4,32 @@ use std::future::Future;
 
 use tokio::sync::watch;
 
-/// Rung once and heard by all, also by those who begin to listen afterwards.
+/// Set once and seen by all, also by those who begin to wait afterwards.
 #[derive(Debug)]
-pub struct Bell(watch::Sender<bool>);
+pub struct StopEvent(watch::Sender<bool>);
 
-impl Bell {
-    /// A bell that has not rung yet.
+impl StopEvent {
+    /// An event that is not set yet.
     pub fn new() -> Self {
         Self(watch::Sender::new(false))
     }
 
-    /// Rings. Ringing again changes nothing.
-    pub fn ring(&self) {
+    /// Sets it. Setting it again changes nothing.
+    pub fn set(&self) {
         self.0.send_replace(true);
     }
 
-    /// Whether the bell has rung.
-    pub fn has_rung(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    /// Waits for the bell to ring. A bell that is dropped counts as rung: what it would have
-    /// announced is over.
-    pub fn rung(&self) -> impl Future<Output = ()> + use<> {
+    /// Waits until it is set. An event that is dropped counts as set: what it would have announced is over.
+    pub fn wait(&self) -> impl Future<Output = ()> + use<> {
         let mut receiver = self.0.subscribe();
         async move {
-            // An error says that the bell is gone.
-            let _ = receiver.wait_for(|rung| *rung).await;
+            // An error says that the event is gone.
+            let _ = receiver.wait_for(|set| *set).await;
         }
     }
 }
 
-impl Default for Bell {
+impl Default for StopEvent {
     fn default() -> Self {
         Self::new()
     }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::net::listen::Listener;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::server::connection;
+use crate::server::ingress::Ingress;
 
 /// The pause after a failure to accept that concerns the whole process, such as too many open files:
 /// the connection that caused it still waits, so trying again at once would spin.
@@ -26,7 +28,12 @@ const MAX_DENIED: usize = 64;
 
 /// Accepts connections and serves each in a task of its own, for ever. When there are as many as may be, the
 /// others wait with the system: they need no memory of ours there, and most are served a moment later.
-pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut JoinSet<()>) {
+pub async fn accept(
+    listeners: &[Listener],
+    worker: &Rc<Worker>,
+    ingress: &Arc<Ingress>,
+    tasks: &mut JoinSet<()>,
+) {
     let mut turn = 0;
     let mut denied = JoinSet::new();
     let capacity = &worker.shared.capacity;
@@ -37,7 +44,7 @@ pub async fn accept(listeners: &[Listener], worker: &Rc<Worker>, tasks: &mut Joi
         };
         select! {
             accepted = accepted => match accepted {
-                Ok((stream, peer)) => admit(worker, stream, peer, tasks, &mut denied),
+                Ok((stream, peer)) => admit(worker, ingress, stream, peer, tasks, &mut denied),
                 Err(error) => recover(&error).await,
             },
             Some(ended) = tasks.join_next() => report(ended),
@@ -67,27 +74,30 @@ fn poll_accept(
 /// proxy has said who that is.
 fn admit(
     worker: &Rc<Worker>,
+    ingress: &Arc<Ingress>,
     stream: Accepted,
     peer: Peer,
     tasks: &mut JoinSet<()>,
     denied: &mut JoinSet<()>,
 ) {
-    let admitted = match worker.entrance.proxy_protocol {
-        true => Ok(None),
-        false => worker.admit(peer),
+    let admitted = if ingress.proxy_protocol {
+        Ok(None)
+    } else {
+        worker.admit(peer)
     };
     match admitted {
         Ok(visit) => {
             worker.metrics.accepted.count();
             let (worker, room) = (Rc::clone(worker), worker.shared.capacity.take());
+            let ingress = Arc::clone(ingress);
             tasks.spawn_local(async move {
                 let _room = room.await;
                 // Made here: the task would have room for it twice if it were moved in.
-                connection::serve(worker, stream, peer, visit).await;
+                connection::serve(worker, ingress, stream, peer, visit).await;
             });
         }
         // Who expects TLS could not read it.
-        Err(denial) if denied.len() < MAX_DENIED && worker.entrance.is_open_to(&stream) => {
+        Err(denial) if denied.len() < MAX_DENIED && ingress.is_open_to(&stream) => {
             denied.spawn_local(connection::deny(stream, denial));
         }
         Err(_) => {}

@@ -1,6 +1,6 @@
 //! For the operator: what the runner counts, and whether it is well.
 //!
-//! The same gate reads the heads as for everybody. The address should be one that only the operator reaches.
+//! Heads are read as on the public listeners. The address should be one that only the operator reaches.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,20 +8,26 @@ use std::future::{Ready, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::Service;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinSet, spawn_local};
 
-use crate::http::h1::head_reader::{Arrived, Gate};
-use crate::http::worker::Worker;
+use crate::http::h1::head_reader::{Arrived, HeadReader};
+use crate::http::settings::HttpSettings;
+use crate::http::worker::http1_builder;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket;
+use crate::process::shared::Shared;
+use crate::session::read_buffer::ReadBuffer;
 
 /// How many may ask at once.
 const MAX_CONNECTIONS: usize = 32;
@@ -30,19 +36,35 @@ const MAX_CONNECTIONS: usize = 32;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers on this address until the process ends: also while connections are asked to end. Within a tokio
-/// runtime only. The worker is the operator's own, whatever the others are busy with.
+/// runtime only. `send_timeout`: how long a client may accept none of an answer.
 ///
 /// # Errors
 ///
 /// When the address cannot be listened on.
-pub(crate) fn start(address: &str, worker: Worker) -> Result<SocketAddr, AdminError> {
+pub(crate) fn start(
+    address: &str,
+    settings: HttpSettings,
+    send_timeout: Duration,
+    shared: &Arc<Shared>,
+) -> Result<SocketAddr, AdminError> {
     let failed = |error| AdminError {
         address: address.to_owned(),
         error,
     };
     let listener = listen(address).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    spawn_local(accept(listener, Rc::new(worker)));
+    let endpoint = Endpoint {
+        // The operator's own connections are few, and HTTP/1.1 does for them.
+        settings: HttpSettings {
+            http2: false,
+            ..settings
+        },
+        send_timeout,
+        read_buffer: Rc::default(),
+        http1: http1_builder(),
+        shared: Arc::clone(shared),
+    };
+    spawn_local(accept(listener, Rc::new(endpoint)));
     Ok(local)
 }
 
@@ -52,7 +74,16 @@ fn listen(address: &str) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-async fn accept(listener: TcpListener, worker: Rc<Worker>) {
+/// What the connections of the operator share.
+struct Endpoint {
+    settings: HttpSettings,
+    send_timeout: Duration,
+    read_buffer: Rc<ReadBuffer>,
+    http1: http1::Builder,
+    shared: Arc<Shared>,
+}
+
+async fn accept(listener: TcpListener, endpoint: Rc<Endpoint>) {
     let mut tasks = JoinSet::new();
     loop {
         while tasks.len() >= MAX_CONNECTIONS {
@@ -60,7 +91,7 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>) {
         }
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(tasks.spawn_local(serve(Rc::clone(&worker), stream))),
+                Ok((stream, _)) => drop(tasks.spawn_local(serve(Rc::clone(&endpoint), stream))),
                 Err(error) => crate::server::accept::recover(&error).await,
             },
             Some(_) = tasks.join_next() => {}
@@ -68,25 +99,27 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>) {
     }
 }
 
-async fn serve(worker: Rc<Worker>, stream: TcpStream) {
+async fn serve(endpoint: Rc<Endpoint>, stream: TcpStream) {
     let admin = Admin {
-        worker: Rc::clone(&worker),
+        shared: Arc::clone(&endpoint.shared),
         arrived: Rc::default(),
     };
-    let gate = Gate::new(
-        Rc::clone(&worker),
+    let reader = HeadReader::new(
+        endpoint.settings,
+        endpoint.send_timeout,
+        &endpoint.read_buffer,
         Accepted::Tcp(stream),
         Rc::clone(&admin.arrived),
     );
-    let mut connection = worker.http.serve_connection(gate, admin);
-    // Who asks sees what has failed.
+    let mut connection = endpoint.http1.serve_connection(reader, admin);
+    // The client sees what has failed.
     let _ = (&mut connection).await;
     let (stream, _) = connection.into_parts().io.into_parts();
     let _ = socket::close(stream).await;
 }
 
 struct Admin {
-    worker: Rc<Worker>,
+    shared: Arc<Shared>,
     arrived: Rc<Arrived>,
 }
 
@@ -124,9 +157,9 @@ impl Admin {
 
     fn page(&self, target: &str) -> Answer {
         match target.split('?').next().unwrap_or_default() {
-            "/metrics" => (StatusCode::OK, METRICS, self.worker.shared.metrics_text()),
+            "/metrics" => (StatusCode::OK, METRICS, self.shared.metrics_text()),
             "/healthz" => plain(StatusCode::OK, "alive"),
-            "/readyz" => match self.worker.shared.unreadiness() {
+            "/readyz" => match self.shared.unreadiness() {
                 Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
                 None => plain(StatusCode::OK, "ready"),
             },

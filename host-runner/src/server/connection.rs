@@ -19,7 +19,7 @@ use tokio::select;
 use wasocket_host_core::http1::{Refusal, Response};
 
 use crate::contract::bindings::HttpVersion;
-use crate::http::h1::head_reader::Gate;
+use crate::http::h1::head_reader::HeadReader;
 use crate::http::h1::service::Http;
 use crate::http::h2;
 use crate::http::taken::Taken;
@@ -29,12 +29,13 @@ use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::{self, Socket};
 use crate::observe::access_log::{self, Access};
-use crate::server::ingress::enter;
+use crate::server::ingress::{Ingress, enter};
 use crate::session::Session;
 
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
+    ingress: Arc<Ingress>,
     stream: Accepted,
     peer: Peer,
     mut visit: Option<Visit>,
@@ -43,7 +44,7 @@ pub(crate) async fn serve(
     tracing::debug!(remote = %peer, "connected");
     // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
     // once, it has room for to its end.
-    let outcome = match Box::pin(take_over(worker, stream, peer, &mut visit)).await {
+    let outcome = match Box::pin(take_over(worker, &ingress, stream, peer, &mut visit)).await {
         Ok(Some(session)) => session.await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -68,15 +69,17 @@ pub(crate) async fn deny(stream: Accepted, denial: Denial) {
 /// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
 async fn take_over(
     worker: Rc<Worker>,
+    ingress: &Ingress,
     stream: Accepted,
     peer: Peer,
     visit: &mut Option<Visit>,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
-    let (stream, peer) = match worker.entrance.is_open_to(&stream) {
-        true => (stream, peer),
-        false => Box::pin(enter(&worker, stream, peer)).await?,
+    let (stream, peer) = if ingress.is_open_to(&stream) {
+        (stream, peer)
+    } else {
+        Box::pin(enter(ingress, &worker, stream, peer)).await?
     };
-    if worker.entrance.proxy_protocol {
+    if ingress.proxy_protocol {
         match worker.admit(peer) {
             Ok(admitted) => *visit = admitted,
             Err(denial) => {
@@ -119,7 +122,13 @@ async fn take_over(
         let switching = StatusCode::SWITCHING_PROTOCOLS;
         worker.metrics.answered(switching.as_u16());
     }
-    let session = Session::new(worker, stream, taken.connection, taken.farewell, access);
+    let session = Session::new(
+        &worker.session,
+        stream,
+        taken.connection,
+        taken.farewell,
+        access,
+    );
     Ok(Some(session.run(taken.head, opened)))
 }
 
@@ -144,9 +153,16 @@ enum Spoken {
 /// Lets hyper serve requests until the socket is to be closed or is taken over.
 async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> Spoken {
     let http = Http::new(worker, peer);
-    let gate = Gate::new(Rc::clone(worker), stream, http.arrived());
-    let mut connection = worker.http.serve_connection(gate, http);
-    let mut stop = pin!(worker.stopping.rung());
+    let session = &worker.session;
+    let reader = HeadReader::new(
+        worker.settings,
+        session.settings.send_timeout,
+        &session.read_buffer,
+        stream,
+        http.arrived(),
+    );
+    let mut connection = worker.http1.serve_connection(reader, http);
+    let mut stop = pin!(worker.stopping.wait());
     let mut stopped = false;
     let outcome = loop {
         select! {

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
 
 use tokio::select;
 use tokio::time::timeout;
@@ -14,18 +15,16 @@ use crate::net::tls::Tls;
 
 /// What is asked of every connection.
 #[derive(Debug, Default)]
-pub struct Entrance {
+pub struct Ingress {
     /// The header of the PROXY protocol, before all else.
     pub proxy_protocol: bool,
-    /// Whom to believe what they say of others.
-    pub trust: Trust,
-    /// TLS, of those that come by TCP.
+    /// The proxies that may send one: all, if none is named.
+    pub trust: Arc<Trust>,
+    /// TLS, on TCP.
     pub tls: Option<Tls>,
-    /// HTTP/2, beside HTTP/1.1.
-    pub http2: bool,
 }
 
-impl Entrance {
+impl Ingress {
     /// Whether such a connection begins with HTTP.
     pub(crate) fn is_open_to(&self, stream: &Accepted) -> bool {
         !self.proxy_protocol && (self.tls.is_none() || matches!(stream, Accepted::Unix(_)))
@@ -71,15 +70,16 @@ impl Entrance {
 ///
 /// When it does not.
 pub(crate) async fn enter(
+    ingress: &Ingress,
     worker: &Worker,
     stream: Accepted,
     peer: Peer,
 ) -> io::Result<(Accepted, Peer)> {
-    let passing = timeout(worker.head_timeout, worker.entrance.pass(stream, peer));
+    let passing = timeout(worker.settings.head_timeout, ingress.pass(stream, peer));
     select! {
         passed = passing => passed.unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))
         }),
-        () = worker.stopping.rung() => Err(io::Error::other("the runner stops")),
+        () = worker.stopping.wait() => Err(io::Error::other("the runner stops")),
     }
 }

@@ -1,9 +1,10 @@
 //! The process: listeners, workers, connections, the admin endpoint.
 
-pub mod accept;
-pub mod admin;
-pub mod connection;
-pub mod ingress;
+mod accept;
+mod admin;
+pub mod config;
+mod connection;
+mod ingress;
 pub mod serve;
-pub mod watch;
-pub mod workers;
+mod watch;
+mod workers;

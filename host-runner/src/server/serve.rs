@@ -5,6 +5,7 @@ use std::future::pending;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::exit;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -18,14 +19,15 @@ use crate::guest::load::error::LoadError;
 use crate::guest::load::world::World;
 use crate::http::hosts::Hosts;
 use crate::net::listen::{self, Bound, ListenError};
-use crate::net::tls::TlsError;
+use crate::net::tls::{Tls, TlsError};
 use crate::observe::process_stats;
 use crate::observe::trace;
-use crate::options::Serve;
 use crate::process::os_signals::Signals;
 use crate::process::service_manager::{State, notify};
 use crate::process::shared::Shared;
 use crate::server::admin::{self, AdminError};
+use crate::server::config::ServerConfig;
+use crate::server::ingress::Ingress;
 use crate::server::watch::Watched;
 use crate::server::workers::{Orders, Plan, WorkerError, Workers};
 
@@ -34,18 +36,19 @@ use crate::server::workers::{Orders, Plan, WorkerError, Workers};
 /// # Errors
 ///
 /// When it cannot begin, or a worker fails: see [`ServeError`].
-pub fn serve(options: &Serve) -> Result<(), ServeError> {
+pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
+    let config = Arc::new(config);
     process_stats::begin();
-    let traces = options.operating.traces().map_err(ServeError::Traces)?;
+    let traces = config.traces.clone();
     let _traces = traces.map(trace::start).transpose()?;
     let engine = engine::engine().map_err(ServeError::Engine)?;
-    let file = options.component.as_deref();
-    let watched = file.filter(|_| options.watch).map(Watched::new);
+    let file = config.component.as_deref();
+    let watched = file.filter(|_| config.watch).map(Watched::new);
     let loader = Loader {
         engine,
-        grants: options.grants(),
-        cache: (!options.no_cache).then(Cache::of_user).flatten(),
-        allow_precompiled: options.allow_precompiled,
+        grants: config.grants.clone(),
+        cache: config.cache.then(Cache::of_user).flatten(),
+        allow_precompiled: config.allow_precompiled,
     };
     for directory in &loader.grants.directories {
         let host = directory.host.clone();
@@ -57,7 +60,7 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let outcome = runtime.block_on(run(options, &loader, component, watched));
+    let outcome = runtime.block_on(run(&config, &loader, component, watched));
     // A component that is being compiled is not waited for.
     runtime.shutdown_background();
     outcome
@@ -82,29 +85,36 @@ fn name(file: Option<&Path>) -> String {
 }
 
 async fn run(
-    options: &Serve,
+    config: &Arc<ServerConfig>,
     loader: &Loader,
     component: Component,
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
-    let places = listen::bind(&options.sockets.listen, options.workers)?;
+    let places = listen::bind(&config.listen, config.workers)?;
     // With TLS it loads the certificate anew.
-    let mut signals = Signals::catch(options.sockets.tls_cert.is_none())?;
+    let mut signals = Signals::catch(config.tls.is_none())?;
     let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
-    let entrance = options.sockets.entrance().map_err(ServeError::Tls)?;
+    let tls = config.tls.as_ref();
+    let tls = tls.map(|files| Tls::load(files, config.http.http2));
+    let ingress = Ingress {
+        proxy_protocol: config.proxy_protocol,
+        trust: Arc::new(config.trust.clone()),
+        tls: tls.transpose().map_err(ServeError::Tls)?,
+    };
     let plan = Plan {
         component,
-        hosts: Hosts::new(&options.sockets.allow_host, &addresses).into(),
-        entrance: entrance.into(),
-        shared: Shared::new(&options.operating, options.workers).into(),
-        options: options.clone(),
+        hosts: Hosts::new(&config.hosts, &addresses).into(),
+        ingress: ingress.into(),
+        shared: Shared::new(&config.limits, config.workers).into(),
+        config: Arc::clone(config),
     };
-    if let Some(address) = &options.operating.admin {
-        let address = admin::start(address, plan.worker(options.workers))?;
+    if let Some(address) = &config.admin {
+        let send_timeout = config.session.send_timeout;
+        let address = admin::start(address, config.http, send_timeout, &plan.shared)?;
         tracing::info!("metrics on http://{address}/metrics");
     }
-    let line = announcement(options.component.as_deref(), &places, &plan);
-    let (sockets, files) = listen::deal(places, options.workers);
+    let line = announcement(config.component.as_deref(), &places, &plan);
+    let (sockets, files) = listen::deal(places, config.workers);
     let mut workers = Workers::start(&plan, sockets)?;
     let orders = workers.orders();
     select! {
@@ -117,7 +127,7 @@ async fn run(
     let signal = select! {
         signal = signals.next() => signal,
         error = workers.failure() => return Err(error.into()),
-        () = plan.entrance.follow() => return Ok(()),
+        () = plan.ingress.follow() => return Ok(()),
         () = follow(watched, loader, &orders) => return Ok(()),
     };
     let connections = plan.shared.open();
@@ -149,7 +159,7 @@ async fn follow(watched: Option<Watched>, loader: &Loader, orders: &Orders) {
 
 /// What to open, in one line.
 fn announcement(file: Option<&Path>, places: &[Bound], plan: &Plan) -> String {
-    let secure = plan.entrance.tls.is_some();
+    let secure = plan.ingress.tls.is_some();
     let places: Vec<_> = places.iter().map(|place| place.place(secure)).collect();
     let places = places.join(" and ");
     tracing::debug!(places, "serving {}", name(file));
@@ -180,8 +190,6 @@ pub enum ServeError {
     Listen(ListenError),
     /// Certificate and key cannot be used.
     Tls(TlsError),
-    /// There is nowhere to send traces to.
-    Traces(String),
     /// The operator's address cannot be listened on.
     Admin(AdminError),
     /// A worker has ended. Half a server would be worse than none, which a service manager starts anew.
@@ -202,7 +210,6 @@ impl fmt::Display for ServeError {
                     directory.display()
                 )
             }
-            Self::Traces(error) => write!(f, "cannot send traces: {error}"),
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
@@ -221,7 +228,6 @@ impl std::error::Error for ServeError {
             Self::Tls(error) => Some(error),
             Self::Admin(error) => Some(error),
             Self::Worker(error) => Some(error),
-            Self::Traces(_) => None,
             Self::System(error) | Self::Directory(_, error) => Some(error),
         }
     }

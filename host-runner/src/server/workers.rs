@@ -5,7 +5,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
@@ -18,73 +17,49 @@ use crate::guest::load::component::Component;
 use crate::http::hosts::Hosts;
 use crate::http::worker::Worker;
 use crate::net::listen::Listener;
-use crate::options::Serve;
 use crate::pool::Pool;
 use crate::process::shared::Shared;
 use crate::server::accept;
-use crate::server::ingress::Entrance;
-
-/// The most there may be.
-const MOST: usize = 1024;
+use crate::server::config::ServerConfig;
+use crate::server::ingress::Ingress;
 
 /// As the first thread of a process has: guests' calls are on it, and bounded well below.
 const STACK: usize = 8 << 20;
 
-/// The value of `--workers`: a number; `auto`, or 0, is one for each core.
-///
-/// # Errors
-///
-/// A text for the user, when it is neither.
-pub fn number(text: &str) -> Result<usize, String> {
-    let number = match text {
-        "auto" => Some(0),
-        text => text.parse().ok().filter(|number| *number <= MOST),
-    };
-    match number {
-        None => Err(format!("expected auto, or a number up to {MOST}")),
-        Some(0) => Ok(thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST))),
-        Some(number) => Ok(number),
-    }
-}
-
 /// What all workers are made of.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
+    pub(crate) config: Arc<ServerConfig>,
     /// What is served, until it is replaced.
-    pub component: Component,
-    /// What the user wants.
-    pub options: Serve,
+    pub(crate) component: Component,
     /// What connections go through.
-    pub entrance: Arc<Entrance>,
+    pub(crate) ingress: Arc<Ingress>,
     /// The hosts that are served.
-    pub hosts: Arc<Hosts>,
+    pub(crate) hosts: Arc<Hosts>,
     /// The limits and the counters of all.
-    pub shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Plan {
     /// The worker of this number.
-    pub(crate) fn worker(&self, number: usize) -> Worker {
-        let Self {
-            options, shared, ..
-        } = self;
-        let limits = options.limits();
+    fn worker(&self, number: usize) -> Worker {
+        let Self { config, shared, .. } = self;
         let pool = Pool::new(
             self.component.clone(),
-            limits,
-            options.connections_per_instance,
+            config.guest,
+            config.connections_per_instance,
             shared.metrics_of(number),
         );
-        // A guest that is slow to be read may fill as much memory outside as inside.
-        let worker = Worker::new(
+        Worker::new(
             pool,
-            limits.memory,
-            Duration::from_secs(options.send_timeout),
-            Duration::from_secs(options.decision_timeout),
-            &options.operating,
+            &self.hosts,
+            &self.ingress.trust,
+            config.http,
+            config.session,
+            // A guest that is slow to be read may fill as much memory outside as inside.
+            config.guest.memory,
             shared,
-        );
-        worker.with_entrance(&self.entrance, &self.hosts)
+        )
     }
 }
 
@@ -102,7 +77,7 @@ type Left = io::Result<usize>;
 
 /// What tells workers what to do. Those to whom nobody can tell anything any more stop.
 #[derive(Clone, Debug, Default)]
-pub struct Orders(Vec<mpsc::UnboundedSender<Order>>);
+pub(crate) struct Orders(Vec<mpsc::UnboundedSender<Order>>);
 
 impl Orders {
     /// Has all serve this component from now on. Returns how many connections are on the one before.
@@ -132,7 +107,7 @@ impl Orders {
 
 /// The workers that run.
 #[derive(Debug)]
-pub struct Workers {
+pub(crate) struct Workers {
     orders: Orders,
     running: JoinSet<Result<usize, WorkerError>>,
 }
@@ -247,12 +222,12 @@ async fn serve(
     let mut connections = JoinSet::new();
     plan.shared.count_ready();
     select! {
-        () = accept::accept(&listeners, &worker, &mut connections) => {}
+        () = accept::accept(&listeners, &worker, &plan.ingress, &mut connections) => {}
         () = obey(orders, &worker) => {}
     }
     drop(listeners);
-    worker.stop(plan.options.shutdown_code);
-    let time = Duration::from_secs(plan.options.shutdown_timeout);
+    worker.stop(plan.config.shutdown_reason);
+    let time = plan.config.shutdown_timeout;
     // Those that are left are counted.
     let _ = timeout(time, accept::drain(&mut connections)).await;
     let left = connections.len();
@@ -302,17 +277,6 @@ mod tests {
         Workers {
             orders: Orders::default(),
             running: JoinSet::new(),
-        }
-    }
-
-    #[test]
-    fn a_number_is_of_cores_or_as_said() {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        assert_eq!(number("auto"), Ok(cores));
-        assert_eq!(number("0"), Ok(cores));
-        assert_eq!(number("3"), Ok(3));
-        for bad in ["", "-1", "1025", "many"] {
-            assert!(number(bad).is_err(), "{bad}");
         }
     }
 

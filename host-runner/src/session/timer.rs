@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::contract::bindings::Instant;
-use crate::http::worker::Worker;
+use crate::contract::clock::Clock;
 
 /// The timer of one connection, made when it is first needed.
 #[derive(Default)]
@@ -39,11 +39,11 @@ impl Timer {
         &mut self,
         wake_at: Option<Instant>,
         called_at: Instant,
-        worker: &Worker,
+        clock: Clock,
     ) -> bool {
         let wake_at = match wake_at {
             Some(instant) if instant <= called_at => Wake::AtOnce,
-            Some(instant) => worker.at(instant).map_or(Wake::Never, Wake::At),
+            Some(instant) => clock.at(instant).map_or(Wake::Never, Wake::At),
             None => Wake::Never,
         };
         self.wake_at = wake_at;

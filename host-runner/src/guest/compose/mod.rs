@@ -5,7 +5,7 @@
 //! the same component is joined: a [`Target`] is where it goes.
 
 mod error;
-pub(crate) mod sections;
+pub mod sections;
 mod target;
 
 pub use error::ComposeError;

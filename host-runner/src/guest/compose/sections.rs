@@ -19,7 +19,7 @@ pub(super) fn exports(component: &[u8], name: &str) -> bool {
 }
 
 /// The first custom section whose name begins with this, whole (core specification, section 5.5.3).
-pub(crate) fn custom<'a>(module: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+pub fn custom<'a>(module: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     const CUSTOM: u8 = 0;
     let mut rest = module.get(8..)?;
     loop {

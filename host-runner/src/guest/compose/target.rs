@@ -1,7 +1,7 @@
-use clap::ValueEnum;
+//! The targets that an app can be joined for, and what each is made of.
 
 /// Where an app is to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// A component for `wasocket serve`
     #[default]
@@ -31,7 +31,7 @@ pub(super) enum Form {
 
 impl Target {
     /// The name, as on the command line.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Handler => "handler",
             Self::Server => "server",
@@ -42,12 +42,12 @@ impl Target {
     }
 
     /// Whether it needs the app alone, without the protocol.
-    pub(crate) fn takes_an_app(self) -> bool {
+    pub fn takes_an_app(self) -> bool {
         self.takes() == Form::App
     }
 
     /// Whether it is a folder of JavaScript, and no component.
-    pub(crate) fn is_folder(self) -> bool {
+    pub fn is_folder(self) -> bool {
         matches!(self, Self::Node | Self::Workers)
     }
 

@@ -20,7 +20,7 @@ use wasmtime::component::Component;
 const KEPT: usize = 8;
 
 /// The user's: `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`. None where the system has neither.
-pub(crate) fn folder_of_user() -> Option<PathBuf> {
+pub fn folder_of_user() -> Option<PathBuf> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)

@@ -15,7 +15,7 @@ use crate::guest::load::cache::Cache;
 use crate::guest::load::error::LoadError;
 use crate::guest::load::precompiled;
 use crate::guest::load::world::World;
-use crate::guest::wasi::grants::Grants;
+use crate::guest::wasi::Grants;
 use crate::guest::wasi::link;
 use crate::guest::wasi::state::State;
 

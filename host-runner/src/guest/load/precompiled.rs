@@ -1,4 +1,4 @@
-//! The command `compile`: a component's machine code as a file, which `wasocket serve` loads in milliseconds.
+//! A component's machine code as a file, which loads in milliseconds.
 //!
 //! ```text
 //!   16 bytes   what it is
@@ -10,55 +10,42 @@
 //! intent; wasmtime finds out what another version of it has made, or for another machine. Against the rest there
 //! is who may write the file, and that the operator says that such a file may be served.
 
-use std::fmt;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::guest::engine;
 use crate::guest::load::cache;
-use crate::guest::load::component::Loader;
+use crate::guest::load::component::Component as Loaded;
 use crate::guest::load::error::LoadError;
-use crate::guest::wasi::grants::Grants;
-use crate::options::Compile;
 
 /// What such files begin with: neither WebAssembly nor a program.
 const MAGIC: &[u8; 16] = b"\x7fwasocket-code\0\x01";
 
-/// What the names of such files end with.
-const EXTENSION: &str = "compiled";
-
-/// Compiles a component, as `wasocket serve` would.
+/// Writes the machine code of a component to a file. Returns the number of bytes it has.
 ///
 /// # Errors
 ///
-/// See [`CompileError`].
-pub fn compile(options: &Compile) -> Result<(), CompileError> {
-    let Compile { component, output } = options;
-    let beside = || component.with_extension(EXTENSION);
-    let output = output.clone().unwrap_or_else(beside);
-    let loader = Loader {
-        // Whom it may ask is for who serves it.
-        grants: Grants {
-            http: Some(Default::default()),
-            ..Grants::default()
-        },
-        ..Loader::new(&engine::engine().map_err(CompileError::Engine)?)
-    };
-    let compiled = loader
-        .file(component)
-        .map_err(|error| CompileError::Load(component.clone(), error))?;
-    let code = compiled.instance_pre.component().serialize();
-    let file = pack(&code.map_err(CompileError::Engine)?);
-    cache::put(&output, &file, 0o644)
-        .map_err(|error| CompileError::Write(output.clone(), error))?;
-    crate::start::say_size(&output, file.len());
-    Ok(())
+/// When wasmtime cannot say what it has made, or the file cannot be written.
+pub fn write(component: &Loaded, file: &Path) -> Result<usize, WriteError> {
+    let code = component.instance_pre.component().serialize();
+    let contents = pack(&code.map_err(WriteError::Engine)?);
+    cache::put(file, &contents, 0o644).map_err(WriteError::File)?;
+    Ok(contents.len())
+}
+
+/// Why there is no file with machine code.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// wasmtime cannot say what it has made.
+    Engine(wasmtime::Error),
+    /// The file cannot be written.
+    File(io::Error),
 }
 
 /// What is in the file.
@@ -101,37 +88,14 @@ fn is_trustworthy(metadata: &Metadata) -> bool {
     owners.contains(&metadata.uid()) && metadata.mode() & 0o022 == 0
 }
 
-/// Why there is no file with machine code.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CompileError {
-    /// wasmtime does not start, or cannot say what it has made.
-    Engine(wasmtime::Error),
-    /// The component of this name could not be served.
-    Load(PathBuf, LoadError),
-    /// The file cannot be written.
-    Write(PathBuf, io::Error),
-}
-
-impl fmt::Display for CompileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |file: &Path| file.display().to_string();
-        match self {
-            Self::Engine(error) => write!(f, "wasmtime fails: {error:#}"),
-            Self::Load(file, error) => write!(f, "cannot compile {}: {error}", name(file)),
-            Self::Write(file, error) => write!(f, "cannot write {}: {error}", name(file)),
-        }
-    }
-}
-
-impl std::error::Error for CompileError {}
-
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
     use wasmtime::Config;
+
+    use crate::guest::engine;
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::guest::wasi::allowed::Policy;
-use crate::guest::wasi::directory::Directory;
+use crate::guest::wasi::Directory;
+use crate::guest::wasi::Policy;
 
 /// What is granted to a component that asks for it.
 #[derive(Clone, Debug, Default)]

@@ -29,7 +29,7 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttp, WasiHttpHooks, WasiHttpView as _,
 };
 
-use crate::guest::wasi::allowed::Policy;
+use crate::guest::wasi::Policy;
 use crate::guest::wasi::state::State;
 use crate::net::address::is_public;
 use crate::net::dial::transport::{Route, TransportError};

@@ -18,7 +18,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, async_trait};
 
-use crate::guest::wasi::grants::Grants;
+use crate::guest::wasi::Grants;
 use crate::guest::wasi::http;
 use crate::guest::wasi::state::State;
 

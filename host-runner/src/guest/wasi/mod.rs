@@ -1,9 +1,13 @@
 //! What a guest may touch of the outside: WASI 0.2, as far as the operator grants it.
 
-pub mod allowed;
-pub mod directory;
-pub mod grants;
-pub mod http;
-pub mod link;
-pub mod memory;
-pub mod state;
+mod allowed;
+mod directory;
+mod grants;
+pub(crate) mod http;
+pub(crate) mod link;
+pub(crate) mod memory;
+pub(crate) mod state;
+
+pub use allowed::{Allowed, AllowedError, Policy};
+pub use directory::Directory;
+pub use grants::Grants;

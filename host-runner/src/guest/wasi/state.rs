@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::guest::wasi::grants::Grants;
+use crate::guest::wasi::Grants;
 use crate::guest::wasi::http::Outgoing;
 use crate::guest::wasi::link;
 use crate::guest::wasi::memory::MemoryLimiter;

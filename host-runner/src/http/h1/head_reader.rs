@@ -3,14 +3,14 @@
 //! hyper frames messages: it keeps connections, discards bodies, writes responses. Its reading of
 //! heads does not do for a takeover, where every byte counts. It drops fragments of targets, joins
 //! repeated lengths, ignores `Host`, answers a malformed head with an empty body or not at all, and
-//! reads ahead. So the gate reads the heads, and passes on a head of its own making: the method, and
+//! reads ahead. So the reader reads the heads, and passes on a head of its own making: the method, and
 //! how long the body is. The request itself goes around hyper, to the service.
 //!
 //! Three things follow:
 //!
 //! - A head that is refused becomes a request like any other, and the service answers it. So all
 //!   refusals have a text, and hyper writes them.
-//! - hyper never holds a byte behind a head. What is residual at a takeover is the gate's.
+//! - hyper never holds a byte behind a head. What is residual at a takeover is the reader's.
 //! - No head passes while output is unsent. Else a takeover, or a closing, could cut a response short
 //!   that hyper still holds, as the client pipelined the next request behind that of a big page.
 
@@ -21,6 +21,7 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -29,9 +30,10 @@ use tokio::time::{Sleep, sleep};
 
 use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Request, Version};
 
-use crate::http::worker::Worker;
+use crate::http::settings::HttpSettings;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::write_timeout::Stall;
+use crate::session::read_buffer::ReadBuffer;
 
 /// What comes of a head.
 pub(crate) type Outcome = Result<(Request, Framing), Refusal>;
@@ -42,9 +44,10 @@ pub(crate) type Arrived = Cell<Option<Outcome>>;
 /// What a client of HTTP/2 begins with that has not asked first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket whose requests are read by the gate.
-pub(crate) struct Gate {
-    worker: Rc<Worker>,
+/// A socket whose requests are read by the reader.
+pub(crate) struct HeadReader {
+    settings: HttpSettings,
+    read_buffer: Rc<ReadBuffer>,
     stream: Accepted,
     arrived: Rc<Arrived>,
     /// Received and not yet passed on. Without memory of its own while it is empty.
@@ -77,17 +80,26 @@ enum Behind {
     Body(u64),
 }
 
-impl Gate {
-    pub(crate) fn new(worker: Rc<Worker>, stream: Accepted, arrived: Rc<Arrived>) -> Self {
+impl HeadReader {
+    /// `send_timeout`: how long the client may accept none of an answer.
+    pub(crate) fn new(
+        settings: HttpSettings,
+        send_timeout: Duration,
+        read_buffer: &Rc<ReadBuffer>,
+        stream: Accepted,
+        arrived: Rc<Arrived>,
+    ) -> Self {
         Self {
-            stall: Stall::new(worker.send_timeout),
+            stall: Stall::new(send_timeout),
             // RFC 9113 §3.3: over TLS it is ALPN that says so, and nothing else.
-            speaks: match worker.entrance.http2 && !stream.is_tls() {
-                true => Speaks::Unknown,
-                false => Speaks::Http1,
+            speaks: if settings.http2 && !stream.is_tls() {
+                Speaks::Unknown
+            } else {
+                Speaks::Http1
             },
-            behind: Behind::Head(Head::within(worker.max_head)),
-            worker,
+            behind: Behind::Head(Head::within(settings.max_head)),
+            settings,
+            read_buffer: Rc::clone(read_buffer),
             stream,
             arrived,
             buffer: BytesMut::new(),
@@ -154,7 +166,7 @@ impl Gate {
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let deadline = self
             .deadline
-            .get_or_insert_with(|| Box::pin(sleep(self.worker.head_timeout)));
+            .get_or_insert_with(|| Box::pin(sleep(self.settings.head_timeout)));
         deadline.as_mut().poll(context).is_ready()
     }
 
@@ -163,7 +175,7 @@ impl Gate {
         self.stand_in
             .extend_from_slice(stand_in(&request, framing).as_bytes());
         self.behind = match framing.body {
-            BodyLength::Known(0) => Behind::Head(Head::within(self.worker.max_head)),
+            BodyLength::Known(0) => Behind::Head(Head::within(self.settings.max_head)),
             BodyLength::Known(length) => Behind::Body(length),
             // Where the chunks end only hyper sees: no head is read behind them.
             BodyLength::Chunked => Behind::Body(u64::MAX),
@@ -182,13 +194,13 @@ impl Gate {
 
     /// Receives into the buffer; 0 at the end of the stream.
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = self.worker.read_buffer.take();
+        let mut buffer = self.read_buffer.take();
         let mut space = ReadBuf::new(&mut buffer);
         let read = Pin::new(&mut self.stream).poll_read(context, &mut space);
         let filled = space.filled();
         self.buffer.extend_from_slice(filled);
         let length = filled.len();
-        self.worker.read_buffer.put_back(buffer);
+        self.read_buffer.put_back(buffer);
         read.map_ok(|()| length)
     }
 
@@ -205,7 +217,7 @@ impl Gate {
         let here = usize::try_from(length).unwrap_or(usize::MAX);
         let passed = put(&mut self.buffer, here, to);
         self.behind = match length.saturating_sub(passed) {
-            0 => Behind::Head(Head::within(self.worker.max_head)),
+            0 => Behind::Head(Head::within(self.settings.max_head)),
             left => Behind::Body(left),
         };
         Poll::Ready(Ok(()))
@@ -239,59 +251,59 @@ fn put(from: &mut BytesMut, limit: usize, to: &mut ReadBufCursor<'_>) -> u64 {
     length as u64
 }
 
-impl Read for Gate {
+impl Read for HeadReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         mut to: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let gate = &mut *self;
-        if gate.stand_in.is_empty() {
-            match &mut gate.behind {
+        let reader = &mut *self;
+        if reader.stand_in.is_empty() {
+            match &mut reader.behind {
                 Behind::Body(length) => {
                     let length = *length;
-                    return gate.poll_body(context, length, &mut to);
+                    return reader.poll_body(context, length, &mut to);
                 }
-                Behind::Head(_) if gate.unsent => {
-                    gate.awaited = true;
+                Behind::Head(_) if reader.unsent => {
+                    reader.awaited = true;
                     return Poll::Pending;
                 }
                 Behind::Head(head) => {
                     let mut head = mem::take(head);
-                    match gate.poll_head(context, &mut head)? {
-                        Poll::Ready(Some(Ok((request, framing)))) => gate.pass(request, framing),
-                        Poll::Ready(Some(Err(refusal))) => gate.refuse(&head, refusal),
+                    match reader.poll_head(context, &mut head)? {
+                        Poll::Ready(Some(Ok((request, framing)))) => reader.pass(request, framing),
+                        Poll::Ready(Some(Err(refusal))) => reader.refuse(&head, refusal),
                         Poll::Ready(None) => {}
                         Poll::Pending => {
-                            gate.behind = Behind::Head(head);
+                            reader.behind = Behind::Head(head);
                             return Poll::Pending;
                         }
                     }
                 }
             }
         }
-        put(&mut gate.stand_in, usize::MAX, &mut to);
+        put(&mut reader.stand_in, usize::MAX, &mut to);
         Poll::Ready(Ok(()))
     }
 }
 
-impl Write for Gate {
+impl Write for HeadReader {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let gate = &mut *self;
-        gate.unsent = true;
-        let written = Pin::new(&mut gate.stream).poll_write(context, bytes);
-        gate.stall.judge(context, written)
+        let reader = &mut *self;
+        reader.unsent = true;
+        let written = Pin::new(&mut reader.stream).poll_write(context, bytes);
+        reader.stall.judge(context, written)
     }
 
     /// Called by hyper behind the last byte of its buffer.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let gate = &mut *self;
-        let flushed = Pin::new(&mut gate.stream).poll_flush(context);
-        ready!(gate.stall.judge(context, flushed))?;
+        let reader = &mut *self;
+        let flushed = Pin::new(&mut reader.stream).poll_flush(context);
+        ready!(reader.stall.judge(context, flushed))?;
         self.unsent = false;
         if mem::take(&mut self.awaited) {
             context.waker().wake_by_ref();
@@ -313,9 +325,9 @@ impl Write for Gate {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let gate = &mut *self;
-        gate.unsent = true;
-        let written = Pin::new(&mut gate.stream).poll_write_vectored(context, bytes);
-        gate.stall.judge(context, written)
+        let reader = &mut *self;
+        reader.unsent = true;
+        let written = Pin::new(&mut reader.stream).poll_write_vectored(context, bytes);
+        reader.stall.judge(context, written)
     }
 }

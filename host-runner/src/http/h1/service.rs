@@ -25,7 +25,7 @@ use crate::http::h1::head_reader::Arrived;
 use crate::http::hosts::MISDIRECTED;
 use crate::http::taken::Taken;
 use crate::http::worker::Worker;
-use crate::limits::per_address::Denial;
+use crate::limits::per_address::TOO_MANY_REQUESTS;
 use crate::net::peer::Peer;
 use crate::observe::access_log::Asked;
 use crate::pool::{Answered, Offer};
@@ -102,7 +102,7 @@ impl Http {
 
     /// Serves a request that is for a host that is served.
     fn admit(&self, request: http1::Request, framing: Framing, body: Incoming) -> Answering {
-        let trust = &self.worker.entrance.trust;
+        let trust = &self.worker.trust;
         let peer = trust
             .client(self.peer, &request.fields)
             .unwrap_or(self.peer);
@@ -260,7 +260,7 @@ fn failed(cause: &Failure) -> HttpResponse {
 /// The answer to a client that asks too fast (RFC 6585 §4), and the end of its connection: what it has sent behind
 /// need not be read. Counted, and not logged: a flood would fill the disk.
 fn too_many() -> HttpResponse {
-    let mut response = refuse(Denial::Requests.refusal());
+    let mut response = refuse(TOO_MANY_REQUESTS);
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

@@ -73,12 +73,12 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let exceeded = Rc::new(Notify::new());
     let metered = Metered::new(Begun::new(stream, begun), Rc::clone(&exceeded));
-    let handshake = settings(worker.max_head).handshake(metered);
+    let handshake = settings(worker.settings.max_head).handshake(metered);
     let http2 = select! {
-        begun = timeout(worker.head_timeout, handshake) => begun
+        begun = timeout(worker.settings.head_timeout, handshake) => begun
             .map_err(|_| late("the client does not begin"))?
             .map_err(io_error)?,
-        () = worker.stopping.rung() => return Err(io::Error::other("the runner stops")),
+        () = worker.stopping.wait() => return Err(io::Error::other("the runner stops")),
     };
     let mut connection = Connection {
         worker: Rc::clone(worker),
@@ -108,8 +108,8 @@ impl Connection {
     /// Until it is closed. When nothing goes on for as long as a head may take, or the runner stops, it ends
     /// with the last stream that the client has begun (GOAWAY, RFC 9113 §6.8).
     async fn serve(&mut self) -> io::Result<()> {
-        let mut stopping = pin!(self.worker.stopping.rung());
-        let mut idle = pin!(sleep(self.worker.head_timeout));
+        let mut stopping = pin!(self.worker.stopping.wait());
+        let mut idle = pin!(sleep(self.worker.settings.head_timeout));
         let mut leaving = false;
         loop {
             select! {
@@ -156,7 +156,7 @@ impl Connection {
     fn patience(&self, leaving: bool) -> Duration {
         match leaving {
             true => FLUSH_TIMEOUT,
-            false => self.worker.head_timeout,
+            false => self.worker.settings.head_timeout,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::contract::bindings::{Request, ResponseHead};
 use crate::http::ask::{Failure, ask};
 use crate::http::hosts::MISDIRECTED;
 use crate::http::worker::Worker;
-use crate::limits::per_address::{Denial, Visit};
+use crate::limits::per_address::{Denial, TOO_MANY_REQUESTS, Visit};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{Frame, Tunnel, io_error};
@@ -107,7 +107,7 @@ impl Exchange {
         mut self,
         head: http::request::Parts,
     ) -> Result<Option<(impl Future<Output = io::Result<()>>, Admitted)>, Ended> {
-        let (request, peer) = match read(&head, &self.worker.entrance.trust, self.peer) {
+        let (request, peer) = match read(&head, &self.worker.trust, self.peer) {
             Ok(read) => read,
             Err(refusal) => {
                 self.send(Asked::now(), refused(refusal), None).await?;
@@ -165,7 +165,7 @@ impl Exchange {
             .with_span(asked.into_span(), true);
         let tunnel = Accepted::Tunnel(Box::new(Tunnel::new(self.body, outgoing)));
         Ok(Session::new(
-            self.worker,
+            &self.worker.session,
             tunnel,
             offer.connection,
             offer.farewell,
@@ -309,7 +309,7 @@ fn failed(cause: &Failure) -> Response<Vec<u8>> {
 
 /// As in HTTP/1.1: counted, and not logged.
 fn too_many() -> Response<Vec<u8>> {
-    let mut response = refused(Denial::Requests.refusal());
+    let mut response = refused(TOO_MANY_REQUESTS);
     let second = HeaderValue::from_static("1");
     response.headers_mut().insert(RETRY_AFTER, second);
     response
@@ -373,7 +373,8 @@ fn finish(head: &mut http::response::Parts, length: usize) {
 
 /// As fast as the client takes it, but not slower than a connection of HTTP/1.1 has to.
 async fn send_body(tunnel: Tunnel, body: &[u8], worker: &Worker) -> io::Result<()> {
-    let mut socket = Socket::new(tunnel, body.len()).with_send_timeout(worker.send_timeout);
+    let mut socket =
+        Socket::new(tunnel, body.len()).with_send_timeout(worker.session.settings.send_timeout);
     socket.send(body)?;
     poll_fn(|context| socket.poll_flush(context)).await?;
     socket.close().await

@@ -387,7 +387,7 @@ fn tls_hint(error: &io::Error) -> &'static str {
 }
 
 /// A text of a peer, without what would control the terminal.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let visible = |char: char| {
         if char.is_control() && !matches!(char, '\n' | '\t') {
             '\u{fffd}'

@@ -1,0 +1,141 @@
+//! The command `check`: the published vectors, and the contract, against a component, without sockets.
+//!
+//! ```text
+//!   handshakes ─┐                                        ┌─ readable
+//!   frames ─────┼──▶ trial ──▶ subject ──▶ guest         │
+//!   contract ───┘      │                                 │
+//!                      └──▶ cases ──▶ report ────────────┴─ JSON
+//! ```
+//!
+//! The vectors are data of crate `wasocket-vectors` (`tests/vectors`), which is published on its own. This
+//! is the one part of the runner that reads frames, and it reads them with that crate.
+
+pub mod args;
+mod contract;
+mod frames;
+mod handshakes;
+mod report;
+mod subject;
+mod suspension;
+mod traits;
+mod trial;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use crate::commands::check::args::Check;
+use report::{Case, Group, Outcome, Progress, Report};
+use subject::Subject;
+use traits::{NoWebSocket, Traits};
+use wasocket_host::component::Grants;
+use wasocket_host::component::LoadError;
+use wasocket_host::component::{Component, Loader};
+use wasocket_host::engine;
+use wasocket_host::guest::load::cache::Cache;
+
+/// Checks a component and prints the report. Returns whether all that was checked has passed.
+///
+/// # Errors
+///
+/// When there is nothing to check: see [`CheckError`].
+pub fn check(options: &Check) -> Result<bool, CheckError> {
+    let component = load(options)?;
+    let mut subject = Subject::new(component, options.limits(), &options.path);
+    let cases = run(&mut subject, &options.path)?;
+    let report = Report {
+        component: options.component.display().to_string(),
+        path: options.path.clone(),
+        cases,
+    };
+    let text = match options.json {
+        true => report.json(),
+        false => report.to_string(),
+    };
+    // Nobody may be reading; the exit code still says it.
+    let _ = writeln!(io::stdout(), "{}", text.trim_end());
+    Ok(report.has_passed())
+}
+
+fn load(options: &Check) -> Result<Component, CheckError> {
+    let engine = engine::engine().map_err(CheckError::Engine)?;
+    // What it asks of others is not what is checked: it may ask, and is denied.
+    let grants = Grants {
+        http: Some(Arc::default()),
+        ..Grants::default()
+    };
+    let loader = Loader {
+        engine,
+        grants,
+        cache: (!options.no_cache).then(Cache::of_user).flatten(),
+        allow_precompiled: false,
+    };
+    let file = &options.component;
+    let component = loader.file(file);
+    component.map_err(|error| CheckError::Load(file.display().to_string(), error))
+}
+
+fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
+    let traits = match Traits::find(subject) {
+        Ok(traits) => traits,
+        Err(NoWebSocket::Status(status)) => {
+            return Err(CheckError::NoWebSocket(path.to_owned(), status));
+        }
+        // Nothing else can be asked of it.
+        Err(NoWebSocket::Failure(failure)) => {
+            return Ok(vec![Case {
+                group: Group::Contract,
+                name: "an opening handshake is answered".to_owned(),
+                rule: "websocket-handler.wit, handle".to_owned(),
+                outcome: Outcome::Failed(failure),
+            }]);
+        }
+    };
+    let mut progress = Progress::new();
+    let mut cases = contract::cases(subject, &mut progress);
+    cases.extend(suspension::cases(subject));
+    cases.extend(handshakes::cases(subject, &traits, &mut progress));
+    cases.extend(frames::cases(subject, &traits, &mut progress));
+    Ok(cases)
+}
+
+/// Why there is nothing to check.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The machine cannot run wasmtime.
+    Engine(wasmtime::Error),
+    /// The component of this name cannot be loaded.
+    Load(String, LoadError),
+    /// The path answers the opening handshake with this status; none is a raw takeover.
+    NoWebSocket(String, Option<u16>),
+}
+
+impl fmt::Display for CheckError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
+            Self::Load(name, error) => write!(f, "cannot check {name}: {error}"),
+            Self::NoWebSocket(path, Some(status)) => write!(
+                f,
+                "{path} is no WebSocket: it answers a valid opening handshake with status {status}; \
+                 name the path of an echo with --path"
+            ),
+            Self::NoWebSocket(path, None) => write!(
+                f,
+                "{path} is no WebSocket: the socket is taken over raw; name the path of an echo with \
+                 --path"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CheckError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Engine(error) => Some(error.as_ref()),
+            Self::Load(_, error) => Some(error),
+            Self::NoWebSocket(..) => None,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A connection to a server: the component that speaks, and the socket it speaks on. What
+//! `wit/websocket-client.wit` says of calls and effects is kept here.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+
+use tokio::select;
+use tokio::time::{Instant, sleep_until};
+use wasmtime::component::ResourceAny;
+
+use super::ConnectError;
+use wasocket_host::bindings::{ClientRequest, Effects, Event, Message, Next, Progress};
+use wasocket_host::client::Client;
+use wasocket_host::clock::Clock;
+use wasocket_host::net::stream::Stream;
+use wasocket_host::net::stream::socket::{Socket, Traffic};
+
+/// The most bytes that the component is given at once (`websocket-client.wit`, `receive`).
+const READ_BUFFER: usize = 64 * 1024;
+/// How much may be unsent while more is received. A server that has us answer pings and does not read
+/// the answers has to wait then.
+const MAX_UNSENT: usize = 16 << 20;
+
+/// A connection to a server, from the opening handshake on.
+///
+/// ```text
+/// begin ── next* ── end          while it is live; send, ping and close in between
+/// ```
+pub struct Connection {
+    client: Client,
+    handle: ResourceAny,
+    socket: Socket<Box<dyn Stream>>,
+    clock: Clock,
+    wake_at: Option<Instant>,
+    next: Next,
+    /// Whether the last event has come.
+    ended: bool,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Begins the opening handshake on a stream on which nothing has been sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Request`] if the request cannot be sent.
+    pub fn begin(
+        mut client: Client,
+        clock: Clock,
+        request: &ClientRequest,
+        stream: Box<dyn Stream>,
+    ) -> Result<Self, ConnectError> {
+        let begun = client.connect(clock.now(), request, &entropy()?)?;
+        let begun = begun.map_err(ConnectError::Request)?;
+        let mut connection = Self {
+            client,
+            handle: begun.connection,
+            socket: Socket::new(stream, usize::MAX),
+            clock,
+            wake_at: None,
+            next: Next::Open,
+            ended: false,
+            buffer: vec![0; READ_BUFFER],
+        };
+        connection.carry_out(begun.effects);
+        Ok(connection)
+    }
+
+    /// Whether more may happen. Else it is time to [`end`](Self::end) it.
+    pub fn is_live(&self) -> bool {
+        self.next == Next::Open
+    }
+
+    /// How many bytes the server has not taken yet.
+    pub fn unsent(&self) -> usize {
+        self.socket.unsent()
+    }
+
+    /// Waits for the network or the time, and returns what came of it: often nothing. Nothing is lost
+    /// when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the socket or the component failed.
+    pub async fn next(&mut self) -> Result<Vec<Event>, ConnectError> {
+        let wake_at = self.wake_at;
+        let (socket, buffer) = (&mut self.socket, &mut self.buffer);
+        let traffic = select! {
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => None,
+            traffic = poll_fn(|context| if socket.unsent() < MAX_UNSENT {
+                socket.poll_exchange(context, buffer)
+            } else {
+                socket.poll_receive(context, buffer).map_ok(Traffic::Received)
+            }) => Some(traffic),
+        };
+        match traffic {
+            Some(traffic) => self.on_traffic(traffic),
+            None => {
+                let (now, unsent) = (self.clock.now(), self.socket.unsent());
+                let progress = self.client.wake(self.handle, now, unsent)?;
+                Ok(self.on_progress(progress))
+            }
+        }
+    }
+
+    fn on_traffic(&mut self, traffic: io::Result<Traffic>) -> Result<Vec<Event>, ConnectError> {
+        let now = self.clock.now();
+        let progress = match traffic {
+            Ok(Traffic::Sent) => return Ok(vec![]),
+            Ok(Traffic::Received(size)) if size > 0 => {
+                let bytes = self.buffer.get(..size).unwrap_or_default();
+                self.client.receive(self.handle, now, bytes)?
+            }
+            Ok(Traffic::Received(_)) => self.client.receive_eof(self.handle, now)?,
+            // TLS without its own end: the component knows whether the connection was at its end.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.next = Next::Abort;
+                self.client.receive_eof(self.handle, now)?
+            }
+            // What matters has been said; a reset behind it tells nothing.
+            Err(_) if self.ended => {
+                self.next = Next::Abort;
+                return Ok(vec![]);
+            }
+            Err(error) => return Err(ConnectError::Broken(error)),
+        };
+        Ok(self.on_progress(progress))
+    }
+
+    fn on_progress(&mut self, progress: Progress) -> Vec<Event> {
+        self.carry_out(progress.effects);
+        let last = progress.events.last();
+        self.ended |= matches!(last, Some(Event::Closed(_) | Event::Refused(_)));
+        progress.events
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
+        self.wake_at = effects.wake_at.and_then(|instant| self.clock.at(instant));
+        if self.next == Next::Open {
+            self.next = effects.next;
+        }
+        // A socket that takes nothing more can still be read: to what the server said last, or to the
+        // failure itself.
+        let _ = self.socket.send(&effects.output);
+    }
+
+    /// Sends a message. The inner result says why it cannot be sent.
+    ///
+    /// # Errors
+    ///
+    /// When the component failed.
+    pub fn send(&mut self, message: &Message) -> Result<Result<(), String>, ConnectError> {
+        let effects = self.client.send(self.handle, self.clock.now(), message)?;
+        Ok(effects.map(|effects| self.carry_out(effects)))
+    }
+
+    /// Sends a ping. The inner result says why it cannot be sent.
+    ///
+    /// # Errors
+    ///
+    /// When the component failed.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<Result<(), String>, ConnectError> {
+        let effects = self.client.ping(self.handle, self.clock.now(), payload)?;
+        Ok(effects.map(|effects| self.carry_out(effects)))
+    }
+
+    /// Begins the closing handshake. The inner result says why it cannot be begun.
+    ///
+    /// # Errors
+    ///
+    /// When the component failed.
+    pub fn close(&mut self, code: u16, reason: &str) -> Result<Result<(), String>, ConnectError> {
+        let now = self.clock.now();
+        let effects = self.client.close(self.handle, now, code, reason)?;
+        Ok(effects.map(|effects| self.carry_out(effects)))
+    }
+
+    /// Closes the socket as the component wants it; at once, if it is still live.
+    ///
+    /// # Errors
+    ///
+    /// When the component failed.
+    pub async fn end(mut self) -> Result<(), ConnectError> {
+        self.client.drop_connection(self.handle)?;
+        if self.next == Next::Close {
+            // As above: a failure here tells nothing.
+            let _ = self.socket.close().await;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("client", &self.client)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// RFC 6455 §5.3: "The masking key needs to be unpredictable".
+pub(super) fn entropy() -> io::Result<[u8; 48]> {
+    let mut entropy = [0; 48];
+    getrandom::fill(&mut entropy).map_err(io::Error::other)?;
+    Ok(entropy)
+}

@@ -1,0 +1,367 @@
+//! The conversation with a server: what is sent and when, what is printed, and when it is over.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::{ConnectError, Connection};
+use crate::commands::connect::args::Connect;
+use crate::commands::connect::stdin::{self, Input};
+use wasocket_host::bindings::{Closed, Event, Message, Opened, Refused};
+use wasocket_host::clock::Clock;
+use wasocket_host::net::dial::transport::printable;
+use wasocket_host::process::os_signals::{Signal, Signals};
+
+/// How long the server may go on after the end of stdin.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long it must say nothing to be taken as done.
+const QUIET: Duration = Duration::from_millis(200);
+/// The number of the ping before the end; the others count from 1.
+const LAST_PING: u64 = 0;
+
+/// RFC 6455 §7.4.1: "the purpose for which the connection was established has been fulfilled".
+const NORMAL: u16 = 1000;
+/// RFC 6455 §7.4.1: "an endpoint is 'going away'".
+const GOING_AWAY: u16 = 1001;
+/// RFC 6455 §7.4.1: what stands for a Close frame without a code.
+const NO_STATUS: u16 = 1005;
+
+/// A connection, and what is known of it.
+pub(super) struct Conversation<'a> {
+    options: &'a Connect,
+    quiet: bool,
+    connection: Connection,
+    clock: Clock,
+    state: State,
+    next_ping: Option<Instant>,
+    /// Set at the end of stdin.
+    finish: Option<Finish>,
+    /// How many pings have been sent.
+    pings: u64,
+    /// How the connection came to its end.
+    outcome: Option<Outcome>,
+}
+
+/// The time left for the server to answer what it was sent before the end of stdin.
+#[derive(Clone, Copy)]
+struct Finish {
+    /// When the connection is closed at the latest.
+    latest: Instant,
+    /// When the server said something last, since it has answered the last ping and so received all.
+    heard: Option<Instant>,
+}
+
+impl Finish {
+    /// When the connection is closed.
+    fn at(self) -> Instant {
+        let quiet = self.heard.map(|heard| heard + QUIET);
+        quiet.map_or(self.latest, |quiet| quiet.min(self.latest))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Open,
+    /// The closing handshake has begun.
+    Closing,
+}
+
+enum Outcome {
+    Refused(Refused),
+    Closed(Closed),
+    /// stdin cannot be sent.
+    Input(String),
+}
+
+/// What a conversation waits for.
+enum Happening {
+    Events(Result<Vec<Event>, ConnectError>),
+    Ping,
+    Finished,
+    Input(Option<Input>),
+    Signal(Signal),
+}
+
+impl<'a> Conversation<'a> {
+    /// A conversation on a connection whose handshake has begun.
+    pub(super) fn new(
+        options: &'a Connect,
+        quiet: bool,
+        clock: Clock,
+        connection: Connection,
+    ) -> Self {
+        Self {
+            options,
+            quiet,
+            connection,
+            clock,
+            state: State::Connecting,
+            next_ping: None,
+            finish: None,
+            pings: 0,
+            outcome: None,
+        }
+    }
+
+    /// Goes on until the connection is closed.
+    pub(super) async fn run(mut self) -> Result<(), ConnectError> {
+        let conversed = self.converse().await;
+        self.end(conversed).await
+    }
+
+    async fn converse(&mut self) -> Result<(), ConnectError> {
+        let mut signals = Signals::catch(false)?;
+        let mut stdin = stdin::read_stdin(self.options.binary)?;
+        let mut stdin_open = true;
+        while self.connection.is_live() {
+            let takes_input =
+                stdin_open && self.state == State::Open && self.connection.unsent() == 0;
+            let happening = self.happening(&mut signals, &mut stdin, takes_input);
+            match happening.await {
+                Happening::Events(events) => {
+                    for event in events? {
+                        self.on_event(event)?;
+                    }
+                }
+                Happening::Ping => self.ping()?,
+                Happening::Finished => self.close(NORMAL)?,
+                Happening::Input(Some(Ok(message))) => self.send(&message)?,
+                Happening::Input(Some(Err(error))) => {
+                    stdin_open = false;
+                    self.outcome = Some(Outcome::Input(error));
+                    self.close(NORMAL)?;
+                }
+                Happening::Input(None) => {
+                    stdin_open = false;
+                    if !self.options.one_message {
+                        self.finish()?;
+                    }
+                }
+                Happening::Signal(signal) if self.state == State::Open => {
+                    self.note(format_args!("{signal}: closing; again to exit at once"));
+                    self.close(GOING_AWAY)?;
+                }
+                // It is closed; only the server has not closed the socket yet.
+                Happening::Signal(_) if self.outcome.is_some() => return Ok(()),
+                Happening::Signal(signal) => return Err(ConnectError::Interrupted(signal)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn happening(
+        &mut self,
+        signals: &mut Signals,
+        stdin: &mut Receiver<Input>,
+        takes_input: bool,
+    ) -> Happening {
+        let never = Instant::now();
+        let finish_at = self.finish.map(Finish::at);
+        select! {
+            signal = signals.next() => Happening::Signal(signal),
+            () = sleep_until(self.next_ping.unwrap_or(never)), if self.next_ping.is_some() => {
+                Happening::Ping
+            }
+            () = sleep_until(finish_at.unwrap_or(never)), if finish_at.is_some() => {
+                Happening::Finished
+            }
+            events = self.connection.next() => Happening::Events(events),
+            input = stdin.recv(), if takes_input => Happening::Input(input),
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<(), ConnectError> {
+        match event {
+            Event::Opened(opened) => return self.on_opened(&opened),
+            Event::Message(message) => return self.on_message(message),
+            Event::Refused(refused) => self.outcome = Some(Outcome::Refused(refused)),
+            Event::Closed(closed) => {
+                self.state = State::Closing;
+                self.next_ping = None;
+                self.finish = None;
+                self.outcome.get_or_insert(Outcome::Closed(closed));
+            }
+            Event::Ping(_) => {}
+            Event::Pong(payload) => self.on_pong(&payload),
+        }
+        Ok(())
+    }
+
+    fn on_opened(&mut self, opened: &Opened) -> Result<(), ConnectError> {
+        self.state = State::Open;
+        let subprotocol = opened.subprotocol.as_deref().map(printable);
+        let subprotocol = subprotocol.map(|name| format!(", subprotocol {name}"));
+        let compressed = if opened.compress { ", compressed" } else { "" };
+        self.note(format_args!(
+            "connected to {}{}{compressed}",
+            self.options.url,
+            subprotocol.unwrap_or_default()
+        ));
+        match self.options.ping {
+            Some(_) if self.connection.is_live() => self.ping(),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_message(&mut self, message: Message) -> Result<(), ConnectError> {
+        let done = self.options.one_message && self.state == State::Closing;
+        if done || matches!(self.outcome, Some(Outcome::Input(_))) {
+            return Ok(());
+        }
+        if let Some(heard) = self
+            .finish
+            .as_mut()
+            .and_then(|finish| finish.heard.as_mut())
+        {
+            *heard = Instant::now();
+        }
+        let printed = match message {
+            Message::Text(text) if self.options.binary => print(text.as_bytes()),
+            // A server must not get to write escape sequences to a terminal; a pipe has it all.
+            Message::Text(text) if io::stdout().is_terminal() => {
+                print(format!("{}\n", printable(&text)).as_bytes())
+            }
+            Message::Text(text) => print(format!("{text}\n").as_bytes()),
+            Message::Binary(bytes) if self.options.binary => print(&bytes),
+            Message::Binary(bytes) => {
+                let size = bytes.len();
+                self.note(format_args!(
+                    "a binary message of {size} bytes; --binary prints those"
+                ));
+                Ok(())
+            }
+        };
+        match printed {
+            Ok(()) if !self.options.one_message => Ok(()),
+            // With a broken pipe whoever read stdout has had enough, as in `| head`.
+            Ok(()) => self.close(NORMAL),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.close(NORMAL),
+            Err(error) => Err(ConnectError::Stdout(error)),
+        }
+    }
+
+    /// Pings the server, for the time it takes, and sets the next ping.
+    fn ping(&mut self) -> Result<(), ConnectError> {
+        let every = self.options.ping.flatten().map(Duration::from_secs);
+        self.next_ping = every.and_then(|every| Instant::now().checked_add(every));
+        self.pings = self.pings.wrapping_add(1);
+        self.send_ping(self.pings)
+    }
+
+    /// stdin is at its end, but the server may have to answer yet, and after our Close frame it cannot
+    /// any more (RFC 6455 §5.5.1). When it has answered a ping it has received all; then it has to be
+    /// silent for a while, since many servers answer a ping before the messages that came first.
+    fn finish(&mut self) -> Result<(), ConnectError> {
+        self.finish = Some(Finish {
+            latest: Instant::now() + FINISH_TIMEOUT,
+            heard: None,
+        });
+        self.send_ping(LAST_PING)
+    }
+
+    /// A ping carries its number and when it was sent.
+    fn send_ping(&mut self, number: u64) -> Result<(), ConnectError> {
+        let payload = [number.to_be_bytes(), self.clock.now().to_be_bytes()].concat();
+        let sent = self.connection.ping(&payload)?;
+        self.note_unsent(sent);
+        Ok(())
+    }
+
+    fn on_pong(&mut self, payload: &[u8]) {
+        let Some((number, sent)) = payload.split_first_chunk() else {
+            return;
+        };
+        let sent = sent.first_chunk().copied().unwrap_or_default();
+        let took = self.clock.now().saturating_sub(u64::from_be_bytes(sent));
+        match u64::from_be_bytes(*number) {
+            LAST_PING => {
+                if let Some(finish) = &mut self.finish {
+                    finish.heard = Some(Instant::now());
+                }
+            }
+            number => {
+                let milliseconds = Duration::from_nanos(took).as_secs_f64() * 1000.0;
+                self.note(format_args!("pong {number} after {milliseconds:.3} ms"));
+            }
+        }
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), ConnectError> {
+        let sent = self.connection.send(message)?;
+        self.note_unsent(sent);
+        Ok(())
+    }
+
+    /// Begins the closing handshake, unless it has begun.
+    fn close(&mut self, code: u16) -> Result<(), ConnectError> {
+        if self.state != State::Open || !self.connection.is_live() {
+            return Ok(());
+        }
+        self.state = State::Closing;
+        self.next_ping = None;
+        self.finish = None;
+        let sent = self.connection.close(code, "")?;
+        self.note_unsent(sent);
+        Ok(())
+    }
+
+    /// What cannot be sent any more is not: the connection is at its end, and an event says how.
+    fn note_unsent(&self, sent: Result<(), String>) {
+        if let Err(reason) = sent {
+            self.note(format_args!("not sent: {reason}"));
+        }
+    }
+
+    /// Closes the socket, and says how the connection has ended.
+    async fn end(self, conversed: Result<(), ConnectError>) -> Result<(), ConnectError> {
+        conversed?;
+        self.connection.end().await?;
+        match self.outcome {
+            Some(Outcome::Closed(closed)) => judge(closed, self.quiet),
+            Some(Outcome::Refused(refused)) => Err(ConnectError::Refused(refused)),
+            Some(Outcome::Input(error)) => Err(ConnectError::Input(error)),
+            None => Err(ConnectError::Closed(Closed::EndOfStream)),
+        }
+    }
+
+    fn note(&self, text: fmt::Arguments<'_>) {
+        note(self.quiet, text);
+    }
+}
+
+/// Says something on stderr, where nobody may be reading.
+fn note(quiet: bool, text: fmt::Arguments<'_>) {
+    if !quiet {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Whether a connection has ended well.
+fn judge(closed: Closed, quiet: bool) -> Result<(), ConnectError> {
+    match closed {
+        Closed::Handshake(None) => note(quiet, format_args!("closed")),
+        Closed::Handshake(Some(reason))
+            if matches!(reason.code, NORMAL | GOING_AWAY | NO_STATUS) =>
+        {
+            let text = printable(&reason.reason);
+            let gap = if text.is_empty() { "" } else { ": " };
+            note(
+                quiet,
+                format_args!("closed with {}{gap}{text}", reason.code),
+            );
+        }
+        closed => return Err(ConnectError::Closed(closed)),
+    }
+    Ok(())
+}

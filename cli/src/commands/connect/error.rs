@@ -1,0 +1,161 @@
+use std::fmt;
+use std::io;
+
+use http::StatusCode;
+
+use wasocket_host::bindings::{Closed, Refused};
+use wasocket_host::component::LoadError;
+use wasocket_host::guest::GuestFault;
+use wasocket_host::net::dial::proxy::ProxyUrlError;
+use wasocket_host::net::dial::transport::{TransportError, printable};
+use wasocket_host::process::os_signals::Signal;
+
+/// Why `connect` did not end well.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The machine cannot run wasmtime.
+    Engine(wasmtime::Error),
+    /// The component does not fit this runner.
+    Load(LoadError),
+    /// The component failed.
+    Guest(GuestFault),
+    /// The system refused something.
+    System(io::Error),
+    /// It is not said well which proxy to go through.
+    Proxy(ProxyUrlError),
+    /// The request cannot be sent, for this reason.
+    Request(String),
+    /// The server cannot be reached.
+    Transport(TransportError),
+    /// The server did not open a WebSocket.
+    Refused(Refused),
+    /// The connection failed.
+    Broken(io::Error),
+    /// The connection was not closed normally.
+    Closed(Closed),
+    /// stdin cannot be sent.
+    Input(String),
+    /// Messages cannot be printed.
+    Stdout(io::Error),
+    /// A signal came before the connection was open, or again.
+    Interrupted(Signal),
+}
+
+impl ConnectError {
+    /// The exit code, as `wasocket connect --help` has it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Engine(_)
+            | Self::Load(_)
+            | Self::System(_)
+            | Self::Transport(_)
+            | Self::Refused(_)
+            | Self::Input(_)
+            | Self::Stdout(_) => 1,
+            Self::Proxy(_) | Self::Request(_) => 2,
+            Self::Guest(_) | Self::Broken(_) | Self::Closed(_) => 3,
+            Self::Interrupted(signal) => signal.exit_code(),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
+            Self::Load(error) => write!(f, "the embedded component: {error}"),
+            Self::Guest(fault) => fault.fmt(f),
+            Self::System(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
+            Self::Request(reason) => write!(f, "the request cannot be sent: {reason}"),
+            Self::Transport(error @ TransportError::TimedOut(_)) => {
+                write!(f, "{error} (--timeout waits longer)")
+            }
+            Self::Transport(error) => error.fmt(f),
+            Self::Refused(refused) => describe_refusal(refused, f),
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Closed(closed) => describe_close(closed, f),
+            Self::Input(reason) => f.write_str(reason),
+            Self::Stdout(error) => write!(f, "stdout cannot be written: {error}"),
+            Self::Interrupted(signal) => write!(f, "{signal}"),
+        }
+    }
+}
+
+/// What was wrong, and what the server had to say.
+fn describe_refusal(refused: &Refused, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "no WebSocket: {}", printable(&refused.reason))?;
+    let Some(response) = &refused.response else {
+        return Ok(());
+    };
+    let status = response.head.status;
+    let reason = StatusCode::from_u16(status).ok();
+    let reason = reason.and_then(|status| status.canonical_reason());
+    write!(f, "\nHTTP {status} {}", reason.unwrap_or_default())?;
+    for (name, value) in &response.head.fields {
+        if name.eq_ignore_ascii_case("location") {
+            let place = String::from_utf8_lossy(value);
+            write!(f, "\nLocation: {}", printable(&place))?;
+        }
+    }
+    let body = String::from_utf8_lossy(&response.body);
+    match printable(&body).trim_end() {
+        "" => Ok(()),
+        body => write!(f, "\n{body}"),
+    }
+}
+
+fn describe_close(closed: &Closed, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match closed {
+        Closed::Handshake(Some(reason)) => {
+            let text = printable(&reason.reason);
+            let gap = if text.is_empty() { "" } else { ": " };
+            write!(f, "the server closed with {}{gap}{text}", reason.code)
+        }
+        Closed::Handshake(None) => write!(f, "the server closed without a code"),
+        Closed::Failed(reason) => write!(
+            f,
+            "the server broke the protocol, and was told {}: {}",
+            reason.code,
+            printable(&reason.reason)
+        ),
+        Closed::EndOfStream => write!(f, "the connection ended without a Close frame (1006)"),
+        Closed::TimedOut => write!(
+            f,
+            "the server did not answer the Close frame in time (1006)"
+        ),
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<LoadError> for ConnectError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+impl From<GuestFault> for ConnectError {
+    fn from(fault: GuestFault) -> Self {
+        Self::Guest(fault)
+    }
+}
+
+impl From<ProxyUrlError> for ConnectError {
+    fn from(error: ProxyUrlError) -> Self {
+        Self::Proxy(error)
+    }
+}
+
+impl From<TransportError> for ConnectError {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}

@@ -1,0 +1,7 @@
+//! The commands, each with its arguments.
+
+pub mod check;
+pub mod compile;
+pub mod connect;
+pub mod project;
+pub mod serve;

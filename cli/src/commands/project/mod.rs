@@ -1,0 +1,39 @@
+//! A start: the commands `new`, `build` and `compose`.
+//!
+//! ```text
+//!   new ──▶ template ──▶ a folder ──▶ build ──▶ the language's own tools ──▶ app.wasm ──▶ wasocket serve
+//!                                        └──▶ tool: what is missing, and what installs it
+//! ```
+
+pub mod args;
+mod build;
+mod componentize;
+mod compose;
+mod language;
+mod new;
+mod package;
+mod target;
+mod template;
+mod tool;
+
+pub use build::{BuildError, build};
+pub use compose::{ComposeFileError, compose};
+pub use language::Language;
+pub use new::{NewError, new};
+pub use package::PackageError;
+pub use target::Target;
+pub use tool::Missing;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Says what is being done, on stdout.
+fn say(line: &str) {
+    // Nobody may be reading; that is no reason not to do it.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Says what has been made, and how many bytes it has.
+pub(crate) fn say_size(file: &Path, bytes: usize) {
+    say(&format!("{}: {} kB", file.display(), bytes.div_ceil(1000)));
+}

@@ -1,0 +1,295 @@
+//! The arguments of `wasocket serve`, and the configuration that they make.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::ValueHint;
+use wasocket_host::bindings::ShutdownReason;
+use wasocket_host::guest::Limits;
+use wasocket_host::guest::wasi::{Allowed, Directory, Grants, Policy};
+use wasocket_host::http::settings::HttpSettings;
+use wasocket_host::net::forwarded::Trust;
+use wasocket_host::server::config::ServerConfig;
+
+use crate::commands::serve::network::Network;
+use crate::commands::serve::sockets::Sockets;
+use crate::parse::{at_least_one, memory, milliseconds, seconds};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  wasocket serve                           the embedded echo app, on http://127.0.0.1:1234/
+  wasocket serve chat.wasm                 a component of the world wasocket:websocket/handler, or
+                                           .../application: that is joined with the protocol
+  wasocket serve chat.wasm --watch         the same; and what it becomes, as soon as it is built anew
+  wasocket serve chat.wasm --listen [::]:80
+  wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
+
+All options can stand in a file (docs/configuration.md): wasocket.toml here, or what --config names.
+Logs go to stderr; RUST_LOG overrides --quiet and --verbose (RUST_LOG=guest=info shows what
+components print, and nothing else).";
+
+/// The most workers there may be.
+const MAX_WORKERS: usize = 1024;
+
+/// The options of `wasocket serve`. Each can stand in a file, too: see [`config`](crate::config_file).
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// The component [default: an echo app with a page to try it]
+    pub component: Option<PathBuf>,
+    /// Serve what the file becomes when it changes: new connections get the new component, those that are
+    /// there are closed with 1012
+    #[arg(long, requires = "component")]
+    pub watch: bool,
+    /// Compile the component anew, and do not keep what is compiled (in `$XDG_CACHE_HOME/wasocket`, or
+    /// `~/.cache/wasocket`)
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Serve the component also if it is a file of `wasocket compile`: machine code, run as it is
+    #[arg(long)]
+    pub allow_precompiled: bool,
+    /// A file with options, in TOML: `max-connections = 500`. What is said here goes before it [default:
+    /// wasocket.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where connections come from, and for whom.
+    #[command(flatten)]
+    pub sockets: Sockets,
+    /// How many threads serve, each with instances of its own; `auto` is one for each core. Clients of an app
+    /// that meet, as in a chat, do so within an instance
+    #[arg(long, value_name = "N", default_value = "1", value_parser = workers)]
+    pub workers: usize,
+    // 32 connections that each collect a message of 1 MiB, the default limit of the protocol,
+    // fit twice into the default memory.
+    /// How many connections share an instance, and its fate should it fail
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one())]
+    pub connections_per_instance: usize,
+    /// The memory an instance may take, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
+    pub memory: usize,
+    /// The time a call into an instance may take, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = milliseconds())]
+    pub call_timeout: u64,
+    /// The time the app may wait for files in one call, in milliseconds, if it has directories (--dir)
+    #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = milliseconds())]
+    pub file_timeout: u64,
+    /// The time an instance may take to start, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = milliseconds())]
+    pub start_timeout: u64,
+    /// A variable of the app's environment, which is empty otherwise. May be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<(String, String)>,
+    /// An HTTP server that the app may ask, at ports 80 and 443 if none is named; `*` and `*.NAME` stand
+    /// for public hosts. May be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub allow_http: Vec<Allowed>,
+    /// The time an HTTP server that the app asks may be silent: until it answers, and in its answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
+    pub http_timeout: u64,
+    /// A TCP server that the app may connect to; port 0 is any. May be repeated
+    #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
+    pub allow_tcp: Vec<SocketAddr>,
+    /// A directory that the app finds at a path of its own, to read in it; with `::rw`, to write, too. May be
+    /// repeated
+    #[arg(long, value_name = "HOST_PATH::GUEST_PATH[::rw]", value_hint = ValueHint::DirPath)]
+    pub dir: Vec<Directory>,
+    /// The time a client may take nothing of what it is sent
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub send_timeout: u64,
+    /// The time the app may take to answer a request, if it has to ask somebody first
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
+    pub decision_timeout: u64,
+    /// The time open connections have to end when the runner is stopped
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pub shutdown_timeout: u64,
+    /// What WebSockets are closed with then: 1001, going away, or 1012, where a restart is all it is
+    #[arg(long, value_name = "CODE", default_value = "1001", value_parser = shutdown_code)]
+    pub shutdown_code: ShutdownReason,
+    /// What the network may ask.
+    #[command(flatten)]
+    pub network: Network,
+}
+
+impl Serve {
+    /// The configuration of the server.
+    ///
+    /// # Errors
+    ///
+    /// A text for the user, when the environment names a place for traces that is none.
+    pub fn into_config(self) -> Result<ServerConfig, String> {
+        let network = &self.network;
+        Ok(ServerConfig {
+            traces: network.traces()?,
+            limits: network.limits(),
+            session: network.session(Duration::from_secs(self.send_timeout)),
+            http: HttpSettings {
+                head_timeout: Duration::from_secs(network.head_timeout),
+                max_head: network.max_head.saturating_mul(1 << 10),
+                decision_timeout: Duration::from_secs(self.decision_timeout),
+                http2: self.sockets.http2,
+            },
+            guest: self.limits(),
+            grants: self.grants(),
+            component: self.component,
+            watch: self.watch,
+            cache: !self.no_cache,
+            allow_precompiled: self.allow_precompiled,
+            tls: self.sockets.tls(),
+            listen: self.sockets.listen,
+            hosts: self.sockets.allow_host,
+            proxy_protocol: self.sockets.proxy_protocol,
+            trust: Trust(self.sockets.trust),
+            workers: self.workers,
+            connections_per_instance: self.connections_per_instance,
+            shutdown_timeout: Duration::from_secs(self.shutdown_timeout),
+            shutdown_reason: self.shutdown_code,
+            admin: self.network.admin,
+        })
+    }
+
+    /// What each instance may take.
+    fn limits(&self) -> Limits {
+        Limits {
+            memory: self.memory << 20,
+            call_time: Duration::from_millis(self.call_timeout),
+            file_time: Duration::from_millis(self.file_timeout),
+            start_time: Duration::from_millis(self.start_timeout),
+            ceiling: self.network.ceiling(),
+        }
+    }
+
+    /// What the component is granted.
+    fn grants(&self) -> Grants {
+        let policy = || Policy {
+            allowed: self.allow_http.clone(),
+            max_under_way: self.connections_per_instance.saturating_mul(2),
+            silence_timeout: Duration::from_secs(self.http_timeout),
+            ..Policy::default()
+        };
+        Grants {
+            http: (!self.allow_http.is_empty()).then(|| Arc::new(policy())),
+            tcp: self.allow_tcp.clone(),
+            environment: self.env.clone(),
+            directories: self.dir.clone(),
+        }
+    }
+}
+
+/// The value of `--workers`: a number; `auto`, or 0, is one for each core.
+fn workers(text: &str) -> Result<usize, String> {
+    let number = match text {
+        "auto" => Some(0),
+        text => text.parse().ok().filter(|number| *number <= MAX_WORKERS),
+    };
+    match number {
+        None => Err(format!("expected auto, or a number up to {MAX_WORKERS}")),
+        Some(0) => {
+            Ok(thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS)))
+        }
+        Some(number) => Ok(number),
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// Names are not looked up: what they lead to may change.
+fn tcp_server(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected an IP address and a port, such as 127.0.0.1:22 or [::1]:22";
+    text.parse().map_err(|_| expected.to_owned())
+}
+
+fn shutdown_code(text: &str) -> Result<ShutdownReason, &'static str> {
+    match text {
+        "1001" => Ok(ShutdownReason::GoingAway),
+        "1012" => Ok(ShutdownReason::ServiceRestart),
+        _ => Err("expected 1001 or 1012"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Command, Options};
+
+    fn parse(arguments: &[&str]) -> Result<Serve, clap::Error> {
+        let program = ["wasocket", "serve"];
+        let options = Options::try_parse_from(program.iter().chain(arguments))?;
+        match options.command {
+            Command::Serve(serve) => Ok(*serve),
+            _ => Err(clap::Error::new(clap::error::ErrorKind::InvalidSubcommand)),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() -> Result<(), Box<dyn std::error::Error>> {
+        let given = parse(&[])?.into_config()?;
+        let default = ServerConfig::default();
+        assert_eq!(format!("{given:?}"), format!("{default:?}"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_is_of_cores_or_as_said() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(workers("auto"), Ok(cores));
+        assert_eq!(workers("0"), Ok(cores));
+        assert_eq!(workers("3"), Ok(3));
+        for bad in ["", "-1", "1025", "many"] {
+            assert!(workers(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_granted_but_what_is_named() -> Result<(), clap::Error> {
+        let none = parse(&[])?.grants();
+        assert!(none.http.is_none() && none.tcp.is_empty() && none.environment.is_empty());
+        assert!(none.directories.is_empty());
+        let options = [
+            "--allow-http",
+            "a.test",
+            "--allow-tcp",
+            "[::1]:22",
+            "--env",
+            "A=b=c",
+        ];
+        let grants = parse(&options)?.grants();
+        assert_eq!(grants.http.map(|policy| policy.allowed.len()), Some(1));
+        assert_eq!(
+            grants.tcp,
+            [SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 22))]
+        );
+        assert_eq!(grants.environment, [("A".to_owned(), "b=c".to_owned())]);
+        for (option, value) in [
+            ("--allow-http", "http://a.test"),
+            ("--allow-tcp", "localhost:22"),
+            ("--env", "A"),
+            ("--env", "=b"),
+            ("--dir", "data"),
+        ] {
+            assert!(parse(&[option, value]).is_err(), "{option} {value}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn limits_of_zero_are_refused() {
+        for option in [
+            "--connections-per-instance",
+            "--memory",
+            "--call-timeout",
+            "--max-connections",
+            "--max-unsent",
+        ] {
+            assert!(parse(&[option, "0"]).is_err(), "{option}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The command `serve`: arguments become the configuration of the server.
+
+pub mod args;
+mod network;
+mod sockets;
+
+use std::fmt;
+
+use wasocket_host::server::serve::{ServeError, serve as serve_config};
+
+use crate::commands::serve::args::Serve;
+
+/// Serves until a signal stops it.
+///
+/// # Errors
+///
+/// See [`ServeFailure`].
+pub fn serve(arguments: Serve) -> Result<(), ServeFailure> {
+    let config = arguments.into_config().map_err(ServeFailure::Traces)?;
+    serve_config(config).map_err(ServeFailure::Server)
+}
+
+/// Why `serve` could not begin, or go on.
+#[derive(Debug)]
+pub enum ServeFailure {
+    /// The environment names a place for traces that is none.
+    Traces(String),
+    /// The server failed.
+    Server(ServeError),
+}
+
+impl fmt::Display for ServeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Traces(problem) => write!(f, "cannot send traces: {problem}"),
+            Self::Server(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeFailure {}

@@ -1,0 +1,564 @@
+//! The options of `wasocket serve`, from a file: `wasocket.toml`, or what `--config` names.
+//!
+//! There is no second list of options. An entry of the file becomes the argument of its name, which clap judges like
+//! those of the command line; what is said there as well, or contradicts it, takes the entry's place. So an option has
+//! its key in the file as soon as it is there.
+
+use std::any::TypeId;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::builder::ValueHint;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use crate::cli::Options;
+use wasocket_host::net::listen::Listen;
+
+/// The file that is read where none is named.
+const FILE: &str = "wasocket.toml";
+
+/// The command whose options can stand in it.
+const SERVE: &str = "serve";
+
+/// The longest file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The options that the arguments of the program have, the first of which is its name; and, for `wasocket serve`,
+/// those of a file where the arguments say nothing. Returns the name of that file, too, if there is one.
+///
+/// # Errors
+///
+/// When one of the two has what is no option, or no value for it.
+pub fn parse(arguments: Vec<OsString>) -> Result<(Options, Option<PathBuf>), Error> {
+    let Some(said) = said(&arguments) else {
+        return Ok((Options::try_parse_from(arguments)?, None));
+    };
+    let file = match said.get_one::<PathBuf>("config") {
+        Some(file) => Some((file.clone(), read(file)?)),
+        None => read_default()?,
+    };
+    let Some((file, text)) = file else {
+        return Ok((Options::try_parse_from(arguments)?, None));
+    };
+    let entries = Serve::new().arguments(&file, &text, &said)?;
+    Ok((
+        Options::try_parse_from(insert(arguments, entries))?,
+        Some(file),
+    ))
+}
+
+/// What the command line says of `serve`; none if it is another command, or a question for help. That something
+/// may be missing is not looked at: the file may have it.
+fn said(arguments: &[OsString]) -> Option<ArgMatches> {
+    let lenient = Options::command().ignore_errors(true);
+    let mut matches = lenient.try_get_matches_from(arguments).ok()?;
+    let (command, said) = matches.remove_subcommand()?;
+    (command == SERVE).then_some(said)
+}
+
+/// Behind the word `serve`: the options that can stand in front of it have no value that is the same.
+fn insert(mut arguments: Vec<OsString>, entries: Vec<OsString>) -> Vec<OsString> {
+    let is_serve = |argument: &OsString| argument == SERVE;
+    let place = arguments.iter().skip(1).position(is_serve);
+    let behind = place.map_or(arguments.len(), |place| place.saturating_add(2));
+    arguments.splice(behind..behind, entries);
+    arguments
+}
+
+/// The file in the working directory, if it is there. Who may write it may say what this process serves, and where:
+/// so it has to be the user's own, as nobody looks into each folder that a command is run in.
+fn read_default() -> Result<Option<(PathBuf, String)>, FileError> {
+    let file = Path::new(FILE);
+    let Ok(metadata) = file.metadata() else {
+        return Ok(None);
+    };
+    let is_own = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    if !is_own || metadata.mode() & 0o002 != 0 {
+        let problem = format!(
+            "it is not this user's alone, and so is not read by itself: name it, as --config {FILE}, or run this \
+             elsewhere"
+        );
+        return Err(FileError::new(file, problem));
+    }
+    Ok(Some((file.to_owned(), read(file)?)))
+}
+
+fn read(file: &Path) -> Result<String, FileError> {
+    let read = || {
+        let mut text = String::new();
+        let length = File::open(file)?
+            .take(MAX_FILE + 1)
+            .read_to_string(&mut text)? as u64;
+        match length > MAX_FILE {
+            true => Err(io::Error::other("it has more than a MiB")),
+            false => Ok(text),
+        }
+    };
+    read().map_err(|error| FileError::new(file, format!("it cannot be read: {error}")))
+}
+
+/// clap's own definition of `wasocket serve`.
+struct Serve {
+    command: Command,
+    /// Those that can stand in a file.
+    options: Vec<Arg>,
+}
+
+impl Serve {
+    fn new() -> Self {
+        let mut command = Options::command();
+        // Puts the options of all commands among those of this one.
+        command.build();
+        let serve = command.find_subcommand(SERVE);
+        let options = serve.into_iter().flat_map(Command::get_arguments);
+        let options = options.filter(|option| is_for_files(option));
+        Self {
+            options: options.cloned().collect(),
+            command,
+        }
+    }
+
+    /// What the file says and the command line does not, as arguments.
+    fn arguments(
+        &self,
+        file: &Path,
+        text: &str,
+        said: &ArgMatches,
+    ) -> Result<Vec<OsString>, FileError> {
+        let wrong = |span: Option<Range<usize>>, problem: String| FileError {
+            line: span.map(|span| line(text, span.start)),
+            ..FileError::new(file, problem)
+        };
+        let table = DeTable::parse(text)
+            .map_err(|error| wrong(error.span(), error.message().to_owned()))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let mut arguments = vec![];
+        for (key, value) in table.get_ref() {
+            let option = self.option(key.get_ref());
+            let option = option.map_err(|problem| wrong(Some(key.span()), problem))?;
+            let entry = entry(option, value.get_ref(), folder)
+                .and_then(|entry| self.check(&entry).map(|()| entry))
+                .map_err(|problem| wrong(Some(key.span()), problem))?;
+            if !self.is_said(option, said) {
+                arguments.extend(entry);
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn option(&self, key: &str) -> Result<&Arg, String> {
+        let option = self.options.iter().find(|option| name(option) == key);
+        option.ok_or_else(|| match self.nearest(key) {
+            Some(nearest) => format!("unknown key `{key}`: did you mean `{nearest}`?"),
+            None => format!(
+                "unknown key `{key}`: the keys are the names of the options, see `wasocket serve --help`"
+            ),
+        })
+    }
+
+    /// What clap would propose for an option of this name.
+    fn nearest(&self, key: &str) -> Option<String> {
+        let error = self.judge(&[format!("--{key}").into()]).err()?;
+        let ContextValue::String(nearest) = error.get(ContextKind::SuggestedArg)? else {
+            return None;
+        };
+        let nearest = nearest.trim_start_matches('-');
+        let is_key = self.options.iter().any(|option| name(option) == nearest);
+        is_key.then(|| nearest.to_owned())
+    }
+
+    /// Checks an entry for itself, so that what is wrong is said of its line. What it needs beside it is looked
+    /// at with all the others.
+    fn check(&self, entry: &[OsString]) -> Result<(), String> {
+        match self.judge(entry) {
+            Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+                Err(first_words(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn judge(&self, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+        let line = [self.command.get_name(), SERVE].map(OsString::from);
+        let line = line.iter().chain(arguments);
+        self.command.clone().try_get_matches_from(line)
+    }
+
+    /// Whether the command line has this option, or one that excludes it.
+    fn is_said(&self, option: &Arg, said: &ArgMatches) -> bool {
+        let excludes = |one: &Arg, other: &Arg| {
+            let serve = self.command.find_subcommand(SERVE);
+            let excluded = serve.map(|serve| serve.get_arg_conflicts_with(one));
+            excluded.is_some_and(|excluded| excluded.iter().any(|it| it.get_id() == other.get_id()))
+        };
+        let here =
+            |one: &&Arg| said.value_source(one.get_id().as_str()) == Some(ValueSource::CommandLine);
+        self.options.iter().filter(here).any(|one| {
+            one.get_id() == option.get_id() || excludes(one, option) || excludes(option, one)
+        })
+    }
+}
+
+/// All but the file itself, and help.
+fn is_for_files(option: &Arg) -> bool {
+    let has_value_or_not = matches!(
+        option.get_action(),
+        ArgAction::Set | ArgAction::Append | ArgAction::SetTrue
+    );
+    has_value_or_not && option.get_id() != "config"
+}
+
+/// The long name of an option; an argument without has that of what it is.
+fn name(option: &Arg) -> &str {
+    option.get_long().unwrap_or(option.get_id().as_str())
+}
+
+/// The arguments that an entry stands for.
+fn entry(option: &Arg, value: &DeValue<'_>, folder: &Path) -> Result<Vec<OsString>, String> {
+    let is_flag = matches!(option.get_action(), ArgAction::SetTrue);
+    let is_map = option.get_value_names() == Some(&["NAME=VALUE".into()]);
+    match value {
+        DeValue::Boolean(false) if is_flag => Ok(vec![]),
+        DeValue::Boolean(true) if is_flag => Ok(vec![format!("--{}", name(option)).into()]),
+        _ if is_flag => Err(format!("`{}` is true or false", name(option))),
+        DeValue::Array(values) => values
+            .iter()
+            .map(|value| argument(option, text(value.get_ref())?, folder))
+            .collect(),
+        DeValue::Table(values) if is_map => values
+            .iter()
+            .map(|(name, value)| {
+                let value = format!("{}={}", name.get_ref(), text(value.get_ref())?);
+                argument(option, value, folder)
+            })
+            .collect(),
+        value => Ok(vec![argument(option, text(value)?, folder)?]),
+    }
+}
+
+fn argument(option: &Arg, value: String, folder: &Path) -> Result<OsString, String> {
+    // The system would end the text there.
+    if value.contains('\0') {
+        return Err(format!("a value of `{}` has a NUL", name(option)));
+    }
+    let value = in_folder(option, value, folder);
+    Ok(match option.get_long() {
+        Some(long) => {
+            let mut argument = OsString::from(format!("--{long}="));
+            argument.push(value);
+            argument
+        }
+        None => value,
+    })
+}
+
+/// A path is one from where the file is, wherever the program is run.
+fn in_folder(option: &Arg, value: String, folder: &Path) -> OsString {
+    let hint = option.get_value_hint();
+    if hint == ValueHint::AnyPath || hint == ValueHint::DirPath {
+        return folder.join(value).into();
+    }
+    let is_place = option.get_value_parser().type_id() == TypeId::of::<Listen>();
+    match value.strip_prefix("unix:").filter(|_| is_place) {
+        Some(path) => {
+            let mut place = OsString::from("unix:");
+            place.push(folder.join(path));
+            place
+        }
+        None => value.into(),
+    }
+}
+
+/// A value as the command line would have it.
+fn text(value: &DeValue<'_>) -> Result<String, String> {
+    Ok(match value {
+        DeValue::String(text) => text.clone().into_owned(),
+        DeValue::Integer(number) => integer(number),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(is_true) => is_true.to_string(),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+            let kind = value.type_str();
+            return Err(format!("a text or a number is expected, not {kind}"));
+        }
+    })
+}
+
+/// In tens, whatever it is written in.
+fn integer(number: &DeInteger<'_>) -> String {
+    let value = i128::from_str_radix(number.as_str(), number.radix());
+    value.map_or_else(|_| number.as_str().to_owned(), |value| value.to_string())
+}
+
+/// What an error of clap's says, without the advice on how the command line is written.
+fn first_words(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let words = text.split("\n\n").next().unwrap_or_default();
+    let words = words.trim_start_matches("error: ").split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// The number of the line that has this byte.
+fn line(text: &str, place: usize) -> usize {
+    let before = text.as_bytes().iter().take(place);
+    before
+        .filter(|byte| **byte == b'\n')
+        .count()
+        .saturating_add(1)
+}
+
+/// Why there are no options.
+#[derive(Debug)]
+pub enum Error {
+    /// The command line is wrong, or asks for help.
+    CommandLine(clap::Error),
+    /// The file is.
+    File(FileError),
+}
+
+impl From<clap::Error> for Error {
+    fn from(error: clap::Error) -> Self {
+        Self::CommandLine(error)
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine(error) => error.fmt(f),
+            Self::File(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What is wrong with a file of options, and where.
+#[derive(Debug)]
+pub struct FileError {
+    file: PathBuf,
+    line: Option<usize>,
+    problem: String,
+}
+
+impl FileError {
+    fn new(file: &Path, problem: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: None,
+            problem,
+        }
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        write!(f, " {}", self.problem)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::options;
+
+    const PAGE: &str = include_str!("../../docs/configuration.md");
+
+    /// The example of the documentation, with what is commented out in it.
+    fn example() -> String {
+        let (_, example) = PAGE.split_once("```toml\n").unwrap_or_default();
+        let (example, _) = example.split_once("```").unwrap_or_default();
+        let lines = example.lines().map(|line| match line.strip_prefix('#') {
+            Some(entry) if !entry.starts_with(' ') => entry,
+            _ => line,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn read(file: &str, text: &str, line: &[&str]) -> Result<options::Serve, Error> {
+        let line: Vec<OsString> = ["wasocket", SERVE]
+            .iter()
+            .chain(line)
+            .map(OsString::from)
+            .collect();
+        let said = said(&line).ok_or_else(|| FileError::new(Path::new(file), "said".to_owned()))?;
+        let entries = Serve::new().arguments(Path::new(file), text, &said)?;
+        match Options::try_parse_from(insert(line, entries))?.command {
+            options::Command::Serve(serve) => Ok(*serve),
+            other => Err(FileError::new(Path::new(file), format!("{other:?}")).into()),
+        }
+    }
+
+    fn problem(text: &str, line: &[&str]) -> String {
+        match read("a.toml", text, line) {
+            Ok(serve) => format!("{serve:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_option_can_stand_in_the_file_and_is_in_the_example() -> Result<(), Error> {
+        let example = example();
+        let table = DeTable::parse(&example)
+            .map_err(|error| FileError::new(Path::new("example"), error.to_string()))?;
+        let keys: BTreeSet<_> = table
+            .get_ref()
+            .keys()
+            .map(|key| key.get_ref().to_string())
+            .collect();
+        let serve = Serve::new();
+        let options: BTreeSet<_> = serve
+            .options
+            .iter()
+            .map(|option| name(option).to_owned())
+            .collect();
+        assert_eq!(keys, options, "docs/configuration.md has all options");
+        assert!(keys.contains("quiet") && keys.contains("max-connections"));
+        read("a.toml", &example, &[])?;
+        Ok(())
+    }
+
+    #[test]
+    fn the_example_without_comments_is_the_defaults() -> Result<(), Error> {
+        let (_, example) = PAGE.split_once("```toml\n").unwrap_or_default();
+        let (example, _) = example.split_once("```").unwrap_or_default();
+        let mut serve = read("a.toml", example, &[])?;
+        assert_eq!(serve.component.take(), Some("app.wasm".into()));
+        assert_eq!(serve.env.pop(), Some(("GREETING".into(), "hello".into())));
+        let defaults = read("a.toml", "", &[])?;
+        assert_eq!(format!("{serve:?}"), format!("{defaults:?}"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() -> Result<(), Error> {
+        let file = "memory = 0x20\ncall-timeout = 7\nlisten = ['[::]:1', '[::]:2']\ncomponent = 'a'\nquiet = true";
+        let serve = read("a.toml", file, &[])?;
+        assert_eq!(
+            (serve.memory, serve.call_timeout, serve.sockets.listen.len()),
+            (32, 7, 2)
+        );
+        let line = ["--memory=9", "--listen=[::]:3", "b", "--verbose"];
+        let serve = read("a.toml", file, &line)?;
+        assert_eq!(
+            (serve.memory, serve.call_timeout, serve.sockets.listen.len()),
+            (9, 7, 1)
+        );
+        assert_eq!(serve.component, Some("b".into()));
+        // Half of what belongs together may stand on either side.
+        let serve = read("a.toml", "tls-cert = 'c'", &["--tls-key", "k"])?;
+        assert!(serve.sockets.tls_cert.is_some() && serve.sockets.tls_key.is_some());
+        assert!(problem("tls-cert = 'c'", &[]).contains("--tls-key"));
+        assert!(read("a.toml", "component = 'a'", &["--watch"])?.watch);
+        Ok(())
+    }
+
+    #[test]
+    fn paths_are_from_where_the_file_is() -> Result<(), Error> {
+        let file = "component = 'a.wasm'\nlisten = 'unix:x.sock'\ntls-cert = '/c'\ntls-key = 'k'";
+        let serve = read("/etc/wasocket/a.toml", file, &[])?;
+        assert_eq!(serve.component, Some("/etc/wasocket/a.wasm".into()));
+        assert_eq!(
+            serve.sockets.listen,
+            [Listen::Unix("/etc/wasocket/x.sock".into())]
+        );
+        assert_eq!(serve.sockets.tls_cert, Some("/c".into()));
+        assert_eq!(serve.sockets.tls_key, Some("/etc/wasocket/k".into()));
+        let serve = read("/etc/a.toml", "component = 'a'", &["b"])?;
+        assert_eq!(serve.component, Some("b".into()));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        for (text, expected) in [
+            (
+                "\nmax-conections = 500",
+                "a.toml:2: unknown key `max-conections`: did you mean `max-connections`?",
+            ),
+            (
+                "zzz = 1",
+                "a.toml:1: unknown key `zzz`: the keys are the names",
+            ),
+            ("[env]\nA = 1\n[tls]", "a.toml:3: unknown key `tls`"),
+            ("help = true", "a.toml:1: unknown key `help`"),
+            ("config = 'b'", "a.toml:1: unknown key `config`"),
+            (
+                "# a\n# b\nmax-connections = 'many'",
+                "a.toml:3: invalid value 'many' for '--max-connections <N>': invalid digit",
+            ),
+            (
+                "memory = 5000",
+                "a.toml:1: invalid value '5000' for '--memory <MIB>': 5000 is not in 1..=4096",
+            ),
+            ("memory = -1", "a.toml:1: invalid value '-1'"),
+            ("memory = 1.5", "a.toml:1: invalid value '1.5'"),
+            (
+                "memory = [1, 2]",
+                "a.toml:1: the argument '--memory <MIB>' cannot be used",
+            ),
+            ("log-format = 'xml'", "[possible values: text, json]"),
+            (
+                "listen = 'nowhere'",
+                "a.toml:1: invalid value 'nowhere' for '--listen",
+            ),
+            ("watch = 1", "a.toml:1: `watch` is true or false"),
+            (
+                "memory = 1979-05-27",
+                "a.toml:1: a text or a number is expected, not datetime",
+            ),
+            (
+                "memory = { a = 1 }",
+                "a.toml:1: a text or a number is expected, not table",
+            ),
+            (
+                "env = [['A=1']]",
+                "a.toml:1: a text or a number is expected, not array",
+            ),
+            ("env = { '' = 1 }", "a.toml:1: invalid value '=1'"),
+            (
+                "env = { A = \"\\u0000\" }",
+                "a.toml:1: a value of `env` has a NUL",
+            ),
+            ("memory = 1\nmemory = 2", "a.toml:2: duplicate key"),
+            ("memory =", "a.toml:1: "),
+        ] {
+            let problem = problem(text, &[]);
+            assert!(problem.contains(expected), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn other_commands_have_no_file() -> Result<(), Error> {
+        let line = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert!(said(&line(&["wasocket", "check", "serve"])).is_none());
+        assert!(said(&line(&["wasocket", "serve", "--help"])).is_none());
+        let (options, file) = parse(line(&["wasocket", "check", "a.wasm"]))?;
+        assert!(matches!(options.command, options::Command::Check(_)) && file.is_none());
+        let line = line(&["wasocket", "--log-format", "json", "serve", "serve"]);
+        let inserted = insert(line, vec!["--watch".into()]);
+        assert_eq!(inserted[4..], ["--watch", "serve"]);
+        Ok(())
+    }
+}
