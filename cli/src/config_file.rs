@@ -381,7 +381,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::options;
 
     const PAGE: &str = include_str!("../../docs/configuration.md");
 
@@ -396,7 +395,7 @@ mod tests {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    fn read(file: &str, text: &str, line: &[&str]) -> Result<options::Serve, Error> {
+    fn read(file: &str, text: &str, line: &[&str]) -> Result<crate::commands::serve::args::Serve, Error> {
         let line: Vec<OsString> = ["wasocket", SERVE]
             .iter()
             .chain(line)
@@ -405,7 +404,7 @@ mod tests {
         let said = said(&line).ok_or_else(|| FileError::new(Path::new(file), "said".to_owned()))?;
         let entries = Serve::new().arguments(Path::new(file), text, &said)?;
         match Options::try_parse_from(insert(line, entries))?.command {
-            options::Command::Serve(serve) => Ok(*serve),
+            crate::cli::Command::Serve(serve) => Ok(*serve),
             other => Err(FileError::new(Path::new(file), format!("{other:?}")).into()),
         }
     }
@@ -555,7 +554,7 @@ mod tests {
         assert!(said(&line(&["wasocket", "check", "serve"])).is_none());
         assert!(said(&line(&["wasocket", "serve", "--help"])).is_none());
         let (options, file) = parse(line(&["wasocket", "check", "a.wasm"]))?;
-        assert!(matches!(options.command, options::Command::Check(_)) && file.is_none());
+        assert!(matches!(options.command, crate::cli::Command::Check(_)) && file.is_none());
         let line = line(&["wasocket", "--log-format", "json", "serve", "serve"]);
         let inserted = insert(line, vec!["--watch".into()]);
         assert_eq!(inserted[4..], ["--watch", "serve"]);
