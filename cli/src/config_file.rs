@@ -395,7 +395,11 @@ mod tests {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    fn read(file: &str, text: &str, line: &[&str]) -> Result<crate::commands::serve::args::Serve, Error> {
+    fn read(
+        file: &str,
+        text: &str,
+        line: &[&str],
+    ) -> Result<crate::commands::serve::args::Serve, Error> {
         let line: Vec<OsString> = ["wasocket", SERVE]
             .iter()
             .chain(line)
