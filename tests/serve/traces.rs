@@ -304,6 +304,31 @@ fn a_connection_is_a_span_in_the_clients_trace() {
 }
 
 #[test]
+fn a_misdirected_request_is_a_span_in_the_clients_trace() {
+    let collector = Collector::start();
+    let options = ["--otlp-endpoint", &collector.url, "--allow-host", "a.test"];
+    let server = Server::with_options(&options);
+    let (head, _) = server.request(&format!(
+        "GET /elsewhere HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\
+         traceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n"
+    ));
+    assert_eq!(head.status, 421);
+    stop(server);
+
+    let spans = collector.spans();
+    let [span] = &spans[..] else {
+        panic!("{spans:?}");
+    };
+    assert_eq!(span["traceId"], TRACE);
+    assert_eq!(span["parentSpanId"], "b7ad6b7169203331");
+    let expected = [
+        ("http.response.status_code", "421"),
+        ("url.path", "/elsewhere"),
+    ];
+    assert_has(span, &expected);
+}
+
+#[test]
 fn a_request_is_a_span_unless_its_trace_is_not_recorded() {
     let collector = Collector::start();
     let server = Server::with_options(&["--otlp-endpoint", &collector.url]);

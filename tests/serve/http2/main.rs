@@ -7,6 +7,7 @@
 )]
 
 mod client;
+mod exchange;
 mod floods;
 mod hosts;
 mod streams;
