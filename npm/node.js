@@ -273,7 +273,7 @@ export class App {
   #ended(end) {
     const { remote, path, report } = end;
     if (report?.fault !== undefined) {
-      this.#log(`${remote} ${quoted(path)}: the app is at fault: ${quoted(report.fault)}`);
+      this.#log(`${remote} ${quoted(path)}: app error: ${quoted(report.fault)}`);
     }
     debug('%o', end);
     this.#onEnd?.(end);
@@ -308,7 +308,7 @@ export class App {
    */
   #logFault({ remote, target }, fault) {
     if (fault !== undefined) {
-      this.#log(`${remote} ${quoted(target.split('?', 1)[0] ?? '')}: the app is at fault: ${quoted(fault)}`);
+      this.#log(`${remote} ${quoted(target.split('?', 1)[0] ?? '')}: app error: ${quoted(fault)}`);
     }
   }
 

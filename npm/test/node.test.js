@@ -240,7 +240,7 @@ test('logs the app\'s mistakes', async (t) => {
   await client.rest();
   client.socket.end();
   await app.close();
-  assert.match(app.log.join('\n'), /^127\.0\.0\.1:[0-9]+ "\/rooms\/a": the app is at fault: "/);
+  assert.match(app.log.join('\n'), /^127\.0\.0\.1:[0-9]+ "\/rooms\/a": app error: "/);
 });
 
 test('close() ends connections with 1001, waits for the answers, and accepts no others', async (t) => {

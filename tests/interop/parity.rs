@@ -17,7 +17,7 @@ fn check(language: &str, crash: &[&str]) {
     run(language, ECHO, &echo, &[]);
     let chat = serve(language, "chat");
     run(language, CHAT, &chat, &[]);
-    chat.wait_for_log("the app is at fault: \"the answer has ");
+    chat.wait_for_log("app error: \"the answer has ");
     for part in crash {
         chat.wait_for_log(part);
     }

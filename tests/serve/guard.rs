@@ -124,7 +124,7 @@ fn faults_reported_by_the_app_are_logged() {
     for server in servers(&[]) {
         let (head, body) = server.request("GET /failed?x HTTP/1.1\r\nHost: a.test\r\n\r\n");
         assert_eq!((head.status, &*body), (500, "Internal Server Error\n"));
-        server.wait_for_log(r#"the app is at fault: "what the app says\nof itself""#);
+        server.wait_for_log(r#"app error: "what the app says\nof itself""#);
         server.wait_for_log(r#"path="/failed""#);
         let (head, _) = server.request("GET /own-length HTTP/1.1\r\nHost: a.test\r\n\r\n");
         assert_eq!(head.status, 500, "the instance lives on");

@@ -195,7 +195,7 @@ fn connections_cut_off_at_shutdown_are_logged() {
     let _client = server.websocket("/echo");
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
-    server.wait_for_log("cut off");
+    server.wait_for_log("aborted at shutdown");
     assert!(server.log().contains("path=\"/echo\""), "{}", server.log());
 }
 

@@ -167,7 +167,7 @@ fn connections_cut_off_at_shutdown_are_counted() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
     server.wait_for_log("some did not end in time connections=8");
-    assert_eq!(server.log().matches("cut off").count(), 8);
+    assert_eq!(server.log().matches("aborted at shutdown").count(), 8);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Asks the guest about a request, whatever version of HTTP it came in.
+//! Asks the guest about a request, until it has decided.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,24 +13,27 @@ use crate::guest::fault::Dead;
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::observe::access_log::log_fault;
-use crate::pool::{Answered, Ruling, Undecided, Unplaced};
+use crate::pool::{Answer, Decision, Undecided, Unplaced};
 
-/// Why a request gets an answer of the host's instead of the guest's.
+/// Why the host answers a request in place of the guest.
 pub(crate) enum Failure {
+    /// The guest is not asked.
+    Refused(Refusal),
     /// The instance died of it.
     Died,
     /// The instance lives, but its answer cannot be sent.
     BadAnswer(BadAnswer),
-    /// It did not answer in time.
+    /// The guest did not decide in time.
     Undecided,
-    /// No instance is made for this time.
+    /// Instances fail, and none is started for this long.
     BackingOff(Duration),
 }
 
 impl Failure {
-    /// What the client gets. Why is in the log, and only there.
+    /// The answer to the client. The reason is for the log only.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
+            Self::Refused(refusal) => *refusal,
             Self::Died => Refusal::FAILED,
             Self::BadAnswer(bad) => bad.refusal(),
             Self::Undecided => Refusal::UNDECIDED,
@@ -38,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// What `Retry-After` is to say, in whole seconds (RFC 9110 §10.2.3).
+    /// `Retry-After`, in whole seconds (RFC 9110 §10.2.3).
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             Self::BackingOff(left) => Some(left.as_secs().saturating_add(1)),
@@ -46,11 +49,14 @@ impl Failure {
         }
     }
 
-    /// For the operator. The death of an instance is in the log already, and so is the first of a pause.
+    /// Logs what is not in the log already, as the death of an instance and the begin of a pause are.
     pub(crate) fn log(&self, request: &Request) {
         let (method, target) = (&request.method, &request.target);
         match self {
-            Self::Died | Self::BackingOff(_) | Self::BadAnswer(BadAnswer::HttpVersion) => {}
+            Self::Refused(_)
+            | Self::Died
+            | Self::BackingOff(_)
+            | Self::BadAnswer(BadAnswer::HttpVersion) => {}
             Self::BadAnswer(bad) => {
                 tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
             }
@@ -58,6 +64,12 @@ impl Failure {
                 "the guest has not answered {method} {target} in time (--decision-timeout)"
             ),
         }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -82,39 +94,34 @@ impl From<BadAnswer> for Failure {
     }
 }
 
-/// Asks until there is an answer. Dropped before, the guest stops deciding.
+/// Asks the guest for its answer. Dropped before, the guest stops deciding.
 pub(crate) async fn ask(
     worker: &Worker,
     request: &Arc<Request>,
-    peer: Peer,
-) -> Result<Answered, Failure> {
+    client: Peer,
+) -> Result<Answer, Failure> {
     let place = worker.pool.place().await?;
-    let decided = place.handle(Arc::clone(request)).await?;
-    let (answer, fault) = match decided.verdict {
-        Ruling::Answer(answer) => (answer, decided.fault),
-        Ruling::Later(undecided) => {
-            let decided =
-                timeout(worker.settings.decision_timeout, decide(worker, &undecided)).await;
-            decided.map_err(|_| Failure::Undecided)??
+    let Decision { answer, fault } = match place.handle(Arc::clone(request)).await? {
+        Ok(decision) => decision,
+        Err(undecided) => {
+            let decision = decide(worker, &undecided);
+            let decision = timeout(worker.settings.decision_timeout, decision).await;
+            decision.map_err(|_| Failure::Undecided)??
         }
     };
     if let Some(fault) = fault {
-        log_fault(&peer, &request.target, &fault);
+        log_fault(&client, &request.target, &fault);
     }
     Ok(answer)
 }
 
-/// Asks the guest for its answer, whenever there is a reason to, until there is one.
-async fn decide(
-    worker: &Worker,
-    undecided: &Undecided,
-) -> Result<(Answered, Option<String>), Dead> {
+/// Asks again whenever there is a reason to, until the guest has decided.
+async fn decide(worker: &Worker, undecided: &Undecided) -> Result<Decision, Dead> {
     loop {
-        let progress = undecided.decide(worker.now()).await?;
-        if let Some(answer) = progress.answer {
-            return Ok((answer, progress.fault));
-        }
-        let wake_at = progress.wake_at.and_then(|instant| worker.at(instant));
+        let wake_at = match undecided.decide(worker.now()).await? {
+            Ok(decision) => return Ok(decision),
+            Err(wake_at) => wake_at.and_then(|instant| worker.at(instant)),
+        };
         select! {
             woken = undecided.woken() => woken?,
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}

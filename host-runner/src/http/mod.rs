@@ -1,9 +1,10 @@
 //! One request, whatever its version of HTTP.
 
 pub(crate) mod ask;
+mod connection_options;
+pub(crate) mod exchange;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub mod hosts;
 pub mod settings;
-pub(crate) mod taken;
 pub(crate) mod worker;

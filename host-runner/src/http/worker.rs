@@ -9,7 +9,7 @@ use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::contract::clock::Clock;
 use crate::http::hosts::Hosts;
 use crate::http::settings::HttpSettings;
-use crate::limits::per_address::{Denial, Visit};
+use crate::limits::per_address::{Denial, TooManyRequests, Visit};
 use crate::net::forwarded::Trust;
 use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
@@ -80,14 +80,14 @@ impl Worker {
         admitted
     }
 
-    /// Whether a request of this client's may be answered now. Requests on a Unix socket are not counted.
-    pub(crate) fn may_ask(&self, peer: Peer) -> bool {
-        let ask = |ip| self.shared.admission.ask(ip, std::time::Instant::now());
-        let may_ask = peer.ip.is_none_or(ask);
-        if !may_ask {
-            self.metrics.denied_requests.count();
-        }
-        may_ask
+    /// Lets a request of this client be answered, if its address is within its rate. Requests on a Unix socket are
+    /// not counted.
+    pub(crate) fn may_ask(&self, peer: Peer) -> Result<(), TooManyRequests> {
+        let Some(ip) = peer.ip else {
+            return Ok(());
+        };
+        let asked = self.shared.admission.ask(ip, std::time::Instant::now());
+        asked.inspect_err(|_| self.metrics.denied_requests.count())
     }
 
     /// Asks all connections to end, and to end well.

@@ -128,6 +128,13 @@ pub(crate) const TOO_MANY_REQUESTS: Refusal = Refusal {
     reason: "Your address sends too many requests",
 };
 
+/// A request beyond the rate of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyRequests {
+    /// Whether the one before was answered. The others are not logged: a flood would fill the disk.
+    pub(crate) is_first: bool,
+}
+
 /// The addresses that have connections, or had some a moment ago. Of all workers together: locked when a
 /// connection comes and when it ends.
 #[derive(Debug)]
@@ -170,6 +177,8 @@ struct Visitor {
     open: u32,
     handshakes: Bucket,
     requests: Bucket,
+    /// Whether its last request was beyond its rate.
+    is_refused: bool,
 }
 
 impl Admission {
@@ -191,14 +200,14 @@ impl Admission {
         Ok(Visit(Some((Arc::clone(self), network))))
     }
 
-    /// Whether one more request from there may be answered now.
-    pub(crate) fn ask(&self, remote: IpAddr, now: Instant) -> bool {
+    /// Lets a request be answered, if its address is within its rate.
+    pub(crate) fn ask(&self, remote: IpAddr, now: Instant) -> Result<(), TooManyRequests> {
         let limits = self.limits.of(remote.to_canonical());
         if limits.requests == 0 {
-            return true;
+            return Ok(());
         }
         self.visitor(network(remote), limits, now, |visitor| {
-            visitor.requests.take(limits.requests, now)
+            visitor.ask(limits, now)
         })
     }
 
@@ -219,6 +228,7 @@ impl Admission {
                     open: 0,
                     handshakes: Bucket::full(limits.handshakes, now),
                     requests: Bucket::full(limits.requests, now),
+                    is_refused: false,
                 }),
         )
     }
@@ -239,6 +249,15 @@ impl Visitor {
             return Err(Denial::Handshakes);
         }
         self.open = self.open.saturating_add(1);
+        Ok(())
+    }
+
+    fn ask(&mut self, limits: Shares, now: Instant) -> Result<(), TooManyRequests> {
+        let is_first = !self.is_refused;
+        self.is_refused = !self.requests.take(limits.requests, now);
+        if self.is_refused {
+            return Err(TooManyRequests { is_first });
+        }
         Ok(())
     }
 }
@@ -330,10 +349,12 @@ mod tests {
         });
         let now = Instant::now();
         let ask = |later| admission.ask(of("1.1.1.1"), now + Duration::from_millis(later));
-        assert!(ask(0) && ask(0) && !ask(499));
-        assert!(admission.ask(of("1.1.1.2"), now));
-        assert!(ask(500));
-        assert!((0..10).all(|_| admission.ask(of("10.0.0.1"), now)));
+        let refused = |is_first| Err(TooManyRequests { is_first });
+        assert_eq!([ask(0), ask(0), ask(499)], [Ok(()), Ok(()), refused(true)]);
+        assert_eq!(ask(499), refused(false));
+        assert!(admission.ask(of("1.1.1.2"), now).is_ok());
+        assert_eq!([ask(500), ask(500)], [Ok(()), refused(true)]);
+        assert!((0..10).all(|_| admission.ask(of("10.0.0.1"), now).is_ok()));
         assert!(admission.admit(of("1.1.1.1"), now).is_ok());
     }
 

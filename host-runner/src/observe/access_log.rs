@@ -1,7 +1,9 @@
-//! The line in the log that a connection leaves behind, and that a request does.
+//! The access log: one line for each connection when it ends, and one for each request that is answered. Each has
+//! its span in the trace.
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::contract::bindings::{HttpVersion, Report, Request, initiator_name};
@@ -10,69 +12,39 @@ use crate::net::peer::Peer;
 use crate::observe::trace;
 use crate::observe::trace::span::Span;
 
-/// How much of a text from outside is logged, in bytes: of a path, of what a guest reports.
+/// The most bytes that are logged of a text from outside, such as a path or what a guest reports.
 const MAX_TEXT: usize = 1024;
 
-/// What these lines are logged as: `RUST_LOG=info,access=off` is without them.
+/// The target of these lines: `RUST_LOG=info,access=off` leaves them out.
 const TARGET: &str = "access";
 
-/// What is to be logged of a connection that a guest has taken over.
+/// The entry of a connection that a guest has taken over, written when it ends.
 #[derive(Debug)]
-pub struct Access {
+pub(crate) struct ConnectionEntry {
     remote: Peer,
     path: String,
     http: HttpVersion,
     since: Instant,
     bytes_received: u64,
     bytes_sent: u64,
-    is_logged: bool,
+    is_written: bool,
     span: Option<Box<Span>>,
 }
 
-impl Access {
-    /// A connection that begins now, by a request for this target. Its query is not logged: it is where pages
-    /// put tokens, for want of fields of their own.
-    pub fn new(remote: Peer, target: &str, http: HttpVersion) -> Self {
-        Self {
-            remote,
-            path: path(target).to_owned(),
-            http,
-            since: Instant::now(),
-            bytes_received: 0,
-            bytes_sent: 0,
-            is_logged: false,
-            span: None,
-        }
-    }
-
-    /// The span of the request, which is the connection's from now on. A raw takeover has no answer.
-    #[must_use]
-    pub(crate) fn with_span(mut self, mut span: Option<Box<Span>>, is_switched: bool) -> Self {
-        if let Some(span) = &mut span {
-            span.open();
-            span.rename(if is_switched { "WebSocket" } else { "takeover" });
-            if is_switched {
-                span.set("http.response.status_code", 101);
-                span.set("network.protocol.name", "websocket");
-            }
-        }
-        self.span = span;
-        self
-    }
-
-    /// So many bytes were received.
-    pub fn received(&mut self, length: usize) {
+impl ConnectionEntry {
+    /// Counts bytes received.
+    pub(crate) fn received(&mut self, length: usize) {
         self.bytes_received = self.bytes_received.saturating_add(length as u64);
     }
 
-    /// So many bytes are to be sent.
-    pub fn sent(&mut self, length: usize) {
+    /// Counts bytes queued for sending.
+    pub(crate) fn sent(&mut self, length: usize) {
         self.bytes_sent = self.bytes_sent.saturating_add(length as u64);
     }
 
-    /// Logs the end: what the guest reports of it, and what went wrong with the socket. A fault of the app is a
-    /// warning.
-    pub fn log(&mut self, report: Result<Report, Dead>, error: Option<&io::Error>) {
+    /// Logs the end, with what the guest reports and the error of the socket. An error of the app is a warning of
+    /// its own.
+    pub(crate) fn log(&mut self, report: Result<Report, Dead>, error: Option<&io::Error>) {
         let report = report.ok();
         let fault = report.as_ref().and_then(|report| report.fault.as_deref());
         if let Some(fault) = fault {
@@ -86,9 +58,9 @@ impl Access {
         self.write(report.as_ref(), error.as_deref());
     }
 
-    /// One line. Texts are shown in quotes and with control characters escaped: they are a peer's, or a guest's.
+    /// One line. Texts come from a peer or a guest, so they are quoted and their control characters escaped.
     fn write(&mut self, report: Option<&Report>, error: Option<&str>) {
-        self.is_logged = true;
+        self.is_written = true;
         let closing = report.and_then(|report| report.closing.as_ref());
         tracing::info!(
             target: TARGET,
@@ -109,7 +81,7 @@ impl Access {
         self.end_span(report, error);
     }
 
-    /// What OpenTelemetry has no names for is under our own.
+    /// Attributes that OpenTelemetry has no name for are under `wasocket.`.
     fn end_span(&mut self, report: Option<&Report>, error: Option<&str>) {
         let Some(mut span) = self.span.take() else {
             return;
@@ -135,80 +107,119 @@ impl Access {
     }
 }
 
-impl Drop for Access {
-    /// A connection that did not end in time has a line, too.
+impl Drop for ConnectionEntry {
+    /// A connection that has not ended when the runner stops has a line, too.
     fn drop(&mut self) {
-        if !self.is_logged {
-            self.write(None, Some("cut off: the runner has stopped"));
+        if !self.is_written {
+            self.write(None, Some("aborted at shutdown"));
         }
     }
 }
 
-/// A request that the host answers, for the log.
+/// The entry of a request, written when it is answered. Dropped, it leaves no trace: the client has gone.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestEntry {
+    remote: Peer,
+    /// `None` if the head was refused: then there is neither a method nor a path.
+    request: Option<Arc<Request>>,
     since: Instant,
     span: Option<Box<Span>>,
 }
 
-impl Asked {
-    /// A request that has just arrived, and is refused.
-    pub(crate) fn now() -> Self {
+impl RequestEntry {
+    /// A head that has just arrived and is refused.
+    pub(crate) fn of_refused_head(remote: Peer) -> Self {
         Self {
+            remote,
+            request: None,
             since: Instant::now(),
             span: trace::begin(&[]),
         }
     }
 
-    /// This request, which has just arrived.
-    pub(crate) fn by(request: &Request, peer: Peer) -> Self {
+    /// A request that has just arrived.
+    pub(crate) fn of(request: &Arc<Request>, remote: Peer) -> Self {
         let mut span = trace::begin(&request.fields);
         if let Some(span) = &mut span {
-            describe(span, request, peer);
+            describe(span, request, remote);
         }
         Self {
+            remote,
+            request: Some(Arc::clone(request)),
             since: Instant::now(),
             span,
         }
     }
 
-    /// The span, for a connection that has come of the request.
-    pub(crate) fn into_span(self) -> Option<Box<Span>> {
-        self.span
+    /// Logs the answer, with the number of bytes of its body.
+    pub(crate) fn answered(self, status: u16, bytes: usize) {
+        self.write(Some(status), Some(bytes), None);
+        let Some(mut span) = self.span else {
+            return;
+        };
+        span.set("http.response.status_code", status);
+        // OpenTelemetry counts only those as errors that are the server's fault.
+        if status >= 500 {
+            span.set("error.type", status.to_string());
+            span.fail("");
+        }
+        span.end();
     }
 
-    /// Logs the answer. Of a head that is refused there is neither a method nor a target.
-    pub(crate) fn log(self, remote: Peer, asked: Option<&Request>, status: u16, bytes: u64) {
+    /// Logs that the stream was reset with this code of HTTP/2, without an answer.
+    pub(crate) fn reset(self, code: &'static str) {
+        self.write(None, None, Some(code));
+        if let Some(mut span) = self.span {
+            span.fail(code);
+            span.end();
+        }
+    }
+
+    fn write(&self, status: Option<u16>, bytes: Option<usize>, reset: Option<&str>) {
+        let request = self.request.as_deref();
         tracing::info!(
             target: TARGET,
-            %remote,
-            method = asked.map(|request| beginning(&request.method)),
-            path = asked.map(|request| path(&request.target)),
-            http = asked.map(|request| version(request.version)),
+            remote = %self.remote,
+            method = request.map(|request| beginning(&request.method)),
+            path = request.map(|request| path(&request.target)),
+            http = request.map(|request| version(request.version)),
             status,
+            reset,
             duration_ms = millis(self.since),
             bytes_sent = bytes,
             "answered"
         );
-        end_answered(self.span, status);
+    }
+
+    /// The entry of the connection that the guest has made of the request. `status`: of the answer, which a raw
+    /// takeover does not have.
+    pub(crate) fn into_connection(self, status: Option<u16>) -> ConnectionEntry {
+        let request = self.request.as_deref();
+        let target = request.map(|request| &*request.target);
+        let mut span = self.span;
+        if let Some(span) = &mut span {
+            span.open();
+            span.rename(status.map_or("takeover", |_| "WebSocket"));
+            if let Some(status) = status {
+                span.set("http.response.status_code", status);
+                span.set("network.protocol.name", "websocket");
+            }
+        }
+        ConnectionEntry {
+            remote: self.remote,
+            // Pages put tokens into the query, for want of fields of their own.
+            path: path(target.unwrap_or_default()).to_owned(),
+            http: request.map_or(HttpVersion::Http11, |request| request.version),
+            since: Instant::now(),
+            bytes_received: 0,
+            bytes_sent: 0,
+            is_written: false,
+            span,
+        }
     }
 }
 
-/// Ends the span of a request that has this answer. An error is what the server is to blame for.
-pub(crate) fn end_answered(span: Option<Box<Span>>, status: u16) {
-    let Some(mut span) = span else {
-        return;
-    };
-    span.set("http.response.status_code", status);
-    if status >= 500 {
-        span.set("error.type", status.to_string());
-        span.fail("");
-    }
-    span.end();
-}
-
-/// By the semantic conventions for HTTP servers. A method that nobody knows is no name for a span: there could be
-/// as many as there are requests.
+/// By the semantic conventions for HTTP servers. Span names must be few, so an unknown method does not become one.
 fn describe(span: &mut Span, request: &Request, peer: Peer) {
     const METHODS: [&str; 9] = [
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
@@ -231,34 +242,14 @@ fn describe(span: &mut Span, request: &Request, peer: Peer) {
     }
 }
 
-impl Asked {
-    /// Logs that there is no answer, but a code of HTTP/2 with which the stream is reset.
-    pub(crate) fn log_reset(self, remote: Peer, asked: &Request, code: &str) {
-        tracing::info!(
-            target: TARGET,
-            %remote,
-            method = beginning(&asked.method),
-            path = path(&asked.target),
-            http = version(asked.version),
-            reset = code,
-            duration_ms = millis(self.since),
-            "answered"
-        );
-        if let Some(mut span) = self.span {
-            span.fail(code);
-            span.end();
-        }
-    }
-}
-
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Logs what an app has done wrong on a connection, or with a request.
+/// Logs an error of the app, on a connection or with a request.
 pub(crate) fn log_fault(remote: &dyn fmt::Display, target: &str, fault: &str) {
     let (path, fault) = (path(target), beginning(fault));
-    tracing::warn!(%remote, ?path, "the app is at fault: {fault:?}");
+    tracing::warn!(%remote, ?path, "app error: {fault:?}");
 }
 
 fn version(version: HttpVersion) -> &'static str {
@@ -270,7 +261,7 @@ fn version(version: HttpVersion) -> &'static str {
     }
 }
 
-/// Without the query, and not more of it than is logged.
+/// The path of a target, without the query.
 fn path(target: &str) -> &str {
     beginning(target.split('?').next().unwrap_or_default())
 }
@@ -285,10 +276,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_is_not_logged_nor_more_than_a_kilobyte() {
-        let (remote, http) = (Peer::LOCAL, HttpVersion::Http11);
-        assert_eq!(Access::new(remote, "/a?token=secret", http).path, "/a");
+    fn paths_are_logged_without_query_and_up_to_a_kilobyte() {
+        assert_eq!(path("/a?token=secret"), "/a");
         let long = format!("/{}", "ä".repeat(MAX_TEXT));
-        assert_eq!(Access::new(remote, &long, http).path.len(), MAX_TEXT - 1);
+        assert_eq!(path(&long).len(), MAX_TEXT - 1);
     }
 }

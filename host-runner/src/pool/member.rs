@@ -9,7 +9,7 @@ use bytes::Bytes;
 use wasmtime::component::ResourceAny;
 
 use super::instance::{Instance, Returned, call};
-use super::place::{Answered, Place};
+use super::place::{Decision, Place};
 use crate::contract::bindings::{ConnectionId, Effects, Instant, Report, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::handler::Guest;
@@ -64,27 +64,23 @@ impl Drop for Member {
     }
 }
 
-/// A request that waits for its answer.
+/// A request that the guest has not decided on yet.
 #[derive(Debug)]
-pub struct Undecided(pub(super) Member);
+pub(crate) struct Undecided(pub(super) Member);
 
 impl Undecided {
-    /// See [`Guest::decide`].
+    /// See [`Guest::decide`]. Without a decision, the time at which to ask again, if there is one.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub fn decide(&self, now: Instant) -> Call<Progress> {
+    pub(crate) fn decide(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
         let (handle, id) = (self.0.handle, self.0.id);
         let decide = call!(guest => guest.decide(handle, now, id));
         self.0.call(decide, |instance, deliberation| {
             instance.wake(&deliberation.wake_others);
-            let answer = deliberation.answer;
-            Progress {
-                answer: answer.map(|answer| Place::on(instance).keep_for_answer(answer)),
-                wake_at: deliberation.wake_at,
-                fault: deliberation.fault,
-            }
+            let answer = deliberation.answer.ok_or(deliberation.wake_at)?;
+            Ok(Place::on(instance).decision(answer, deliberation.fault))
         })
     }
 
@@ -93,7 +89,7 @@ impl Undecided {
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended.
-    pub async fn woken(&self) -> Result<(), Dead> {
+    pub(crate) async fn woken(&self) -> Result<(), Dead> {
         loop {
             match poll_fn(|context| self.0.signals.poll(context)).await {
                 Signal::Died => return Err(Dead),
@@ -103,17 +99,6 @@ impl Undecided {
             }
         }
     }
-}
-
-/// How far a guest has come with its decision.
-#[derive(Debug)]
-pub struct Progress {
-    /// None: not decided yet.
-    pub answer: Option<Answered>,
-    /// When it wants to be asked again.
-    pub wake_at: Option<Instant>,
-    /// What its app has done wrong.
-    pub fault: Option<String>,
 }
 
 /// A connection of a guest.

@@ -13,8 +13,9 @@ mod place;
 pub mod wakeups;
 
 pub use call::Call;
-pub use member::{Connection, Undecided};
-pub use place::{Answered, Offer, Place, Ruling};
+pub use member::Connection;
+pub(crate) use member::Undecided;
+pub(crate) use place::{Answer, Decision, Place, Takeover};
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -14,23 +14,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::StatusCode;
 use tokio::select;
-use wasocket_host_core::http1::{Refusal, Response};
+use wasocket_host_core::http1::Response;
 
-use crate::contract::bindings::HttpVersion;
+use crate::http::exchange::Upgrade;
 use crate::http::h1::head_reader::HeadReader;
 use crate::http::h1::service::Http;
 use crate::http::h2;
-use crate::http::taken::Taken;
 use crate::http::worker::Worker;
 use crate::limits::per_address::{Denial, Visit};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::{self, Socket};
-use crate::observe::access_log::{self, Access};
 use crate::server::ingress::{Ingress, enter};
-use crate::session::Session;
 
 /// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
 pub(crate) async fn serve(
@@ -58,12 +54,8 @@ pub(crate) async fn serve(
 
 /// Answers a socket that is not let in, before it has asked anything.
 pub(crate) async fn deny(stream: Accepted, denial: Denial) {
-    let response = denial.response();
-    let mut socket = Socket::new(stream, response.len());
-    if socket.send(response).is_ok() {
-        // Whether the client has read it is its own business.
-        let _ = socket.close().await;
-    }
+    // Whether the client reads it does not matter.
+    let _ = send(stream, denial.response()).await;
 }
 
 /// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
@@ -92,8 +84,8 @@ async fn take_over(
         h2::connection::serve(&worker, stream, BytesMut::new(), peer).await?;
         return Ok(None);
     }
-    let (stream, residual, taken) = match speak_http(&worker, stream, peer).await {
-        Spoken::Taken(stream, residual, taken) => (stream, residual, taken),
+    let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await {
+        Spoken::Upgrade(stream, residual, upgrade) => (stream, residual, upgrade),
         Spoken::Http2(stream, begun) => {
             h2::connection::serve(&worker, stream, begun, peer).await?;
             return Ok(None);
@@ -104,39 +96,19 @@ async fn take_over(
         }
     };
     tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
-    let residual = residual.freeze();
-    let opened = taken.connection.open(worker.now(), residual.clone());
-    let Ok(opened) = opened.await else {
-        worker.metrics.answered(Refusal::FAILED.status);
-        access_log::end_answered(taken.span, Refusal::FAILED.status);
-        fail(stream).await?;
-        return Ok(None);
-    };
-    let mut access = Access::new(taken.peer, &taken.target, HttpVersion::Http11)
-        .with_span(taken.span, !taken.head.is_empty());
-    access.received(residual.len());
-    worker.metrics.takeovers.count();
-    worker.metrics.bytes_received.add(residual.len() as u64);
-    // A raw takeover has no answer.
-    if !taken.head.is_empty() {
-        let switching = StatusCode::SWITCHING_PROTOCOLS;
-        worker.metrics.answered(switching.as_u16());
+    match upgrade.open(&worker, residual.freeze()).await {
+        Ok((head, opened)) => Ok(Some(opened.run(&worker, stream, head))),
+        Err(refusal) => {
+            send(stream, &Response::from(refusal).to_bytes(None, false)).await?;
+            Ok(None)
+        }
     }
-    let session = Session::new(
-        &worker.session,
-        stream,
-        taken.connection,
-        taken.farewell,
-        access,
-    );
-    Ok(Some(session.run(taken.head, opened)))
 }
 
-/// Answers a takeover whose `open` failed. Not a byte has been sent yet, so HTTP still can.
-async fn fail(stream: Accepted) -> io::Result<()> {
-    let response = Response::from(Refusal::FAILED).to_bytes(None, false);
+/// Sends a response that hyper does not know of, and closes the socket.
+async fn send(stream: Accepted, response: &[u8]) -> io::Result<()> {
     let mut socket = Socket::new(stream, response.len());
-    socket.send(&response)?;
+    socket.send(response)?;
     socket.close().await
 }
 
@@ -144,8 +116,8 @@ async fn fail(stream: Accepted) -> io::Result<()> {
 enum Spoken {
     /// It is to be closed.
     Over(Accepted),
-    /// A guest has it, and the bytes received behind the head.
-    Taken(Accepted, BytesMut, Taken),
+    /// A guest takes it over, with the bytes received after the head.
+    Upgrade(Accepted, BytesMut, Upgrade<Vec<u8>>),
     /// It has begun with these bytes, which are HTTP/2.
     Http2(Accepted, BytesMut),
 }
@@ -175,16 +147,16 @@ async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> Spoken
         }
     };
     let parts = connection.into_parts();
-    let taken = parts.service.into_taken();
-    if let (Err(error), None) = (outcome, &taken) {
+    let upgrade = parts.service.into_upgrade();
+    if let (Err(error), None) = (outcome, &upgrade) {
         // hyper says what it was doing, and its source what went wrong.
         let cause = error.source().map(|cause| format!(": {cause}"));
         tracing::debug!(remote = %peer, "HTTP: {error}{}", cause.unwrap_or_default());
     }
     let is_http2 = parts.io.is_http2();
     let (stream, residual) = parts.io.into_parts();
-    match taken {
-        Some(taken) => Spoken::Taken(stream, residual, taken),
+    match upgrade {
+        Some(upgrade) => Spoken::Upgrade(stream, residual, upgrade),
         None if is_http2 => Spoken::Http2(stream, residual),
         None => Spoken::Over(stream),
     }

@@ -14,7 +14,7 @@ use crate::limits::read_rate::Rate;
 use crate::limits::unsent::Debt;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::Socket;
-use crate::observe::access_log::Access;
+use crate::observe::access_log::ConnectionEntry;
 use crate::pool::wakeups::Signal;
 use crate::pool::{Call, Connection};
 use crate::session::Session;
@@ -43,7 +43,7 @@ pub(super) struct Inner {
     /// How fast it may be read, if that is limited.
     rate: Option<Box<Rate>>,
     debt: Debt,
-    access: Access,
+    entry: ConnectionEntry,
     last_read: Reading,
     batch: Batch,
     /// Polled first the next time.
@@ -99,7 +99,7 @@ impl Inner {
         stream: Accepted,
         connection: Connection,
         farewell: Vec<u8>,
-        access: Access,
+        entry: ConnectionEntry,
     ) -> Self {
         let settings = &context.settings;
         let now = context.clock.now();
@@ -114,7 +114,7 @@ impl Inner {
             limits: TimeLimits::new(settings, now),
             rate: Rate::new(settings.max_bytes_per_second, now),
             debt: Debt::new(&context.debts),
-            access,
+            entry,
             last_read: Reading::Small,
             batch: Batch::Apart,
             first: Source::Socket,
@@ -134,7 +134,7 @@ impl Inner {
         if let Ok(report) = &report {
             metrics.reported(report);
         }
-        self.access.log(report, outcome.as_ref().err());
+        self.entry.log(report, outcome.as_ref().err());
     }
 
     /// Tells the guest that the connection is lost, unless it has let go of it.
@@ -272,7 +272,7 @@ impl Inner {
     }
 
     fn received(&mut self, length: usize) {
-        self.access.received(length);
+        self.entry.received(length);
         self.context.metrics.bytes_received.add(length as u64);
     }
 
@@ -340,7 +340,7 @@ impl Inner {
     ) -> io::Result<Option<Ending>> {
         let ending = self.turn.on_effects(next.into(), wake_at);
         if !output.is_empty() {
-            self.access.sent(output.len());
+            self.entry.sent(output.len());
             self.context.metrics.bytes_sent.add(output.len() as u64);
             self.limits.note_activity(self.called_at);
             self.socket.send(output)?;

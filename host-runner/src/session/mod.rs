@@ -25,7 +25,7 @@ use wasocket_host_core::turn::Ending;
 
 use crate::contract::bindings::{Effects, Instant, Outcome};
 use crate::net::stream::accepted::Accepted;
-use crate::observe::access_log::Access;
+use crate::observe::access_log::ConnectionEntry;
 use crate::pool::Connection;
 use crate::pool::batch::Receiver;
 use crate::session::inner::{Event, Inner};
@@ -43,9 +43,9 @@ impl Session {
         stream: Accepted,
         connection: Connection,
         farewell: Vec<u8>,
-        access: Access,
+        entry: ConnectionEntry,
     ) -> Rc<Self> {
-        let inner = Inner::new(context, stream, connection, farewell, access);
+        let inner = Inner::new(context, stream, connection, farewell, entry);
         Rc::new(Self(RefCell::new(inner)))
     }
 

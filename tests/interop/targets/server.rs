@@ -151,7 +151,7 @@ fn faults_of_the_app_are_logged() {
     let chat = compose(&app_behaviours::component("rust", "chat"), "server");
     let server = serve(wasmtime, &chat, &[]);
     server.websocket("/rooms/a?ann").send(&text("/flood"));
-    server.wait_for_log("the app is at fault");
+    server.wait_for_log("app error: ");
 }
 
 /// Documented: the server lives as long as its only instance.

@@ -231,7 +231,7 @@ impl Client {
             let remote = &self.remote;
             // It may be any text: shown escaped, so that it cannot begin a line of its own.
             let log = &context.log;
-            log.error(format_args!("{remote}: the app is at fault: {fault:?}"));
+            log.error(format_args!("{remote}: app error: {fault:?}"));
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
 use crate::http::h2::flood_guard::Metered;
-use crate::http::h2::stream::{Outcome, exchange};
+use crate::http::h2::stream::{self, End};
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
@@ -84,7 +84,7 @@ pub(crate) async fn serve(
         worker: Rc::clone(worker),
         peer,
         http2,
-        exchanges: JoinSet::new(),
+        streams: JoinSet::new(),
         abandoned: 0,
         exceeded,
     };
@@ -98,7 +98,7 @@ struct Connection {
     worker: Rc<Worker>,
     peer: Peer,
     http2: server::Connection<Metered, Frame>,
-    exchanges: JoinSet<Outcome>,
+    streams: JoinSet<End>,
     abandoned: usize,
     /// Whether the client has sent too much that is of no use.
     exceeded: Rc<Notify>,
@@ -118,9 +118,9 @@ impl Connection {
                     Some(Err(error)) => return Err(io_error(error)),
                     None => return Ok(()),
                 },
-                Some(ended) = self.exchanges.join_next() => self.judge(ended),
+                Some(ended) = self.streams.join_next() => self.judge(ended),
                 () = self.exceeded.notified() => return Err(self.send_away(IDLE_FRAMES).await),
-                () = &mut idle, if self.exchanges.is_empty() => match leaving {
+                () = &mut idle, if self.streams.is_empty() => match leaving {
                     true => return Err(late("the client does not close the connection")),
                     false => leaving = true,
                 },
@@ -139,15 +139,15 @@ impl Connection {
 
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Frame>) {
         let worker = Rc::clone(&self.worker);
-        self.exchanges
-            .spawn_local(exchange(worker, self.peer, request, respond));
+        self.streams
+            .spawn_local(stream::serve(worker, self.peer, request, respond));
     }
 
     /// Who resets more than it lets be answered only makes work.
-    fn judge(&mut self, ended: Result<Outcome, JoinError>) {
+    fn judge(&mut self, ended: Result<End, JoinError>) {
         self.abandoned = match ended {
-            Ok(Outcome::Abandoned) => self.abandoned.saturating_add(1),
-            Ok(Outcome::Over) => self.abandoned.saturating_sub(1),
+            Ok(End::Abandoned) => self.abandoned.saturating_add(1),
+            Ok(End::Over) => self.abandoned.saturating_sub(1),
             Err(error) => return tracing::error!("a bug in the runner cost a stream: {error}"),
         };
     }
@@ -169,15 +169,13 @@ impl Connection {
         io::Error::other(format!("HTTP/2: excessive load: {reason}"))
     }
 
-    /// What is left of the exchanges learns from its stream that the connection is gone.
+    /// What is left of the streams learns from its stream that the connection is gone.
     async fn outlive(self) {
         let Self {
-            http2,
-            mut exchanges,
-            ..
+            http2, mut streams, ..
         } = self;
         drop(http2);
-        while exchanges.join_next().await.is_some() {}
+        while streams.join_next().await.is_some() {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! The head of a request, as the contract has it.
+//! Heads of requests, as the contract has them.
 
 use h2::ext::Protocol;
 use http::Uri;
@@ -7,21 +7,16 @@ use wasocket_host_core::http1::Refusal;
 use wasocket_host_core::http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
 
 use crate::contract::bindings::{Field, HttpVersion, Request};
-use crate::net::forwarded::Trust;
-use crate::net::peer::Peer;
 
-/// What `h2` has passed is checked as strictly as a head of HTTP/1.1. With it, whom the request came from,
-/// which a proxy that is trusted may say.
+/// Checks what `h2` has passed as strictly as a head of HTTP/1.1. Whom the request came from is not known yet.
 ///
 /// # Errors
 ///
 /// The answer to a request that no guest sees.
-pub(super) fn read(head: &Parts, trust: &Trust, peer: Peer) -> Result<(Request, Peer), Refusal> {
+pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
     if head.headers.len() > MAX_FIELDS {
         return Err(refusal(431, "the request has too many fields"));
     }
-    let fields = fields(head);
-    let peer = trust.client(peer, &fields).unwrap_or(peer);
     let protocol: Option<&Protocol> = head.extensions.get();
     let request = Request {
         method: head.method.to_string(),
@@ -29,12 +24,12 @@ pub(super) fn read(head: &Parts, trust: &Trust, peer: Peer) -> Result<(Request, 
         version: HttpVersion::Http2,
         authority: head.uri.authority().map(ToString::to_string),
         protocol: protocol.map(|protocol| protocol.as_str().to_owned()),
-        fields,
-        secure: peer.secure,
-        remote: peer.remote(),
+        fields: fields(head),
+        secure: false,
+        remote: None,
     };
     check_host(&request)?;
-    Ok((request, peer))
+    Ok(request)
 }
 
 /// The path; of a CONNECT that has none, the authority, as in HTTP/1.1 (RFC 9113 §8.5).
@@ -48,10 +43,10 @@ fn target(uri: &Uri) -> Result<String, Refusal> {
     if target.len() > MAX_REQUEST_LINE {
         return Err(refusal(414, "the path is too long"));
     }
-    match target.bytes().all(|byte| byte.is_ascii_graphic()) && !target.is_empty() {
-        true => Ok(target.to_owned()),
-        false => Err(refusal(400, "the path has bytes that a path cannot have")),
+    if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refusal(400, "the path has bytes that a path cannot have"));
     }
+    Ok(target.to_owned())
 }
 
 fn fields(head: &Parts) -> Vec<Field> {

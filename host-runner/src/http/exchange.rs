@@ -1,0 +1,261 @@
+//! One exchange: a request and what becomes of it, whatever version of HTTP it came in.
+//!
+//! ```text
+//!   request ──▶ rate ──▶ host ──▶ room ──▶ guest ──┬──▶ Respond
+//!                │        │        │         │      ├──▶ Upgrade ── open ──▶ a session
+//!               429      421    429, 503  500, 504  └──▶ NeedsHttp11
+//! ```
+//!
+//! An exchange is counted once and has one line in the access log: here, or when the session ends. HTTP/1.1 and HTTP/2
+//! only translate.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use wasocket_host_core::answer;
+use wasocket_host_core::http1::{BadAnswer, Refusal};
+
+use crate::contract::bindings::{Effects, Request};
+use crate::guest::fault::Dead;
+use crate::http::ask::{Failure, ask};
+use crate::http::hosts::MISDIRECTED;
+use crate::http::worker::Worker;
+use crate::limits::per_address::TOO_MANY_REQUESTS;
+use crate::net::peer::Peer;
+use crate::net::stream::accepted::Accepted;
+use crate::observe::access_log::{ConnectionEntry, RequestEntry};
+use crate::pool::{Answer, Takeover};
+use crate::session::Session;
+
+/// What becomes of a request. All but an upgrade is logged by then.
+pub(crate) enum Outcome<H> {
+    /// The guest's response.
+    Respond(Response<Vec<u8>>),
+    /// The host's own response, after which HTTP/1.1 closes the connection.
+    Refuse(Response<Vec<u8>>),
+    /// The guest takes the socket over.
+    Upgrade(Upgrade<H>),
+    /// The guest wants a connection of its own, which only HTTP/1.1 has.
+    NeedsHttp11,
+}
+
+/// What takeovers differ in between the versions of HTTP.
+pub(crate) trait Version {
+    /// The head of the response that goes out first.
+    type Head;
+
+    /// Reserves what a takeover by this request needs, before the guest is asked.
+    fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refusal>;
+
+    /// The head of a takeover; `None` if this version cannot make it.
+    fn head(
+        &self,
+        request: &Request,
+        takeover: &mut Takeover,
+    ) -> Result<Option<Self::Head>, BadAnswer>;
+}
+
+/// Makes an exchange of a request that came over this socket. Dropped, the guest stops deciding.
+pub(crate) async fn exchange<V: Version>(
+    worker: &Worker,
+    socket: Peer,
+    mut request: Request,
+    version: &mut V,
+) -> Outcome<V::Head> {
+    let client = worker.trust.client(socket, &request.fields);
+    let client = client.unwrap_or(socket);
+    request.secure = client.secure;
+    request.remote = client.remote();
+    let request = Arc::new(request);
+    if let Err(too_many) = worker.may_ask(client) {
+        let entry = too_many.is_first;
+        let entry = entry.then(|| RequestEntry::of(&request, client));
+        return Outcome::Refuse(respond(worker, entry, too_many_requests()));
+    }
+    let exchange = Exchange {
+        worker,
+        client,
+        entry: RequestEntry::of(&request, client),
+        request,
+    };
+    exchange.run(version).await
+}
+
+/// Refuses a head that cannot be read as a request.
+pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refusal: Refusal) -> Response<Vec<u8>> {
+    let entry = RequestEntry::of_refused_head(socket);
+    respond(worker, Some(entry), response(refusal))
+}
+
+/// A request within its rate.
+struct Exchange<'a> {
+    worker: &'a Worker,
+    client: Peer,
+    request: Arc<Request>,
+    entry: RequestEntry,
+}
+
+impl Exchange<'_> {
+    async fn run<V: Version>(self, version: &mut V) -> Outcome<V::Head> {
+        match self.ask(version).await {
+            Ok(Answer::Respond(response)) => {
+                let head = response.head;
+                match answer::response(head.status, head.fields, response.body) {
+                    Ok(response) => {
+                        Outcome::Respond(respond(self.worker, Some(self.entry), response))
+                    }
+                    Err(bad) => self.fail(&bad.into()),
+                }
+            }
+            Ok(Answer::TakeOver(mut takeover)) => {
+                let status = takeover.response.as_ref().map(|head| head.status);
+                match version.head(&self.request, &mut takeover) {
+                    Ok(Some(head)) => Outcome::Upgrade(Upgrade {
+                        head,
+                        status,
+                        takeover,
+                        entry: self.entry,
+                    }),
+                    Ok(None) => {
+                        self.entry.reset("HTTP_1_1_REQUIRED");
+                        Outcome::NeedsHttp11
+                    }
+                    Err(bad) => self.fail(&bad.into()),
+                }
+            }
+            Err(failure) => self.fail(&failure),
+        }
+    }
+
+    async fn ask(&self, version: &mut impl Version) -> Result<Answer, Failure> {
+        if !self.worker.hosts.serve(&self.request) {
+            tracing::debug!(remote = %self.client, "misdirected request: host not served (--allow-host)");
+            return Err(MISDIRECTED.into());
+        }
+        version.reserve(self.worker, &self.request)?;
+        ask(self.worker, &self.request, self.client).await
+    }
+
+    fn fail<H>(self, failure: &Failure) -> Outcome<H> {
+        failure.log(&self.request);
+        let mut response = response(failure.refusal());
+        if let Some(seconds) = failure.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        Outcome::Refuse(respond(self.worker, Some(self.entry), response))
+    }
+}
+
+/// A takeover that can be made: the guest's connection is yet to be opened.
+pub(crate) struct Upgrade<H> {
+    head: H,
+    /// The status of the response; a raw takeover has none.
+    status: Option<u16>,
+    takeover: Takeover,
+    entry: RequestEntry,
+}
+
+impl<H> Upgrade<H> {
+    /// Opens the guest's connection, with the bytes received after the head. Returns the head to send.
+    ///
+    /// # Errors
+    ///
+    /// The answer, if the guest fails. Nothing has been sent, so it still can be.
+    pub(crate) async fn open(
+        self,
+        worker: &Worker,
+        residual: Bytes,
+    ) -> Result<(H, Opened), Refusal> {
+        let received = residual.len();
+        let opened = self.takeover.connection.open(worker.now(), residual);
+        let Ok(effects) = opened.await else {
+            respond(worker, Some(self.entry), response(Refusal::FAILED));
+            return Err(Refusal::FAILED);
+        };
+        let metrics = &worker.metrics;
+        metrics.takeovers.count();
+        metrics.bytes_received.add(received as u64);
+        if let Some(status) = self.status {
+            metrics.answered(status);
+        }
+        let mut entry = self.entry.into_connection(self.status);
+        entry.received(received);
+        let opened = Opened {
+            takeover: self.takeover,
+            effects,
+            entry,
+        };
+        Ok((self.head, opened))
+    }
+}
+
+/// A connection that the guest has opened, on a socket that is yet to be given to it.
+pub(crate) struct Opened {
+    takeover: Takeover,
+    effects: Effects,
+    entry: ConnectionEntry,
+}
+
+impl Opened {
+    /// The session on this socket. `head` goes out first, in one write with what the guest sends at once.
+    pub(crate) fn run(
+        self,
+        worker: &Worker,
+        stream: Accepted,
+        head: Vec<u8>,
+    ) -> impl Future<Output = io::Result<()>> + use<> {
+        let Takeover {
+            connection,
+            farewell,
+            ..
+        } = self.takeover;
+        let session = Session::new(&worker.session, stream, connection, farewell, self.entry);
+        session.run(head, self.effects)
+    }
+
+    /// Tells the guest that the socket was lost before its head was sent.
+    pub(crate) async fn lose(mut self, worker: &Worker, error: &io::Error) {
+        let connection = &self.takeover.connection;
+        let report = match connection.lost(worker.now()).await {
+            Ok(()) => connection.report().await,
+            Err(Dead) => Err(Dead),
+        };
+        self.entry.log(report, Some(error));
+    }
+}
+
+/// Counts a response, and writes the entry of its request if it is logged.
+fn respond(
+    worker: &Worker,
+    entry: Option<RequestEntry>,
+    response: Response<Vec<u8>>,
+) -> Response<Vec<u8>> {
+    let status = response.status().as_u16();
+    worker.metrics.answered(status);
+    if let Some(entry) = entry {
+        entry.answered(status, response.body().len());
+    }
+    response
+}
+
+/// The host's own response.
+pub(crate) fn response(refusal: Refusal) -> Response<Vec<u8>> {
+    let mut response = Response::new(format!("{}\n", refusal.reason).into_bytes());
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let text = HeaderValue::from_static("text/plain");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+/// RFC 6585 §4.
+fn too_many_requests() -> Response<Vec<u8>> {
+    let mut response = response(TOO_MANY_REQUESTS);
+    let second = HeaderValue::from_static("1");
+    response.headers_mut().insert(RETRY_AFTER, second);
+    response
+}
