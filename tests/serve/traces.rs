@@ -309,7 +309,7 @@ fn a_misdirected_request_is_a_span_in_the_clients_trace() {
     let options = ["--otlp-endpoint", &collector.url, "--allow-host", "a.test"];
     let server = Server::with_options(&options);
     let (head, _) = server.request(&format!(
-        "GET /elsewhere HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\
+        "GET /elsewhere HTTP/1.1\r\nHost: c.example\r\nConnection: close\r\n\
          traceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n"
     ));
     assert_eq!(head.status, 421);
