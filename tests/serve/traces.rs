@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::operator::{admin, wait_for_metric};
-use support::{Server, TIMEOUT, opening_handshake, root, text};
+use support::{Server, TIMEOUT, opening_handshake, root, text, wasocket};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig, ServerConnection, StreamOwned};
@@ -306,8 +306,8 @@ fn a_connection_is_a_span_in_the_clients_trace() {
 #[test]
 fn a_misdirected_request_is_a_span_in_the_clients_trace() {
     let collector = Collector::start();
-    let options = ["--otlp-endpoint", &collector.url, "--allow-host", "a.test"];
-    let server = Server::with_options(&options);
+    let options = ["--listen", "127.0.0.1:0", "--otlp-endpoint", &collector.url];
+    let server = Server::run(wasocket(&["serve"]).args(options));
     let (head, _) = server.request(&format!(
         "GET /elsewhere HTTP/1.1\r\nHost: c.example\r\nConnection: close\r\n\
          traceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n\r\n"
