@@ -155,7 +155,7 @@ export class App {
     const request = toRequest(incoming);
     const respond = (/** @type {Response} */ response) => {
       outgoing.setTimeout(this.#limits.sendTimeout * 1000, () => {
-        debug('%s takes nothing of what it is sent', request.remote);
+        debug('%s has stopped reading', request.remote);
         outgoing.destroy();
       });
       outgoing.writeHead(response.head.status, fieldsOf(response));

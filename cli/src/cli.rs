@@ -12,10 +12,10 @@ use crate::commands::serve::args::{EXAMPLES, Serve};
 #[derive(Debug, Parser)]
 #[command(name = "wasocket", version, after_help = EXAMPLES)]
 pub struct Options {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Log errors only, and no connections
+    /// Log errors only, and no access log
     #[arg(
         short,
         long,
@@ -24,10 +24,10 @@ pub struct Options {
         display_order = 100
     )]
     pub quiet: bool,
-    /// Log what happens to every connection, not only its end
+    /// Log every event of a connection, not only its end
     #[arg(short, long, global = true, display_order = 101)]
     pub verbose: bool,
-    /// How log lines look
+    /// Format of log lines
     #[arg(
         long,
         global = true,
@@ -39,35 +39,35 @@ pub struct Options {
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum LogFormat {
     /// For people
     #[default]
     Text,
-    /// A JSON object a line
+    /// One JSON object per line
     Json,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a small project: an app, its page, and what builds it
+    /// Create a small project: an app, a page to try it, and a build
     #[command(after_help = NEW_HELP)]
     New(New),
-    /// Build the project in a folder to the component app.wasm
+    /// Build the project in a folder into the component app.wasm
     #[command(after_help = BUILD_HELP)]
     Build(Build),
     /// Join a component with what a target needs
     #[command(after_help = COMPOSE_HELP)]
     Compose(Compose),
-    /// Compile a component ahead of time, to a file that is served in milliseconds
+    /// Compile a component ahead of time into a file that loads in milliseconds
     #[command(after_help = COMPILE_HELP)]
     Compile(Compile),
     /// Serve a component over HTTP until Ctrl-C or SIGTERM
     #[command(after_help = EXAMPLES)]
     Serve(Box<Serve>),
-    /// Speak to a WebSocket server: stdin lines to messages, messages to stdout
+    /// Connect to a WebSocket server: lines from stdin are sent as messages, received messages go to stdout
     #[command(after_help = CONNECT_HELP)]
     Connect(Box<Connect>),
     /// Check a component against RFC 6455 and the contract, without sockets
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clap_finds_no_contradiction() {
+    fn clap_accepts_the_definition() {
         Options::command().debug_assert();
     }
 }

@@ -1,8 +1,8 @@
-//! The options of `wasocket serve`, from a file: `wasocket.toml`, or what `--config` names.
+//! Options of `wasocket serve` from a file: `wasocket.toml`, or the one named by `--config`.
 //!
-//! There is no second list of options. An entry of the file becomes the argument of its name, which clap judges like
-//! those of the command line; what is said there as well, or contradicts it, takes the entry's place. So an option has
-//! its key in the file as soon as it is there.
+//! There is no second list of options. An entry of the file becomes the argument of the same name, which clap validates
+//! like those of the command line, unless the command line sets the same option or one that contradicts it. So every
+//! option of the command line is also a key of the file.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -22,21 +22,21 @@ use toml::de::{DeInteger, DeTable, DeValue};
 use crate::cli::Options;
 use wasocket_host::net::listen::Listen;
 
-/// The file that is read where none is named.
+/// The file to read if none is named.
 const FILE: &str = "wasocket.toml";
 
-/// The command whose options can stand in it.
+/// The command whose options may be in the file.
 const SERVE: &str = "serve";
 
-/// The longest file that is read, in bytes.
+/// The longest file to read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The options that the arguments of the program have, the first of which is its name; and, for `wasocket serve`,
-/// those of a file where the arguments say nothing. Returns the name of that file, too, if there is one.
+/// Parses the program's arguments, of which the first is its name. For `wasocket serve`, options that they do not set are
+/// taken from a file, whose name is returned too.
 ///
 /// # Errors
 ///
-/// When one of the two has what is no option, or no value for it.
+/// If either contains an invalid option or value.
 pub fn parse(arguments: Vec<OsString>) -> Result<(Options, Option<PathBuf>), Error> {
     let Some(said) = said(&arguments) else {
         return Ok((Options::try_parse_from(arguments)?, None));
@@ -55,8 +55,8 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Options, Option<PathBuf>), Err
     ))
 }
 
-/// What the command line says of `serve`; none if it is another command, or a question for help. That something
-/// may be missing is not looked at: the file may have it.
+/// What the command line sets for `serve`; `None` if it is another command or a request for help. Missing arguments are
+/// not reported, as the file may have them.
 fn said(arguments: &[OsString]) -> Option<ArgMatches> {
     let lenient = Options::command().ignore_errors(true);
     let mut matches = lenient.try_get_matches_from(arguments).ok()?;
@@ -64,7 +64,7 @@ fn said(arguments: &[OsString]) -> Option<ArgMatches> {
     (command == SERVE).then_some(said)
 }
 
-/// Behind the word `serve`: the options that can stand in front of it have no value that is the same.
+/// Inserts the entries after the word `serve`. No option that may precede it takes a value of that name.
 fn insert(mut arguments: Vec<OsString>, entries: Vec<OsString>) -> Vec<OsString> {
     let is_serve = |argument: &OsString| argument == SERVE;
     let place = arguments.iter().skip(1).position(is_serve);
@@ -73,8 +73,8 @@ fn insert(mut arguments: Vec<OsString>, entries: Vec<OsString>) -> Vec<OsString>
     arguments
 }
 
-/// The file in the working directory, if it is there. Who may write it may say what this process serves, and where:
-/// so it has to be the user's own, as nobody looks into each folder that a command is run in.
+/// The file in the working directory, if it exists. Whoever writes it decides what this process serves and where, so it
+/// must be the user's own: no one checks every folder before running a command in it.
 fn read_default() -> Result<Option<(PathBuf, String)>, FileError> {
     let file = Path::new(FILE);
     let Ok(metadata) = file.metadata() else {
@@ -83,8 +83,8 @@ fn read_default() -> Result<Option<(PathBuf, String)>, FileError> {
     let is_own = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
     if !is_own || metadata.mode() & 0o002 != 0 {
         let problem = format!(
-            "it is not this user's alone, and so is not read by itself: name it, as --config {FILE}, or run this \
-             elsewhere"
+            "others could have written it, so it is not read by default: name it with --config {FILE}, or run this in \
+             another folder"
         );
         return Err(FileError::new(file, problem));
     }
@@ -97,25 +97,26 @@ fn read(file: &Path) -> Result<String, FileError> {
         let length = File::open(file)?
             .take(MAX_FILE + 1)
             .read_to_string(&mut text)? as u64;
-        match length > MAX_FILE {
-            true => Err(io::Error::other("it has more than a MiB")),
-            false => Ok(text),
+        if length > MAX_FILE {
+            Err(io::Error::other("it has more than 1 MiB"))
+        } else {
+            Ok(text)
         }
     };
     read().map_err(|error| FileError::new(file, format!("it cannot be read: {error}")))
 }
 
-/// clap's own definition of `wasocket serve`.
+/// clap's definition of `wasocket serve`.
 struct Serve {
     command: Command,
-    /// Those that can stand in a file.
+    /// The options that may be in a file.
     options: Vec<Arg>,
 }
 
 impl Serve {
     fn new() -> Self {
         let mut command = Options::command();
-        // Puts the options of all commands among those of this one.
+        // Adds the global options to this command's.
         command.build();
         let serve = command.find_subcommand(SERVE);
         let options = serve.into_iter().flat_map(Command::get_arguments);
@@ -126,7 +127,7 @@ impl Serve {
         }
     }
 
-    /// What the file says and the command line does not, as arguments.
+    /// The file's entries that the command line does not override, as arguments.
     fn arguments(
         &self,
         file: &Path,
@@ -164,9 +165,9 @@ impl Serve {
         })
     }
 
-    /// What clap would propose for an option of this name.
+    /// What clap would suggest for an option of this name.
     fn nearest(&self, key: &str) -> Option<String> {
-        let error = self.judge(&[format!("--{key}").into()]).err()?;
+        let error = self.parse(&[format!("--{key}").into()]).err()?;
         let ContextValue::String(nearest) = error.get(ContextKind::SuggestedArg)? else {
             return None;
         };
@@ -175,10 +176,10 @@ impl Serve {
         is_key.then(|| nearest.to_owned())
     }
 
-    /// Checks an entry for itself, so that what is wrong is said of its line. What it needs beside it is looked
-    /// at with all the others.
+    /// Checks an entry by itself, so that an error can name its line. Its relations to other options are checked later,
+    /// with all of them.
     fn check(&self, entry: &[OsString]) -> Result<(), String> {
-        match self.judge(entry) {
+        match self.parse(entry) {
             Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
                 Err(first_words(&error))
             }
@@ -186,13 +187,13 @@ impl Serve {
         }
     }
 
-    fn judge(&self, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    fn parse(&self, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
         let line = [self.command.get_name(), SERVE].map(OsString::from);
         let line = line.iter().chain(arguments);
         self.command.clone().try_get_matches_from(line)
     }
 
-    /// Whether the command line has this option, or one that excludes it.
+    /// Whether the command line sets this option, or one that conflicts with it.
     fn is_said(&self, option: &Arg, said: &ArgMatches) -> bool {
         let excludes = |one: &Arg, other: &Arg| {
             let serve = self.command.find_subcommand(SERVE);
@@ -207,7 +208,7 @@ impl Serve {
     }
 }
 
-/// All but the file itself, and help.
+/// All options except `--config` and help.
 fn is_for_files(option: &Arg) -> bool {
     let has_value_or_not = matches!(
         option.get_action(),
@@ -216,7 +217,7 @@ fn is_for_files(option: &Arg) -> bool {
     has_value_or_not && option.get_id() != "config"
 }
 
-/// The long name of an option; an argument without has that of what it is.
+/// The long name of an option; for a positional argument, its id.
 fn name(option: &Arg) -> &str {
     option.get_long().unwrap_or(option.get_id().as_str())
 }
@@ -245,9 +246,9 @@ fn entry(option: &Arg, value: &DeValue<'_>, folder: &Path) -> Result<Vec<OsStrin
 }
 
 fn argument(option: &Arg, value: String, folder: &Path) -> Result<OsString, String> {
-    // The system would end the text there.
+    // The system would end the argument there.
     if value.contains('\0') {
-        return Err(format!("a value of `{}` has a NUL", name(option)));
+        return Err(format!("a value of `{}` contains a NUL", name(option)));
     }
     let value = in_folder(option, value, folder);
     Ok(match option.get_long() {
@@ -260,7 +261,7 @@ fn argument(option: &Arg, value: String, folder: &Path) -> Result<OsString, Stri
     })
 }
 
-/// A path is one from where the file is, wherever the program is run.
+/// Paths are relative to the file, wherever the program runs.
 fn in_folder(option: &Arg, value: String, folder: &Path) -> OsString {
     let hint = option.get_value_hint();
     if hint == ValueHint::AnyPath || hint == ValueHint::DirPath {
@@ -277,7 +278,7 @@ fn in_folder(option: &Arg, value: String, folder: &Path) -> OsString {
     }
 }
 
-/// A value as the command line would have it.
+/// A value as it would be on the command line.
 fn text(value: &DeValue<'_>) -> Result<String, String> {
     Ok(match value {
         DeValue::String(text) => text.clone().into_owned(),
@@ -286,18 +287,18 @@ fn text(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Boolean(is_true) => is_true.to_string(),
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
             let kind = value.type_str();
-            return Err(format!("a text or a number is expected, not {kind}"));
+            return Err(format!("expected a text or a number, not {kind}"));
         }
     })
 }
 
-/// In tens, whatever it is written in.
+/// In decimal, whatever base it is written in.
 fn integer(number: &DeInteger<'_>) -> String {
     let value = i128::from_str_radix(number.as_str(), number.radix());
     value.map_or_else(|_| number.as_str().to_owned(), |value| value.to_string())
 }
 
-/// What an error of clap's says, without the advice on how the command line is written.
+/// The message of a clap error, without the usage of the command line.
 fn first_words(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let words = text.split("\n\n").next().unwrap_or_default();
@@ -305,7 +306,7 @@ fn first_words(error: &clap::Error) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// The number of the line that has this byte.
+/// The number of the line that contains this byte.
 fn line(text: &str, place: usize) -> usize {
     let before = text.as_bytes().iter().take(place);
     before
@@ -314,12 +315,12 @@ fn line(text: &str, place: usize) -> usize {
         .saturating_add(1)
 }
 
-/// Why there are no options.
+/// Why options could not be parsed.
 #[derive(Debug)]
 pub enum Error {
     /// The command line is wrong, or asks for help.
     CommandLine(clap::Error),
-    /// The file is.
+    /// The file is wrong.
     File(FileError),
 }
 
@@ -346,7 +347,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What is wrong with a file of options, and where.
+/// A problem of an options file, and its line.
 #[derive(Debug)]
 pub struct FileError {
     file: PathBuf,
@@ -384,7 +385,7 @@ mod tests {
 
     const PAGE: &str = include_str!("../../docs/configuration.md");
 
-    /// The example of the documentation, with what is commented out in it.
+    /// The example in the documentation, including what is commented out in it.
     fn example() -> String {
         let (_, example) = PAGE.split_once("```toml\n").unwrap_or_default();
         let (example, _) = example.split_once("```").unwrap_or_default();
@@ -455,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_goes_before_the_file() -> Result<(), Error> {
+    fn the_command_line_overrides_the_file() -> Result<(), Error> {
         let file = "memory = 0x20\ncall-timeout = 7\nlisten = ['[::]:1', '[::]:2']\ncomponent = 'a'\nquiet = true";
         let serve = read("a.toml", file, &[])?;
         assert_eq!(
@@ -469,7 +470,7 @@ mod tests {
             (9, 7, 1)
         );
         assert_eq!(serve.component, Some("b".into()));
-        // Half of what belongs together may stand on either side.
+        // Options that require each other may be on different sides.
         let serve = read("a.toml", "tls-cert = 'c'", &["--tls-key", "k"])?;
         assert!(serve.sockets.tls_cert.is_some() && serve.sockets.tls_key.is_some());
         assert!(problem("tls-cert = 'c'", &[]).contains("--tls-key"));
@@ -478,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_from_where_the_file_is() -> Result<(), Error> {
+    fn paths_are_relative_to_the_file() -> Result<(), Error> {
         let file = "component = 'a.wasm'\nlisten = 'unix:x.sock'\ntls-cert = '/c'\ntls-key = 'k'";
         let serve = read("/etc/wasocket/a.toml", file, &[])?;
         assert_eq!(serve.component, Some("/etc/wasocket/a.wasm".into()));
@@ -494,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn errors_name_the_line() {
         for (text, expected) in [
             (
                 "\nmax-conections = 500",
@@ -529,20 +530,20 @@ mod tests {
             ("watch = 1", "a.toml:1: `watch` is true or false"),
             (
                 "memory = 1979-05-27",
-                "a.toml:1: a text or a number is expected, not datetime",
+                "a.toml:1: expected a text or a number, not datetime",
             ),
             (
                 "memory = { a = 1 }",
-                "a.toml:1: a text or a number is expected, not table",
+                "a.toml:1: expected a text or a number, not table",
             ),
             (
                 "env = [['A=1']]",
-                "a.toml:1: a text or a number is expected, not array",
+                "a.toml:1: expected a text or a number, not array",
             ),
             ("env = { '' = 1 }", "a.toml:1: invalid value '=1'"),
             (
                 "env = { A = \"\\u0000\" }",
-                "a.toml:1: a value of `env` has a NUL",
+                "a.toml:1: a value of `env` contains a NUL",
             ),
             ("memory = 1\nmemory = 2", "a.toml:2: duplicate key"),
             ("memory =", "a.toml:1: "),

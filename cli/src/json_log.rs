@@ -1,4 +1,4 @@
-//! Log lines for machines.
+//! Log lines as JSON.
 
 use std::fmt::{self, Write as _};
 
@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// One JSON object a line: `timestamp`, `level`, `target`, `message`, and the fields of the event beside them.
+/// One JSON object per line: `timestamp`, `level`, `target`, `message`, and the event's fields next to them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 
@@ -48,7 +48,7 @@ impl Line {
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // Fails only if the value's own formatting does: then the text ends there.
+        // Fails only if formatting the value does; then the text ends there.
         let _ = write!(text, "{value:?}");
         self.put(field.name(), text);
     }

@@ -1,7 +1,7 @@
-//! The command line of Wasocket: what the program `wasocket` is made of.
+//! The command line of Wasocket, as a library for the program `wasocket`.
 //!
-//! `cli` is the command line and `config_file` the file next to it; `commands` has a file or a folder for each command.
-//! Everything else is the library `wasocket-host`.
+//! `cli` parses the command line and `config_file` the options file; `commands` has a file or a folder per command.
+//! Everything else is in the library `wasocket-host`.
 
 pub mod cli;
 pub mod commands;

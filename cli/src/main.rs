@@ -1,5 +1,5 @@
-//! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 could not run, 2 wrong usage;
-//! those of the other commands are in their help.
+//! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 failed, 2 wrong usage. Those of other commands
+//! are in their help.
 
 use std::env;
 use std::fmt;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     };
     start_logging(&options);
     if let Some(file) = file {
-        tracing::info!("options of {}", file.display());
+        tracing::info!("loaded options from {}", file.display());
     }
     match options.command {
         Command::Serve(command) => match serve(*command) {
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &dyn fmt::Display, code: u8) -> ExitCode {
-    // Nobody may be reading; that is no reason to fail otherwise.
+    // A closed stderr must not change how this fails.
     let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::from(code)
 }
@@ -71,7 +71,7 @@ fn start_logging(options: &Options) {
         (_, true) => "info,wasocket_host=debug,wasocket_cli=debug",
         _ => "info",
     };
-    // h2 has warnings for what a client can send again and again.
+    // h2 warns about things that a client can repeat at will.
     let default = || EnvFilter::new(format!("{level},h2=error"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
     let lines = tracing_subscriber::fmt()

@@ -116,7 +116,7 @@ export class Session {
   }
 
   #giveUp() {
-    this.#socket.destroy(new Error('the client takes nothing of what it is sent'));
+    this.#socket.destroy(new Error('the client has stopped reading'));
   }
 
   /** Closes the socket at once. */

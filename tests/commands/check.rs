@@ -131,30 +131,30 @@ fn breaches_of_the_contract_are_found() {
         (
             "/residual",
             "contract",
-            "bytes behind the request head are the connection's",
+            "bytes after the request head belong to the connection",
         ),
         ("/split", "frames", "single-frame masked text"),
-        ("/masked", "contract", "wakes without need do no harm"),
+        ("/masked", "contract", "unnecessary wakes do no harm"),
         ("/after-close", "contract", "nothing follows a Close frame"),
         (
             "/stays",
             "contract",
-            "going away is a Close frame with code 1001",
+            "going away sends a Close frame with code 1001",
         ),
         (
             "/wake",
             "contract",
-            "a second wake at the same instant sends nothing again",
+            "a second wake at the same instant sends nothing twice",
         ),
         (
             "/unsent",
             "contract",
-            "a peer is not given up for its silence while output is unsent",
+            "a silent peer is not given up while output is unsent",
         ),
         (
             "/shutdown",
             "contract",
-            "a restart is a Close frame with code 1012",
+            "a restart sends a Close frame with code 1012",
         ),
         (
             "/trap-when-lost",
@@ -169,7 +169,7 @@ fn breaches_of_the_contract_are_found() {
         (
             "/limit",
             "contract",
-            "a connection that is limited takes no more",
+            "a limited connection accepts no more than its limits",
         ),
         (
             "/trap-at-the-end",
@@ -204,7 +204,7 @@ fn the_report_shows_input_and_expected_output() {
     let output = check(&guest, &["--path", "/shutdown", "--quiet"]);
     let report = text(&output.stdout);
     let expected = "\
-FAILED contract: a restart is a Close frame with code 1012
+FAILED contract: a restart sends a Close frame with code 1012
   sent      GET /shutdown, open with no bytes, shutdown (service-restart)
   expected  close 1012
   received  close 1001
@@ -234,11 +234,11 @@ fn unusable_subjects_are_reported() {
     for (path, why) in [
         (
             "/none",
-            "/none is no WebSocket: it answers a valid opening handshake with status 404",
+            "/none is not a WebSocket: it answers a valid opening handshake with status 404",
         ),
         (
             "/hijack",
-            "/hijack is no WebSocket: the socket is taken over raw",
+            "/hijack is not a WebSocket: the socket is taken over raw",
         ),
     ] {
         let output = check(&file, &["--path", path]);

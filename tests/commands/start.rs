@@ -200,7 +200,7 @@ fn unusable_names_are_refused() {
     assert_eq!(code, Some(1));
     let (error, _) = fail(&folder, &["new", "Hello"]);
     assert!(
-        error.contains("a name begins with a letter of a to z"),
+        error.contains("a name begins with a letter from a to z"),
         "{error}"
     );
     assert_eq!(
@@ -229,7 +229,10 @@ fn an_existing_folder_is_left_alone() {
 fn the_checkout_must_be_this_repository() {
     let folder = folder("checkout");
     let (error, code) = fail(&folder, &["new", "hello", "--wasocket", "."]);
-    assert_eq!(error, "error: . is no checkout of Wasocket's repository\n");
+    assert_eq!(
+        error,
+        "error: . is not a checkout of Wasocket's repository\n"
+    );
     assert_eq!(code, Some(1));
     assert!(!folder.join("hello").exists());
 }
@@ -238,7 +241,7 @@ fn the_checkout_must_be_this_repository() {
 fn build_refuses_a_folder_without_a_project() {
     let folder = folder("nothing");
     let (error, code) = fail(&folder, &["build"]);
-    assert!(error.contains("`wasocket new NAME` makes one"), "{error}");
+    assert!(error.contains("`wasocket new NAME` creates one"), "{error}");
     assert_eq!(code, Some(1));
 }
 
@@ -249,11 +252,11 @@ fn missing_tools_are_named_with_how_to_install_them() {
         ("rust", "error: cargo is missing. To install it: rustup"),
         (
             "js",
-            "error: node, of version 20 or later, is missing. To install it: from https://nodejs.org",
+            "error: node, version 20 or later, is missing. To install it: from https://nodejs.org",
         ),
         (
             "python",
-            "error: python3, of version 3.10 or later, is missing. To install it: apt-get install python3",
+            "error: python3, version 3.10 or later, is missing. To install it: apt-get install python3",
         ),
         (
             "c",
@@ -261,7 +264,7 @@ fn missing_tools_are_named_with_how_to_install_them() {
         ),
         (
             "go",
-            "error: go, of version 1.24 or later, is missing. To install it: from https://go.dev/dl",
+            "error: go, version 1.24 or later, is missing. To install it: from https://go.dev/dl",
         ),
     ] {
         succeed(&folder, &["new", language, "--lang", language]);
@@ -315,14 +318,14 @@ fn a_watched_file_is_reloaded_when_it_changes() {
 
     let other = fs::read(build_guest("portable-echo", "")).expect("a component");
     fs::write(&file, &other).expect("written");
-    server.wait_for_log("serving it anew connections=1");
+    server.wait_for_log("changed and was reloaded connections=1");
     assert_eq!(old.read_exactly(4), CLOSE_1012);
     assert_eq!(status(&server), 404, "it has no page");
 
     // A broken file and a missing one change nothing.
     let mut kept = server.websocket("/");
     fs::write(&file, b"\0asm\x0d\0\x01\0broken").expect("written");
-    server.wait_for_log("the one before is served on: it is not a valid component");
+    server.wait_for_log("still serving the previous version: it is not a valid component");
     fs::remove_file(&file).expect("removed");
     kept.send(&text("hello"));
     assert_eq!(kept.read_text(), "hello");

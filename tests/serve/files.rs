@@ -149,7 +149,7 @@ fn waiting_for_a_file_delays_no_other_call_and_has_a_limit() {
     }
     assert!(client.has_nothing_to_read(), "the other was served first");
     assert_eq!(client.read_to_end(), FAREWELL);
-    server.wait_for_log("the guest waited for more than 2000 ms inside a call");
+    server.wait_for_log("the guest waited for files for more than 2000 ms inside a call");
     assert_eq!(ask(&mut other, "read /data/file"), "inside");
     // The thread that opens the pipe still waits; the runner exits without it.
     server.signal("TERM");

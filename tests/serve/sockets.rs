@@ -145,7 +145,7 @@ fn a_socket_from_systemd_is_served() {
         assert_eq!(get("localhost"), 200);
         assert_eq!(get("a.test"), 421, "the socket is on loopback");
     }
-    assert_fails(&["--listen", "systemd"], "no sockets are passed");
+    assert_fails(&["--listen", "systemd"], "systemd passed no sockets");
 }
 
 /// A copy of the certificate in `tests/tls`, in a folder of its own.
@@ -282,7 +282,7 @@ fn slow_readers_get_everything_over_tls() {
     let mut deaf = StreamOwned::new(tls, stream);
     let request = [opening_handshake("/flood"), text("go")].concat();
     deaf.write_all(&request).expect("it reads");
-    server.wait_for_log("takes nothing");
+    server.wait_for_log("stopped reading");
 }
 
 /// Starts a proxy that opens TLS to a server, after sending these bytes.
@@ -344,7 +344,7 @@ fn certificates_are_reloaded() {
 
     certificate.renew();
     server.signal("HUP");
-    server.wait_for_log("loaded anew");
+    server.wait_for_log("reloaded the TLS certificate");
     let new = certificate.0.join("new.pem");
     fs::copy(certificate.file(), &new).expect("the folder is writable");
     // Enough connections to reach both workers.
@@ -355,7 +355,7 @@ fn certificates_are_reloaded() {
 
     fs::write(certificate.file(), "no certificate").expect("the folder is writable");
     server.signal("HUP");
-    server.wait_for_log("those before are used on");
+    server.wait_for_log("keeping the old one");
     echo(&server, &new, b"c\n").assert_printed("c\n");
 }
 
@@ -392,7 +392,7 @@ fn unusable_certificates_have_distinct_errors() {
     let kept = file(certificate.0.join("kept.pem"));
     fs::copy(&cert, &kept).expect("the folder is writable");
     certificate.renew();
-    fails(&kept, &key, "is not that of the first certificate");
+    fails(&kept, &key, "does not match the first certificate");
     assert_fails(&["--tls-cert", &cert], "--tls-key");
 }
 

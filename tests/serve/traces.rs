@@ -395,10 +395,10 @@ fn spans_the_collector_refuses_are_logged_and_counted() {
         wait_for_metric(&admin, DROPPED, least);
     }
     let log = server.log();
-    assert_eq!(log.matches("traces are not sent").count(), 1, "{log}");
+    assert_eq!(log.matches("could not send traces").count(), 1, "{log}");
     assert!(log.contains("/v1/traces: it answers 401"), "{log}");
     server.request(GET);
-    server.wait_for_log("traces are sent again");
+    server.wait_for_log("sending traces again");
     stop(server);
     assert_eq!(
         collector.spans().len(),
@@ -414,12 +414,12 @@ fn an_absent_collector_is_retried() {
     drop(gone);
     let server = traced(&format!("http://localhost:{port}"), &[]);
     server.request(GET);
-    server.wait_for_log("traces are not sent");
+    server.wait_for_log("could not send traces");
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("it is free");
     let busy = "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
     let collector = Collector::answering(listener, Vec::leak(vec![busy]));
     collector.wait_for_spans(1);
-    server.wait_for_log("traces are sent again");
+    server.wait_for_log("sending traces again");
     stop(server);
     assert_eq!(collector.spans().len(), 1);
 }
@@ -431,7 +431,7 @@ fn shutdown_does_not_wait_for_the_retry_delay() {
     drop(gone);
     let server = traced(&url, &[]);
     server.request(GET);
-    server.wait_for_log("traces are not sent");
+    server.wait_for_log("could not send traces");
     stop(server);
 }
 
@@ -463,7 +463,7 @@ fn an_untrusted_collector_is_sent_nothing() {
         &[("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a")],
     );
     server.request(GET);
-    server.wait_for_log("traces are not sent");
+    server.wait_for_log("could not send traces");
     assert!(server.log().contains("certificate"), "{}", server.log());
     stop(server);
     assert!(collector.spans().is_empty());

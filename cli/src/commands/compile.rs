@@ -1,4 +1,4 @@
-//! The command `compile`: machine code ahead of time.
+//! The command `compile`: ahead-of-time compilation.
 
 use std::fmt;
 use std::io;
@@ -12,28 +12,28 @@ use wasocket_host::guest::load::precompiled::{self, WriteError};
 use crate::commands::project::say_size;
 
 pub(crate) const COMPILE_HELP: &str = "\
-`wasocket serve` compiles a component itself, and keeps what it has compiled. This is for where that is no use: in
-images of containers, on systems without a writable folder. The file is for this version of the program and for
-machines like this one. It is machine code, which is run as it is: whoever can change it can do what the program can.
+`wasocket serve` compiles a component itself and caches the result. Use this where there is no cache: in container
+images, or on systems without a writable folder. The file is for this version of wasocket and for machines like this
+one. It is machine code, which runs unchecked: whoever can change it can do anything the program can.
 
 Examples:
   wasocket compile app.wasm                         app.compiled
   wasocket serve app.compiled --allow-precompiled
 
 Exit codes:
-  0    it is made
-  1    it is not, and why has been said
+  0    compiled
+  1    failed; the reason is on stderr
   2    wrong usage";
 
-/// What the names of such files end with.
+/// The extension of such files.
 const EXTENSION: &str = "compiled";
 
 /// The options of `wasocket compile`.
 #[derive(Clone, Debug, Args)]
 pub struct Compile {
-    /// The component: an app, or a handler, in any language
+    /// The component: an app or a handler, in any language
     pub component: PathBuf,
-    /// The file that is made [default: beside the component, such as app.compiled]
+    /// The file to write [default: next to the component, such as app.compiled]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -45,10 +45,10 @@ pub struct Compile {
 /// See [`CompileError`].
 pub fn compile(options: &Compile) -> Result<(), CompileError> {
     let Compile { component, output } = options;
-    let beside = || component.with_extension(EXTENSION);
-    let output = output.clone().unwrap_or_else(beside);
+    let default = || component.with_extension(EXTENSION);
+    let output = output.clone().unwrap_or_else(default);
     let loader = Loader {
-        // Whom it may ask is for who serves it.
+        // What it may connect to is decided when it is served.
         grants: Grants {
             http: Some(Default::default()),
             ..Grants::default()
@@ -67,13 +67,13 @@ pub fn compile(options: &Compile) -> Result<(), CompileError> {
     Ok(())
 }
 
-/// Why there is no file with machine code.
+/// Why a component could not be compiled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// wasmtime does not start, or cannot say what it has made.
+    /// wasmtime cannot start, or cannot serialize the component.
     Engine(wasmtime::Error),
-    /// The component of this name could not be served.
+    /// This component could not be loaded.
     Load(PathBuf, LoadError),
     /// The file cannot be written.
     Write(PathBuf, io::Error),
@@ -83,7 +83,7 @@ impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |file: &Path| file.display().to_string();
         match self {
-            Self::Engine(error) => write!(f, "wasmtime fails: {error:#}"),
+            Self::Engine(error) => write!(f, "wasmtime failed: {error:#}"),
             Self::Load(file, error) => write!(f, "cannot compile {}: {error}", name(file)),
             Self::Write(file, error) => write!(f, "cannot write {}: {error}", name(file)),
         }

@@ -1,4 +1,4 @@
-//! The commands, each with its arguments.
+//! Commands, each with its arguments.
 
 pub mod check;
 pub mod compile;

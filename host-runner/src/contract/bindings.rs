@@ -1,7 +1,7 @@
-//! The contract in Rust: what wasmtime makes of `wit/`. The sole home of `bindgen!`.
+//! The contract in Rust, as wasmtime generates it from `wit/`. The only use of `bindgen!`.
 //!
-//! Only the types are used, and the check that a component fits the world. The calls are made in
-//! [`guest`](crate::guest::handler), which bounds each of them.
+//! Only the types are used, and the check that a component fits a world. The calls are in
+//! [`guest`](crate::guest::handler), which limits each of them.
 
 #[allow(missing_docs, reason = "generated; the documentation is in wit/")]
 mod generated {
@@ -45,7 +45,7 @@ impl From<Next> for wasocket_host_core::turn::Next {
     }
 }
 
-/// Who ended a connection, in a word for logs.
+/// A word for logs for the side that ended a connection.
 #[must_use]
 pub fn initiator_name(initiator: Initiator) -> &'static str {
     match initiator {

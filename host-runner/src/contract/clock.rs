@@ -1,4 +1,4 @@
-//! The time as components are told it.
+//! The clock of a component's instants.
 
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,11 @@ impl Clock {
 
     /// The time now.
     pub fn now(self) -> bindings::Instant {
-        // The cast fails after 584 years.
+        // Overflows after 584 years.
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// When `instant` is; none if it is too far away to ever come.
+    /// The time of `instant`; `None` if it is too far in the future.
     pub fn at(self, instant: bindings::Instant) -> Option<tokio::time::Instant> {
         let instant = self.0.checked_add(Duration::from_nanos(instant))?;
         Some(tokio::time::Instant::from_std(instant))

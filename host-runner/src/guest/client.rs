@@ -1,4 +1,4 @@
-//! An instance that speaks to a server, and the calls into it: the other side of
+//! An instance of the client component, and the calls into it: the counterpart of
 //! [`Guest`](crate::guest::handler::Guest).
 
 use std::fmt;
@@ -17,9 +17,9 @@ pub const CLIENT_COMPONENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/cl
 
 /// An instance of a component of the world `client`.
 ///
-/// Its methods are the functions of the contract, one to one; the order of calls is up to the caller.
-/// After a [`GuestFault`] the instance is dead: drop it. The inner results are the component's own: its
-/// texts say what cannot be done.
+/// Its methods are the functions of the contract, one to one; the caller keeps to the order the contract demands.
+/// After a [`GuestFault`] the instance is dead: drop it. The inner results are the component's own; their errors are
+/// texts for the user.
 pub struct Client {
     instance: Bounded,
     functions: Functions,
@@ -85,8 +85,8 @@ impl Client {
         )
     }
 
-    /// `client-connection.wake`: the instant asked for is reached; so many bytes of the output are
-    /// unsent.
+    /// `client-connection.wake`: the instant asked for has come. `unsent` is the number of bytes of output that are
+    /// still unsent.
     ///
     /// # Errors
     ///

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
 
-/// The grain of the bound on a call's time.
+/// The granularity of time limits on calls.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// An engine whose epoch advances every [`TICK`] for as long as the engine lives.
 ///
 /// # Errors
 ///
-/// When the machine cannot run wasmtime, or has no thread left for the clock.
+/// If the machine cannot run wasmtime, or the clock's thread cannot be started.
 pub fn engine() -> wasmtime::Result<Engine> {
     let engine = Engine::new(&config())?;
     start_ticking(&engine)?;
@@ -22,11 +22,11 @@ pub fn engine() -> wasmtime::Result<Engine> {
 fn config() -> Config {
     let mut config = Config::new();
     config
-        // Every function of the contract is synchronous. With concurrency support a call costs
-        // about a microsecond more, whether it is used or not.
+        // All functions of the contract are synchronous. Concurrency support would add about a microsecond to each
+        // call, used or not.
         .concurrency_support(false)
         .cranelift_opt_level(OptLevel::Speed)
-        // Costs nothing measurable, where fuel would slow byte loops.
+        // Costs nothing measurable, while fuel would slow byte loops.
         .epoch_interruption(true)
         // File and line in the backtraces of guests that carry DWARF.
         .wasm_backtrace_details(WasmBacktraceDetails::Enable);
@@ -45,8 +45,8 @@ fn start_ticking(engine: &Engine) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// How many ticks bound a call that may take `time`: one more than fit into it, since the first tick
-/// may come at once. A call is never ended early.
+/// The number of ticks that limits a call to `time`: one more than fit into it, since the first may come at once, so
+/// that no call is ended early.
 pub(crate) fn ticks(time: Duration) -> u64 {
     let whole = time.as_nanos().div_ceil(TICK.as_nanos());
     u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_is_never_ended_early() {
+    fn calls_are_never_ended_early() {
         assert_eq!(ticks(Duration::from_millis(100)), 11);
         assert_eq!(ticks(Duration::from_millis(101)), 12);
         assert_eq!(ticks(Duration::from_millis(1)), 2);

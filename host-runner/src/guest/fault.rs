@@ -1,4 +1,4 @@
-//! Why a guest instance ended.
+//! Guest faults: why an instance ended.
 
 use std::any::Any;
 use std::fmt;
@@ -11,34 +11,34 @@ use wasmtime::{Trap, WasmBacktrace};
 use crate::guest::limits::Limits;
 use crate::guest::wasi::memory::MemoryExceeded;
 
-/// The end of an instance, and whose fault it is: the guest's, but for [`FaultReason::Runner`].
+/// Why an instance ended. The guest is to blame, except for [`FaultReason::Runner`].
 ///
-/// Shown with the guest's backtrace, one frame a line. For logs only: no peer gets to see it.
+/// Displayed with the guest's backtrace, one frame per line. For logs only; never sent to a peer.
 #[derive(Clone, Debug)]
 pub struct GuestFault {
     /// What the guest did.
     pub reason: FaultReason,
-    /// Where it did it; with files and lines, if the component has debug information.
+    /// Where in its code; with files and lines if the component has debug information.
     pub backtrace: Option<Arc<str>>,
 }
 
-/// What ends an instance.
+/// The reason why an instance ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultReason {
-    /// It trapped, or its answer broke the canonical ABI.
+    /// It trapped, or returned a value that violates the canonical ABI.
     Trap(String),
     /// A call took longer than this.
     Deadline(Duration),
-    /// It waited for longer than this for files.
+    /// It waited for files for longer than this.
     Files(Duration),
-    /// The start took longer than this.
+    /// It took longer than this to start.
     Start(Duration),
     /// It asked for more memory than this, in bytes.
     Memory(usize),
-    /// It waited for time or input, where every function must return at once.
+    /// It waited for time or input, though every function must return at once.
     Blocked,
-    /// Nothing: a thread of the runner's own panicked, with this text.
+    /// Not the guest: a thread of the runner panicked with this message.
     Runner(String),
 }
 
@@ -58,7 +58,7 @@ impl GuestFault {
         Self { reason, backtrace }
     }
 
-    /// The same, of an instance that could not be called yet.
+    /// Like `new`, for an instance that has not finished starting.
     pub(crate) fn at_start(error: &wasmtime::Error, limits: Limits) -> Self {
         let fault = Self::new(error, limits);
         match fault.reason {
@@ -70,7 +70,7 @@ impl GuestFault {
         }
     }
 
-    /// The thread on which a call was finished has ended by a panic of the runner's own.
+    /// The thread that finished a call panicked, by a bug in the runner.
     pub(crate) fn of_runner(bug: JoinError) -> Self {
         let text = match bug.try_into_panic() {
             Ok(panic) => text_of(&*panic),
@@ -118,7 +118,7 @@ impl fmt::Display for FaultReason {
             ),
             Self::Files(limit) => write!(
                 f,
-                "the guest waited for more than {} ms inside a call, as it may for files (--file-timeout)",
+                "the guest waited for files for more than {} ms inside a call (--file-timeout)",
                 limit.as_millis()
             ),
             Self::Start(limit) => write!(
@@ -145,7 +145,7 @@ impl fmt::Display for FaultReason {
 
 impl std::error::Error for GuestFault {}
 
-/// The instance has ended; why is in the log.
+/// The instance has ended. The reason is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dead;
 

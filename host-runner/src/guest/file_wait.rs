@@ -1,4 +1,4 @@
-//! How long a call may wait for what is not at hand.
+//! The limit on a call's time spent waiting for files.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::guest::fault::GuestFault;
 use crate::guest::limits::Limits;
 use crate::guest::wasi::Grants;
 
-/// How long a call may wait in all, on a thread where it holds up nobody else, for the files of a component that was
-/// granted a directory. Any other component may not wait at all, so that one that does is found out when it first
-/// does, and not when its backend happens to be slow.
+/// How long a call of a component with a granted directory may wait for files in total, on a thread where it delays
+/// no others. Other components may not wait at all, so that one that does is caught at once, and not only when its
+/// backend happens to be slow.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience(Option<Duration>);
+pub(crate) struct FileWait(Option<Duration>);
 
-impl Patience {
-    /// Not to wait.
+impl FileWait {
+    /// No waiting allowed.
     pub(crate) const NONE: Self = Self(None);
 
-    /// With a component that was granted this.
+    /// The limit for a component with these grants.
     pub(crate) fn with(grants: &Grants, limits: Limits) -> Self {
         Self((!grants.directories.is_empty()).then_some(limits.file_time))
     }
@@ -30,7 +30,7 @@ impl Patience {
         self.0.is_none()
     }
 
-    /// What a call is that has waited for longer.
+    /// The fault of a call that waited for longer.
     pub(crate) fn fault(self) -> GuestFault {
         match self.0 {
             Some(time) => GuestFault::late_by_files(time),
@@ -38,7 +38,7 @@ impl Patience {
         }
     }
 
-    /// The waits of one call; whatever it asks about wakes `waker`, too.
+    /// Starts to measure the waits of one call. Whatever it polls wakes `waker` too.
     pub(crate) fn begin(self, waker: &Waker) -> Waiting {
         WAITED.set(Duration::ZERO);
         Waiting {
@@ -60,7 +60,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Waits until the call should be polled again. Whether it may: otherwise it has waited long enough.
+    /// Waits until the call should be polled again. Returns false if it has waited for too long.
     pub(crate) fn wait(&self) -> bool {
         let elapsed = self.begun.elapsed();
         let Some(left) = self.time.and_then(|time| time.checked_sub(elapsed)) else {
@@ -74,11 +74,12 @@ impl Waiting {
 }
 
 thread_local! {
-    /// For how long the call under way has waited on this thread, as far as it was not told.
+    /// The time the current call has waited on this thread, less what [`ticks_waited`] has returned.
     static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// The whole ticks that the call under way has waited, each told once: they are no time of the guest's.
+/// The whole ticks that the current call has waited since the last call of this. They do not count as the guest's
+/// time.
 pub(crate) fn ticks_waited() -> u64 {
     let ticks = WAITED.get().as_nanos() / TICK.as_nanos();
     let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
@@ -86,8 +87,8 @@ pub(crate) fn ticks_waited() -> u64 {
     ticks.into()
 }
 
-/// Wakes a thread that waits, and who would be woken without it: what a call has only asked about is waited for by
-/// its connection, behind the call.
+/// Wakes the waiting thread, and the original waker: what a call has only polled is waited for by its connection
+/// after the call.
 struct Both {
     thread: Thread,
     waker: Waker,
@@ -117,7 +118,7 @@ impl Wake for Both {
 mod tests {
     use super::*;
 
-    fn patience(time: Duration) -> Patience {
+    fn file_wait(time: Duration) -> FileWait {
         let grants = Grants {
             directories: vec!["a::b".parse().expect("a directory")],
             ..Grants::default()
@@ -126,23 +127,23 @@ mod tests {
             file_time: time,
             ..Limits::default()
         };
-        Patience::with(&grants, limits)
+        FileWait::with(&grants, limits)
     }
 
     #[test]
-    fn who_was_granted_no_directory_may_not_wait() {
-        let patience = Patience::with(&Grants::default(), Limits::default());
-        assert!(patience.is_none());
-        assert!(!patience.begin(Waker::noop()).wait());
+    fn without_a_directory_waiting_is_not_allowed() {
+        let file_wait = FileWait::with(&Grants::default(), Limits::default());
+        assert!(file_wait.is_none());
+        assert!(!file_wait.begin(Waker::noop()).wait());
         assert_eq!(
-            patience.fault().to_string(),
+            file_wait.fault().to_string(),
             GuestFault::blocked().to_string()
         );
     }
 
     #[test]
-    fn a_wait_ends_when_it_is_woken() {
-        let waiting = patience(Duration::from_secs(600)).begin(Waker::noop());
+    fn a_wake_ends_the_wait() {
+        let waiting = file_wait(Duration::from_secs(600)).begin(Waker::noop());
         let waker = waiting.waker.clone();
         let other = thread::spawn(move || waker.wake());
         assert!(waiting.wait());
@@ -150,20 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_waited_is_told_once() {
-        let waiting = patience(TICK * 2).begin(Waker::noop());
+    fn ticks_waited_are_returned_once() {
+        let waiting = file_wait(TICK * 2).begin(Waker::noop());
         while waiting.wait() {}
         assert!(ticks_waited() >= 1);
         assert_eq!(ticks_waited(), 0);
     }
 
     #[test]
-    fn waits_end() {
-        let patience = patience(Duration::from_millis(1));
-        let waiting = patience.begin(Waker::noop());
+    fn waiting_stops_at_the_limit() {
+        let file_wait = file_wait(Duration::from_millis(1));
+        let waiting = file_wait.begin(Waker::noop());
         while waiting.wait() {}
-        assert_eq!(ticks_waited(), 0, "no whole one");
-        let fault = patience.fault().to_string();
+        assert_eq!(ticks_waited(), 0, "less than a tick");
+        let fault = file_wait.fault().to_string();
         assert!(fault.contains("more than 1 ms"), "{fault}");
     }
 }

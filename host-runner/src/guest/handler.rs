@@ -1,4 +1,4 @@
-//! One instance of a component, and the calls into it, each bounded in time and memory.
+//! An instance of a handler component, and the calls into it, each limited in time and memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub use crate::guest::instance::finish;
 
 /// An instance of a component.
 ///
-/// Its methods are the functions of the contract, one to one; the order of calls is up to the caller. Each is done
-/// when it is first polled, nearly always: see [`finish`].
+/// Its methods are the functions of the contract, one to one; the caller keeps to the order the contract demands. Nearly
+/// every call completes when it is first polled: see [`finish`].
 ///
-/// After a [`GuestFault`] the instance is dead: drop it. What it holds may be in any state. So it is when a call is
-/// dropped before it is done.
+/// After a [`GuestFault`] the instance is dead: drop it, as its state is undefined. The same holds if a call is dropped
+/// before it completes.
 pub struct Guest {
     instance: Bounded,
     functions: Functions,
@@ -43,7 +43,7 @@ impl Guest {
         })
     }
 
-    /// `handle`: decides on a request.
+    /// `handle`: answers a request.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Guest {
         self.instance.call(function, (request,)).await
     }
 
-    /// `undecided.decide`: goes on deciding.
+    /// `undecided.decide`: continues a decision.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.open`: hands the socket over, with the bytes read behind the request head.
+    /// `connection.open`: hands the socket over, with the bytes read after the request head.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.limit`: no more is allowed than this.
+    /// `connection.limit`: lowers the connection's limits to these.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Guest {
         self.instance.call(function, (connection, now, bytes)).await
     }
 
-    /// `receive-many`: bytes arrived on several connections. It has the time of so many calls.
+    /// `receive-many`: bytes arrived on several connections. The call has the time of as many calls.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.wake`: the instant asked for is reached; so many bytes of the output are
+    /// `connection.wake`: the instant asked for has come. `unsent` is the number of bytes of output that are still
     /// unsent.
     ///
     /// # Errors
@@ -168,7 +168,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.shutdown`: the connection shall end, and end well.
+    /// `connection.shutdown`: asks the connection to end cleanly.
     ///
     /// # Errors
     ///
@@ -199,8 +199,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.report`: what became of the connection. What it says is as long as the guest wants it,
-    /// within its memory.
+    /// `connection.report`: a summary of the connection. Its length is limited only by the guest's memory.
     ///
     /// # Errors
     ///
@@ -211,8 +210,8 @@ impl Guest {
             .await
     }
 
-    /// `connection.suspend`: the connection as a value, to be dropped then; none if it is not at rest, or
-    /// cannot be suspended.
+    /// `connection.suspend`: returns the connection's state, after which the connection must be dropped; `None` if it
+    /// is not at rest or cannot be suspended.
     ///
     /// # Errors
     ///
@@ -227,7 +226,7 @@ impl Guest {
             .await
     }
 
-    /// `resume`: makes a connection of a state, which was suspended so long ago, or says why not.
+    /// `resume`: makes a connection of a state suspended this long ago, or says why it cannot.
     ///
     /// # Errors
     ///
@@ -245,8 +244,7 @@ impl Guest {
             .await
     }
 
-    /// Drops a connection, or a request that waits for its answer. After this call its handle must not
-    /// be used.
+    /// Drops a connection, or a request that waits for its answer. Its handle must not be used after this call.
     ///
     /// # Errors
     ///
@@ -273,8 +271,8 @@ type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 
 /// The functions of `websocket-handler`.
 ///
-/// Looked up here rather than called through the generated bindings: those are either synchronous or
-/// asynchronous, and which of the two is needed depends on the component.
+/// Looked up here instead of called through the generated bindings, which are either synchronous or asynchronous;
+/// which of the two is needed depends on the component.
 struct Functions {
     handle: TypedFunc<(&'static Request,), (Decision,)>,
     decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,

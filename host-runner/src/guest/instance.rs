@@ -1,10 +1,8 @@
-//! An instance, whatever its world, and calls into it, each bounded in time and memory.
+//! An instance of any world, and calls into it, each limited in time and memory.
 //!
-//! A call is a future, and done when it is first polled, nearly always. It is pending for one of two reasons: it has
-//! taken so long that others should be let go on, or the guest waits for something, which the contract does not
-//! allow: there is [`Patience`] for files only. [`advance`] tells them apart, and [`finish`] is for those who have
-//! nobody to let go on.
-
+//! A call is a future that nearly always completes when it is first polled. It is pending for one of two reasons: it has
+//! run so long that others should get a turn, or the guest waits for something, which the contract does not allow except
+//! for files (see [`FileWait`]). [`advance`] tells the two apart; [`finish`] is for callers that have nothing else to run.
 use std::cell::Cell;
 use std::future::Future;
 use std::mem;
@@ -20,25 +18,25 @@ use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 
 use crate::guest::engine;
 use crate::guest::fault::GuestFault;
-use crate::guest::file_wait::{Patience, ticks_waited};
+use crate::guest::file_wait::{FileWait, ticks_waited};
 use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
 use crate::guest::load::world::World;
 use crate::guest::wasi::state::State;
 
-/// After so many ticks a call lets others go on: between 10 and 20 ms.
+/// Ticks after which a call yields to others: 10 to 20 ms.
 const GIVES_WAY: u64 = 2;
 
 /// An instance of a component.
 ///
-/// After a [`GuestFault`] it is dead: drop it. What it holds may be in any state.
+/// After a [`GuestFault`] it is dead: drop it, as its state is undefined.
 pub(crate) struct Instance {
     store: Store<State>,
     pub(crate) limits: Limits,
 }
 
 impl Instance {
-    /// Instantiates a component, and looks its functions up.
+    /// Instantiates a component and looks up its functions.
     pub(crate) async fn new<F>(
         component: &Component,
         limits: Limits,
@@ -62,7 +60,7 @@ impl Instance {
         Ok((it, functions))
     }
 
-    /// Drops a resource. After this call its handle must not be used.
+    /// Drops a resource. Its handle must not be used after this call.
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
         self.start_clock(self.limits.call_time);
         let outcome = resource.resource_drop_async(&mut self.store).await;
@@ -82,7 +80,7 @@ impl Instance {
         self.call_for(1, function, params).await
     }
 
-    /// Calls a function that does what so many calls do: it has their time. One of none takes some, too.
+    /// Calls a function that does the work of `calls` calls and has their time; 0 counts as 1.
     pub(crate) async fn call_for<P, R>(
         &mut self,
         calls: usize,
@@ -101,7 +99,7 @@ impl Instance {
         }
     }
 
-    /// Calls a function that says nothing.
+    /// Calls a function that returns nothing.
     pub(crate) async fn tell<P>(
         &mut self,
         function: TypedFunc<P, ()>,
@@ -115,7 +113,7 @@ impl Instance {
         outcome.map_err(|error| GuestFault::new(&error, self.limits))
     }
 
-    /// So much time is there until the next fault.
+    /// Sets the time until the next deadline.
     fn start_clock(&mut self, time: Duration) {
         let ticks = engine::ticks(time);
         let first = ticks.min(GIVES_WAY);
@@ -125,11 +123,11 @@ impl Instance {
 }
 
 thread_local! {
-    /// Whether a call has given way while it was polled on this thread.
+    /// Whether a call has yielded while it was polled on this thread.
     static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Reached first when the call gives way, and then when its time is up. What it has waited is not its time.
+/// Called first when the call has to yield, then when its time is up. Time spent waiting does not count.
 fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     if let waited @ 1.. = ticks_waited() {
         return Ok(UpdateDeadline::Continue(waited));
@@ -143,21 +141,21 @@ fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<Upda
     }
 }
 
-/// How far a call has come by being polled.
+/// The outcome of polling a call.
 pub(crate) enum Advance<T> {
     Done(T),
-    /// It takes long. It goes on when it is polled again, by whatever thread.
+    /// It takes long. Polling it again continues it, on any thread.
     GaveWay,
-    /// It waits for something of WASI, which is for its [`Patience`] to judge.
+    /// It waits for something of WASI, which its [`FileWait`] may allow.
     Blocked,
 }
 
-/// Polls a call. Where it only asks whether something is ready, and returns, the waker is woken when it is:
-/// wasmtime polls what it asks about in this context.
+/// Polls a call. If the call only polls something and returns, `waker` is woken when that is ready, since wasmtime
+/// polls in this context.
 pub(crate) fn advance<F: Future>(call: Pin<&mut F>, waker: &Waker) -> Advance<F::Output> {
     GAVE_WAY.set(false);
     let mut context = Context::from_waker(waker);
-    // What a guest asks about may be tokio's, which outside a runtime (in a test) would panic.
+    // A guest may poll a future of tokio, which would panic outside a runtime (in a test).
     match with_ambient_tokio_runtime(|| call.poll(&mut context)) {
         Poll::Ready(output) => Advance::Done(output),
         Poll::Pending if GAVE_WAY.get() => Advance::GaveWay,
@@ -165,44 +163,44 @@ pub(crate) fn advance<F: Future>(call: Pin<&mut F>, waker: &Waker) -> Advance<F:
     }
 }
 
-/// Makes a call, on this thread, to its end.
+/// Runs a call to its end, on this thread.
 ///
 /// # Errors
 ///
-/// The call's [`GuestFault`], or one that says that it waits for something.
+/// The call's [`GuestFault`], or the fault of waiting for something.
 pub fn finish<T>(call: impl Future<Output = Result<T, GuestFault>>) -> Result<T, GuestFault> {
-    finish_with(pin!(call), Waker::noop(), Patience::NONE).flatten()
+    finish_with(pin!(call), Waker::noop(), FileWait::NONE).flatten()
 }
 
-/// Polls a call until it is done, on this thread.
+/// Polls a call until it completes, on this thread.
 ///
 /// # Errors
 ///
-/// That it waits for something for which there is no patience.
+/// The fault of waiting for longer than `file_wait` allows.
 pub(crate) fn finish_with<F: Future>(
     mut call: Pin<&mut F>,
     waker: &Waker,
-    patience: Patience,
+    file_wait: FileWait,
 ) -> Result<F::Output, GuestFault> {
-    let waiting = patience.begin(waker);
+    let waiting = file_wait.begin(waker);
     loop {
         match advance(call.as_mut(), &waiting.waker) {
             Advance::Done(output) => return Ok(output),
             Advance::GaveWay => {}
             Advance::Blocked if waiting.wait() => {}
-            Advance::Blocked => return Err(patience.fault()),
+            Advance::Blocked => return Err(file_wait.fault()),
         }
     }
 }
 
-/// Where the functions of an instance are found.
+/// Finds the functions of an instance.
 pub(crate) struct Exports<'a> {
     instance: WasmInstance,
     store: &'a mut Store<State>,
 }
 
 impl Exports<'_> {
-    /// The function of this name in the interface of a world.
+    /// The function of this name in the world's interface.
     pub(crate) fn function<P, R>(
         &mut self,
         world: World,

@@ -1,26 +1,26 @@
-//! The resources that a guest instance may use.
+//! Limits on the resources of a guest instance.
 
 use std::time::Duration;
 
 use crate::contract::bindings::Ceiling;
 
-/// What a guest may take, and have its peers send it.
+/// What an instance may use, and what its connections' peers may send.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The bytes of all its memories and tables.
+    /// Memory of all its memories and tables, in bytes.
     pub memory: usize,
-    /// The time of one call.
+    /// Time of one call.
     pub call_time: Duration,
-    /// The time that it may wait for files in one call, if it was granted a directory.
+    /// Time one call may wait for files, if a directory was granted.
     pub file_time: Duration,
-    /// The time until it can be called: that of its start functions.
+    /// Time of its start functions, before it can be called.
     pub start_time: Duration,
-    /// What connections are [limited](crate::guest::Guest::limit) to; none leaves it to the guest.
+    /// [Limits](crate::guest::Guest::limit) on connections; `None` leaves them to the guest.
     pub ceiling: Option<Ceiling>,
 }
 
 impl Default for Limits {
-    /// 64 MiB, 100 ms, 5 seconds for files, a second for the start, and no ceiling.
+    /// 64 MiB, 100 ms per call, 5 seconds for files, 1 second to start, no ceiling.
     fn default() -> Self {
         Self {
             memory: 64 << 20,

@@ -9,7 +9,7 @@ use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::contract::clock::Clock;
 use crate::http::hosts::Hosts;
 use crate::http::settings::HttpSettings;
-use crate::limits::per_address::{Denial, TooManyRequests, Visit};
+use crate::limits::per_address::{AddressPermit, Denial, TooManyRequests};
 use crate::net::forwarded::Trust;
 use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
@@ -51,7 +51,7 @@ impl Worker {
             settings: session,
             max_backlog,
             read_buffer: Rc::new(ReadBuffer::default()),
-            debts: Arc::clone(&shared.debts),
+            unsent: Arc::clone(&shared.unsent),
             metrics: Arc::clone(&metrics),
             clock: Clock::start(),
         };
@@ -70,8 +70,8 @@ impl Worker {
 
     /// Lets a client in, for as long as the visit is kept, if its address may have one more connection. A client
     /// on a Unix socket has no address.
-    pub(crate) fn admit(&self, peer: Peer) -> Result<Option<Visit>, Denial> {
-        let admit = |ip| self.shared.admission.admit(ip, std::time::Instant::now());
+    pub(crate) fn admit(&self, peer: Peer) -> Result<Option<AddressPermit>, Denial> {
+        let admit = |ip| self.shared.per_address.admit(ip, std::time::Instant::now());
         let admitted = peer.ip.map(admit).transpose();
         if let Err(denial) = &admitted {
             self.metrics.denied(*denial);
@@ -86,7 +86,10 @@ impl Worker {
         let Some(ip) = peer.ip else {
             return Ok(());
         };
-        let asked = self.shared.admission.ask(ip, std::time::Instant::now());
+        let asked = self
+            .shared
+            .per_address
+            .allow_request(ip, std::time::Instant::now());
         asked.inspect_err(|_| self.metrics.denied_requests.count())
     }
 

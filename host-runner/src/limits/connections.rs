@@ -1,4 +1,4 @@
-//! How many connections the process has room for.
+//! The limit on connections of the process.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,69 +6,73 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How often it is logged that there is no room.
-const FULL_INTERVAL: Duration = Duration::from_secs(60);
+/// The least time between two warnings that the limit is reached.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Room for so many connections, of all workers together. Asked when one comes and when it ends, and never
-/// between.
+/// The limit on open connections, over all workers. Consulted only when a connection opens or ends.
 #[derive(Debug)]
-pub(crate) struct Capacity {
-    most: usize,
-    free: Arc<Semaphore>,
-    told_at: Mutex<Option<Instant>>,
+pub(crate) struct ConnectionLimit {
+    max: usize,
+    permits: Arc<Semaphore>,
+    warned_at: Mutex<Option<Instant>>,
 }
 
-impl Capacity {
-    pub(crate) fn new(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
+impl ConnectionLimit {
+    pub(crate) fn new(max: usize) -> Self {
+        let max = max.min(Semaphore::MAX_PERMITS);
         Self {
-            most,
-            free: Arc::new(Semaphore::new(most)),
-            told_at: Mutex::default(),
+            max,
+            permits: Arc::new(Semaphore::new(max)),
+            warned_at: Mutex::default(),
         }
     }
 
-    /// How many connections there may be.
-    pub(crate) fn most(&self) -> usize {
-        self.most
+    /// The most connections.
+    pub(crate) fn max(&self) -> usize {
+        self.max
     }
 
-    /// Waits until there is room, and does not take it: a worker to which nobody comes must keep none.
-    pub(crate) async fn room(&self) {
-        if self.free.available_permits() == 0 {
-            self.tell_full();
+    /// Waits until a permit is available, without taking it: an idle worker must not hold one.
+    pub(crate) async fn available(&self) {
+        if self.permits.available_permits() == 0 {
+            self.warn();
         }
-        // It is never closed.
-        drop(self.free.acquire().await);
+        // Never closed.
+        drop(self.permits.acquire().await);
     }
 
-    /// Takes room, until what comes is dropped. Where another worker was faster, it is waited for: each worker
-    /// has one such connection at most.
-    pub(crate) fn take(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
-        let free = Arc::clone(&self.free);
-        // Now, and not when this is polled first: the next one to come shall see it.
-        let taken = Arc::clone(&free).try_acquire_owned();
+    /// Takes a permit, held until it is dropped. If another worker took the last one first, the future waits: each
+    /// worker has one such connection at most.
+    pub(crate) fn acquire(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+        let permits = Arc::clone(&self.permits);
+        // Taken now, not at the first poll: the next call of `available` must see it.
+        let acquired = Arc::clone(&permits).try_acquire_owned();
         async move {
-            match taken {
-                Ok(room) => Some(room),
-                Err(_) => free.acquire_owned().await.ok(),
+            match acquired {
+                Ok(permit) => Some(permit),
+                Err(_) => permits.acquire_owned().await.ok(),
             }
         }
     }
 
-    /// Takes room, if there is some.
-    pub(crate) fn try_take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().ok()
+    /// Takes a permit if one is available.
+    pub(crate) fn try_acquire(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
-    fn tell_full(&self) {
+    fn warn(&self) {
         let now = Instant::now();
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= FULL_INTERVAL;
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if told_at.is_none_or(is_old) {
-            *told_at = Some(now);
-            let most = self.most;
-            tracing::warn!("{most} connections are open: others wait (--max-connections)");
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= WARNING_INTERVAL;
+        let mut warned_at = self
+            .warned_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if warned_at.is_none_or(is_old) {
+            *warned_at = Some(now);
+            let max = self.max;
+            tracing::warn!(
+                "connection limit reached ({max}); new connections are waiting (--max-connections)"
+            );
         }
     }
 }
@@ -85,20 +89,23 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_until_it_is_taken() {
-        let capacity = Capacity::new(2);
-        let first = poll(capacity.take());
-        assert!(poll(capacity.room()).is_ready());
-        let second = capacity.take();
-        assert!(poll(capacity.room()).is_pending(), "taken before the poll");
-        let mut third = pin!(capacity.take());
+    fn permits_run_out_and_return() {
+        let limit = ConnectionLimit::new(2);
+        let first = poll(limit.acquire());
+        assert!(poll(limit.available()).is_ready());
+        let second = limit.acquire();
+        assert!(
+            poll(limit.available()).is_pending(),
+            "acquired before the poll"
+        );
+        let mut third = pin!(limit.acquire());
         let context = &mut Context::from_waker(Waker::noop());
         assert!(third.as_mut().poll(context).is_pending());
         drop(first);
         let third = third.as_mut().poll(context);
         assert!(third.is_ready());
-        assert!(poll(capacity.room()).is_pending());
+        assert!(poll(limit.available()).is_pending());
         drop(second);
-        assert!(poll(capacity.room()).is_ready());
+        assert!(poll(limit.available()).is_ready());
     }
 }

@@ -1,4 +1,4 @@
-//! How much any client may have: connections, requests, bytes, unsent output.
+//! Limits on clients: connections, requests, bytes, unsent output.
 
 pub(crate) mod connections;
 pub(crate) mod open_files;

@@ -1,7 +1,6 @@
-//! Who is let in: how many connections an address may have at once, how many it may make in a second, and how many
-//! requests.
+//! Limits per client address: open connections, new connections per second, requests per second.
 //!
-//! What is counted is an IPv4 address, or the /64 of an IPv6 one, of which a single customer has all.
+//! An address is an IPv4 address or an IPv6 /64, since a single customer usually has a whole /64.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,66 +9,66 @@ use std::time::Instant;
 
 use wasocket_host_core::http1::Refusal;
 
-use crate::limits::token_bucket::Bucket;
+use crate::limits::token_bucket::TokenBucket;
 use crate::net::address::is_public;
 
-/// How many addresses are remembered, for what they did in the last second; and of those with a connection all, and
-/// as many besides.
+/// The number of addresses to remember. Addresses with open connections are always remembered, and as many
+/// others.
 const MAX_REMEMBERED: usize = 16 * 1024;
 
-/// A limit on each address. 0 is no limit.
+/// A limit on each address; 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The most.
-    pub most: u32,
-    /// Whether it holds for addresses that are not public, too: usually a proxy has one of those.
+pub struct AddressLimit {
+    /// The limit itself.
+    pub max: u32,
+    /// Whether it also applies to addresses that are not public, which a proxy usually has.
     pub everywhere: bool,
 }
 
-impl Rule {
+impl AddressLimit {
     /// A limit on public addresses.
     #[must_use]
-    pub fn public(most: u32) -> Self {
+    pub fn public(max: u32) -> Self {
         Self {
-            most,
+            max,
             everywhere: false,
         }
     }
 
     /// A limit on all addresses.
     #[must_use]
-    pub fn everywhere(most: u32) -> Self {
+    pub fn everywhere(max: u32) -> Self {
         Self {
-            most,
+            max,
             everywhere: true,
         }
     }
 
     fn of(self, is_public: bool) -> u32 {
         if is_public || self.everywhere {
-            self.most
+            self.max
         } else {
             0
         }
     }
 }
 
-/// What each address may ask.
+/// The limits on each address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PerAddress {
-    /// The connections at once.
-    pub connections: Rule,
-    /// The new connections in a second.
-    pub handshakes: Rule,
-    /// The requests in a second.
-    pub requests: Rule,
+pub struct PerAddressLimits {
+    /// Open connections.
+    pub connections: AddressLimit,
+    /// New connections per second.
+    pub handshakes: AddressLimit,
+    /// Requests per second.
+    pub requests: AddressLimit,
 }
 
-impl PerAddress {
-    /// What holds for this address.
-    fn of(self, remote: IpAddr) -> Shares {
+impl PerAddressLimits {
+    /// The limits that apply to this address.
+    fn of(self, remote: IpAddr) -> EffectiveLimits {
         let is_public = is_public(remote);
-        Shares {
+        EffectiveLimits {
             connections: self.connections.of(is_public),
             handshakes: self.handshakes.of(is_public),
             requests: self.requests.of(is_public),
@@ -77,25 +76,25 @@ impl PerAddress {
     }
 }
 
-/// The limits on one address.
+/// The limits that apply to one address; 0 is no limit.
 #[derive(Clone, Copy, Debug)]
-struct Shares {
+struct EffectiveLimits {
     connections: u32,
     handshakes: u32,
     requests: u32,
 }
 
-/// Why a connection is not let in.
+/// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// The address has as many as it may.
+    /// The address has as many connections as it may have.
     Connections,
-    /// It makes them too fast.
+    /// The address opens connections too fast.
     Handshakes,
 }
 
 impl Denial {
-    /// The answer to a request for one more connection on another: a stream of HTTP/2.
+    /// The response to an HTTP/2 stream that would become a connection.
     pub(crate) fn refusal(self) -> Refusal {
         Refusal {
             status: 429,
@@ -106,7 +105,7 @@ impl Denial {
         }
     }
 
-    /// The answer (RFC 6585 §4), which needs no request: nothing of it would change the matter.
+    /// The response (RFC 6585 §4) to a socket, sent without reading a request.
     pub(crate) fn response(self) -> &'static [u8] {
         match self {
             Self::Connections => {
@@ -122,7 +121,7 @@ impl Denial {
     }
 }
 
-/// The answer to a client whose address sends too many requests, on the connections that it has (RFC 6585 §4).
+/// The response to a client whose address sends too many requests on the connections it has (RFC 6585 §4).
 pub(crate) const TOO_MANY_REQUESTS: Refusal = Refusal {
     status: 429,
     reason: "Your address sends too many requests",
@@ -135,99 +134,107 @@ pub(crate) struct TooManyRequests {
     pub(crate) is_first: bool,
 }
 
-/// The addresses that have connections, or had some a moment ago. Of all workers together: locked when a
-/// connection comes and when it ends.
+/// Enforces the limits, over all workers. Locked when a connection opens or ends, and for each request if requests
+/// are limited.
 #[derive(Debug)]
-pub(crate) struct Admission {
-    limits: PerAddress,
+pub(crate) struct PerAddressLimiter {
+    limits: PerAddressLimits,
     addresses: Mutex<Addresses>,
 }
 
-/// Who is known, by the address.
+/// The known addresses.
 #[derive(Debug)]
 struct Addresses {
-    visitors: HashMap<IpAddr, Visitor>,
-    /// How many there are when those without a connection are forgotten.
-    most: usize,
+    states: HashMap<IpAddr, AddressState>,
+    /// The number at which addresses without connections are forgotten.
+    threshold: usize,
 }
 
 impl Default for Addresses {
     fn default() -> Self {
         Self {
-            visitors: HashMap::new(),
-            most: MAX_REMEMBERED,
+            states: HashMap::new(),
+            threshold: MAX_REMEMBERED,
         }
     }
 }
 
 impl Addresses {
-    /// Forgets who has no connection, when that are many: that costs as much as they took to come. Who has so
-    /// many addresses at hand is not stopped by a rate of each.
+    /// Forgets addresses without connections once there are many, which costs no more than adding them did. A client
+    /// with that many addresses would not be stopped by a rate per address anyway.
     fn make_room(&mut self) {
-        if self.visitors.len() >= self.most {
-            self.visitors.retain(|_, visitor| visitor.open > 0);
-            self.most = MAX_REMEMBERED.max(self.visitors.len().saturating_mul(2));
+        if self.states.len() >= self.threshold {
+            self.states.retain(|_, state| state.open > 0);
+            self.threshold = MAX_REMEMBERED.max(self.states.len().saturating_mul(2));
         }
     }
 }
 
-/// What is known of an address.
+/// The state of one address.
 #[derive(Debug)]
-struct Visitor {
+struct AddressState {
     open: u32,
-    handshakes: Bucket,
-    requests: Bucket,
+    handshakes: TokenBucket,
+    requests: TokenBucket,
     /// Whether its last request was beyond its rate.
     is_refused: bool,
 }
 
-impl Admission {
-    pub(crate) fn new(limits: PerAddress) -> Arc<Self> {
+impl PerAddressLimiter {
+    pub(crate) fn new(limits: PerAddressLimits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             addresses: Mutex::default(),
         })
     }
 
-    /// Lets a connection in, for as long as the visit is kept.
-    pub(crate) fn admit(self: &Arc<Self>, remote: IpAddr, now: Instant) -> Result<Visit, Denial> {
+    /// Admits a connection, which counts until the permit is dropped.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        remote: IpAddr,
+        now: Instant,
+    ) -> Result<AddressPermit, Denial> {
         let limits = self.limits.of(remote.to_canonical());
         if limits.connections == 0 && limits.handshakes == 0 {
-            return Ok(Visit(None));
+            return Ok(AddressPermit(None));
         }
         let network = network(remote);
-        self.visitor(network, limits, now, |visitor| visitor.admit(limits, now))?;
-        Ok(Visit(Some((Arc::clone(self), network))))
+        self.state(network, limits, now, |state| state.admit(limits, now))?;
+        Ok(AddressPermit(Some((Arc::clone(self), network))))
     }
 
     /// Lets a request be answered, if its address is within its rate.
-    pub(crate) fn ask(&self, remote: IpAddr, now: Instant) -> Result<(), TooManyRequests> {
+    pub(crate) fn allow_request(
+        &self,
+        remote: IpAddr,
+        now: Instant,
+    ) -> Result<(), TooManyRequests> {
         let limits = self.limits.of(remote.to_canonical());
         if limits.requests == 0 {
             return Ok(());
         }
-        self.visitor(network(remote), limits, now, |visitor| {
-            visitor.ask(limits, now)
+        self.state(network(remote), limits, now, |state| {
+            state.allow_request(limits, now)
         })
     }
 
-    fn visitor<R>(
+    fn state<R>(
         &self,
         network: IpAddr,
-        limits: Shares,
+        limits: EffectiveLimits,
         now: Instant,
-        then: impl FnOnce(&mut Visitor) -> R,
+        then: impl FnOnce(&mut AddressState) -> R,
     ) -> R {
         let mut addresses = self.addresses();
         addresses.make_room();
         then(
             addresses
-                .visitors
+                .states
                 .entry(network)
-                .or_insert_with(|| Visitor {
+                .or_insert_with(|| AddressState {
                     open: 0,
-                    handshakes: Bucket::full(limits.handshakes, now),
-                    requests: Bucket::full(limits.requests, now),
+                    handshakes: TokenBucket::full(limits.handshakes, now),
+                    requests: TokenBucket::full(limits.requests, now),
                     is_refused: false,
                 }),
         )
@@ -240,8 +247,8 @@ impl Admission {
     }
 }
 
-impl Visitor {
-    fn admit(&mut self, limits: Shares, now: Instant) -> Result<(), Denial> {
+impl AddressState {
+    fn admit(&mut self, limits: EffectiveLimits, now: Instant) -> Result<(), Denial> {
         if limits.connections > 0 && self.open >= limits.connections {
             return Err(Denial::Connections);
         }
@@ -252,7 +259,7 @@ impl Visitor {
         Ok(())
     }
 
-    fn ask(&mut self, limits: Shares, now: Instant) -> Result<(), TooManyRequests> {
+    fn allow_request(&mut self, limits: EffectiveLimits, now: Instant) -> Result<(), TooManyRequests> {
         let is_first = !self.is_refused;
         self.is_refused = !self.requests.take(limits.requests, now);
         if self.is_refused {
@@ -262,7 +269,7 @@ impl Visitor {
     }
 }
 
-/// What counts as one.
+/// The address to count by.
 fn network(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -270,17 +277,17 @@ fn network(remote: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection that is let in, and counts until this is dropped.
+/// An admitted connection, which counts until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Visit(Option<(Arc<Admission>, IpAddr)>);
+pub(crate) struct AddressPermit(Option<(Arc<PerAddressLimiter>, IpAddr)>);
 
-impl Drop for Visit {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let Some((admission, network)) = &self.0 else {
+        let Some((limiter, network)) = &self.0 else {
             return;
         };
-        if let Some(visitor) = admission.addresses().visitors.get_mut(network) {
-            visitor.open = visitor.open.saturating_sub(1);
+        if let Some(state) = limiter.addresses().states.get_mut(network) {
+            state.open = state.open.saturating_sub(1);
         }
     }
 }
@@ -292,9 +299,9 @@ mod tests {
 
     use super::*;
 
-    fn limits(connections: u32, handshakes: u32, everywhere: bool) -> Arc<Admission> {
-        let rule = |most| Rule { most, everywhere };
-        Admission::new(PerAddress {
+    fn limits(connections: u32, handshakes: u32, everywhere: bool) -> Arc<PerAddressLimiter> {
+        let rule = |max| AddressLimit { max, everywhere };
+        PerAddressLimiter::new(PerAddressLimits {
             connections: rule(connections),
             handshakes: rule(handshakes),
             requests: rule(0),
@@ -307,9 +314,9 @@ mod tests {
 
     #[test]
     fn an_address_has_its_connections_until_they_end() {
-        let admission = limits(2, 0, false);
+        let limiter = limits(2, 0, false);
         let now = Instant::now();
-        let admit = |address| admission.admit(of(address), now);
+        let admit = |address| limiter.admit(of(address), now);
         let first = admit("1.1.1.1").expect("room");
         let _second = admit("::ffff:1.1.1.1").expect("room: the same, mapped");
         assert_eq!(admit("1.1.1.1").err(), Some(Denial::Connections));
@@ -320,19 +327,19 @@ mod tests {
 
     #[test]
     fn a_prefix_of_64_bits_is_one_address() {
-        let admission = limits(1, 0, false);
+        let limiter = limits(1, 0, false);
         let now = Instant::now();
-        let _visit = admission.admit(of("2600:1:2:3::1"), now).expect("room");
-        let same = admission.admit(of("2600:1:2:3:ffff::2"), now);
+        let _permit = limiter.admit(of("2600:1:2:3::1"), now).expect("room");
+        let same = limiter.admit(of("2600:1:2:3:ffff::2"), now);
         assert_eq!(same.err(), Some(Denial::Connections));
-        admission.admit(of("2600:1:2:4::1"), now).expect("another");
+        limiter.admit(of("2600:1:2:4::1"), now).expect("another");
     }
 
     #[test]
     fn handshakes_come_back_with_time() {
-        let admission = limits(0, 2, false);
+        let limiter = limits(0, 2, false);
         let now = Instant::now();
-        let admit = |later| admission.admit(of("1.1.1.1"), now + Duration::from_millis(later));
+        let admit = |later| limiter.admit(of("1.1.1.1"), now + Duration::from_millis(later));
         assert!(admit(0).is_ok() && admit(0).is_ok());
         assert_eq!(admit(499).err(), Some(Denial::Handshakes));
         assert!(admit(500).is_ok());
@@ -343,46 +350,46 @@ mod tests {
 
     #[test]
     fn requests_have_a_rate_of_their_own() {
-        let admission = Admission::new(PerAddress {
-            requests: Rule::public(2),
+        let limiter = PerAddressLimiter::new(PerAddressLimits {
+            requests: AddressLimit::public(2),
             ..limits(0, 0, false).limits
         });
         let now = Instant::now();
-        let ask = |later| admission.ask(of("1.1.1.1"), now + Duration::from_millis(later));
+        let ask = |later| limiter.allow_request(of("1.1.1.1"), now + Duration::from_millis(later));
         let refused = |is_first| Err(TooManyRequests { is_first });
         assert_eq!([ask(0), ask(0), ask(499)], [Ok(()), Ok(()), refused(true)]);
         assert_eq!(ask(499), refused(false));
-        assert!(admission.ask(of("1.1.1.2"), now).is_ok());
+        assert!(limiter.allow_request(of("1.1.1.2"), now).is_ok());
         assert_eq!([ask(500), ask(500)], [Ok(()), refused(true)]);
-        assert!((0..10).all(|_| admission.ask(of("10.0.0.1"), now).is_ok()));
-        assert!(admission.admit(of("1.1.1.1"), now).is_ok());
+        assert!((0..10).all(|_| limiter.allow_request(of("10.0.0.1"), now).is_ok()));
+        assert!(limiter.admit(of("1.1.1.1"), now).is_ok());
     }
 
     #[test]
     fn private_addresses_are_limited_if_asked_for() {
         let now = Instant::now();
         for (of_all, third) in [(false, None), (true, Some(Denial::Connections))] {
-            let admission = limits(1, 0, of_all);
+            let limiter = limits(1, 0, of_all);
             for address in ["127.0.0.1", "10.0.0.1", "fd00::1", "::1"] {
-                let _visit = admission.admit(of(address), now).expect("room");
-                assert_eq!(admission.admit(of(address), now).err(), third, "{address}");
+                let _permit = limiter.admit(of(address), now).expect("room");
+                assert_eq!(limiter.admit(of(address), now).err(), third, "{address}");
             }
         }
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let admission = limits(1, 1, true);
+        let limiter = limits(1, 1, true);
         let now = Instant::now();
-        let _kept = admission.admit(of("9.9.9.9"), now).expect("room");
+        let _kept = limiter.admit(of("9.9.9.9"), now).expect("room");
         for bits in 0..200_000 {
             let address = Ipv4Addr::from_bits(bits);
-            admission.admit(address.into(), now).expect("room");
+            limiter.admit(address.into(), now).expect("room");
         }
-        let addresses = admission.addresses();
-        let visitors = &addresses.visitors;
-        assert!(visitors.len() <= MAX_REMEMBERED, "{}", visitors.len());
-        assert_eq!(visitors.get(&of("9.9.9.9")).map(|kept| kept.open), Some(1));
+        let addresses = limiter.addresses();
+        let states = &addresses.states;
+        assert!(states.len() <= MAX_REMEMBERED, "{}", states.len());
+        assert_eq!(states.get(&of("9.9.9.9")).map(|kept| kept.open), Some(1));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How fast a connection may be read.
+//! The limit on the rate at which a connection is read.
 
 use std::fmt;
 use std::future::Future;
@@ -10,18 +10,18 @@ use tokio::time::{Sleep, sleep};
 
 use crate::contract::bindings::Instant;
 
-/// A bucket of bytes that fills in a second. Reading more than it has is a debt, of a second at most, and
-/// nothing is read until it is made good: what the client sends meanwhile waits with the system, and then
-/// with the client (RFC 9293 §3.8.6).
-pub(crate) struct Rate {
+/// A bucket of bytes that fills in one second. Reading more than it holds leaves a deficit, of one second at most,
+/// and reading pauses until it is made up: what the client sends meanwhile waits in the system's buffers, then at
+/// the client (RFC 9293 §3.8.6).
+pub(crate) struct ReadRate {
     per_second: u32,
     left: f64,
     since: Instant,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Rate {
-    /// A full bucket; none if there is no limit.
+impl ReadRate {
+    /// A full bucket; `None` if `per_second` is 0, which means no limit.
     pub(crate) fn new(per_second: u32, now: Instant) -> Option<Box<Self>> {
         (per_second > 0).then(|| {
             Box::new(Self {
@@ -33,12 +33,12 @@ impl Rate {
         })
     }
 
-    /// The most to read at once.
+    /// The most bytes to read at once.
     pub(crate) fn most(&self) -> usize {
         usize::try_from(self.per_second).unwrap_or(usize::MAX)
     }
 
-    /// So many bytes were read.
+    /// Counts bytes that were read.
     pub(crate) fn received(&mut self, length: usize, now: Instant) {
         let per_second = f64::from(self.per_second);
         let passed = Duration::from_nanos(now.saturating_sub(self.since)).as_secs_f64();
@@ -46,8 +46,8 @@ impl Rate {
         self.left = (self.left + passed * per_second).min(per_second);
         self.left -= u32::try_from(length).map_or(f64::MAX, f64::from);
         if self.left < 0.0 {
-            let debt = Duration::try_from_secs_f64(-self.left / per_second);
-            self.pause = Some(Box::pin(sleep(debt.unwrap_or(Duration::MAX))));
+            let deficit = Duration::try_from_secs_f64(-self.left / per_second);
+            self.pause = Some(Box::pin(sleep(deficit.unwrap_or(Duration::MAX))));
         }
     }
 
@@ -62,7 +62,7 @@ impl Rate {
     }
 }
 
-impl fmt::Debug for Rate {
+impl fmt::Debug for ReadRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} bytes", self.left, self.per_second)
     }

@@ -1,36 +1,36 @@
-//! The limits on clients, as plain values.
+//! Configuration of the limits on clients.
 
-use crate::limits::per_address::{PerAddress, Rule};
+use crate::limits::per_address::{AddressLimit, PerAddressLimits};
 
-/// How much all clients together, and each address, may have.
+/// Limits on all clients together and on each address.
 #[derive(Clone, Copy, Debug)]
 pub struct LimitSettings {
-    /// The most connections at once, at least 1; further ones wait with the system. Fewer where the system
-    /// allows fewer open files.
+    /// The most open connections, at least 1; more wait in the system's queue. Lowered if the system allows fewer
+    /// open files.
     pub max_connections: usize,
     /// The limits on each address.
-    pub per_address: PerAddress,
-    /// The most output, in bytes, that may wait for all clients together.
+    pub per_address: PerAddressLimits,
+    /// The most unsent output of all clients together, in bytes.
     pub max_unsent: usize,
 }
 
 impl LimitSettings {
-    /// The default limits on an address where there may be this many connections: a tenth of them, 100 new ones
-    /// and 1,000 requests a second. Public addresses alone are limited: a proxy in front is usually on a
-    /// private one, and speaks for many users.
+    /// The default limits per address for this many connections: a tenth of them, 100 new connections and 1,000
+    /// requests per second. They apply to public addresses only: a proxy in front usually has a private address
+    /// and speaks for many users.
     #[must_use]
-    pub fn per_address(max_connections: usize) -> PerAddress {
+    pub fn per_address(max_connections: usize) -> PerAddressLimits {
         let tenth = u32::try_from(max_connections / 10).unwrap_or(u32::MAX);
-        PerAddress {
-            connections: Rule::public(tenth.max(1)),
-            handshakes: Rule::public(100),
-            requests: Rule::public(1000),
+        PerAddressLimits {
+            connections: AddressLimit::public(tenth.max(1)),
+            handshakes: AddressLimit::public(100),
+            requests: AddressLimit::public(1000),
         }
     }
 }
 
 impl Default for LimitSettings {
-    /// 10,000 connections, the limits of [`per_address`](Self::per_address), 256 MiB unsent.
+    /// 10,000 connections, the limits of [`per_address`](Self::per_address), 256 MiB of unsent output.
     fn default() -> Self {
         let max_connections = 10_000;
         Self {

@@ -1,16 +1,17 @@
-//! How often something may be done.
+//! A token bucket that holds one second's worth.
 
 use std::time::Instant;
 
-/// How often something may still be done, as of `since`: a second brings the limit, and no more is kept.
+/// A token bucket: refills at the limit per second, and holds no more than the limit.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
+    /// Tokens, as of `since`.
     left: f64,
     since: Instant,
 }
 
-impl Bucket {
-    /// As often as in a second.
+impl TokenBucket {
+    /// A full bucket.
     pub(crate) fn full(most: u32, now: Instant) -> Self {
         Self {
             left: most.into(),
@@ -18,7 +19,7 @@ impl Bucket {
         }
     }
 
-    /// Whether it may be done now, which it then is. No limit is 0.
+    /// Takes a token if one is left. A limit of 0 means no limit.
     pub(crate) fn take(&mut self, most: u32, now: Instant) -> bool {
         if most == 0 {
             return true;

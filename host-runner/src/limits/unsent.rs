@@ -1,95 +1,99 @@
-//! The output that waits for all clients together.
+//! The budget for output that waits to be sent, over all clients together.
 //!
-//! Each may owe as much as an instance's memory; many who do not read would take more than there is. Once all
-//! together owe the limit, who owes more than an equal share of it must not owe more: its connection is lost.
-//! Who owes less is not touched, so that those who read are served beside those who do not. A share is never
-//! more than the limit, so that the sum stays below twice that.
+//! A single connection's unsent output may be as large as an instance's memory; many clients that do not read
+//! would take more memory than there is. Once total unsent output exceeds the budget, a connection that holds more
+//! than an equal share and adds to it is dropped. Connections below their share are left alone, so clients that
+//! read are served while others do not. A share is never more than the budget, so the total stays below twice
+//! the budget.
 //!
-//! All are those of all workers. Who is sent everything at once owes nothing, and touches nothing here.
+//! The budget covers all workers. A connection whose output is sent at once never touches these counters.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// What all owe, in bytes.
+/// The unsent output of all connections.
 #[derive(Debug)]
-pub(crate) struct Debts {
-    most: usize,
-    sum: AtomicUsize,
-    debtors: AtomicUsize,
+pub(crate) struct UnsentBudget {
+    /// The budget, in bytes.
+    max: usize,
+    /// Bytes unsent now.
+    total: AtomicUsize,
+    /// Connections that have unsent output now.
+    holders: AtomicUsize,
 }
 
-impl Debts {
-    /// No debts, and at most so many.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+impl UnsentBudget {
+    /// A budget of `max` bytes, of which nothing is used.
+    pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
-            sum: AtomicUsize::new(0),
-            debtors: AtomicUsize::new(0),
+            max,
+            total: AtomicUsize::new(0),
+            holders: AtomicUsize::new(0),
         })
     }
 
-    /// What all owe.
-    pub(crate) fn sum(&self) -> usize {
-        self.sum.load(Relaxed)
+    /// Bytes unsent on all connections.
+    pub(crate) fn total(&self) -> usize {
+        self.total.load(Relaxed)
     }
 
-    /// Whether one that owes this owes too much.
-    fn is_too_much(&self, owed: usize) -> bool {
-        self.sum.load(Relaxed) > self.most && owed > self.most / self.debtors.load(Relaxed).max(1)
+    /// Whether a connection that holds this many bytes must not hold more.
+    fn is_exceeded_by(&self, held: usize) -> bool {
+        self.total.load(Relaxed) > self.max && held > self.max / self.holders.load(Relaxed).max(1)
     }
 }
 
-/// What one client owes: nothing any more, when this is dropped.
+/// One connection's part of the budget, returned on drop.
 #[derive(Debug)]
-pub(crate) struct Debt {
-    debts: Arc<Debts>,
-    owed: usize,
+pub(crate) struct UnsentShare {
+    budget: Arc<UnsentBudget>,
+    held: usize,
 }
 
-impl Debt {
-    pub(crate) fn new(debts: &Arc<Debts>) -> Self {
+impl UnsentShare {
+    pub(crate) fn new(budget: &Arc<UnsentBudget>) -> Self {
         Self {
-            debts: Arc::clone(debts),
-            owed: 0,
+            budget: Arc::clone(budget),
+            held: 0,
         }
     }
 
-    /// So much is unsent now.
+    /// Sets the number of bytes that are unsent now.
     ///
     /// # Errors
     ///
-    /// When it is more than before, and too much.
+    /// If the number grew and the budget is exceeded.
     pub(crate) fn set(&mut self, unsent: usize) -> io::Result<()> {
-        if unsent == self.owed {
+        if unsent == self.held {
             return Ok(());
         }
-        let before = self.owed;
-        self.settle(unsent);
-        match unsent > before && self.debts.is_too_much(unsent) {
-            true => Err(io::Error::other(
+        let before = self.held;
+        self.update(unsent);
+        if unsent > before && self.budget.is_exceeded_by(unsent) {
+            return Err(io::Error::other(
                 "too much output is unsent to all clients together (--max-unsent)",
-            )),
-            false => Ok(()),
+            ));
         }
+        Ok(())
     }
 
-    fn settle(&mut self, unsent: usize) {
-        let Debts { sum, debtors, .. } = &*self.debts;
-        change(sum, self.owed, unsent);
-        change(debtors, (self.owed > 0).into(), (unsent > 0).into());
-        self.owed = unsent;
+    fn update(&mut self, unsent: usize) {
+        let UnsentBudget { total, holders, .. } = &*self.budget;
+        replace(total, self.held, unsent);
+        replace(holders, (self.held > 0).into(), (unsent > 0).into());
+        self.held = unsent;
     }
 }
 
-/// Counts a part of a sum anew. It wraps with its parts, and so never in the end.
-fn change(sum: &AtomicUsize, before: usize, now: usize) {
+/// Replaces one summand of a sum. Wrapping in between does not matter, as every summand is taken out again.
+fn replace(sum: &AtomicUsize, before: usize, now: usize) {
     sum.fetch_add(now.wrapping_sub(before), Relaxed);
 }
 
-impl Drop for Debt {
+impl Drop for UnsentShare {
     fn drop(&mut self) {
-        self.settle(0);
+        self.update(0);
     }
 }
 
@@ -98,30 +102,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_owes_more_than_its_share_must_not_owe_more() {
-        let debts = Debts::new(100);
-        let [mut small, mut large, mut larger] = [(); 3].map(|()| Debt::new(&debts));
+    fn a_connection_above_its_share_may_not_add_to_it() {
+        let budget = UnsentBudget::new(100);
+        let [mut small, mut large, mut larger] = [(); 3].map(|()| UnsentShare::new(&budget));
         assert!(small.set(10).is_ok() && large.set(45).is_ok());
-        assert!(larger.set(45).is_ok(), "the limit itself");
+        assert!(larger.set(45).is_ok(), "the budget itself");
         assert!(larger.set(46).is_err());
         assert!(small.set(20).is_ok(), "less than a third");
         assert!(large.set(44).is_ok(), "less than before");
-        assert_eq!(debts.sum(), 110);
+        assert_eq!(budget.total(), 110);
         drop(larger);
-        assert_eq!((debts.sum(), debts.debtors.load(Relaxed)), (64, 2));
+        assert_eq!((budget.total(), budget.holders.load(Relaxed)), (64, 2));
         assert!(large.set(80).is_ok());
         assert!(large.set(0).is_ok() && small.set(0).is_ok());
-        assert_eq!((debts.sum(), debts.debtors.load(Relaxed)), (0, 0));
+        assert_eq!((budget.total(), budget.holders.load(Relaxed)), (0, 0));
     }
 
     #[test]
-    fn the_sum_stays_below_twice_the_limit() {
-        let debts = Debts::new(1000);
-        let mut all: Vec<Debt> = (0..100).map(|_| Debt::new(&debts)).collect();
+    fn total_stays_below_twice_the_budget() {
+        let budget = UnsentBudget::new(1000);
+        let mut all: Vec<UnsentShare> = (0..100).map(|_| UnsentShare::new(&budget)).collect();
         for round in 1..1000 {
-            all.retain_mut(|debt| debt.set(round).is_ok());
-            assert!(debts.sum() <= 2000, "{}", debts.sum());
+            all.retain_mut(|share| share.set(round).is_ok());
+            assert!(budget.total() <= 2000, "{}", budget.total());
         }
-        assert!(!all.is_empty(), "somebody is served");
+        assert!(!all.is_empty(), "some are served");
     }
 }

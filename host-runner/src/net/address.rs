@@ -1,16 +1,15 @@
-//! Which addresses are for everybody.
+//! Public and special-purpose addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is reached in the same way from everywhere: no loopback, no private network, no
-/// link (the metadata services of clouds are there), nothing reserved. The IANA registries of special-purpose
-/// addresses (RFC 6890) say which are.
+/// Whether an address is globally reachable: not loopback, private, link-local (where clouds have their metadata
+/// services) or reserved. Follows the IANA registries of special-purpose addresses (RFC 6890).
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match embedded(address) {
             Some(address) => is_public_v4(address),
-            // RFC 4291 §2.4: what is global unicast today is all in 2000::/3.
+            // RFC 4291 §2.4: all global unicast allocated today is in 2000::/3.
             None => address.segments()[0] & 0xe000 == 0x2000 && !is_special_v6(address),
         },
     }
@@ -18,22 +17,21 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let is_special = match address.octets() {
-        // This network; 127 is loopback, from 224 on are multicast and what is reserved.
+        // "This network"; 127 is loopback, 224 and up are multicast and reserved.
         [0 | 10 | 127 | 224..=255, ..] => true,
-        // Shared by carriers (RFC 6598).
+        // Shared address space of carriers (RFC 6598).
         [100, 64..=127, ..] => true,
         [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => true,
-        // IETF protocols, documentation (RFC 5737), and the anycast of 6to4.
+        // IETF protocols, documentation (RFC 5737), 6to4 anycast.
         [192, 0, 0 | 2, _] | [198, 51, 100, _] | [203, 0, 113, _] | [192, 88, 99, _] => true,
-        // Benchmarks (RFC 2544).
+        // Benchmarking (RFC 2544).
         [198, 18..=19, ..] => true,
         _ => false,
     };
     !is_special
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped (RFC 4291 §2.5.5.2), NAT64 (RFC 6052), 6to4
-/// (RFC 3056).
+/// The IPv4 address embedded in an IPv6 one: mapped (RFC 4291 §2.5.5.2), NAT64 (RFC 6052), 6to4 (RFC 3056).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let from = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_are_not_for_everybody() {
+    fn addresses_that_are_not_public() {
         for text in [
             "0.0.0.0",
             "10.1.2.3",

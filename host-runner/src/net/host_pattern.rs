@@ -1,18 +1,18 @@
-//! A host name, or a pattern of host names, as the operator writes it.
+//! A pattern of host names, as the operator writes it.
 
-/// A host, or a pattern of hosts.
+/// A host name or a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     Any,
-    /// In lower case, as the others.
+    /// This name. In lower case, as below.
     Is(String),
-    /// One label, and this behind it.
+    /// One label, then this name: `*.example.com`.
     LabelOf(String),
 }
 
 impl Host {
     pub(crate) fn matches(&self, host: &str) -> bool {
-        // A dot at the end says that the name is complete, which makes it no other.
+        // A trailing dot marks a fully qualified name; the name is the same.
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         match self {
             Self::Any => true,

@@ -1,4 +1,4 @@
-//! The listening sockets.
+//! Listening sockets.
 
 use std::env;
 use std::fmt;
@@ -18,10 +18,10 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 
-/// How many connections the system may keep waiting to be accepted.
+/// The most connections that the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// The first descriptor that systemd passes (`sd_listen_fds(3)`), and how many are taken at most.
+/// The first descriptor that systemd passes (`sd_listen_fds(3)`), and the most that are accepted.
 const FIRST_PASSED: i32 = 3;
 const MAX_PASSED: i32 = 64;
 
@@ -32,7 +32,7 @@ pub enum Listen {
     Address(String),
     /// A Unix socket at this path.
     Unix(PathBuf),
-    /// On all sockets that systemd passes.
+    /// All sockets that systemd passes.
     Systemd,
 }
 
@@ -41,7 +41,7 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         match text.strip_prefix("unix:") {
-            Some("") => Err("expected a path behind unix:, such as unix:/run/app.sock"),
+            Some("") => Err("expected a path after unix:, such as unix:/run/app.sock"),
             Some(path) => Ok(Self::Unix(path.into())),
             None if text == "systemd" => Ok(Self::Systemd),
             None if is_address(text) => Ok(Self::Address(text.to_owned())),
@@ -53,7 +53,7 @@ impl FromStr for Listen {
     }
 }
 
-/// An IP address or a host name, and a port. Names are looked up when the socket is made.
+/// Whether a text is an IP address or a host name, with a port. Names are resolved when the socket is made.
 pub fn is_address(text: &str) -> bool {
     let is_named = |(host, port): (&str, &str)| {
         !host.is_empty() && !host.contains([':', '[', ']']) && port.parse::<u16>().is_ok()
@@ -71,19 +71,19 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A place that is listened on, by all workers.
+/// An address that all workers listen on.
 #[derive(Debug)]
 pub struct Bound {
     address: SockAddr,
-    /// One for each worker. Of TCP each is its own, and the system spreads connections over them
-    /// (`SO_REUSEPORT`, socket(7)); of others they are copies of one, which whoever is free accepts from.
+    /// One socket per worker. For TCP, each worker has its own, and the system distributes connections over them
+    /// (`SO_REUSEPORT`, socket(7)); otherwise they are copies of one, and any idle worker accepts.
     sockets: Vec<Socket>,
-    /// The file of a Unix socket, if it is ours.
+    /// The file of a Unix socket, if we made it.
     file: Option<SocketFile>,
 }
 
 impl Bound {
-    /// Copies of a socket that listens already, or is about to.
+    /// Copies of one socket, which may already be listening.
     fn copies(socket: Socket, file: Option<SocketFile>, workers: usize) -> io::Result<Self> {
         let further = (1..workers).map(|_| socket.try_clone());
         let mut sockets = further.collect::<io::Result<Vec<_>>>()?;
@@ -108,12 +108,12 @@ impl Bound {
         })
     }
 
-    /// The address. A Unix socket has none.
+    /// The IP address and port; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address.as_socket()
     }
 
-    /// What to open: `http://127.0.0.1:1234/`, or `unix:/run/app.sock`. `secure`: TCP is with TLS.
+    /// The URL to open, `http://127.0.0.1:1234/`, or `unix:/run/app.sock`. `secure`: TCP uses TLS.
     pub fn place(&self, secure: bool) -> String {
         let scheme = if secure { "https" } else { "http" };
         match self.address.as_socket() {
@@ -126,23 +126,23 @@ impl Bound {
     }
 }
 
-/// What of these places is each worker's, and the files to keep for as long as they accept.
-pub fn deal(places: Vec<Bound>, workers: usize) -> (Vec<Vec<Socket>>, Vec<SocketFile>) {
-    let mut hands: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
+/// Distributes the sockets to the workers. The files must be kept for as long as the sockets accept.
+pub fn distribute(places: Vec<Bound>, workers: usize) -> (Vec<Vec<Socket>>, Vec<SocketFile>) {
+    let mut shares: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
     let mut files = Vec::new();
     for place in places {
-        for (hand, socket) in hands.iter_mut().zip(place.sockets) {
-            hand.push(socket);
+        for (share, socket) in shares.iter_mut().zip(place.sockets) {
+            share.push(socket);
         }
         files.extend(place.file);
     }
-    (hands, files)
+    (shares, files)
 }
 
-/// A listening socket, in the runtime of its worker.
+/// A listening socket, registered with its worker's runtime.
 #[derive(Debug)]
 pub enum Listener {
-    /// For TCP.
+    /// A TCP socket.
     Tcp(TcpListener),
     /// A Unix socket.
     Unix(UnixListener),
@@ -155,8 +155,8 @@ impl Listener {
     ) -> Poll<io::Result<(Accepted, Peer)>> {
         match self {
             Self::Tcp(listener) => listener.poll_accept(context).map_ok(|(stream, remote)| {
-                // Every write is a whole answer; there is nothing to wait for. If it fails, the
-                // connection is broken, and reading says so.
+                // Every write is a complete answer, so delaying it gains nothing. If this fails, the connection
+                // is broken, and reading reports it.
                 let _ = stream.set_nodelay(true);
                 (Accepted::Tcp(stream), remote.into())
             }),
@@ -170,20 +170,21 @@ impl Listener {
 impl TryFrom<Socket> for Listener {
     type Error = io::Error;
 
-    /// Takes a socket that listens into the runtime. Within a tokio runtime only.
+    /// Registers a listening socket. Must be called within a tokio runtime.
     fn try_from(socket: Socket) -> io::Result<Self> {
-        Ok(match socket.local_addr()?.is_unix() {
-            true => Self::Unix(UnixListener::from_std(socket.into())?),
-            false => Self::Tcp(TcpListener::from_std(socket.into())?),
+        Ok(if socket.local_addr()?.is_unix() {
+            Self::Unix(UnixListener::from_std(socket.into())?)
+        } else {
+            Self::Tcp(TcpListener::from_std(socket.into())?)
         })
     }
 }
 
-/// Listens, for so many workers, at least one.
+/// Listens on all of `places`, with a socket for each of `workers`, which is at least 1.
 ///
 /// # Errors
 ///
-/// When one of the places cannot be listened on.
+/// If one of the places cannot be listened on.
 pub fn bind(places: &[Listen], workers: usize) -> Result<Vec<Bound>, ListenError> {
     let mut all = Vec::new();
     for place in places {
@@ -211,7 +212,7 @@ fn bind_tcp(address: &str, workers: usize) -> io::Result<Bound> {
     Err(last)
 }
 
-/// The first finds the port free, or finds a free port: only then it is shared. So the second runner of a user
+/// Binds the first socket exclusively, and only then allows sharing of the port. A second runner of the same user
 /// fails here instead of getting half of the first one's connections.
 fn bind_all(address: SocketAddr, workers: usize) -> io::Result<Bound> {
     let first = bind_one(address, false)?;
@@ -235,7 +236,7 @@ fn bind_one(address: SocketAddr, shares: bool) -> io::Result<Socket> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // So that a restart need not wait for the connections of the last run to time out.
+    // So that a restart need not wait for connections of the last run to time out.
     socket.set_reuse_address(true)?;
     if shares {
         socket.set_reuse_port(true)?;
@@ -244,18 +245,19 @@ fn bind_one(address: SocketAddr, shares: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// For the user alone: a proxy of another's gets in by systemd, whose units say who may.
+/// Binds a socket for this user only. A proxy of another user gets access through systemd, whose units set the
+/// permissions.
 fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile::of(path)?;
-    // Before it listens: until then nobody can connect.
+    // Before it listens, so that no one else can connect.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Bound::copies(socket, Some(file), workers)
 }
 
-/// Removes the file of a socket on which nobody listens, as one leaves it who was killed.
+/// Removes the file of a socket without a listener, as a killed process leaves it.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => return Err(ErrorKind::AlreadyExists.into()),
@@ -264,7 +266,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Somebody who accepts nothing must not hold us up.
+    // A listener that accepts nothing must not block us.
     socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -273,11 +275,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The file of a Unix socket, which is removed when this is dropped; unless another has been put in its place.
+/// The file of a Unix socket. Removed on drop, unless another file has replaced it.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Its device and inode.
+    /// Device and inode.
     id: (u64, u64),
 }
 
@@ -298,7 +300,7 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if id(&self.path).is_ok_and(|id| id == self.id) {
-            // What stays behind is stale, and removed at the next start.
+            // A file that stays is stale, and removed at the next start.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -312,10 +314,10 @@ fn passed(workers: usize) -> io::Result<Vec<Bound>> {
     match count {
         None | Some(0) => Err(io::Error::new(
             ErrorKind::NotFound,
-            "no sockets are passed: start it by a unit of type .socket, or choose another --listen",
+            "systemd passed no sockets: start wasocket by a .socket unit, or choose another --listen",
         )),
         Some(count) if count > MAX_PASSED => Err(io::Error::other(format!(
-            "{count} sockets are passed, and at most {MAX_PASSED} are taken"
+            "systemd passed {count} sockets, of which at most {MAX_PASSED} can be used"
         ))),
         Some(count) => (FIRST_PASSED..FIRST_PASSED + count)
             .map(|descriptor| take(descriptor, workers))
@@ -326,14 +328,15 @@ fn passed(workers: usize) -> io::Result<Vec<Bound>> {
 fn take(descriptor: i32, workers: usize) -> io::Result<Bound> {
     #[allow(
         unsafe_code,
-        reason = "systemd passes numbers. One that is not open makes the copy fail; nothing else owns or closes one"
+        reason = "systemd passes numbers. If one is not open, the copy fails; nothing else owns or closes it"
     )]
-    // SAFETY: borrowed for the time of the copy only. The descriptor is not -1.
+    // SAFETY: borrowed only while it is copied. The descriptor is not -1.
     let passed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let socket = Socket::from(passed.try_clone_to_owned()?);
     let refused = |error| {
-        let text =
-            format!("descriptor {descriptor} is no listening stream socket (Accept=no): {error}");
+        let text = format!(
+            "descriptor {descriptor} is not a listening stream socket (Accept=no): {error}"
+        );
         io::Error::other(text)
     };
     if socket.r#type().map_err(refused)? != Type::STREAM {
@@ -359,7 +362,7 @@ impl fmt::Display for ListenError {
             ),
             (ErrorKind::AlreadyExists, _) => write!(
                 f,
-                "{place} is a file, and no socket: remove it, or choose another with --listen"
+                "{place} is a file, not a socket: remove it, or choose another with --listen"
             ),
             (ErrorKind::PermissionDenied, Listen::Address(_)) => write!(
                 f,
@@ -385,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_told_apart() {
+    fn parses_each_kind_of_place() {
         for good in ["127.0.0.1:0", "[::1]:1234", "[::]:80", "localhost:65535"] {
             assert_eq!(good.parse(), Ok(Listen::Address(good.to_owned())), "{good}");
         }

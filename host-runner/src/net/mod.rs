@@ -1,4 +1,4 @@
-//! Sockets without HTTP: listening, dialing, TLS, and who the peer is.
+//! Sockets without HTTP: listening, dialing, TLS, proxies in front, and who the peer is.
 
 pub(crate) mod address;
 pub mod dial;

@@ -3,26 +3,26 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Who is at the other end, as far as is known.
+/// The remote end of a connection, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The address. A Unix socket has none.
+    /// The IP address; `None` for a Unix socket.
     pub ip: Option<IpAddr>,
-    /// The port. A proxy need not tell it.
+    /// The port; `None` if a proxy did not tell.
     pub port: Option<u16>,
-    /// Whether it came over TLS.
+    /// Whether the client uses TLS.
     pub secure: bool,
 }
 
 impl Peer {
-    /// One behind a Unix socket.
+    /// A peer on a Unix socket.
     pub const LOCAL: Self = Self {
         ip: None,
         port: None,
         secure: false,
     };
 
-    /// What the contract has of the address.
+    /// The address as the contract has it.
     pub(crate) fn remote(&self) -> Option<String> {
         self.ip.map(|_| self.to_string())
     }

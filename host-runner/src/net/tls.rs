@@ -1,4 +1,4 @@
-//! TLS for those who connect to the runner.
+//! TLS on accepted connections.
 
 use std::fmt;
 use std::fs;
@@ -19,23 +19,23 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-/// What ALPN calls the versions of HTTP (RFC 9113 §3.1, RFC 7301 §6).
+/// The versions of HTTP in ALPN (RFC 9113 §3.1, RFC 7301 §6).
 pub(crate) const HTTP_2: &[u8] = b"h2";
 const HTTP_11: &[u8] = b"http/1.1";
 
-/// How often the files are looked at.
+/// Time between checks of the files for changes.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Where certificate and key are.
+/// The files of the certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// The certificate and those that lead to a root, in PEM.
+    /// The certificate chain, in PEM.
     pub certificate: PathBuf,
-    /// Its key, in PEM.
+    /// The private key, in PEM.
     pub key: PathBuf,
 }
 
-/// What tells one state of the files from another.
+/// Modification times and lengths of the files, to detect changes.
 type Stamps = [Option<(SystemTime, u64)>; 2];
 
 impl Files {
@@ -48,7 +48,7 @@ impl Files {
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| TlsError::Unfit(self.clone(), error))?;
-        // The preferred one first. Of what a browser offers, it takes none that is not listed.
+        // In order of preference. Browsers use only what is listed.
         let spoken: &[&[u8]] = if http2 {
             &[HTTP_2, HTTP_11]
         } else {
@@ -62,9 +62,10 @@ impl Files {
         let failed = |error| TlsError::of(&self.certificate, "certificate", error);
         let chain = CertificateDer::pem_file_iter(&self.certificate).map_err(failed)?;
         let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(failed)?;
-        match chain.is_empty() {
-            true => Err(failed(pem::Error::NoItemsFound)),
-            false => Ok(chain),
+        if chain.is_empty() {
+            Err(failed(pem::Error::NoItemsFound))
+        } else {
+            Ok(chain)
         }
     }
 
@@ -76,29 +77,29 @@ impl Files {
     }
 }
 
-/// A certificate and its key, as they are in their files. One for all workers, so that a session can be resumed
-/// with each.
+/// A certificate and its key, reloaded when their files change. Shared by all workers, so that a client can resume
+/// a TLS session with any of them.
 pub struct Tls {
     files: Files,
     http2: bool,
     current: Mutex<Current>,
 }
 
-/// What the files were when they were last looked at, and what is used of them.
+/// The loaded state, and the stamps of the files it was loaded from.
 struct Current {
     acceptor: TlsAcceptor,
     loaded: Stamps,
 }
 
 impl Tls {
-    /// Loads the files. `http2`: whether that is offered, too.
+    /// Loads the files. `http2`: also offer HTTP/2.
     ///
     /// # Errors
     ///
     /// See [`TlsError`].
     pub fn load(files: &Files, http2: bool) -> Result<Self, TlsError> {
         Ok(Self {
-            // Before they are read: a change meanwhile is seen then.
+            // Taken before the files are read, so that a change in between is noticed.
             current: Mutex::new(Current {
                 loaded: files.stamps(),
                 acceptor: files.load(http2)?,
@@ -108,11 +109,11 @@ impl Tls {
         })
     }
 
-    /// The server's side of the handshake.
+    /// Performs the server's side of the TLS handshake.
     ///
     /// # Errors
     ///
-    /// When the client speaks no TLS, or does not like what it gets; the stream is closed then.
+    /// If the client does not speak TLS or rejects what it is offered; the stream is closed then.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = self.current().acceptor.clone();
         acceptor.accept(stream).await.map_err(|error| {
@@ -121,10 +122,10 @@ impl Tls {
         })
     }
 
-    /// Loads the files again when they change, and at SIGHUP, for ever. Connections that are there keep what
-    /// they have; and all do, if the new files are no good.
+    /// Reloads the files when they change and at SIGHUP; never returns. Open connections keep their certificate. If
+    /// the new files are invalid, the old certificate stays.
     pub async fn follow(&self) {
-        // Without it, the files are looked at nevertheless.
+        // Without the signal, the files are still checked.
         let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
             select! {
@@ -147,9 +148,13 @@ impl Tls {
         match self.files.load(self.http2) {
             Ok(acceptor) => {
                 self.current().acceptor = acceptor;
-                tracing::info!("TLS: certificate and key are loaded anew");
+                tracing::info!("reloaded the TLS certificate and its key");
             }
-            Err(error) => tracing::error!("TLS: those before are used on: {error}"),
+            Err(error) => {
+                tracing::error!(
+                    "could not reload the TLS certificate, keeping the old one: {error}"
+                );
+            }
         }
     }
 }
@@ -161,7 +166,7 @@ async fn next(hangup: &mut Option<Signal>) {
     }
 }
 
-/// What a failed handshake usually means.
+/// The usual cause of a failed handshake.
 fn hint(error: &io::Error) -> &'static str {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
@@ -181,15 +186,15 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Why there is no TLS with these files.
+/// Why the files cannot be used for TLS.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The file cannot be read.
+    /// A file cannot be read.
     Read(PathBuf, io::Error),
-    /// The file has no such thing in it.
+    /// A file does not contain the named item.
     Nothing(PathBuf, &'static str),
-    /// The file is no PEM.
+    /// A file is not valid PEM.
     Malformed(PathBuf, pem::Error),
     /// They cannot be used, or not together.
     Unfit(Files, rustls::Error),
@@ -222,8 +227,8 @@ impl fmt::Display for TlsError {
                 match error {
                     rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => write!(
                         f,
-                        "the key in {key} is not that of the first certificate in {certificate}: take \
-                         the two that were issued together, the server's own certificate first"
+                        "the key in {key} does not match the first certificate in {certificate}: use the two \
+                         that were issued together, with the server's own certificate first"
                     ),
                     error => write!(f, "{certificate} and {key} cannot be used: {error}"),
                 }

@@ -1,7 +1,7 @@
-//! What the runner counts, as Prometheus reads it.
+//! Metrics in Prometheus's text format.
 //!
-//! Each worker has counters of its own, to which nobody else writes: a count costs an addition. They are added
-//! up when somebody asks.
+//! Each worker has counters of its own, which only it writes, so that counting costs one addition. They are added up on
+//! request.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,13 +15,13 @@ use crate::limits::open_files;
 use crate::limits::per_address::Denial;
 use crate::observe::process_stats;
 
-/// A number that only grows, until the process ends.
+/// A number that only grows while the process runs.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, number: u64) {
-        // Of one writer only: an addition, where that of several would lock the bus.
+        // There is a single writer, so a plain addition will do, without locking the bus.
         self.0.store(self.get().wrapping_add(number), Relaxed);
     }
 
@@ -56,12 +56,12 @@ pub(crate) struct Metrics {
     denied_connections: Counter,
     denied_handshakes: Counter,
     pub(crate) denied_requests: Counter,
-    /// Connections of HTTP/2 that were ended for what they were used for.
+    /// HTTP/2 connections closed for flooding.
     pub(crate) floods: Counter,
-    /// Requests by the status of their answer; at most one for each there is.
+    /// Requests by response status.
     requests: Mutex<BTreeMap<u16, u64>>,
     pub(crate) takeovers: Counter,
-    /// Takeovers that have ended, by how.
+    /// Takeovers that have ended, by outcome.
     pub(crate) ended_well: Counter,
     pub(crate) ended_by_fault: Counter,
     pub(crate) ended_by_failure: Counter,
@@ -71,20 +71,20 @@ pub(crate) struct Metrics {
     messages_sent: Counter,
     pub(crate) instances: Counter,
     pub(crate) long_calls: Counter,
-    /// Those that there are.
+    /// Instances that exist now.
     pub(crate) instances_now: Gauge,
     traps: Counter,
     deadlines: Counter,
     out_of_memory: Counter,
     blocked: Counter,
-    /// A thread of the runner's own panicked during a call.
+    /// A thread of the runner panicked during a call.
     runner_bugs: Counter,
-    /// Until when no instance is made, since those before have failed.
+    /// No instance is made until then, since the previous ones failed.
     pause: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
-    /// A connection was not let in.
+    /// A connection was refused.
     pub(crate) fn denied(&self, denial: Denial) {
         match denial {
             Denial::Connections => self.denied_connections.count(),
@@ -92,20 +92,20 @@ impl Metrics {
         }
     }
 
-    /// A request has its answer.
+    /// A request was answered.
     pub(crate) fn answered(&self, status: u16) {
         let mut requests = self.requests();
         let number = requests.entry(status).or_default();
         *number = number.wrapping_add(1);
     }
 
-    /// What a guest says of a connection that has ended.
+    /// Adds a guest's report on a connection that has ended.
     pub(crate) fn reported(&self, report: &Report) {
         self.messages_received.add(report.messages_received);
         self.messages_sent.add(report.messages_sent);
     }
 
-    /// An instance has failed.
+    /// An instance failed.
     pub(crate) fn faulted(&self, reason: &FaultReason) {
         match reason {
             FaultReason::Trap(_) => self.traps.count(),
@@ -118,7 +118,7 @@ impl Metrics {
         }
     }
 
-    /// No instance is made until then.
+    /// Sets the time until which no instance is made.
     pub(crate) fn pause(&self, until: Option<Instant>) {
         *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
@@ -128,9 +128,9 @@ impl Metrics {
         pause.is_some_and(|until| until > Instant::now())
     }
 
-    /// How many sockets are open.
+    /// Number of open sockets.
     pub(crate) fn open(&self) -> u64 {
-        // First what is never more than the other, also if one comes meanwhile.
+        // Read first, so that it is not greater than the other even if a connection opens in between.
         let closed = self.closed.get();
         self.accepted.get().saturating_sub(closed)
     }
@@ -140,7 +140,7 @@ impl Metrics {
     }
 }
 
-/// What all workers have counted together.
+/// The sums over all workers.
 struct Sum<'a>(&'a [Arc<Metrics>]);
 
 impl Sum<'_> {
@@ -167,17 +167,17 @@ impl Sum<'_> {
     }
 }
 
-/// What others count, or know.
+/// Values that are read on request.
 pub(crate) struct Now {
-    /// Output that waits for clients, in bytes.
+    /// Unsent output of all clients, in bytes.
     pub(crate) unsent: usize,
-    /// How many connections there may be.
+    /// The limit on connections.
     pub(crate) max_connections: usize,
-    /// The spans that were sent and dropped, if there is a collector.
+    /// Numbers of spans sent and dropped, if there is a collector.
     pub(crate) spans: Option<(u64, u64)>,
 }
 
-/// The text format of Prometheus.
+/// All metrics in Prometheus's text format.
 pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     let sum = Sum(workers);
     let ended = [
@@ -189,29 +189,29 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     let mut text = Text::default();
     text.gauge(
         "connections_open",
-        "Sockets that are open.",
+        "Open sockets.",
         workers.iter().map(|metrics| metrics.open()).sum(),
     );
     text.gauge(
         "connections_limit",
-        "How many sockets there may be.",
+        "Limit on open sockets.",
         now.max_connections as u64,
     );
     text.family(
         "worker_connections_open",
-        "Those, by the worker that serves them.",
+        "Open sockets by worker.",
         Kind::Gauge,
         "worker",
         &sum.open_by_worker(),
     );
     text.counter(
         "connections_total",
-        "Sockets that were accepted.",
+        "Sockets accepted.",
         sum.of(|all| &all.accepted),
     );
     text.family(
         "connections_denied_total",
-        "Sockets that were not let in, by the limit.",
+        "Sockets refused, by limit.",
         Kind::Counter,
         "limit",
         &[
@@ -221,35 +221,35 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     );
     text.family(
         "requests_total",
-        "Requests, by the status of the answer; raw takeovers have none.",
+        "Requests by response status; raw takeovers have none.",
         Kind::Counter,
         "status",
         &sum.requests(),
     );
     text.counter(
         "requests_denied_total",
-        "Requests that were refused, for there were too many from their address.",
+        "Requests refused because their address sent too many.",
         sum.of(|all| &all.denied_requests),
     );
     text.counter(
         "http2_floods_total",
-        "Connections of HTTP/2 that were ended, for they were floods of frames without a use, or of resets.",
+        "HTTP/2 connections closed for flooding (no-op frames or resets).",
         sum.of(|all| &all.floods),
     );
     let takeovers = sum.of(|all| &all.takeovers);
     text.gauge(
         "takeovers_open",
-        "Sockets in the hands of the app.",
+        "Sockets taken over by the app and still open.",
         takeovers.saturating_sub(over),
     );
     text.counter(
         "takeovers_total",
-        "Sockets that the app has taken over.",
+        "Sockets taken over by the app.",
         takeovers,
     );
     text.family(
         "takeovers_ended_total",
-        "Those that have ended, by how.",
+        "Takeovers that have ended, by outcome.",
         Kind::Counter,
         "how",
         &ended,
@@ -261,22 +261,22 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     );
     text.counter(
         "sent_bytes_total",
-        "Bytes put out on sockets that were taken over.",
+        "Bytes of output to sockets that were taken over.",
         sum.of(|all| &all.bytes_sent),
     );
     text.counter(
         "received_messages_total",
-        "Messages received, counted when their connection has ended.",
+        "Messages received, counted when their connection ends.",
         sum.of(|all| &all.messages_received),
     );
     text.counter(
         "sent_messages_total",
-        "Messages sent, counted when their connection has ended.",
+        "Messages sent, counted when their connection ends.",
         sum.of(|all| &all.messages_sent),
     );
     text.gauge(
         "unsent_bytes",
-        "Output that waits for clients to take it.",
+        "Output waiting to be sent to clients, in bytes.",
         now.unsent as u64,
     );
     text.gauge(
@@ -286,22 +286,22 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     );
     text.counter(
         "instances_total",
-        "Instances that were made.",
+        "Instances made.",
         sum.of(|all| &all.instances),
     );
     text.gauge(
         "workers_backing_off",
-        "Workers that make no instance for now, since those before have failed.",
+        "Workers that make no instances for now because previous ones failed.",
         workers.iter().map(|all| u64::from(all.is_pausing())).sum(),
     );
     text.counter(
         "long_calls_total",
-        "Calls that took so long, or waited for files, that they were finished beside the worker.",
+        "Calls finished on another thread because they took long or waited for files.",
         sum.of(|all| &all.long_calls),
     );
     text.family(
         "guest_faults_total",
-        "Instances that have failed, by what they did.",
+        "Failed instances, by reason.",
         Kind::Counter,
         "reason",
         &[
@@ -315,7 +315,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     if let Some((sent, dropped)) = now.spans {
         text.family(
             "trace_spans_total",
-            "Spans of traces, by what became of them.",
+            "Spans of traces, by outcome.",
             Kind::Counter,
             "outcome",
             &[("sent", sent), ("dropped", dropped)],
@@ -332,14 +332,14 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     text.0
 }
 
-/// What Prometheus is to make of a number.
+/// The type of a metric.
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,
     Gauge,
 }
 
-/// A text that is written. Writing to a string does not fail.
+/// The text being written. Writing to a string does not fail.
 #[derive(Default)]
 struct Text(String);
 
@@ -365,7 +365,7 @@ impl Text {
         let _ = writeln!(self.0, "wasocket_{name} {value}");
     }
 
-    /// What there is of every process, under the names that Prometheus's own libraries have for it.
+    /// Metrics of the process, under the names that Prometheus's client libraries use.
     fn process(&mut self) {
         let numbers = [
             ("start_time_seconds", Some(process_stats::began())),
@@ -383,7 +383,7 @@ impl Text {
         }
     }
 
-    /// Numbers that differ in a label. The labels' values are ours, and need no escapes.
+    /// Numbers that differ in a label. The labels' values are our own and need no escaping.
     fn family(
         &mut self,
         name: &str,

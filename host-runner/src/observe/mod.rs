@@ -1,4 +1,4 @@
-//! What the operator sees: metrics, access log, traces.
+//! Metrics, access log, traces.
 
 pub(crate) mod access_log;
 pub(crate) mod metrics;

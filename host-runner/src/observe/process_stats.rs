@@ -1,27 +1,26 @@
-//! What the system knows of the process: what Prometheus expects of each under `process_..`.
+//! Statistics of the process from the system, which Prometheus expects under `process_..`.
 
 use std::fs;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// When this was first asked for, in seconds since 1970.
+/// The time of the first access, in seconds since 1970.
 static BEGAN: LazyLock<u64> = LazyLock::new(|| {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 });
 
-/// The process has just begun.
+/// Records the start of the process.
 pub(crate) fn begin() {
     LazyLock::force(&BEGAN);
 }
 
-/// When it began, in seconds since 1970.
+/// The start of the process, in seconds since 1970.
 pub(crate) fn began() -> u64 {
     *BEGAN
 }
 
-/// The memory that it has of its own, and shares, in bytes (proc_pid_status(5), `VmRSS`). None where the system
-/// does not say.
+/// Resident memory, in bytes (proc_pid_status(5), `VmRSS`); `None` if the system does not say.
 pub(crate) fn memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -31,7 +30,7 @@ pub(crate) fn memory() -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
-/// How many files it has open, the one aside that this is asked through.
+/// Number of open files, not counting the one used to find out.
 pub(crate) fn open_files() -> Option<u64> {
     let files = fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(files.saturating_sub(1)).ok()
@@ -42,14 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_says() {
+    fn the_system_provides_statistics() {
         begin();
-        // Later than this was written, and more than nothing.
+        // A time after this was written.
         assert!(began() > 1_700_000_000);
         assert!(memory() > Some(1 << 20));
         let before = open_files();
         let file = fs::File::open("/proc/self/status");
-        // Other tests open and close their own.
+        // Other tests open and close files too.
         assert!(file.is_ok() && before > Some(0) && open_files() > Some(0));
     }
 }

@@ -17,7 +17,7 @@ use wasmtime::component::ResourceAny;
 use crate::contract::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::fault::GuestFault;
-use crate::guest::file_wait::Patience;
+use crate::guest::file_wait::FileWait;
 use crate::guest::handler::Guest;
 use crate::guest::instance::{Advance, advance, finish_with};
 use crate::observe::metrics::Metrics;
@@ -36,7 +36,7 @@ pub(super) struct Instance {
     guest: RefCell<Option<Box<Guest>>>,
     pub(super) ceiling: Option<Ceiling>,
     /// How long it may wait in a call.
-    patience: Patience,
+    file_wait: FileWait,
     /// Notified when it may be back.
     back: Notify,
     is_dead: Cell<bool>,
@@ -82,7 +82,7 @@ pub(super) use call;
 impl Instance {
     pub(super) fn new(
         guest: Guest,
-        patience: Patience,
+        file_wait: FileWait,
         born: time::Instant,
         ceiling: Option<Ceiling>,
         shared: &Shared,
@@ -90,7 +90,7 @@ impl Instance {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
             ceiling,
-            patience,
+            file_wait,
             back: Notify::new(),
             is_dead: Cell::new(false),
             orphans: RefCell::default(),
@@ -161,12 +161,12 @@ impl Instance {
         let mut call = Box::pin(call);
         let returned = match advance(call.as_mut(), waker) {
             Advance::Done(returned) => Ok(returned),
-            Advance::Blocked if self.patience.is_none() => Err(self.patience.fault()),
+            Advance::Blocked if self.file_wait.is_none() => Err(self.file_wait.fault()),
             Advance::Blocked | Advance::GaveWay if Handle::try_current().is_ok() => {
                 return self.finish_elsewhere(waker.clone(), call, then);
             }
             // Nobody is there who could be let go on.
-            _ => finish_with(call.as_mut(), waker, self.patience),
+            _ => finish_with(call.as_mut(), waker, self.file_wait),
         };
         Call::done(self.settle(returned).map(then))
     }
@@ -185,10 +185,10 @@ impl Instance {
     {
         self.shared.metrics.long_calls.count();
         let (tell, told) = oneshot::channel();
-        let (this, patience) = (Rc::clone(self), self.patience);
+        let (this, file_wait) = (Rc::clone(self), self.file_wait);
         spawn_local(async move {
             let thread = this.shared.threads.acquire().await;
-            let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker, patience));
+            let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker, file_wait));
             let returned = returned.await;
             drop(thread);
             // The guest is gone with the thread, though it did nothing wrong.

@@ -31,7 +31,7 @@ use self::instance::{Instance, Shared, back_off, log};
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::fault::GuestFault;
-use crate::guest::file_wait::Patience;
+use crate::guest::file_wait::FileWait;
 use crate::guest::handler::Guest;
 use crate::guest::instance::{Advance, advance, finish_with};
 use crate::guest::limits::Limits;
@@ -129,7 +129,7 @@ impl Pool {
     async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Dead> {
         let (born, component) = (time::Instant::now(), self.component.borrow().clone());
         let replaced = self.replaced.get();
-        let patience = Patience::with(&component.grants, self.limits);
+        let file_wait = FileWait::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
             back_off(&self.shared.backoff, born, &self.shared.metrics);
@@ -142,7 +142,7 @@ impl Pool {
         }
         let instance = Rc::new(Instance::new(
             guest,
-            patience,
+            file_wait,
             born,
             self.limits.ceiling,
             &self.shared,
@@ -216,15 +216,15 @@ async fn start(
     limits: Limits,
     starting: OwnedMutexGuard<()>,
 ) -> Result<Guest, GuestFault> {
-    let patience = Patience::with(&component.grants, limits);
+    let file_wait = FileWait::with(&component.grants, limits);
     let mut start = Box::pin(async move { Guest::new(&component, limits).await });
     match advance(start.as_mut(), Waker::noop()) {
         Advance::Done(started) => return started,
-        Advance::Blocked if patience.is_none() => return Err(patience.fault()),
+        Advance::Blocked if file_wait.is_none() => return Err(file_wait.fault()),
         Advance::Blocked | Advance::GaveWay => {}
     }
     let rest = spawn_blocking(move || {
-        let started = finish_with(start.as_mut(), Waker::noop(), patience);
+        let started = finish_with(start.as_mut(), Waker::noop(), file_wait);
         drop(starting);
         started.flatten()
     });

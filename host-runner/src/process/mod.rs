@@ -1,4 +1,4 @@
-//! What all threads of the process share: limits, signals, the service manager.
+//! State shared by all threads of the process: limits, signals, the service manager.
 
 pub mod os_signals;
 pub(crate) mod service_manager;

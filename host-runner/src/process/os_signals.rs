@@ -1,4 +1,4 @@
-//! The signals that stop the runner.
+//! Signals that stop the runner.
 
 use std::fmt;
 use std::fs;
@@ -8,22 +8,22 @@ use std::io;
 use tokio::select;
 use tokio::signal::unix::{self, SignalKind};
 
-/// Ctrl-C, and what service managers send.
+/// Ctrl-C, and the signals of service managers.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
-    /// The end of the terminal, unless it means something else.
+    /// SIGHUP, unless it has another meaning.
     hangup: Option<unix::Signal>,
 }
 
 impl Signals {
-    /// Catches the signals from here on, SIGHUP among them if it is to stop the runner, too. Within a tokio
-    /// runtime only.
+    /// Starts to catch the signals; SIGHUP only `with_hangup`, if it is to stop the runner too. Must be called within a
+    /// tokio runtime.
     ///
     /// # Errors
     ///
-    /// When the system refuses.
+    /// If the system refuses.
     pub fn catch(with_hangup: bool) -> io::Result<Self> {
         let with_hangup = with_hangup && !is_hangup_ignored();
         let hangup = with_hangup.then(|| unix::signal(SignalKind::hangup()));
@@ -44,7 +44,7 @@ impl Signals {
     }
 }
 
-/// Whether the process was started to outlive its terminal, as nohup does (proc_pid_status(5), `SigIgn`).
+/// Whether the process was started to outlive its terminal, as by nohup (proc_pid_status(5), `SigIgn`).
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status
@@ -73,7 +73,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The exit code of a process that this signal ended: 128 and its number.
+    /// The exit code of a process ended by this signal: 128 plus its number.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Hangup => 129,

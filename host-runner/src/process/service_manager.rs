@@ -1,4 +1,4 @@
-//! What the service manager is told (`sd_notify(3)`), if there is one that wants to know.
+//! Notifications to the service manager (`sd_notify(3)`), if it asked for them.
 
 use std::env;
 use std::ffi::OsStr;
@@ -8,16 +8,16 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// How the process is.
+/// The state of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
-    /// It serves.
+    /// It is serving.
     Ready,
-    /// It has been asked to end, and does.
+    /// It was asked to stop, and is stopping.
     Stopping,
 }
 
-/// Says so. Who does not listen misses it; that is no reason to do anything else.
+/// Notifies the service manager. A failure is only logged.
 pub(crate) fn notify(state: State) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET") else {
         return;
@@ -27,11 +27,11 @@ pub(crate) fn notify(state: State) {
         State::Stopping => b"STOPPING=1",
     };
     if let Err(error) = send(&socket, message) {
-        tracing::debug!("the service manager is not told: {error}");
+        tracing::debug!("could not notify the service manager: {error}");
     }
 }
 
-/// To a path, or to an abstract name, which begins with `@`.
+/// Sends to a path, or to an abstract socket, whose name begins with `@`.
 fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
     let address = match socket.as_bytes() {
         #[cfg(target_os = "linux")]

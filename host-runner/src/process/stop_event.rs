@@ -1,10 +1,10 @@
-//! An event that happens once and that many wait for.
+//! An event that is set once and that many wait for.
 
 use std::future::Future;
 
 use tokio::sync::watch;
 
-/// Set once and seen by all, also by those who begin to wait afterwards.
+/// An event that is set once and seen by all, including those that start to wait afterwards.
 #[derive(Debug)]
 pub struct StopEvent(watch::Sender<bool>);
 
@@ -19,11 +19,11 @@ impl StopEvent {
         self.0.send_replace(true);
     }
 
-    /// Waits until it is set. An event that is dropped counts as set: what it would have announced is over.
+    /// Waits until it is set. If the event is dropped, it counts as set.
     pub fn wait(&self) -> impl Future<Output = ()> + use<> {
         let mut receiver = self.0.subscribe();
         async move {
-            // An error says that the event is gone.
+            // An error means that the event is gone.
             let _ = receiver.wait_for(|set| *set).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Accepts connections, and serves each in a task of its own.
+//! The accept loop, which serves each connection in a task of its own.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -18,16 +18,16 @@ use crate::net::stream::accepted::Accepted;
 use crate::server::connection;
 use crate::server::ingress::Ingress;
 
-/// The pause after a failure to accept that concerns the whole process, such as too many open files:
-/// the connection that caused it still waits, so trying again at once would spin.
+/// The pause after a failure to accept that concerns the whole process, such as too many open files. The connection that
+/// caused it is still waiting, so retrying at once would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How many who are not let in may be told so at a time. The others are not: each takes a file, for as long as
-/// it takes to read the answer, which is a second at most.
+/// The most refused connections that are sent a response at the same time. Others are closed without one: each needs a
+/// file for as long as the client takes to read the response, a second at most.
 const MAX_DENIED: usize = 64;
 
-/// Accepts connections and serves each in a task of its own, for ever. When there are as many as may be, the
-/// others wait with the system: they need no memory of ours there, and most are served a moment later.
+/// Accepts connections and serves each in a task of its own; never returns. At the connection limit, new connections wait
+/// in the system's queue: there they need none of our memory, and most are served a moment later.
 pub async fn accept(
     listeners: &[Listener],
     worker: &Rc<Worker>,
@@ -36,10 +36,10 @@ pub async fn accept(
 ) {
     let mut turn = 0;
     let mut denied = JoinSet::new();
-    let capacity = &worker.shared.capacity;
+    let limit = &worker.shared.connection_limit;
     loop {
         let accepted = async {
-            capacity.room().await;
+            limit.available().await;
             poll_fn(|context| poll_accept(listeners, &mut turn, context)).await
         };
         select! {
@@ -53,7 +53,7 @@ pub async fn accept(
     }
 }
 
-/// Asks the listeners by turns, so that a busy one does not keep the others waiting.
+/// Polls the listeners in turn, so that a busy one does not starve the others.
 fn poll_accept(
     listeners: &[Listener],
     turn: &mut usize,
@@ -70,8 +70,8 @@ fn poll_accept(
     Poll::Pending
 }
 
-/// Serves a connection, if its address may have one more. Who comes by the PROXY protocol is counted when the
-/// proxy has said who that is.
+/// Serves a connection, if its address may have one more. With the PROXY protocol, the address is known and counted only
+/// once the proxy has sent it.
 fn admit(
     worker: &Rc<Worker>,
     ingress: &Arc<Ingress>,
@@ -86,17 +86,17 @@ fn admit(
         worker.admit(peer)
     };
     match admitted {
-        Ok(visit) => {
+        Ok(permit) => {
             worker.metrics.accepted.count();
-            let (worker, room) = (Rc::clone(worker), worker.shared.capacity.take());
+            let (worker, room) = (Rc::clone(worker), worker.shared.connection_limit.acquire());
             let ingress = Arc::clone(ingress);
             tasks.spawn_local(async move {
                 let _room = room.await;
-                // Made here: the task would have room for it twice if it were moved in.
-                connection::serve(worker, ingress, stream, peer, visit).await;
+                // Made here: moved in, it would take space in the task twice.
+                connection::serve(worker, ingress, stream, peer, permit).await;
             });
         }
-        // Who expects TLS could not read it.
+        // A client that expects TLS could not read the response.
         Err(denial) if denied.len() < MAX_DENIED && ingress.is_open_to(&stream) => {
             denied.spawn_local(connection::deny(stream, denial));
         }
@@ -113,16 +113,16 @@ pub async fn drain(tasks: &mut JoinSet<()>) {
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!("a bug in the runner cost a connection: {error}");
+        tracing::error!("connection lost to a bug in the runner: {error}");
     }
 }
 
 pub(crate) async fn recover(error: &io::Error) {
     match error.kind() {
-        // The client was faster to leave than we to accept.
+        // The client left before we accepted it.
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
         _ => {
-            tracing::warn!("cannot accept connections for now: {error}");
+            tracing::warn!("cannot accept connections, retrying: {error}");
             sleep(PAUSE).await;
         }
     }

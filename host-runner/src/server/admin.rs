@@ -1,6 +1,6 @@
-//! For the operator: what the runner counts, and whether it is well.
+//! The admin endpoint: metrics and health, for the operator.
 //!
-//! Heads are read as on the public listeners. The address should be one that only the operator reaches.
+//! Heads are read as on the public listeners. Its address should be one that only the operator can reach.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -29,18 +29,18 @@ use crate::net::stream::socket;
 use crate::process::shared::Shared;
 use crate::session::read_buffer::ReadBuffer;
 
-/// How many may ask at once.
+/// The most connections.
 const MAX_CONNECTIONS: usize = 32;
 
-/// What Prometheus expects.
+/// The content type that Prometheus expects.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers on this address until the process ends: also while connections are asked to end. Within a tokio
-/// runtime only. `send_timeout`: how long a client may accept none of an answer.
+/// Serves the admin endpoint on this address until the process ends, even while connections are being shut down. Must be
+/// called within a tokio runtime. `send_timeout`: how long a client may accept none of a response.
 ///
 /// # Errors
 ///
-/// When the address cannot be listened on.
+/// If the address cannot be listened on.
 pub(crate) fn start(
     address: &str,
     settings: HttpSettings,
@@ -54,7 +54,7 @@ pub(crate) fn start(
     let listener = listen(address).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     let endpoint = Endpoint {
-        // The operator's own connections are few, and HTTP/1.1 does for them.
+        // The operator's connections are few, so HTTP/1.1 is enough.
         settings: HttpSettings {
             http2: false,
             ..settings
@@ -74,7 +74,7 @@ fn listen(address: &str) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// What the connections of the operator share.
+/// State shared by the operator's connections.
 struct Endpoint {
     settings: HttpSettings,
     send_timeout: Duration,
@@ -112,7 +112,7 @@ async fn serve(endpoint: Rc<Endpoint>, stream: TcpStream) {
         Rc::clone(&admin.arrived),
     );
     let mut connection = endpoint.http1.serve_connection(reader, admin);
-    // The client sees what has failed.
+    // The client sees the failure.
     let _ = (&mut connection).await;
     let (stream, _) = connection.into_parts().io.into_parts();
     let _ = socket::close(stream).await;
@@ -144,7 +144,7 @@ impl Admin {
     fn answer(&self) -> Answer {
         match self.arrived.take() {
             Some(Ok((request, _))) if !matches!(&*request.method, "GET" | "HEAD") => {
-                plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here")
+                plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported here")
             }
             Some(Ok((request, _))) => self.page(&request.target),
             Some(Err(refusal)) => {
@@ -163,10 +163,7 @@ impl Admin {
                 Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
                 None => plain(StatusCode::OK, "ready"),
             },
-            _ => plain(
-                StatusCode::NOT_FOUND,
-                "here are /metrics, /healthz and /readyz",
-            ),
+            _ => plain(StatusCode::NOT_FOUND, "see /metrics, /healthz and /readyz"),
         }
     }
 }
@@ -175,7 +172,7 @@ fn plain(status: StatusCode, text: &str) -> Answer {
     (status, "text/plain", format!("{text}\n"))
 }
 
-/// Why the operator's address cannot be listened on.
+/// Why the admin address cannot be listened on.
 #[derive(Debug)]
 pub struct AdminError {
     address: String,

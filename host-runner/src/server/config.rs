@@ -1,4 +1,4 @@
-//! What the runner serves, where, and within which limits: plain values, for whoever embeds it.
+//! The configuration of a server, as plain values for embedders.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,45 +18,45 @@ use crate::session::settings::SessionSettings;
 /// The configuration of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The component's file; `None` is the embedded default app.
+    /// The component's file; `None` means the embedded default app.
     pub component: Option<PathBuf>,
     /// Whether to reload the component when its file changes.
     pub watch: bool,
-    /// Whether to keep compiled components in the user's cache folder.
+    /// Whether to keep compiled components in the user's cache.
     pub cache: bool,
-    /// Whether the file may be machine code, made by `wasocket compile`.
+    /// Whether the file may be machine code from `wasocket compile`.
     pub allow_precompiled: bool,
-    /// Where to listen.
+    /// Addresses to listen on.
     pub listen: Vec<Listen>,
-    /// The hosts to serve; none is any host, or on loopback addresses alone, loopback names.
+    /// The hosts to serve. If empty, any host; or only loopback names, if all addresses are loopback.
     pub hosts: Vec<AllowedHost>,
-    /// The certificate and its key: with them, TCP is served with TLS.
+    /// The certificate and its key. If set, TCP connections use TLS.
     pub tls: Option<tls::Files>,
-    /// Whether all connections begin with a header of the PROXY protocol.
+    /// Whether all connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// The proxies whose claims about clients are believed.
+    /// Proxies whose claims about clients are trusted.
     pub trust: Trust,
-    /// The number of threads that serve, each with instances of its own; at least 1.
+    /// Number of serving threads, each with its own instances; at least 1.
     pub workers: usize,
-    /// The most connections that share an instance, and its fate should it fail; at least 1.
+    /// The most connections that share an instance and fail together with it; at least 1.
     pub connections_per_instance: usize,
-    /// What each instance may use. Its memory is also the most output that may wait for one peer.
+    /// Limits of each instance. Its memory limit is also the most unsent output of a connection.
     pub guest: Limits,
-    /// What the component may reach.
+    /// What the component is granted.
     pub grants: Grants,
-    /// How much clients may have.
+    /// Limits on clients.
     pub limits: LimitSettings,
-    /// How requests are read and decided on.
+    /// How requests are read and answered.
     pub http: HttpSettings,
-    /// What connections that the app has taken over are held to.
+    /// Limits on connections that the app has taken over.
     pub session: SessionSettings,
-    /// How long open connections have to end when the server stops.
+    /// How long open connections have to close when the server stops.
     pub shutdown_timeout: Duration,
-    /// What WebSockets are closed with when the server stops.
+    /// Why connections end when the server stops, which determines the close code of WebSockets.
     pub shutdown_reason: ShutdownReason,
-    /// Where the operator asks for metrics and health, as `ADDRESS:PORT`; `None` is nowhere.
+    /// The address of the admin endpoint, as `ADDRESS:PORT`; `None` means there is none.
     pub admin: Option<String>,
-    /// Where traces go; `None` is nowhere.
+    /// Where to send traces; `None` means nowhere.
     pub traces: Option<Endpoint>,
 }
 
@@ -74,8 +74,8 @@ impl Default for ServerConfig {
             proxy_protocol: false,
             trust: Trust::default(),
             workers: 1,
-            // 32 connections that each collect a message of 1 MiB, the protocol's default limit, fit twice into
-            // the default memory.
+            // 32 connections that each collect a message of 1 MiB, the protocol's default limit, use half of the
+            // default memory.
             connections_per_instance: 32,
             guest: Limits::default(),
             grants: Grants::default(),

@@ -22,25 +22,25 @@ use crate::http::h1::head_reader::HeadReader;
 use crate::http::h1::service::Http;
 use crate::http::h2;
 use crate::http::worker::Worker;
-use crate::limits::per_address::{Denial, Visit};
+use crate::limits::per_address::{AddressPermit, Denial};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::{self, Socket};
 use crate::server::ingress::{Ingress, enter};
 
-/// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The visit ends with it.
+/// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The permit ends with it.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     ingress: Arc<Ingress>,
     stream: Accepted,
     peer: Peer,
-    mut visit: Option<Visit>,
+    mut permit: Option<AddressPermit>,
 ) {
     let metrics = Arc::clone(&worker.metrics);
     tracing::debug!(remote = %peer, "connected");
     // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
     // once, it has room for to its end.
-    let outcome = match Box::pin(take_over(worker, &ingress, stream, peer, &mut visit)).await {
+    let outcome = match Box::pin(take_over(worker, &ingress, stream, peer, &mut permit)).await {
         Ok(Some(session)) => session.await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -64,7 +64,7 @@ async fn take_over(
     ingress: &Ingress,
     stream: Accepted,
     peer: Peer,
-    visit: &mut Option<Visit>,
+    permit: &mut Option<AddressPermit>,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
     let (stream, peer) = if ingress.is_open_to(&stream) {
         (stream, peer)
@@ -73,7 +73,7 @@ async fn take_over(
     };
     if ingress.proxy_protocol {
         match worker.admit(peer) {
-            Ok(admitted) => *visit = admitted,
+            Ok(admitted) => *permit = admitted,
             Err(denial) => {
                 deny(stream, denial).await;
                 return Ok(None);

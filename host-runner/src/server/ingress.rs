@@ -1,4 +1,4 @@
-//! What a connection goes through before it speaks HTTP.
+//! The ingress: PROXY protocol and TLS, before HTTP.
 
 use std::future::pending;
 use std::io;
@@ -13,14 +13,14 @@ use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::tls::Tls;
 
-/// What is asked of every connection.
+/// What every connection goes through before HTTP.
 #[derive(Debug, Default)]
 pub struct Ingress {
-    /// The header of the PROXY protocol, before all else.
+    /// A PROXY protocol header, before everything else.
     pub proxy_protocol: bool,
-    /// The proxies that may send one: all, if none is named.
+    /// The proxies that may send the header; any, if empty.
     pub trust: Arc<Trust>,
-    /// TLS, on TCP.
+    /// TLS on TCP connections.
     pub tls: Option<Tls>,
 }
 
@@ -30,10 +30,10 @@ impl Ingress {
         !self.proxy_protocol && (self.tls.is_none() || matches!(stream, Accepted::Unix(_)))
     }
 
-    /// Whom a proxy speaks for.
+    /// The client that a proxy speaks for.
     async fn client(&self, stream: &mut Accepted, proxy: Peer) -> io::Result<Peer> {
         if !self.trust.is_empty() && !self.trust.includes(&proxy) {
-            let text = "the peer is no proxy that is trusted (--trust)";
+            let text = "the peer is not a trusted proxy (--trust)";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         let client = read_proxy_header(stream).await?.map_or(proxy, Peer::from);
@@ -41,7 +41,7 @@ impl Ingress {
         Ok(client)
     }
 
-    /// Keeps up with what changes of it, for ever.
+    /// Reloads the certificate when it changes; never returns.
     pub async fn follow(&self) {
         match &self.tls {
             Some(tls) => tls.follow().await,
@@ -64,11 +64,11 @@ impl Ingress {
     }
 }
 
-/// Has a connection do what is asked of it, in the time that a head has.
+/// Takes a connection through the ingress, within the time limit of a request head.
 ///
 /// # Errors
 ///
-/// When it does not.
+/// If the header or the TLS handshake fails.
 pub(crate) async fn enter(
     ingress: &Ingress,
     worker: &Worker,
@@ -80,6 +80,6 @@ pub(crate) async fn enter(
         passed = passing => passed.unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))
         }),
-        () = worker.stopping.wait() => Err(io::Error::other("the runner stops")),
+        () = worker.stopping.wait() => Err(io::Error::other("the runner is stopping")),
     }
 }

@@ -1,4 +1,4 @@
-//! The command `serve`: puts the parts together, and takes them down again.
+//! Startup and shutdown of the server.
 
 use std::fmt;
 use std::future::pending;
@@ -29,13 +29,13 @@ use crate::server::admin::{self, AdminError};
 use crate::server::config::ServerConfig;
 use crate::server::ingress::Ingress;
 use crate::server::watch::Watched;
-use crate::server::workers::{Orders, Plan, WorkerError, Workers};
+use crate::server::workers::{Commands, Plan, WorkerError, Workers};
 
-/// Serves until a signal stops it. A second signal ends the process at once.
+/// Serves until a signal stops it. A second signal ends the process immediately.
 ///
 /// # Errors
 ///
-/// When it cannot begin, or a worker fails: see [`ServeError`].
+/// If it cannot start, or a worker fails: see [`ServeError`].
 pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
     let config = Arc::new(config);
     process_stats::begin();
@@ -61,7 +61,7 @@ pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
         .enable_all()
         .build_local(LocalOptions::default())?;
     let outcome = runtime.block_on(run(&config, &loader, component, watched));
-    // A component that is being compiled is not waited for.
+    // Does not wait for a component that is being compiled.
     runtime.shutdown_background();
     outcome
 }
@@ -91,7 +91,7 @@ async fn run(
     watched: Option<Watched>,
 ) -> Result<(), ServeError> {
     let places = listen::bind(&config.listen, config.workers)?;
-    // With TLS it loads the certificate anew.
+    // With TLS, SIGHUP reloads the certificate.
     let mut signals = Signals::catch(config.tls.is_none())?;
     let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let tls = config.tls.as_ref();
@@ -114,9 +114,9 @@ async fn run(
         tracing::info!("metrics on http://{address}/metrics");
     }
     let line = announcement(config.component.as_deref(), &places, &plan);
-    let (sockets, files) = listen::deal(places, config.workers);
+    let (sockets, files) = listen::distribute(places, config.workers);
     let mut workers = Workers::start(&plan, sockets)?;
-    let orders = workers.orders();
+    let commands = workers.commands();
     select! {
         () = plan.shared.all_ready() => {
             announce(&line);
@@ -128,36 +128,36 @@ async fn run(
         signal = signals.next() => signal,
         error = workers.failure() => return Err(error.into()),
         () = plan.ingress.follow() => return Ok(()),
-        () = follow(watched, loader, &orders) => return Ok(()),
+        () = follow(watched, loader, &commands) => return Ok(()),
     };
     let connections = plan.shared.open();
     tracing::info!(connections, "{signal}: stopping");
     notify(State::Stopping);
     drop(files);
     plan.shared.stop();
-    orders.stop();
+    commands.stop();
     select! {
         left = workers.ended() => match left? {
             0 => tracing::info!("stopped"),
-            connections => tracing::warn!(connections, "stopped; some did not end in time"),
+            connections => tracing::warn!(connections, "stopped; some connections did not end in time"),
         },
         again = signals.next() => exit(again.exit_code().into()),
     }
     Ok(())
 }
 
-/// Has the workers serve what the file becomes, if it is watched. For ever.
-async fn follow(watched: Option<Watched>, loader: &Loader, orders: &Orders) {
+/// Reloads the component in all workers when its file changes, if it is watched; never returns.
+async fn follow(watched: Option<Watched>, loader: &Loader, commands: &Commands) {
     match watched {
         Some(watched) => {
-            let replace = async |component| orders.replace(component).await;
+            let replace = async |component| commands.replace(component).await;
             watched.follow(loader, replace).await;
         }
         None => pending().await,
     }
 }
 
-/// What to open, in one line.
+/// The line that says what to open.
 fn announcement(file: Option<&Path>, places: &[Bound], plan: &Plan) -> String {
     let secure = plan.ingress.tls.is_some();
     let places: Vec<_> = places.iter().map(|place| place.place(secure)).collect();
@@ -169,46 +169,42 @@ fn announcement(file: Option<&Path>, places: &[Bound], plan: &Plan) -> String {
     )
 }
 
-/// Says what to open. Tests read the port from it.
+/// Prints the line. Tests read the port from it.
 fn announce(line: &str) {
     let mut stdout = io::stdout().lock();
-    // Nobody may be reading; that is no reason not to serve.
+    // Serve even if stdout is closed.
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// Why `serve` could not begin, or go on.
+/// Why `serve` failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The machine cannot run wasmtime.
+    /// This machine cannot run wasmtime.
     Engine(wasmtime::Error),
-    /// The component of this name cannot be served.
+    /// The component of this name cannot be loaded.
     Load(String, LoadError),
-    /// The component cannot be given this directory.
+    /// This directory cannot be mounted for the component.
     Directory(PathBuf, io::Error),
-    /// The address cannot be listened on.
+    /// An address cannot be listened on.
     Listen(ListenError),
-    /// Certificate and key cannot be used.
+    /// The certificate and its key cannot be used.
     Tls(TlsError),
-    /// The operator's address cannot be listened on.
+    /// The admin address cannot be listened on.
     Admin(AdminError),
-    /// A worker has ended. Half a server would be worse than none, which a service manager starts anew.
+    /// A worker ended. The process ends too, as a service manager restarts it: half a server would be worse.
     Worker(WorkerError),
-    /// The system refused something else.
+    /// Another system call failed.
     System(io::Error),
 }
 
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
+            Self::Engine(error) => write!(f, "wasmtime cannot start: {error:#}"),
             Self::Load(name, error) => write!(f, "cannot serve {name}: {error}"),
             Self::Directory(directory, error) => {
-                write!(
-                    f,
-                    "cannot give {} to the app (--dir): {error}",
-                    directory.display()
-                )
+                write!(f, "cannot mount {} (--dir): {error}", directory.display())
             }
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),

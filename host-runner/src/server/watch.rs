@@ -1,7 +1,7 @@
-//! `serve --watch`: a component's file, and what it becomes.
+//! `serve --watch`: reloading of a component when its file changes.
 //!
-//! The file is looked at every now and then: that works on every system and in every container, and a
-//! change is only believed when the file has been the same twice, so that one which is being written is let be.
+//! The file is polled, which works on every system and in every container. A change counts only once the file has looked
+//! the same twice, so that a file still being written is left alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use tokio::time::sleep;
 
 use crate::guest::load::component::{Component, Loader};
 
-/// How often the file is looked at.
+/// Time between checks of the file.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// What tells one state of a file from another.
+/// Modification time and length of a file, to detect changes.
 type Stamp = Option<(SystemTime, u64)>;
 
-/// A component's file, as it was when the component was loaded.
+/// A watched file, in the state in which its component was loaded.
 #[derive(Debug)]
 pub struct Watched {
     file: PathBuf,
@@ -26,7 +26,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// The file as it is now. To be called before it is loaded: a change meanwhile is seen then.
+    /// The file in its current state. Call this before loading it, so that a change in between is noticed.
     pub fn new(file: &Path) -> Self {
         Self {
             file: file.into(),
@@ -34,8 +34,8 @@ impl Watched {
         }
     }
 
-    /// Hands over what the file becomes, for ever; `replace` says how many connections are on the one before.
-    /// What cannot be served is reported; what has been served stays.
+    /// Passes each new version to `replace`, which returns the number of connections still on the previous one; never
+    /// returns. A version that cannot be loaded is reported, and the previous one stays.
     pub async fn follow(mut self, loader: &Loader, replace: impl AsyncFn(Component) -> usize) {
         loop {
             self.changed().await;
@@ -43,16 +43,18 @@ impl Watched {
             match load(loader, &self.file).await {
                 Ok(component) => {
                     let connections = replace(component).await;
-                    tracing::info!(connections, "{file} has changed: serving it anew");
+                    tracing::info!(connections, "{file} changed and was reloaded");
                 }
                 Err(error) => {
-                    tracing::error!("{file} has changed, the one before is served on: {error}");
+                    tracing::error!(
+                        "{file} changed but could not be loaded, still serving the previous version: {error}"
+                    );
                 }
             }
         }
     }
 
-    /// Waits until the file is another than the last time, and rests. One that is gone is waited for.
+    /// Waits until the file has changed and is stable again. A missing file is waited for.
     async fn changed(&mut self) {
         let mut last = self.loaded;
         loop {
@@ -72,7 +74,7 @@ fn stamp(file: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Compiles on a thread of its own: it may take seconds, and connections go on meanwhile.
+/// Compiles on a thread of its own, as it may take seconds and connections continue meanwhile.
 async fn load(loader: &Loader, file: &Path) -> Result<Component, String> {
     let (loader, file) = (loader.clone(), file.to_owned());
     match spawn_blocking(move || loader.file(&file)).await {

@@ -1,4 +1,4 @@
-//! The threads that serve: each has a runtime, instances and listening sockets of its own.
+//! Workers: threads that serve, each with its own runtime, instances and listening sockets.
 
 use std::fmt;
 use std::io;
@@ -23,25 +23,25 @@ use crate::server::accept;
 use crate::server::config::ServerConfig;
 use crate::server::ingress::Ingress;
 
-/// As the first thread of a process has: guests' calls are on it, and bounded well below.
+/// The stack of a process's first thread. Guests' calls run on it, and are limited to much less.
 const STACK: usize = 8 << 20;
 
-/// What all workers are made of.
+/// What all workers are made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) config: Arc<ServerConfig>,
-    /// What is served, until it is replaced.
+    /// The component, until it is replaced.
     pub(crate) component: Component,
-    /// What connections go through.
+    /// What connections go through before HTTP.
     pub(crate) ingress: Arc<Ingress>,
-    /// The hosts that are served.
+    /// The hosts to serve.
     pub(crate) hosts: Arc<Hosts>,
-    /// The limits and the counters of all.
+    /// The limits and metrics of all workers.
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Plan {
-    /// The worker of this number.
+    /// The worker of this index.
     fn worker(&self, number: usize) -> Worker {
         let Self { config, shared, .. } = self;
         let pool = Pool::new(
@@ -56,37 +56,37 @@ impl Plan {
             &self.ingress.trust,
             config.http,
             config.session,
-            // A guest that is slow to be read may fill as much memory outside as inside.
+            // For a slow reader, a guest may use as much memory outside as inside.
             config.guest.memory,
             shared,
         )
     }
 }
 
-/// What a worker is told.
+/// A command to a worker.
 #[derive(Debug)]
-enum Order {
-    /// To serve this component from now on, and to say how many connections are on the one before.
+enum Command {
+    /// Serve this component from now on, and return the number of connections still on the previous one.
     Replace(Component, oneshot::Sender<usize>),
-    /// To accept nobody any more, and to end when its connections have.
+    /// Accept no more connections, and end when all have closed.
     Stop,
 }
 
-/// How many connections were cut off at the end of a worker.
+/// Number of connections cut off at the end of a worker.
 type Left = io::Result<usize>;
 
-/// What tells workers what to do. Those to whom nobody can tell anything any more stop.
+/// Sends commands to the workers. Workers stop when there is no sender left.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Orders(Vec<mpsc::UnboundedSender<Order>>);
+pub(crate) struct Commands(Vec<mpsc::UnboundedSender<Command>>);
 
-impl Orders {
-    /// Has all serve this component from now on. Returns how many connections are on the one before.
+impl Commands {
+    /// Makes all workers serve this component. Returns the number of connections still on the previous one.
     pub async fn replace(&self, component: Component) -> usize {
         let mut answers = Vec::new();
-        for orders in &self.0 {
+        for commands in &self.0 {
             let (sender, answer) = oneshot::channel();
-            // One that has ended is reported elsewhere.
-            let _ = orders.send(Order::Replace(component.clone(), sender));
+            // A worker that has ended is reported elsewhere.
+            let _ = commands.send(Command::Replace(component.clone(), sender));
             answers.push(answer);
         }
         let mut connections = 0_usize;
@@ -96,38 +96,38 @@ impl Orders {
         connections
     }
 
-    /// Asks all to stop.
+    /// Asks all workers to stop.
     pub fn stop(&self) {
-        for orders in &self.0 {
-            // One that has ended is reported elsewhere.
-            let _ = orders.send(Order::Stop);
+        for commands in &self.0 {
+            // A worker that has ended is reported elsewhere.
+            let _ = commands.send(Command::Stop);
         }
     }
 }
 
-/// The workers that run.
+/// The running workers.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    orders: Orders,
+    commands: Commands,
     running: JoinSet<Result<usize, WorkerError>>,
 }
 
 impl Workers {
-    /// Starts one for each set of sockets. Within a tokio runtime only.
+    /// Starts a worker for each set of sockets. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
-    /// When the system has no thread left.
+    /// If a thread cannot be started.
     pub fn start(plan: &Plan, sockets: Vec<Vec<Socket>>) -> io::Result<Self> {
         let mut workers = Self {
-            orders: Orders::default(),
+            commands: Commands::default(),
             running: JoinSet::new(),
         };
         for (number, sockets) in sockets.into_iter().enumerate() {
-            let (sender, orders) = mpsc::unbounded_channel();
+            let (sender, commands) = mpsc::unbounded_channel();
             let plan = plan.clone();
-            workers.spawn(number, move || run(&plan, number, sockets, orders))?;
-            workers.orders.0.push(sender);
+            workers.spawn(number, move || run(&plan, number, sockets, commands))?;
+            workers.commands.0.push(sender);
         }
         Ok(workers)
     }
@@ -142,7 +142,7 @@ impl Workers {
             .name(format!("worker-{number}"))
             .stack_size(STACK);
         thread.spawn(move || {
-            // Nobody waits any more if this fails.
+            // If this fails, no one waits for the result any more.
             let _ = ended.send(work());
         })?;
         self.running.spawn(async move {
@@ -160,27 +160,27 @@ impl Workers {
         Ok(())
     }
 
-    /// What tells them what to do.
-    pub fn orders(&self) -> Orders {
-        self.orders.clone()
+    /// The sender of commands.
+    pub fn commands(&self) -> Commands {
+        self.commands.clone()
     }
 
-    /// Waits until one ends that nobody has asked to.
+    /// Waits until a worker ends without having been asked to.
     pub async fn failure(&mut self) -> WorkerError {
         let ended = self.running.join_next().await;
         let failure = ended.and_then(|ended| ended.ok()?.err());
-        // None of them ends by itself in any other way.
+        // Workers do not end in any other way.
         failure.unwrap_or(WorkerError {
             number: 0,
             error: None,
         })
     }
 
-    /// Waits for all to end, and returns how many connections were cut off.
+    /// Waits for all workers to end, and returns the number of connections that were cut off.
     ///
     /// # Errors
     ///
-    /// When one has failed instead.
+    /// If a worker failed instead.
     pub async fn ended(&mut self) -> Result<usize, WorkerError> {
         let mut left = 0_usize;
         while let Some(ended) = self.running.join_next().await {
@@ -190,18 +190,18 @@ impl Workers {
     }
 }
 
-/// The life of a worker, on a thread of its own.
+/// Runs a worker, on its own thread.
 fn run(
     plan: &Plan,
     number: usize,
     sockets: Vec<Socket>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    commands: mpsc::UnboundedReceiver<Command>,
 ) -> Left {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let left = runtime.block_on(serve(plan, number, sockets, orders));
-    // What apps still look up is not waited for.
+    let left = runtime.block_on(serve(plan, number, sockets, commands));
+    // Does not wait for names that apps are still looking up.
     runtime.shutdown_background();
     left
 }
@@ -210,7 +210,7 @@ async fn serve(
     plan: &Plan,
     number: usize,
     sockets: Vec<Socket>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    commands: mpsc::UnboundedReceiver<Command>,
 ) -> Left {
     let listeners: Vec<_> = sockets
         .into_iter()
@@ -223,32 +223,32 @@ async fn serve(
     plan.shared.count_ready();
     select! {
         () = accept::accept(&listeners, &worker, &plan.ingress, &mut connections) => {}
-        () = obey(orders, &worker) => {}
+        () = run_commands(commands, &worker) => {}
     }
     drop(listeners);
     worker.stop(plan.config.shutdown_reason);
     let time = plan.config.shutdown_timeout;
-    // Those that are left are counted.
+    // Those left are counted.
     let _ = timeout(time, accept::drain(&mut connections)).await;
     let left = connections.len();
-    // So that each leaves its line.
+    // So that each leaves its line in the access log.
     connections.shutdown().await;
     Ok(left)
 }
 
-/// Does what is ordered, until that is to stop, or nobody is there to order.
-async fn obey(mut orders: mpsc::UnboundedReceiver<Order>, worker: &Worker) {
-    while let Some(Order::Replace(component, answer)) = orders.recv().await {
-        // Nobody waits any more if this fails.
+/// Carries out commands until told to stop, or until there is no sender left.
+async fn run_commands(mut commands: mpsc::UnboundedReceiver<Command>, worker: &Worker) {
+    while let Some(Command::Replace(component, answer)) = commands.recv().await {
+        // If this fails, no one waits for the answer any more.
         let _ = answer.send(worker.pool.replace(component));
     }
 }
 
-/// A worker has ended that should not have.
+/// A worker ended without having been asked to.
 #[derive(Debug)]
 pub struct WorkerError {
     number: usize,
-    /// None if it has panicked: that has been said on stderr.
+    /// `None` if it panicked, which has been reported on stderr.
     error: Option<io::Error>,
 }
 
@@ -256,8 +256,8 @@ impl fmt::Display for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.number;
         match &self.error {
-            Some(error) => write!(f, "worker {number} cannot go on: {error}"),
-            None => write!(f, "worker {number} has ended by a bug in the runner"),
+            Some(error) => write!(f, "worker {number} failed: {error}"),
+            None => write!(f, "worker {number} panicked: a bug in the runner"),
         }
     }
 }
@@ -275,7 +275,7 @@ mod tests {
 
     fn workers() -> Workers {
         Workers {
-            orders: Orders::default(),
+            commands: Commands::default(),
             running: JoinSet::new(),
         }
     }
@@ -287,7 +287,7 @@ mod tests {
             let mut all = workers();
             all.spawn(3, || Err(io::Error::other("no more files")))?;
             let text = all.failure().await.to_string();
-            assert_eq!(text, "worker 3 cannot go on: no more files");
+            assert_eq!(text, "worker 3 failed: no more files");
             Ok(())
         })
     }
@@ -300,7 +300,7 @@ mod tests {
             all.spawn(0, || Ok(2))?;
             all.spawn(1, || std::panic::panic_any("for the test"))?;
             let ended = all.ended().await.map_err(|error| error.to_string());
-            assert!(ended.is_err_and(|error| error.contains("worker 1 has ended by a bug")));
+            assert!(ended.is_err_and(|error| error.contains("worker 1 panicked")));
             Ok(())
         })
     }

@@ -10,8 +10,8 @@ use wasocket_host_core::turn::{self, Ending, Turn};
 
 use crate::contract::bindings::{Effects, Instant, Next, Outcome, Report, ShutdownReason};
 use crate::guest::fault::Dead;
-use crate::limits::read_rate::Rate;
-use crate::limits::unsent::Debt;
+use crate::limits::read_rate::ReadRate;
+use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::Socket;
 use crate::observe::access_log::ConnectionEntry;
@@ -41,8 +41,8 @@ pub(super) struct Inner {
     called_at: Instant,
     limits: TimeLimits,
     /// How fast it may be read, if that is limited.
-    rate: Option<Box<Rate>>,
-    debt: Debt,
+    rate: Option<Box<ReadRate>>,
+    unsent: UnsentShare,
     entry: ConnectionEntry,
     last_read: Reading,
     batch: Batch,
@@ -112,8 +112,8 @@ impl Inner {
             timer: Timer::default(),
             called_at: now,
             limits: TimeLimits::new(settings, now),
-            rate: Rate::new(settings.max_bytes_per_second, now),
-            debt: Debt::new(&context.debts),
+            rate: ReadRate::new(settings.max_bytes_per_second, now),
+            unsent: UnsentShare::new(&context.unsent),
             entry,
             last_read: Reading::Small,
             batch: Batch::Apart,
@@ -212,7 +212,7 @@ impl Inner {
     ) -> Poll<io::Result<Event>> {
         if !self.socket.is_flushed() {
             let flushed = self.socket.poll_flush(context);
-            self.debt.set(self.socket.unsent())?;
+            self.unsent.set(self.socket.unsent())?;
             ready!(flushed)?;
             if self.turn.unsent() > 0 {
                 return Poll::Ready(Ok(Event::Sent));
@@ -347,7 +347,7 @@ impl Inner {
             let unsent = self.socket.unsent();
             // More output is no flush: there is nothing to wake for.
             let _ = self.turn.on_sent(unsent);
-            self.debt.set(unsent)?;
+            self.unsent.set(unsent)?;
         }
         Ok(ending)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contract::clock::Clock;
-use crate::limits::unsent::Debts;
+use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::session::read_buffer::ReadBuffer;
 
@@ -41,7 +41,7 @@ pub struct SessionContext {
     /// The most output that may wait for one peer.
     pub(crate) max_backlog: usize,
     pub(crate) read_buffer: Rc<ReadBuffer>,
-    pub(crate) debts: Arc<Debts>,
+    pub(crate) unsent: Arc<UnsentBudget>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
 }

@@ -266,7 +266,7 @@ fn flow_control_holds_back_a_flood() {
         let mut other = connection.websocket("/").await;
         deaf.send(&text("go")).await;
         let mut rounds = 0;
-        while !server.log().contains("takes nothing") {
+        while !server.log().contains("stopped reading") {
             other.assert_echoes("served").await;
             rounds += 1;
             sleep(Duration::from_millis(10)).await;

@@ -443,12 +443,12 @@ pub fn a_peer_that_stops_reading_is_disconnected(serve: impl Fn(&[&str]) -> Serv
     let server = serve(&options);
     let mut http = server.connect();
     http.send(b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    server.wait_for_log("takes nothing");
+    server.wait_for_log("stopped reading");
 
     let server = serve(&options);
     let mut websocket = server.websocket("/flood");
     websocket.send(&text("go"));
-    server.wait_for_log("takes nothing");
+    server.wait_for_log("stopped reading");
     assert_echoes(&mut server.websocket("/"), "after");
     // Its unsent output does not hold up the others.
     assert_echoes(&mut server.websocket("/"), "and after");

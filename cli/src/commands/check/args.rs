@@ -1,4 +1,4 @@
-//! The arguments of `wasocket check`.
+//! Arguments of `wasocket check`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use wasocket_host::guest::Limits;
 use crate::parse::{memory, milliseconds};
 
 pub(crate) const CHECK_HELP: &str = "\
-Runs the vectors of tests/vectors, the frames also cut at every byte, and checks that the component
-keeps the contract in wit/websocket-handler.wit. The path should echo each message; what the component
-does not negotiate, or does not do, is skipped, and the report says why.
+Runs the vectors of tests/vectors, with the frames also cut at every byte, and checks that the component
+keeps the contract in wit/websocket-handler.wit. The path should echo each message. What the component does
+not negotiate or support is skipped, and the report says why.
 
 Examples:
   wasocket check echo.wasm
@@ -30,24 +30,24 @@ pub struct Check {
     /// The path of a WebSocket that echoes each message
     #[arg(long, default_value = "/echo", value_parser = path)]
     pub path: String,
-    /// Print one JSON object, with all cases
+    /// Print a JSON object with all cases
     #[arg(long)]
     pub json: bool,
-    /// Compile the component anew, and do not keep what is compiled (in `$XDG_CACHE_HOME/wasocket`, or
+    /// Compile the component again, and do not cache the result (in `$XDG_CACHE_HOME/wasocket`, or
     /// `~/.cache/wasocket`)
     #[arg(long)]
     pub no_cache: bool,
-    /// The memory an instance may take, in MiB
+    /// Memory limit of an instance, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
     pub memory: usize,
-    // Ten times that of `serve`: how quick this machine is now is not what is checked.
-    /// The time a call into an instance may take, in milliseconds
+    // Ten times that of `serve`, as this machine's speed is not what is checked.
+    /// Time limit of a call into an instance, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = milliseconds())]
     pub call_timeout: u64,
 }
 
 impl Check {
-    /// What each instance may take.
+    /// The limits of each instance.
     pub fn limits(&self) -> Limits {
         Limits {
             memory: self.memory << 20,
@@ -57,14 +57,15 @@ impl Check {
     }
 }
 
-/// A path, and a query perhaps (RFC 9112 §3.2.1).
+/// Parses a path with an optional query (RFC 9112 §3.2.1).
 fn path(value: &str) -> Result<String, String> {
     let is_visible = value
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    match value.starts_with('/') && is_visible {
-        true => Ok(value.to_owned()),
-        false => Err("expected a path, such as /echo or /room?name=x".to_owned()),
+    if value.starts_with('/') && is_visible {
+        Ok(value.to_owned())
+    } else {
+        Err("expected a path, such as /echo or /room?name=x".to_owned())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The contract of `wit/websocket-handler.wit`, as far as a host can see whether a component keeps it.
+//! Checks of the contract in `wit/websocket-handler.wit`, as far as a host can observe it.
 
 use wasocket_host_core::answer;
 use wasocket_host_core::http1::{BadAnswer, check_response};
@@ -11,9 +11,9 @@ use wasocket_host::bindings::{
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::{Subject, fields, request};
-use super::trial::{Line, SECOND, Trial, listed, shown};
+use super::trial::{Connection, SECOND, Trial, listed, shown};
 
-/// A ping, and what of the pong is to be seen: every WebSocket answers it (RFC 6455 5.5.2).
+/// A ping, and the visible part of the pong: every WebSocket answers it (RFC 6455 5.5.2).
 pub(crate) const PING: &[u8] = b"\x89\x84\0\0\0\0ping";
 const PONG: (&str, &[u8]) = ("pong", b"ping");
 
@@ -22,7 +22,7 @@ const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 
 type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
 
-/// Each with what rules.
+/// Each check with its rule.
 const CHECKS: [(&str, &str, Check); 20] = [
     (
         "the farewell is a Close frame with code 1011",
@@ -40,44 +40,44 @@ const CHECKS: [(&str, &str, Check); 20] = [
         body,
     ),
     (
-        "a takeover that is not made does no harm",
+        "a takeover that is never opened does no harm",
         "websocket-handler.wit, connection",
         not_opened,
     ),
     (
-        "bytes behind the request head are the connection's",
+        "bytes after the request head belong to the connection",
         "websocket-handler.wit, connection.open",
         residual,
     ),
     (
-        "wakes without need do no harm",
+        "unnecessary wakes do no harm",
         "websocket-handler.wit, connection.wake",
         unneeded_wakes,
     ),
     (
-        "a second wake at the same instant sends nothing again",
+        "a second wake at the same instant sends nothing twice",
         "websocket-handler.wit, connection.wake",
         second_wake,
     ),
     (
-        "a peer is not given up for its silence while output is unsent",
+        "a silent peer is not given up while output is unsent",
         "websocket-handler.wit, connection.wake",
         unsent,
     ),
     (
-        "going away is a Close frame with code 1001",
+        "going away sends a Close frame with code 1001",
         "websocket-handler.wit, shutdown-reason",
         going_away,
     ),
     (
-        "a restart is a Close frame with code 1012",
+        "a restart sends a Close frame with code 1012",
         "websocket-handler.wit, shutdown-reason",
         service_restart,
     ),
     (
         "nothing follows a Close frame",
         "RFC 6455 5.5.1",
-        behind_close,
+        after_close,
     ),
     (
         "a socket may be lost at any moment",
@@ -105,12 +105,12 @@ const CHECKS: [(&str, &str, Check); 20] = [
         kept_apart,
     ),
     (
-        "what arrives on many in one call is to each what it is alone",
+        "receive-many does to each connection what receive does",
         "websocket-handler.wit, receive-many",
         many_at_once,
     ),
     (
-        "a connection that is limited takes no more",
+        "a limited connection accepts no more than its limits",
         "websocket-handler.wit, connection.limit",
         limited,
     ),
@@ -120,19 +120,19 @@ const CHECKS: [(&str, &str, Check); 20] = [
         many_in_turn,
     ),
     (
-        "the origin of the clock means nothing",
+        "the origin of the clock does not matter",
         "types.wit, instant",
         clock,
     ),
 ];
 
-/// Runs all.
+/// Runs all checks.
 pub(crate) fn cases(subject: &mut Subject, progress: &mut Progress) -> Vec<Case> {
     let mut cases = vec![Case {
         group: Group::Contract,
         name: "the exports fit the world, the imports are granted".to_owned(),
         rule: "world.wit, handler".to_owned(),
-        // Else it would not have been loaded.
+        // Otherwise it would not have been loaded.
         outcome: Outcome::Passed,
     }];
     for (i, (name, rule, check)) in CHECKS.into_iter().enumerate() {
@@ -180,7 +180,7 @@ fn plain_answers(trial: &mut Trial<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Has a request answered, and checks the answer as the runner does.
+/// Sends a request to the component, and checks the answer as the runner does.
 fn answer(trial: &mut Trial<'_>, request: &Request) -> Result<bool, Failure> {
     let (checked, is_takeover) = match trial.handle(request)? {
         Answer::Respond(response) => (
@@ -223,16 +223,16 @@ fn not_opened(trial: &mut Trial<'_>) -> Result<(), Failure> {
     works(trial)
 }
 
-/// Whether the instance serves: a new connection answers a ping.
+/// Checks that the instance still works: a new connection answers a ping.
 pub(crate) fn works(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    let (mut line, _) = trial.open(b"")?;
-    answers(trial, &mut line)?;
-    trial.close(line)
+    let (mut connection, _) = trial.open(b"")?;
+    answers(trial, &mut connection)?;
+    trial.close(connection)
 }
 
-/// Whether a connection answers a ping.
-pub(crate) fn answers(trial: &mut Trial<'_>, line: &mut Line) -> Result<(), Failure> {
-    let output = trial.receive(line, PING)?;
+/// Checks that a connection answers a ping.
+pub(crate) fn answers(trial: &mut Trial<'_>, connection: &mut Connection) -> Result<(), Failure> {
+    let output = trial.receive(connection, PING)?;
     has_pong(trial, &output)
 }
 
@@ -245,53 +245,55 @@ fn has_pong(trial: &Trial<'_>, output: &[u8]) -> Result<(), Failure> {
 }
 
 fn residual(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    let (line, output) = trial.open(PING)?;
+    let (connection, output) = trial.open(PING)?;
     has_pong(trial, &output)?;
-    trial.close(line)
+    trial.close(connection)
 }
 
 fn unneeded_wakes(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    let (mut line, _) = trial.open(b"")?;
+    let (mut connection, _) = trial.open(b"")?;
     for unsent in [0, 0, 1, 1 << 30, 0] {
-        trial.wake(&mut line, unsent)?;
-        stays_open(trial, &line)?;
+        trial.wake(&mut connection, unsent)?;
+        stays_open(trial, &connection)?;
     }
-    answers(trial, &mut line)?;
-    trial.close(line)
+    answers(trial, &mut connection)?;
+    trial.close(connection)
 }
 
-fn stays_open(trial: &Trial<'_>, line: &Line) -> Result<(), Failure> {
-    trial.expect(line.is_open(), "a connection that stays open", || {
-        format!("a `next` of {:?}", line.next)
+fn stays_open(trial: &Trial<'_>, connection: &Connection) -> Result<(), Failure> {
+    trial.expect(connection.is_open(), "a connection that stays open", || {
+        format!("a `next` of {:?}", connection.next)
     })
 }
 
 fn second_wake(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    let (mut line, _) = trial.open(b"")?;
-    if let Some(at) = line.wake_at() {
+    let (mut connection, _) = trial.open(b"")?;
+    if let Some(at) = connection.wake_at() {
         trial.now = trial.now.max(at);
-        trial.wake(&mut line, 0)?;
-        if line.is_open() {
-            let again = trial.wake(&mut line, 0)?;
+        trial.wake(&mut connection, 0)?;
+        if connection.is_open() {
+            let again = trial.wake(&mut connection, 0)?;
             trial.expect(again.is_empty(), "no output of the second wake", || {
                 shown(&again)
             })?;
         }
     }
-    trial.close(line)
+    trial.close(connection)
 }
 
 fn unsent(trial: &mut Trial<'_>) -> Result<(), Failure> {
     const WAKES: usize = 20;
-    let (mut line, _) = trial.open(b"")?;
+    let (mut connection, _) = trial.open(b"")?;
     for _ in 0..WAKES {
-        let Some(at) = line.wake_at() else { break };
+        let Some(at) = connection.wake_at() else {
+            break;
+        };
         trial.now = trial.now.max(at);
         trial.tell(&format!("at {} s:", trial.now / SECOND));
-        trial.wake(&mut line, 1000)?;
-        stays_open(trial, &line)?;
+        trial.wake(&mut connection, 1000)?;
+        stays_open(trial, &connection)?;
     }
-    trial.close(line)
+    trial.close(connection)
 }
 
 fn going_away(trial: &mut Trial<'_>) -> Result<(), Failure> {
@@ -303,28 +305,28 @@ fn service_restart(trial: &mut Trial<'_>) -> Result<(), Failure> {
 }
 
 fn closes_with(trial: &mut Trial<'_>, reason: ShutdownReason, code: u16) -> Result<(), Failure> {
-    let (mut line, _) = trial.open(b"")?;
-    let output = trial.shutdown(&mut line, reason)?;
+    let (mut connection, _) = trial.open(b"")?;
+    let output = trial.shutdown(&mut connection, reason)?;
     let frames = trial.frames(&output)?;
     let is_close =
         |frame: &Frame| (frame.opcode, &frame.payload[..]) == ("close", &code.to_be_bytes());
     let expected = format!("close {code}");
     trial.expect(frames.iter().any(is_close), &expected, || listed(&frames))?;
-    if line.is_open() {
+    if connection.is_open() {
         // RFC 6455 §7.1.1: both Close frames have been sent, and the server closes the socket first.
-        trial.receive(&mut line, CLOSE)?;
+        trial.receive(&mut connection, CLOSE)?;
         trial.expect(
-            line.next == Next::Close,
+            connection.next == Next::Close,
             "the end, as the Close frame is answered",
-            || format!("a `next` of {:?}", line.next),
+            || format!("a `next` of {:?}", connection.next),
         )?;
     }
-    trial.close(line)
+    trial.close(connection)
 }
 
-fn behind_close(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    let (mut line, _) = trial.open(b"")?;
-    let output = trial.receive(&mut line, &[CLOSE, PING].concat())?;
+fn after_close(trial: &mut Trial<'_>) -> Result<(), Failure> {
+    let (mut connection, _) = trial.open(b"")?;
+    let output = trial.receive(&mut connection, &[CLOSE, PING].concat())?;
     let frames = trial.frames(&output)?;
     let closes = frames
         .iter()
@@ -336,39 +338,40 @@ fn behind_close(trial: &mut Trial<'_>) -> Result<(), Failure> {
         "one Close frame, as the last",
         || listed(&frames),
     )?;
-    trial.expect(line.next == Next::Close, "a `next` of Close", || {
-        format!("a `next` of {:?}", line.next)
+    trial.expect(connection.next == Next::Close, "a `next` of Close", || {
+        format!("a `next` of {:?}", connection.next)
     })?;
-    trial.close(line)
+    trial.close(connection)
 }
 
-/// Brings a connection to a moment.
-type Moment = fn(&mut Trial<'_>, &mut Line) -> Result<Vec<u8>, Failure>;
+/// Brings a connection to a certain moment.
+type Moment = fn(&mut Trial<'_>, &mut Connection) -> Result<Vec<u8>, Failure>;
 
 const MOMENTS: [Moment; 8] = [
     |_, _| Ok(Vec::new()),
-    |trial, line| trial.receive(line, PING),
-    |trial, line| trial.receive(line, b"\x81\x85\0\0"),
-    |trial, line| trial.receive(line, b"\x01\x82\0\0\0\0a"),
-    |trial, line| trial.receive(line, b"\x01\x81\0\0\0\0a"),
-    |trial, line| trial.receive(line, b"\x82\x81\0\0\0\0a"),
-    |trial, line| trial.wake(line, 1),
-    |trial, line| trial.shutdown(line, ShutdownReason::GoingAway),
+    |trial, connection| trial.receive(connection, PING),
+    |trial, connection| trial.receive(connection, b"\x81\x85\0\0"),
+    |trial, connection| trial.receive(connection, b"\x01\x82\0\0\0\0a"),
+    |trial, connection| trial.receive(connection, b"\x01\x81\0\0\0\0a"),
+    |trial, connection| trial.receive(connection, b"\x82\x81\0\0\0\0a"),
+    |trial, connection| trial.wake(connection, 1),
+    |trial, connection| trial.shutdown(connection, ShutdownReason::GoingAway),
 ];
 
-/// Does something to a connection at every moment at which the contract allows it, and sees whether the
-/// instance goes on.
+/// Does something to a connection at every moment at which the contract allows it, and checks that the instance still
+/// works.
 fn at_any_moment(
     trial: &mut Trial<'_>,
-    act: impl Fn(&mut Trial<'_>, Line) -> Result<(), Failure>,
+    act: impl Fn(&mut Trial<'_>, Connection) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for moment in MOMENTS {
         trial.begin();
-        let (mut line, _) = trial.open(b"")?;
-        moment(trial, &mut line)?;
-        match line.is_open() {
-            true => act(trial, line)?,
-            false => trial.close(line)?,
+        let (mut connection, _) = trial.open(b"")?;
+        moment(trial, &mut connection)?;
+        if connection.is_open() {
+            act(trial, connection)?
+        } else {
+            trial.close(connection)?
         }
         works(trial)?;
     }
@@ -376,41 +379,41 @@ fn at_any_moment(
 }
 
 fn lost(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    at_any_moment(trial, |trial, line| trial.lose(line))
+    at_any_moment(trial, |trial, connection| trial.lose(connection))
 }
 
 fn report(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    let (mut line, _) = trial.open(b"")?;
-    trial.receive(&mut line, CLOSE)?;
-    reports(trial, line, Initiator::Peer, 1000)?;
+    let (mut connection, _) = trial.open(b"")?;
+    trial.receive(&mut connection, CLOSE)?;
+    reports(trial, connection, Initiator::Peer, 1000)?;
 
     trial.begin();
-    let (mut line, _) = trial.open(b"")?;
+    let (mut connection, _) = trial.open(b"")?;
     // A frame without a masking key (RFC 6455 §5.1).
-    trial.receive(&mut line, b"\x81\0")?;
-    reports(trial, line, Initiator::Protocol, 1002)?;
+    trial.receive(&mut connection, b"\x81\0")?;
+    reports(trial, connection, Initiator::Protocol, 1002)?;
 
     trial.begin();
-    let (line, _) = trial.open(b"")?;
-    trial.lost(&line)?;
-    reports(trial, line, Initiator::Peer, 1006)?;
+    let (connection, _) = trial.open(b"")?;
+    trial.lost(&connection)?;
+    reports(trial, connection, Initiator::Peer, 1006)?;
 
     trial.begin();
-    let (mut line, _) = trial.open(b"")?;
-    trial.shutdown(&mut line, ShutdownReason::GoingAway)?;
-    if line.is_open() {
-        trial.receive(&mut line, CLOSE)?;
+    let (mut connection, _) = trial.open(b"")?;
+    trial.shutdown(&mut connection, ShutdownReason::GoingAway)?;
+    if connection.is_open() {
+        trial.receive(&mut connection, CLOSE)?;
     }
-    reports(trial, line, Initiator::Host, 1001)
+    reports(trial, connection, Initiator::Host, 1001)
 }
 
 fn reports(
     trial: &mut Trial<'_>,
-    line: Line,
+    connection: Connection,
     initiator: Initiator,
     code: u16,
 ) -> Result<(), Failure> {
-    let closing = trial.report(line)?.closing;
+    let closing = trial.report(connection)?.closing;
     let told = closing.map(|closing| (closing.initiator, closing.code));
     let expected = format!(
         "an end by the {} with code {code}",
@@ -425,17 +428,18 @@ fn reports(
 }
 
 fn dropped(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    at_any_moment(trial, |trial, line| trial.close(line))
+    at_any_moment(trial, |trial, connection| trial.close(connection))
 }
 
 fn end_of_stream(trial: &mut Trial<'_>) -> Result<(), Failure> {
-    at_any_moment(trial, |trial, mut line| {
-        if line.next == Next::Open {
-            trial.receive_eof(&mut line)?;
+    at_any_moment(trial, |trial, mut connection| {
+        if connection.next == Next::Open {
+            trial.receive_eof(&mut connection)?;
         }
-        match line.is_open() {
-            true => trial.lose(line),
-            false => trial.close(line),
+        if connection.is_open() {
+            trial.lose(connection)
+        } else {
+            trial.close(connection)
         }
     })
 }
@@ -457,33 +461,39 @@ fn many_at_once(trial: &mut Trial<'_>) -> Result<(), Failure> {
     let ping = |name: u8| [0x89, 0x81, 0, 0, 0, 0, name];
     let (one, other) = (ping(b'1'), ping(b'2'));
     let (head, tail) = PING.split_at(PING.len() / 2);
-    let mut lines = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..4 {
-        lines.push(trial.open(b"")?.0);
+        connections.push(trial.open(b"")?.0);
     }
-    let outputs = trial.receive_many(&mut lines, &[&one, head, CLOSE, &other])?;
+    let outputs = trial.receive_many(&mut connections, &[&one, head, CLOSE, &other])?;
     for (output, name) in [(0, b"1"), (3, b"2")] {
         let frames = trial.frames(&outputs[output])?;
         let is_its_own = |frame: &Frame| (frame.opcode, &frame.payload[..]) == ("pong", name);
         let others = frames.iter().filter(|frame| frame.opcode == "pong").count();
         let has_its_own = others == 1 && frames.iter().any(is_its_own);
-        trial.expect(has_its_own, "each its own pong", || listed(&frames))?;
+        trial.expect(has_its_own, "a pong on each, with its own payload", || {
+            listed(&frames)
+        })?;
     }
-    let closed = lines.remove(2);
+    let closed = connections.remove(2);
     trial.expect(
         !closed.is_open(),
-        "the end of the one that was closed",
+        "the end of the connection that was closed",
         || format!("a `next` of {:?}", closed.next),
     )?;
     trial.close(closed)?;
-    let outputs = trial.receive_many(&mut lines, &[PING, tail, PING])?;
-    for (line, output) in lines.into_iter().zip(outputs) {
+    let outputs = trial.receive_many(&mut connections, &[PING, tail, PING])?;
+    for (connection, output) in connections.into_iter().zip(outputs) {
         has_pong(trial, &output)?;
-        stays_open(trial, &line)?;
-        trial.close(line)?;
+        stays_open(trial, &connection)?;
+        trial.close(connection)?;
     }
     let none = trial.receive_many(&mut [], &[])?;
-    trial.expect(none.is_empty(), "nothing of no connection", String::new)
+    trial.expect(
+        none.is_empty(),
+        "no outcome without a connection",
+        String::new,
+    )
 }
 
 fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
@@ -492,7 +502,7 @@ fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
         max_message_size,
         max_messages_per_second,
     };
-    // The header of a text of 11 bytes, which proves it.
+    // The header of a text of 11 bytes, which is enough to see that it is too long.
     let too_long = b"\x81\x8b".to_vec();
     let pings = PING.repeat(2 * RATE as usize + 1);
     for (ceiling, bytes, code) in [
@@ -500,9 +510,9 @@ fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
         (ceiling(None, Some(RATE)), pings, 1008),
     ] {
         trial.begin();
-        let (mut line, _) = trial.open(b"")?;
-        trial.limit(&line, ceiling)?;
-        let output = trial.receive(&mut line, &bytes)?;
+        let (mut connection, _) = trial.open(b"")?;
+        trial.limit(&connection, ceiling)?;
+        let output = trial.receive(&mut connection, &bytes)?;
         let frames = trial.frames(&output)?;
         let is_refused = frames.last().is_some_and(|frame| {
             frame.opcode == "close" && frame.payload.starts_with(&code.to_be_bytes())
@@ -512,7 +522,7 @@ fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
             &format!("a Close frame with code {code}"),
             || listed(&frames),
         )?;
-        trial.close(line)?;
+        trial.close(connection)?;
         works(trial)?;
     }
     Ok(())
@@ -530,9 +540,9 @@ fn many_in_turn(trial: &mut Trial<'_>) -> Result<(), Failure> {
 fn clock(trial: &mut Trial<'_>) -> Result<(), Failure> {
     trial.now = 1 << 63;
     trial.tell("at 2^63 ns:");
-    let (mut line, _) = trial.open(b"")?;
-    trial.wake(&mut line, 0)?;
-    answers(trial, &mut line)?;
-    stays_open(trial, &line)?;
-    trial.close(line)
+    let (mut connection, _) = trial.open(b"")?;
+    trial.wake(&mut connection, 0)?;
+    answers(trial, &mut connection)?;
+    stays_open(trial, &connection)?;
+    trial.close(connection)
 }

@@ -1,4 +1,4 @@
-//! The vectors of frames.
+//! Checks of the frame vectors.
 
 use wasocket_vectors::{FrameVector, Mismatch, Then};
 
@@ -11,22 +11,22 @@ use super::subject::Subject;
 use super::traits::Traits;
 use super::trial::shown;
 
-/// Input of up to so many bytes is split at every one.
+/// Input of up to this many bytes is split at every byte.
 const SHORT: usize = 300;
 
-/// Input of up to so many bytes is also given byte by byte.
+/// Input of up to this many bytes is also given byte by byte.
 const MEDIUM: usize = 3000;
 
-/// The most bytes that are received at once (`websocket-handler.wit`, `receive`).
+/// The most bytes to receive at once (`websocket-handler.wit`, `receive`).
 const MAX_PIECE: usize = 65_536;
 
-/// Time stands still.
+/// The time, which stands still.
 const NOW: Instant = 1;
 
-/// How often a connection may want to be called again at one instant.
+/// The most wakes in a row that a connection may ask for at the same instant.
 const MAX_WAKES: usize = 1000;
 
-/// Runs all against the path, which should echo.
+/// Runs all vectors against the path, which should echo.
 pub(crate) fn cases(subject: &mut Subject, traits: &Traits, progress: &mut Progress) -> Vec<Case> {
     let vectors = wasocket_vectors::frames();
     let count = vectors.len();
@@ -45,7 +45,7 @@ pub(crate) fn cases(subject: &mut Subject, traits: &Traits, progress: &mut Progr
     vectors.iter().enumerate().map(run).collect()
 }
 
-/// Whether a vector is for a server that is set up as this one.
+/// Whether a vector applies to a server configured like this one.
 fn fits(traits: &Traits, vector: &FrameVector) -> Result<(), String> {
     if vector.deflate {
         traits.deflate.clone()?;
@@ -60,13 +60,13 @@ fn fits(traits: &Traits, vector: &FrameVector) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the path echoes.
+/// Checks that the path echoes.
 ///
 /// # Errors
 ///
 /// What it does instead.
 pub(crate) fn echoes(subject: &mut Subject) -> Result<(), String> {
-    let no_echo = |what: String| format!("the path is no echo: {what}");
+    let no_echo = |what: String| format!("the path is not an echo: {what}");
     for vector in wasocket_vectors::frames().iter().take(1) {
         let bytes = vector.bytes();
         let answer = run(subject, vector.deflate, [&bytes[..]]).map_err(no_echo)?;
@@ -77,11 +77,11 @@ pub(crate) fn echoes(subject: &mut Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether messages may have up to 1 MiB, and no more; the former shows only where they are echoed.
+/// Checks that messages may have up to 1 MiB and no more. The former can only be seen if they are echoed.
 ///
 /// # Errors
 ///
-/// That they may not.
+/// If the limit is another.
 pub(crate) fn has_the_limit(subject: &mut Subject, echoes: bool) -> Result<(), String> {
     let at_the_limit = |vector: &FrameVector| match vector.name.as_str() {
         "a message of exactly the limit" => echoes,
@@ -96,7 +96,7 @@ pub(crate) fn has_the_limit(subject: &mut Subject, echoes: bool) -> Result<(), S
         let answer = run(subject, false, [&bytes[..]]);
         let compared = answer.map(|answer| vector.compare(&answer.output, answer.then));
         if !matches!(compared, Ok(Ok(()))) {
-            return Err("its messages have another limit than 1 MiB".to_owned());
+            return Err("its limit on messages is not 1 MiB".to_owned());
         }
     }
     Ok(())
@@ -105,9 +105,10 @@ pub(crate) fn has_the_limit(subject: &mut Subject, echoes: bool) -> Result<(), S
 fn outcome(subject: &mut Subject, vector: &FrameVector) -> Outcome {
     let bytes = vector.bytes();
     let mut cuts = vec![(vec![&bytes[..]], "in one piece".to_owned())];
-    let ends = match bytes.len() <= SHORT {
-        true => 1..bytes.len(),
-        false => bytes.len() / 2..bytes.len() / 2 + 1,
+    let ends = if bytes.len() <= SHORT {
+        1..bytes.len()
+    } else {
+        bytes.len() / 2..bytes.len() / 2 + 1
     };
     cuts.extend(ends.map(|at| {
         let (head, tail) = bytes.split_at(at);
@@ -145,28 +146,30 @@ fn compare(subject: &mut Subject, vector: &FrameVector, pieces: Vec<&[u8]>) -> O
     };
     match vector.compare(&answer.output, answer.then) {
         Ok(()) => Outcome::Passed,
-        // RFC 7692 leaves it to the sender what to compress.
+        // RFC 7692 lets the sender choose what to compress.
         Err(_) if vector.deflate && answer.output.first().is_some_and(|byte| byte & 0x40 != 0) => {
-            Outcome::Skipped("it compresses short messages, which are not read here".to_owned())
+            Outcome::Skipped(
+                "it compresses short messages, which this check does not decompress".to_owned(),
+            )
         }
         Err(Mismatch { expected, received }) => failed(expected, received),
     }
 }
 
-/// Whether the connection wants to be called again at once.
+/// Whether the connection asks to be woken at once.
 fn is_due(effects: &Effects) -> bool {
     let is_open = matches!(effects.next, Next::Open | Next::Pause);
     is_open && effects.wake_at.is_some_and(|at| at <= NOW)
 }
 
-/// What came of bytes.
+/// The connection's answer to bytes.
 struct Answer {
     output: Vec<u8>,
     then: Then,
 }
 
-/// Opens a connection and gives it bytes: the first piece behind the request head. No call is made once
-/// the component has ended it.
+/// Opens a connection and gives it bytes, the first piece as those after the request head. No call is made after the
+/// component has ended it.
 fn run<'a>(
     subject: &mut Subject,
     deflate: bool,
@@ -207,7 +210,7 @@ fn run<'a>(
     }
     subject.drop_connection(connection).map_err(fault)?;
     match next {
-        Some(Next::Abort) => Err(format!("an abort behind {}", shown(&output))),
+        Some(Next::Abort) => Err(format!("an abort after {}", shown(&output))),
         Some(Next::Close) => Ok(Answer {
             output,
             then: Then::Closed,

@@ -1,4 +1,4 @@
-//! The vectors of the opening handshake.
+//! Checks of the opening handshake's vectors.
 
 use wasocket_vectors::{HandshakeVector, Mismatch};
 
@@ -6,7 +6,7 @@ use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::Subject;
 use super::traits::Traits;
 
-/// Runs all that can be given to a component, which gets requests that are parsed.
+/// Runs all vectors that can be given to a component, which receives parsed requests.
 pub(crate) fn cases(subject: &mut Subject, traits: &Traits, progress: &mut Progress) -> Vec<Case> {
     let vectors: Vec<_> = wasocket_vectors::parsed_handshakes().collect();
     let count = vectors.len();
@@ -45,7 +45,7 @@ fn outcome(subject: &mut Subject, traits: &Traits, vector: &HandshakeVector) -> 
     };
     match vector.compare(status, &fields) {
         Ok(()) => Outcome::Passed,
-        // The path is for other requests, too: what is no handshake is one of those.
+        // The path also serves other requests, and what is not a handshake is one of those.
         Err(_) if vector.status == 426 && Some(status) == traits.plain => Outcome::Skipped(
             format!("the path answers plain requests, with status {status}"),
         ),
@@ -53,7 +53,7 @@ fn outcome(subject: &mut Subject, traits: &Traits, vector: &HandshakeVector) -> 
     }
 }
 
-/// Whether a vector is for a server that is set up as this one.
+/// Whether a vector applies to a server configured like this one.
 fn fits(traits: &Traits, vector: &HandshakeVector) -> Result<(), String> {
     let names = |lines: &[String], name: &str| {
         let mut names = lines.iter().filter_map(|line| line.split_once(':'));
@@ -63,7 +63,7 @@ fn fits(traits: &Traits, vector: &HandshakeVector) -> Result<(), String> {
     if has("Sec-WebSocket-Protocol") {
         traits.subprotocols.clone()?;
     }
-    // A second subprotocol or extension that is declined is expected to be declined in silence.
+    // If a second subprotocol or extension is declined, it must be declined silently.
     if has("Sec-WebSocket-Extensions") {
         traits.deflate.clone()?;
     }

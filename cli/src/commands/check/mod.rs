@@ -1,4 +1,4 @@
-//! The command `check`: the published vectors, and the contract, against a component, without sockets.
+//! The command `check`: checks a component against the published vectors and the contract, without sockets.
 //!
 //! ```text
 //!   handshakes ─┐                                        ┌─ readable
@@ -7,8 +7,8 @@
 //!                      └──▶ cases ──▶ report ────────────┴─ JSON
 //! ```
 //!
-//! The vectors are data of crate `wasocket-vectors` (`tests/vectors`), which is published on its own. This
-//! is the one part of the runner that reads frames, and it reads them with that crate.
+//! The vectors are in crate `wasocket-vectors` (`tests/vectors`), which is published separately. This command is the
+//! only part of the runner that parses frames, and it does so with that crate.
 
 pub mod args;
 mod contract;
@@ -34,11 +34,11 @@ use wasocket_host::component::{Component, Loader};
 use wasocket_host::engine;
 use wasocket_host::guest::load::cache::Cache;
 
-/// Checks a component and prints the report. Returns whether all that was checked has passed.
+/// Checks a component and prints the report. Returns whether all checks passed.
 ///
 /// # Errors
 ///
-/// When there is nothing to check: see [`CheckError`].
+/// If there is nothing to check: see [`CheckError`].
 pub fn check(options: &Check) -> Result<bool, CheckError> {
     let component = load(options)?;
     let mut subject = Subject::new(component, options.limits(), &options.path);
@@ -48,18 +48,19 @@ pub fn check(options: &Check) -> Result<bool, CheckError> {
         path: options.path.clone(),
         cases,
     };
-    let text = match options.json {
-        true => report.json(),
-        false => report.to_string(),
+    let text = if options.json {
+        report.json()
+    } else {
+        report.to_string()
     };
-    // Nobody may be reading; the exit code still says it.
+    // Stdout may be closed; the exit code still tells the result.
     let _ = writeln!(io::stdout(), "{}", text.trim_end());
     Ok(report.has_passed())
 }
 
 fn load(options: &Check) -> Result<Component, CheckError> {
     let engine = engine::engine().map_err(CheckError::Engine)?;
-    // What it asks of others is not what is checked: it may ask, and is denied.
+    // HTTP backends are not checked: requests to them are possible, but denied.
     let grants = Grants {
         http: Some(Arc::default()),
         ..Grants::default()
@@ -81,7 +82,7 @@ fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
         Err(NoWebSocket::Status(status)) => {
             return Err(CheckError::NoWebSocket(path.to_owned(), status));
         }
-        // Nothing else can be asked of it.
+        // Nothing else can be checked.
         Err(NoWebSocket::Failure(failure)) => {
             return Ok(vec![Case {
                 group: Group::Contract,
@@ -99,31 +100,31 @@ fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
     Ok(cases)
 }
 
-/// Why there is nothing to check.
+/// Why a component could not be checked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The machine cannot run wasmtime.
+    /// This machine cannot run wasmtime.
     Engine(wasmtime::Error),
     /// The component of this name cannot be loaded.
     Load(String, LoadError),
-    /// The path answers the opening handshake with this status; none is a raw takeover.
+    /// The path answers the opening handshake with this status; `None` means a raw takeover.
     NoWebSocket(String, Option<u16>),
 }
 
 impl fmt::Display for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
+            Self::Engine(error) => write!(f, "wasmtime cannot start: {error:#}"),
             Self::Load(name, error) => write!(f, "cannot check {name}: {error}"),
             Self::NoWebSocket(path, Some(status)) => write!(
                 f,
-                "{path} is no WebSocket: it answers a valid opening handshake with status {status}; \
-                 name the path of an echo with --path"
+                "{path} is not a WebSocket: it answers a valid opening handshake with status {status}; \
+                 set the path of an echo with --path"
             ),
             Self::NoWebSocket(path, None) => write!(
                 f,
-                "{path} is no WebSocket: the socket is taken over raw; name the path of an echo with \
+                "{path} is not a WebSocket: the socket is taken over raw; set the path of an echo with \
                  --path"
             ),
         }

@@ -1,4 +1,4 @@
-//! What was checked, and what came of it.
+//! The report: what was checked, with what result.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,17 +6,17 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
-/// One thing that was checked.
+/// One check.
 #[derive(Debug)]
 pub(crate) struct Case {
     pub(crate) group: Group,
     pub(crate) name: String,
-    /// What rules: `RFC 6455 5.2`, or a function of the WIT package.
+    /// The rule: `RFC 6455 5.2`, or a function of the WIT package.
     pub(crate) rule: String,
     pub(crate) outcome: Outcome,
 }
 
-/// What a case is about.
+/// The subject of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Group {
     Contract,
@@ -39,12 +39,12 @@ impl Group {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Passed,
-    /// Not asked of this component, for this reason.
+    /// Does not apply to this component, for this reason.
     Skipped(String),
     Failed(Failure),
 }
 
-/// What was sent, what should have come, and what came.
+/// What was sent, expected and received.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) sent: String,
@@ -85,7 +85,7 @@ impl Case {
     }
 }
 
-/// All that was checked of a component.
+/// All checks of a component.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) component: String,
@@ -93,7 +93,7 @@ pub(crate) struct Report {
     pub(crate) cases: Vec<Case>,
 }
 
-/// How many cases came out how.
+/// Numbers of cases by outcome.
 #[derive(Default)]
 struct Count {
     passed: usize,
@@ -133,7 +133,7 @@ impl Report {
         cases.filter(|case| groups.contains(&case.group))
     }
 
-    /// One object with all cases.
+    /// A JSON object with all cases.
     pub(crate) fn json(&self) -> String {
         let count = self.count(&Group::ALL);
         let cases: Vec<_> = self.cases.iter().map(Case::json).collect();
@@ -148,7 +148,7 @@ impl Report {
         .to_string()
     }
 
-    /// Why cases were skipped, and how many.
+    /// The reasons why cases were skipped, with their numbers.
     fn skips(&self) -> BTreeMap<(Group, &str), usize> {
         let mut skips = BTreeMap::new();
         for case in &self.cases {
@@ -160,7 +160,7 @@ impl Report {
     }
 }
 
-/// The failures in full, the skipped by reason, the numbers.
+/// Failures in full, skipped cases by reason, the totals.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for case in &self.cases {
@@ -189,13 +189,13 @@ fn show(f: &mut fmt::Formatter<'_>, case: &Case, failure: &Failure) -> fmt::Resu
         ("received", &failure.received),
         ("see", &reference(&case.rule)),
     ] {
-        // Backtraces have more than one line.
+        // Backtraces have several lines.
         writeln!(f, "  {what:<9} {}", text.replace('\n', "\n            "))?;
     }
     writeln!(f)
 }
 
-/// Where a rule can be read.
+/// The rule, with a link if it is in an RFC.
 fn reference(rule: &str) -> String {
     let mut words = rule.split(' ');
     match (words.next(), words.next(), words.next()) {
@@ -206,7 +206,7 @@ fn reference(rule: &str) -> String {
     }
 }
 
-/// How far the check is, on a terminal. It is gone from there when this is dropped.
+/// The progress of the check, shown on a terminal and erased on drop.
 pub(crate) struct Progress {
     is_shown: bool,
 }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn for_a_person() {
+    fn as_text() {
         let expected = "\
 FAILED frames: bad
   sent      81 00
@@ -280,7 +280,7 @@ a.wasm, /: 1 passed, 1 failed, 1 skipped
     }
 
     #[test]
-    fn for_a_program() {
+    fn as_json() {
         let value: Value = serde_json::from_str(&report().json()).expect("JSON");
         assert_eq!(value["failed"], 1);
         assert_eq!(value["cases"][1]["reason"], "no need");

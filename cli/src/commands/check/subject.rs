@@ -11,17 +11,17 @@ use wasocket_host::guest::GuestFault;
 use wasocket_host::guest::Limits;
 use wasocket_host::guest::{Guest, finish};
 
-/// The path that the vectors ask for.
+/// The path in the vectors' requests.
 const VECTORS_PATH: &str = "/echo";
 
-/// How often a component is asked for an answer that it does not know yet.
+/// The most calls of `decide` for one request.
 const MAX_DECIDING: usize = 100;
 
-/// Why a request has no answer.
+/// Why a request got no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
     Fault(GuestFault),
-    /// The component waits for something that is not there.
+    /// The component waits for something that will not come.
     Undecided,
 }
 
@@ -35,12 +35,12 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
-            Self::Undecided => write!(f, "no answer: it still waits, and for no point in time"),
+            Self::Undecided => write!(f, "no answer: it still waits, without asking for a time"),
         }
     }
 }
 
-/// A component, and an instance of it for as long as it lives.
+/// A component, and an instance that is replaced after a fault.
 pub(crate) struct Subject {
     component: Component,
     limits: Limits,
@@ -60,7 +60,7 @@ impl Subject {
         }
     }
 
-    /// Calls the instance. After a fault the next call gets a new one.
+    /// Calls the instance. After a fault, the next call uses a new one.
     pub(crate) fn call<T>(
         &mut self,
         call: impl FnOnce(&mut Guest) -> Result<T, GuestFault>,
@@ -79,12 +79,12 @@ impl Subject {
         result
     }
 
-    /// The next call gets a new instance.
+    /// Makes the next call use a new instance.
     pub(crate) fn renew(&mut self) {
         self.guest = None;
     }
 
-    /// Has a request answered. A component that waits before it answers gets the time it asks for.
+    /// Sends a request. A component that waits before it answers gets the time it asks for.
     pub(crate) fn handle(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
         let undecided = match self.call(|guest| finish(guest.handle(request)))?.verdict {
             Verdict::Answer(answer) => return Ok(answer),
@@ -108,7 +108,7 @@ impl Subject {
         self.call(|guest| finish(guest.drop_resource(connection)))
     }
 
-    /// A number for a connection.
+    /// An id for a connection.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
@@ -136,7 +136,7 @@ impl Subject {
         }
     }
 
-    /// A valid opening handshake (RFC 6455 1.3) with these fields besides.
+    /// A valid opening handshake (RFC 6455 1.3) with these extra fields.
     pub(crate) fn handshake(&self, further: &[(&str, &str)]) -> Request {
         let own = [
             ("Host", "a.test"),
@@ -148,8 +148,7 @@ impl Subject {
         request("GET", &self.path, fields(own.iter().chain(further)))
     }
 
-    /// Answers a request; a takeover is dropped again. The status, none of a raw takeover, and the
-    /// fields.
+    /// Sends a request and drops a takeover. Returns the status, `None` for a raw takeover, and the fields.
     pub(crate) fn answer(&mut self, request: &Request) -> Result<(Option<u16>, Fields), NoAnswer> {
         let head = match self.handle(request)? {
             Answer::Respond(response) => Some(response.head),
@@ -169,7 +168,7 @@ impl Subject {
     }
 }
 
-/// Field lines from text.
+/// Makes fields of texts.
 pub(crate) fn fields<'a>(lines: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Fields {
     let lines = lines.into_iter();
     lines
@@ -177,7 +176,7 @@ pub(crate) fn fields<'a>(lines: impl IntoIterator<Item = &'a (&'a str, &'a str)>
         .collect()
 }
 
-/// A request in HTTP/1.1.
+/// An HTTP/1.1 request.
 pub(crate) fn request(method: &str, target: &str, fields: Fields) -> Request {
     Request {
         method: method.to_owned(),

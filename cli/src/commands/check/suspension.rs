@@ -1,23 +1,23 @@
-//! `suspend` and `resume` of the contract, on any component: also on one that can do neither.
+//! Checks of `suspend` and `resume`, for any component, even one that supports neither.
 
 use wasocket_host::bindings::{ResumeError, ShutdownReason};
 
 use super::contract::{PING, answers, works};
 use super::report::{Case, Failure, Group, Outcome};
 use super::subject::Subject;
-use super::trial::{Line, Trial};
+use super::trial::{Connection, Trial};
 
-/// How many bytes of a state are changed, one at a time.
+/// The most bytes of a state to change, one at a time.
 const CHANGED: usize = 300;
 
 type Check = fn(&mut Trial<'_>) -> Result<Outcome, Failure>;
 
-/// Each with what rules.
+/// Each check with its rule.
 const CHECKS: [(&str, &str, Check); 3] = [
     (
-        "a connection that was suspended goes on in another instance",
+        "a suspended connection continues in another instance",
         "websocket-handler.wit, connection.suspend",
-        goes_on,
+        continues,
     ),
     (
         "a connection is not suspended in the middle of a message",
@@ -25,13 +25,13 @@ const CHECKS: [(&str, &str, Check); 3] = [
         not_at_rest,
     ),
     (
-        "what is not a state is not resumed, and does no harm",
+        "invalid states are not resumed and do no harm",
         "websocket-handler.wit, resume",
         not_a_state,
     ),
 ];
 
-/// Runs all.
+/// Runs all checks.
 pub(crate) fn cases(subject: &mut Subject) -> Vec<Case> {
     let case = |(name, rule, check): (&str, &str, Check)| Case {
         group: Group::Contract,
@@ -42,41 +42,41 @@ pub(crate) fn cases(subject: &mut Subject) -> Vec<Case> {
     CHECKS.map(case).into()
 }
 
-fn goes_on(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
+fn continues(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
     let Some(state) = state(trial)? else {
         let reason = "its connections cannot be suspended";
         return Ok(Outcome::Skipped(reason.to_owned()));
     };
     trial.renew();
-    let mut line = resumed(trial, &state)?;
-    answers(trial, &mut line)?;
-    // Again, and in the instance that it is in.
-    if let Some(state) = trial.suspend(&line)? {
-        trial.close(line)?;
-        line = resumed(trial, &state)?;
-        answers(trial, &mut line)?;
+    let mut connection = resumed(trial, &state)?;
+    answers(trial, &mut connection)?;
+    // Again, and in the same instance.
+    if let Some(state) = trial.suspend(&connection)? {
+        trial.close(connection)?;
+        connection = resumed(trial, &state)?;
+        answers(trial, &mut connection)?;
     }
-    trial.shutdown(&mut line, ShutdownReason::GoingAway)?;
-    if line.is_open() {
-        let state = trial.suspend(&line)?;
-        trial.expect(state.is_none(), "no state behind a Close frame", || {
+    trial.shutdown(&mut connection, ShutdownReason::GoingAway)?;
+    if connection.is_open() {
+        let state = trial.suspend(&connection)?;
+        trial.expect(state.is_none(), "no state after a Close frame", || {
             "a state".to_owned()
         })?;
     }
-    trial.close(line)?;
+    trial.close(connection)?;
     Ok(Outcome::Passed)
 }
 
-/// The state of a connection that has been used, if it can be suspended. It is dropped.
+/// The state of a connection that has been used, if it can be suspended. The connection is dropped.
 fn state(trial: &mut Trial<'_>) -> Result<Option<Vec<u8>>, Failure> {
-    let (mut line, _) = trial.open(b"")?;
-    answers(trial, &mut line)?;
-    let state = trial.suspend(&line)?;
-    trial.close(line)?;
+    let (mut connection, _) = trial.open(b"")?;
+    answers(trial, &mut connection)?;
+    let state = trial.suspend(&connection)?;
+    trial.close(connection)?;
     Ok(state)
 }
 
-fn resumed(trial: &mut Trial<'_>, state: &[u8]) -> Result<Line, Failure> {
+fn resumed(trial: &mut Trial<'_>, state: &[u8]) -> Result<Connection, Failure> {
     let resumed = trial.resume_from(state)?;
     resumed.map_err(|error| trial.failure("a connection", shown(error)))
 }
@@ -93,11 +93,11 @@ fn not_at_rest(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
     let fragment = [b"\x01\x81\0\0\0\0a".as_slice(), PING].concat();
     for begun in [b"\x81".as_slice(), b"\x82\x85\0\0\0\0ab", &fragment] {
         trial.begin();
-        let (mut line, _) = trial.open(b"")?;
-        trial.receive(&mut line, begun)?;
-        let state = trial.suspend(&line)?;
+        let (mut connection, _) = trial.open(b"")?;
+        trial.receive(&mut connection, begun)?;
+        let state = trial.suspend(&connection)?;
         trial.expect(state.is_none(), "no state", || "a state".to_owned())?;
-        trial.close(line)?;
+        trial.close(connection)?;
         works(trial)?;
     }
     Ok(Outcome::Passed)
@@ -113,13 +113,13 @@ fn not_a_state(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
         let resumed = trial.resume_from(&bytes)?;
         trial.expect(resumed.is_err(), "an error", || "a connection".to_owned())?;
     }
-    // Of these some may be states.
+    // Some of these may be valid states.
     for at in 0..state.len().min(CHANGED) {
         trial.begin();
         let mut changed = state.clone();
         changed[at] ^= 0x81;
-        if let Ok(line) = trial.resume_from(&changed)? {
-            trial.close(line)?;
+        if let Ok(connection) = trial.resume_from(&changed)? {
+            trial.close(connection)?;
         }
     }
     works(trial)?;

@@ -1,4 +1,4 @@
-//! What the component negotiates: some vectors are for a server that is set up as theirs.
+//! What the component negotiates, as some vectors need a certain configuration.
 
 use wasocket_vectors::Fields;
 
@@ -7,33 +7,33 @@ use super::report::Failure;
 use super::subject::{Subject, fields, request};
 use super::trial::Trial;
 
-/// What the vectors assume of a server, and why it is not so here.
+/// For each assumption of the vectors, why it does not hold here.
 pub(crate) struct Traits {
     pub(crate) subprotocols: Result<(), String>,
     pub(crate) deflate: Result<(), String>,
     pub(crate) same_origin: Result<(), String>,
     pub(crate) echo: Result<(), String>,
     pub(crate) message_limit: Result<(), String>,
-    /// The status of the path for a request that wants no WebSocket.
+    /// The status of a request to the path that is not a handshake.
     pub(crate) plain: Option<u16>,
 }
 
-/// The path is none of a WebSocket.
+/// The path does not lead to a WebSocket.
 pub(crate) enum NoWebSocket {
-    /// It answers with this status; none is a raw takeover.
+    /// It answers with this status; `None` means a raw takeover.
     Status(Option<u16>),
     Failure(Failure),
 }
 
-/// What the vectors expect where a client offers just `permessage-deflate`.
+/// The extension that the vectors expect if a client offers just `permessage-deflate`.
 const DEFLATE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 impl Traits {
-    /// Asks the component.
+    /// Probes the component.
     ///
     /// # Errors
     ///
-    /// When a valid opening handshake opens no WebSocket.
+    /// If a valid opening handshake does not open a WebSocket.
     pub(crate) fn find(subject: &mut Subject) -> Result<Self, NoWebSocket> {
         let (status, _) = answer(subject, &[]).map_err(NoWebSocket::Failure)?;
         if status != Some(101) {
@@ -95,18 +95,18 @@ fn deflate(subject: &mut Subject) -> Result<Result<(), String>, Failure> {
     Ok(match value(&fields, "Sec-WebSocket-Extensions") {
         None => Err("it declines permessage-deflate".to_owned()),
         Some(agreed) if agreed == DEFLATE => Ok(()),
-        Some(agreed) => Err(format!("it negotiates compression otherwise: {agreed}")),
+        Some(agreed) => Err(format!("it negotiates other parameters: {agreed}")),
     })
 }
 
 fn same_origin(subject: &mut Subject) -> Result<Result<(), String>, Failure> {
     let (status, _) = answer(subject, &[("Origin", "http://evil.test")])?;
     if status == Some(101) {
-        return Ok(Err("it lets browsers of other origins in".to_owned()));
+        return Ok(Err("it accepts browsers of other origins".to_owned()));
     }
     let (status, _) = answer(subject, &[("Origin", "http://a.test")])?;
     Ok(match status {
         Some(101) => Ok(()),
-        _ => Err("it does not let browsers of its own origin in".to_owned()),
+        _ => Err("it rejects browsers of its own origin".to_owned()),
     })
 }

@@ -1,4 +1,4 @@
-//! Calls into the component, in the order of the contract, told as they are made.
+//! Calls into the component, in the order the contract demands, recorded as they are made.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,36 +18,36 @@ use wasocket_host::guest::{Guest, finish};
 use super::report::Failure;
 use super::subject::Subject;
 
-/// A second, in nanoseconds.
+/// One second, in nanoseconds.
 pub(crate) const SECOND: Instant = 1_000_000_000;
 
-/// How often a connection may want to be called again at one instant.
+/// The most wakes in a row that a connection may ask for at the same instant.
 const MAX_WAKES: usize = 100;
 
-/// What is tried with a component, and how it went so far.
+/// A test of a component, with a record of the calls so far.
 pub(crate) struct Trial<'a> {
     pub(crate) subject: &'a mut Subject,
-    /// What has been done, for a person.
+    /// The record, for people.
     told: String,
-    /// How many wakes in a row were wanted at one instant.
+    /// Number of wakes in a row at the same instant.
     wakes: usize,
     pub(crate) now: Instant,
 }
 
 /// A connection of the component.
-pub(crate) struct Line {
-    connection: ResourceAny,
+pub(crate) struct Connection {
+    handle: ResourceAny,
     id: u64,
     /// The latest `next`.
     pub(crate) next: Next,
     turn: Turn,
 }
 
-impl Line {
-    /// A connection that is about to be opened, or has just been resumed.
-    fn new(connection: ResourceAny, id: u64) -> Self {
+impl Connection {
+    /// A connection about to be opened, or just resumed.
+    fn new(handle: ResourceAny, id: u64) -> Self {
         Self {
-            connection,
+            handle,
             id,
             next: Next::Open,
             turn: Turn::new(),
@@ -64,7 +64,7 @@ impl Line {
 
     fn on_effects(&mut self, next: Next, wake_at: Option<Instant>) {
         self.next = next;
-        // There is no socket to end.
+        // There is no socket to close.
         let _ = self.turn.on_effects(next.into(), wake_at);
     }
 }
@@ -79,13 +79,13 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Notes what is done.
+    /// Records what is done.
     pub(crate) fn tell(&mut self, what: &str) {
         let separator = if self.told.is_empty() { "" } else { ", " };
         let _ = write!(self.told, "{separator}{what}");
     }
 
-    /// Forgets what was done: another attempt begins.
+    /// Clears the record for another attempt.
     pub(crate) fn begin(&mut self) {
         self.told.clear();
     }
@@ -98,16 +98,17 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Fails unless something holds.
+    /// Fails unless a condition holds.
     pub(crate) fn expect(
         &self,
         holds: bool,
         expected: &str,
         received: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        match holds {
-            true => Ok(()),
-            false => Err(self.failure(expected, received())),
+        if holds {
+            Ok(())
+        } else {
+            Err(self.failure(expected, received()))
         }
     }
 
@@ -121,7 +122,7 @@ impl<'a> Trial<'a> {
         answer.map_err(|none| self.fault(&none))
     }
 
-    /// Has the opening handshake accepted.
+    /// Expects the opening handshake to be accepted.
     pub(crate) fn take_over(&mut self) -> Result<Takeover, Failure> {
         let request = self.subject.handshake(&[]);
         match self.handle(&request)? {
@@ -139,236 +140,248 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Opens a connection with bytes behind the request head.
-    pub(crate) fn open(&mut self, residual: &[u8]) -> Result<(Line, Vec<u8>), Failure> {
-        let connection = self.take_over()?.connection;
+    /// Opens a connection with bytes after the request head.
+    pub(crate) fn open(&mut self, residual: &[u8]) -> Result<(Connection, Vec<u8>), Failure> {
+        let handle = self.take_over()?.connection;
         let id = self.subject.next_id();
-        let mut line = Line::new(connection, id);
+        let mut connection = Connection::new(handle, id);
         let now = self.now;
         let what = format!("open with {}", shown(residual));
-        let output = self.call(&mut line, &what, |guest| {
-            finish(guest.open(connection, now, id, residual))
+        let output = self.call(&mut connection, &what, |guest| {
+            finish(guest.open(handle, now, id, residual))
         })?;
-        Ok((line, output))
+        Ok((connection, output))
     }
 
-    /// Those who run it allow no more than this.
-    pub(crate) fn limit(&mut self, line: &Line, ceiling: Ceiling) -> Result<(), Failure> {
+    /// Limits a connection.
+    pub(crate) fn limit(
+        &mut self,
+        connection: &Connection,
+        ceiling: Ceiling,
+    ) -> Result<(), Failure> {
         self.tell(&format!(
             "limit (max-message-size {:?}, max-messages-per-second {:?})",
             ceiling.max_message_size, ceiling.max_messages_per_second
         ));
-        let connection = line.connection;
+        let handle = connection.handle;
         let limited = self
             .subject
-            .call(|guest| finish(guest.limit(connection, ceiling)));
+            .call(|guest| finish(guest.limit(handle, ceiling)));
         limited.map_err(|fault| self.fault(&fault))
     }
 
-    /// Bytes arrive. A connection that has paused is first given the time it asks for.
-    pub(crate) fn receive(&mut self, line: &mut Line, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-        let mut output = self.resume(line)?;
-        let (connection, now) = (line.connection, self.now);
-        let received = self.call(line, &format!("receive {}", shown(bytes)), |guest| {
-            finish(guest.receive(connection, now, bytes))
+    /// Bytes arrive. A paused connection first gets the time it asked for.
+    pub(crate) fn receive(
+        &mut self,
+        connection: &mut Connection,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, Failure> {
+        let mut output = self.resume(connection)?;
+        let (handle, now) = (connection.handle, self.now);
+        let received = self.call(connection, &format!("receive {}", shown(bytes)), |guest| {
+            finish(guest.receive(handle, now, bytes))
         })?;
         output.extend(received);
         Ok(output)
     }
 
-    /// Bytes arrive on several connections in one call. None of them has paused.
+    /// Bytes arrive on several connections in one call. None of them is paused.
     pub(crate) fn receive_many(
         &mut self,
-        lines: &mut [Line],
+        connections: &mut [Connection],
         pieces: &[&[u8]],
     ) -> Result<Vec<Vec<u8>>, Failure> {
         let pieces_shown: Vec<_> = pieces.iter().map(|bytes| shown(bytes)).collect();
         self.tell(&format!("receive-many ({})", pieces_shown.join("; ")));
-        let arrival = |(line, bytes): (&Line, &&[u8])| Arrival {
-            connection: line.connection,
+        let arrival = |(connection, bytes): (&Connection, &&[u8])| Arrival {
+            connection: connection.handle,
             length: bytes.len() as u32,
         };
-        let arrived: Vec<_> = lines.iter().zip(pieces).map(arrival).collect();
+        let arrived: Vec<_> = connections.iter().zip(pieces).map(arrival).collect();
         let (now, bytes) = (self.now, pieces.concat());
         let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrived, &bytes));
         let outcomes = self.subject.call(received);
         let outcomes = outcomes.map_err(|fault| self.fault(&fault))?;
         let number = outcomes.each.len();
-        self.expect(number == lines.len(), "an outcome of each", || {
+        self.expect(number == connections.len(), "an outcome for each", || {
             format!("{number} outcomes")
         })?;
         let mut rest = &outcomes.output[..];
         let mut outputs = Vec::new();
-        for (line, outcome) in lines.iter_mut().zip(&outcomes.each) {
+        for (connection, outcome) in connections.iter_mut().zip(&outcomes.each) {
             let parts = rest.split_at_checked(outcome.output_length as usize);
             let (output, behind) = parts.ok_or_else(|| self.failure("all output", "less"))?;
             rest = behind;
-            line.on_effects(outcome.next, outcome.wake_at);
+            connection.on_effects(outcome.next, outcome.wake_at);
             let mut output = output.to_vec();
-            if line.turn.on_time(now).is_some() {
-                output.extend(self.wake(line, 0)?);
+            if connection.turn.on_time(now).is_some() {
+                output.extend(self.wake(connection, 0)?);
             }
             outputs.push(output);
         }
-        self.expect(rest.is_empty(), "no output but the connections'", || {
-            shown(rest)
-        })?;
+        self.expect(
+            rest.is_empty(),
+            "no output but that of the connections",
+            || shown(rest),
+        )?;
         Ok(outputs)
     }
 
-    fn resume(&mut self, line: &mut Line) -> Result<Vec<u8>, Failure> {
+    fn resume(&mut self, connection: &mut Connection) -> Result<Vec<u8>, Failure> {
         const MOST: usize = 100;
         let mut output = Vec::new();
         for _ in 0..MOST {
-            match (line.next, line.wake_at()) {
+            match (connection.next, connection.wake_at()) {
                 (Next::Pause, Some(at)) => self.now = self.now.max(at),
                 _ => break,
             }
-            output.extend(self.wake(line, 0)?);
+            output.extend(self.wake(connection, 0)?);
         }
         self.expect(
-            line.next == Next::Open,
+            connection.next == Next::Open,
             "a connection that is read from",
-            || format!("a `next` of {:?}", line.next),
+            || format!("a `next` of {:?}", connection.next),
         )?;
         Ok(output)
     }
 
-    pub(crate) fn receive_eof(&mut self, line: &mut Line) -> Result<Vec<u8>, Failure> {
-        let (connection, now) = (line.connection, self.now);
-        self.call(line, "receive-eof", |guest| {
-            finish(guest.receive_eof(connection, now))
+    pub(crate) fn receive_eof(&mut self, connection: &mut Connection) -> Result<Vec<u8>, Failure> {
+        let (handle, now) = (connection.handle, self.now);
+        self.call(connection, "receive-eof", |guest| {
+            finish(guest.receive_eof(handle, now))
         })
     }
 
-    /// Wakes a connection; again, if it wants to be at once.
-    pub(crate) fn wake(&mut self, line: &mut Line, unsent: usize) -> Result<Vec<u8>, Failure> {
-        let (connection, now) = (line.connection, self.now);
-        self.call(line, &format!("wake (unsent {unsent})"), |guest| {
-            finish(guest.wake(connection, now, unsent))
+    /// Wakes a connection, again if it asks for that at once.
+    pub(crate) fn wake(
+        &mut self,
+        connection: &mut Connection,
+        unsent: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        let (handle, now) = (connection.handle, self.now);
+        self.call(connection, &format!("wake (unsent {unsent})"), |guest| {
+            finish(guest.wake(handle, now, unsent))
         })
     }
 
     pub(crate) fn shutdown(
         &mut self,
-        line: &mut Line,
+        connection: &mut Connection,
         reason: ShutdownReason,
     ) -> Result<Vec<u8>, Failure> {
-        let (connection, now) = (line.connection, self.now);
+        let (handle, now) = (connection.handle, self.now);
         let what = match reason {
             ShutdownReason::GoingAway => "shutdown (going-away)",
             ShutdownReason::ServiceRestart => "shutdown (service-restart)",
         };
-        self.call(line, what, |guest| {
-            finish(guest.shutdown(connection, now, reason))
+        self.call(connection, what, |guest| {
+            finish(guest.shutdown(handle, now, reason))
         })
     }
 
-    /// The socket is lost; the connection is dropped.
-    pub(crate) fn lose(&mut self, line: Line) -> Result<(), Failure> {
-        self.lost(&line)?;
-        self.report(line).map(drop)
+    /// The socket is lost; drops the connection.
+    pub(crate) fn lose(&mut self, connection: Connection) -> Result<(), Failure> {
+        self.lost(&connection)?;
+        self.report(connection).map(drop)
     }
 
     /// The socket is lost.
-    pub(crate) fn lost(&mut self, line: &Line) -> Result<(), Failure> {
+    pub(crate) fn lost(&mut self, connection: &Connection) -> Result<(), Failure> {
         self.tell("lost");
-        let (connection, now) = (line.connection, self.now);
-        let lost = self
-            .subject
-            .call(|guest| finish(guest.lost(connection, now)));
+        let (handle, now) = (connection.handle, self.now);
+        let lost = self.subject.call(|guest| finish(guest.lost(handle, now)));
         lost.map(drop).map_err(|fault| self.fault(&fault))
     }
 
-    /// What became of a connection that has ended; it is dropped.
-    pub(crate) fn report(&mut self, line: Line) -> Result<Report, Failure> {
+    /// The report of a connection that has ended; drops it.
+    pub(crate) fn report(&mut self, connection: Connection) -> Result<Report, Failure> {
         self.tell("report");
-        let connection = line.connection;
-        let report = self.subject.call(|guest| finish(guest.report(connection)));
+        let handle = connection.handle;
+        let report = self.subject.call(|guest| finish(guest.report(handle)));
         let report = report.map_err(|fault| self.fault(&fault))?;
-        self.close(line)?;
+        self.close(connection)?;
         Ok(report)
     }
 
-    /// The connection as a value, if it can be one. It is to be dropped then.
-    pub(crate) fn suspend(&mut self, line: &Line) -> Result<Option<Vec<u8>>, Failure> {
+    /// The connection's state, if it can be suspended. The connection must then be dropped.
+    pub(crate) fn suspend(&mut self, connection: &Connection) -> Result<Option<Vec<u8>>, Failure> {
         self.tell("suspend");
-        let (connection, now) = (line.connection, self.now);
+        let (handle, now) = (connection.handle, self.now);
         let state = self
             .subject
-            .call(|guest| finish(guest.suspend(connection, now)));
+            .call(|guest| finish(guest.suspend(handle, now)));
         state.map_err(|fault| self.fault(&fault))
     }
 
-    /// Makes a connection of a state, unless the component says that it is none.
+    /// Resumes a connection from a state, unless the component rejects it.
     pub(crate) fn resume_from(
         &mut self,
         state: &[u8],
-    ) -> Result<Result<Line, ResumeError>, Failure> {
+    ) -> Result<Result<Connection, ResumeError>, Failure> {
         self.tell(&format!("resume {}", shown(state)));
         let (id, now) = (self.subject.next_id(), self.now);
         let resume = |guest: &mut Guest| finish(guest.resume(now, id, Duration::ZERO, state));
         let resumed = self.subject.call(resume);
         let resumed = resumed.map_err(|fault| self.fault(&fault))?;
         Ok(resumed.map(|resumed| {
-            let mut line = Line::new(resumed.connection, id);
-            line.on_effects(resumed.effects.next, resumed.effects.wake_at);
-            line
+            let mut connection = Connection::new(resumed.connection, id);
+            connection.on_effects(resumed.effects.next, resumed.effects.wake_at);
+            connection
         }))
     }
 
-    /// Another instance goes on.
+    /// Continues with a new instance.
     pub(crate) fn renew(&mut self) {
         self.tell("another instance");
         self.subject.renew();
     }
 
     /// Drops the connection.
-    pub(crate) fn close(&mut self, line: Line) -> Result<(), Failure> {
-        self.discard(line.connection)
+    pub(crate) fn close(&mut self, connection: Connection) -> Result<(), Failure> {
+        self.discard(connection.handle)
     }
 
-    pub(crate) fn discard(&mut self, connection: ResourceAny) -> Result<(), Failure> {
+    pub(crate) fn discard(&mut self, handle: ResourceAny) -> Result<(), Failure> {
         self.tell("drop");
-        let dropped = self.subject.drop_connection(connection);
+        let dropped = self.subject.drop_connection(handle);
         dropped.map_err(|fault| self.fault(&fault))
     }
 
     fn call(
         &mut self,
-        line: &mut Line,
+        connection: &mut Connection,
         what: &str,
         call: impl FnOnce(&mut Guest) -> Result<Effects, GuestFault>,
     ) -> Result<Vec<u8>, Failure> {
         self.tell(what);
         let effects = self.subject.call(call);
         let effects = effects.map_err(|fault| self.fault(&fault))?;
-        line.on_effects(effects.next, effects.wake_at);
+        connection.on_effects(effects.next, effects.wake_at);
         self.expect(
-            !effects.wake_others.contains(&line.id),
+            !effects.wake_others.contains(&connection.id),
             "in `wake-others`, connections other than the one that was called",
             || "that connection".to_owned(),
         )?;
         let mut output = effects.output;
-        let is_due = line.turn.on_time(self.now).is_some();
-        // What it has left to do, it may do in the next call.
+        let is_due = connection.turn.on_time(self.now).is_some();
+        // It may do the rest in the next call.
         self.wakes = if is_due { self.wakes + 1 } else { 0 };
         self.expect(self.wakes < MAX_WAKES, "a connection that rests", || {
             format!("a `wake-at` of now, {MAX_WAKES} times")
         })?;
         if is_due {
-            output.extend(self.wake(line, 0)?);
+            output.extend(self.wake(connection, 0)?);
         }
         Ok(output)
     }
 
-    /// The frames of an output, which ends with a whole one.
+    /// The frames of an output, which must end with a complete one.
     pub(crate) fn frames(&self, output: &[u8]) -> Result<Vec<Frame>, Failure> {
         Frame::read_all(output).map_err(|error| self.failure("whole frames", error))
     }
 }
 
-/// Bytes for a person, cut where they are long.
+/// Bytes in readable form, cut if long.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 40;
     let start: Vec<_> = bytes
@@ -383,11 +396,12 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// Frames for a person.
+/// Frames in readable form.
 pub(crate) fn listed(frames: &[Frame]) -> String {
     let frames: Vec<_> = frames.iter().map(Frame::to_string).collect();
-    match frames.is_empty() {
-        true => "no frame".to_owned(),
-        false => frames.join(", "),
+    if frames.is_empty() {
+        "no frame".to_owned()
+    } else {
+        frames.join(", ")
     }
 }

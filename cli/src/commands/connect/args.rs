@@ -1,4 +1,4 @@
-//! The arguments of `wasocket connect`.
+//! Arguments of `wasocket connect`.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use wasocket_host::net::dial::url::Url;
 use crate::parse::seconds;
 
 pub(crate) const CONNECT_HELP: &str = "\
-Each line of stdin is sent as a text message; each message received is printed on stdout as a line.
-The end of stdin closes the connection, when the server has answered a ping and then been silent for
-200 ms, or after 5 seconds; Ctrl-C closes at once, and a second one exits. All else goes to stderr.
+Each line of stdin is sent as a text message; each message received is printed to stdout as a line.
+At the end of stdin, the connection is closed once the server has answered a ping and then been silent
+for 200 ms, or after 5 seconds. Ctrl-C closes it at once, a second Ctrl-C exits. Everything else goes to stderr.
 
 Examples:
   wasocket connect ws://127.0.0.1:1234/echo
@@ -21,31 +21,31 @@ Examples:
   wasocket connect wss://feed.example/ --one-message </dev/null
   wasocket connect ws://127.0.0.1:1234/ --ping </dev/null     the round-trip time
 
-Environment, as curl reads it (a user and a password are sent: http://USER:PASSWORD@HOST:PORT):
-  http_proxy, https_proxy   an HTTP proxy for ws:// and for wss://; ws_proxy and wss_proxy come
-                            before, all_proxy behind
-  no_proxy                  the servers that need none: hosts, domains, networks, * for all
+Environment, read the way curl does (a user and a password are sent: http://USER:PASSWORD@HOST:PORT):
+  http_proxy, https_proxy   an HTTP proxy for ws:// and for wss://; ws_proxy and wss_proxy override
+                            them, all_proxy is the fallback
+  no_proxy                  servers to reach without a proxy: hosts, domains, networks, * for all
   SSL_CERT_FILE             the certificates to trust, instead of the system's
 
 Exit codes:
   0    closed normally (code 1000, 1001 or none)
   1    could not connect, the server refused the handshake, or stdin could not be sent
   2    wrong usage
-  3    closed abnormally, or by the server with another code: stderr says which
+  3    closed abnormally, or by the server with another code, which is on stderr
   130  interrupted";
 
 /// The options of `wasocket connect`.
 #[derive(Clone, Debug, Args)]
 pub struct Connect {
-    /// Where to connect: `ws://HOST/PATH`, or `wss://HOST/PATH` for TLS
+    /// The URL: `ws://HOST/PATH`, or `wss://HOST/PATH` for TLS
     pub url: Url,
-    /// Send stdin as binary messages, as it comes, and print messages as they are, without line ends
+    /// Send stdin as binary messages, as it arrives, and print messages unchanged, without line breaks
     #[arg(long)]
     pub binary: bool,
-    /// A subprotocol to offer, the preferred one first; may be repeated
+    /// A subprotocol to offer, in order of preference; may be repeated
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub subprotocol: Vec<String>,
-    /// A further field of the request; may be repeated
+    /// An extra header field of the request; may be repeated
     #[arg(long, value_name = "NAME: VALUE", value_parser = field)]
     pub header: Vec<Field>,
     /// The Origin to claim, as a browser's page would, such as `https://example.com`
@@ -54,33 +54,32 @@ pub struct Connect {
     /// Offer compression (permessage-deflate)
     #[arg(long)]
     pub compress: bool,
-    /// Ping the server when connected, and every so many seconds if given; stderr has the time it took
+    /// Ping the server when connected, and every SECONDS if given; the round-trip time goes to stderr
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, value_parser = seconds())]
     pub ping: Option<Option<u64>>,
-    /// Close after the first message received; the end of stdin does not close then
+    /// Close after the first message received; the end of stdin then does not close
     #[arg(long)]
     pub one_message: bool,
     /// The longest message to receive, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = RangedU64ValueParser::<usize>::new().range(1..=100))]
     pub max_message: usize,
-    /// The time to reach the server; for its answer it has 10 seconds more
+    /// Time limit to reach the server; it has 10 more seconds for its response
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = seconds())]
     pub timeout: u64,
-    // A text, since an error of the command line's would show it, and a password with it.
-    /// An HTTP proxy to go through by CONNECT, instead of the environment's: `http://HOST:PORT`
+    // A `String`, since a parser's error would show it, and with it a password.
+    /// An HTTP proxy to connect through, instead of the environment's: `http://HOST:PORT`
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
-    /// Go through no proxy, whatever the environment has
+    /// Use no proxy, whatever the environment says
     #[arg(long, conflicts_with = "proxy")]
     pub no_proxy: bool,
-    /// DANGEROUS: accept any certificate. Anybody on the way can read and change everything
+    /// DANGEROUS: accept any certificate. Anyone on the path can read and change everything
     #[arg(long)]
     pub insecure: bool,
 }
 
 impl Connect {
-    /// What the component may take: it may hold a message several times, as received, inflated, and
-    /// handed over.
+    /// The component's limits. It may hold a message several times: as received, decompressed, and handed over.
     pub fn limits(&self) -> Limits {
         Limits {
             memory: (64 << 20) + 8 * (self.max_message << 20),
@@ -90,7 +89,7 @@ impl Connect {
     }
 }
 
-/// A field line. Whether it can be sent is for the component to say.
+/// Parses a field line. The component decides whether it can be sent.
 fn field(line: &str) -> Result<Field, String> {
     let (name, value) = line
         .split_once(':')

@@ -1,5 +1,5 @@
-//! A connection to a server: the component that speaks, and the socket it speaks on. What
-//! `wit/websocket-client.wit` says of calls and effects is kept here.
+//! A connection to a server: the component, and the socket it uses. Follows the rules of
+//! `wit/websocket-client.wit` on calls and effects.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,13 +16,13 @@ use wasocket_host::clock::Clock;
 use wasocket_host::net::stream::Stream;
 use wasocket_host::net::stream::socket::{Socket, Traffic};
 
-/// The most bytes that the component is given at once (`websocket-client.wit`, `receive`).
+/// The most bytes to give the component at once (`websocket-client.wit`, `receive`).
 const READ_BUFFER: usize = 64 * 1024;
-/// How much may be unsent while more is received. A server that has us answer pings and does not read
-/// the answers has to wait then.
+/// The most unsent output while more is received. A server that makes us answer pings without reading the answers has
+/// to wait then.
 const MAX_UNSENT: usize = 16 << 20;
 
-/// A connection to a server, from the opening handshake on.
+/// A connection to a server, starting with the opening handshake.
 ///
 /// ```text
 /// begin ── next* ── end          while it is live; send, ping and close in between
@@ -34,13 +34,13 @@ pub struct Connection {
     clock: Clock,
     wake_at: Option<Instant>,
     next: Next,
-    /// Whether the last event has come.
+    /// Whether the last event has been returned.
     ended: bool,
     buffer: Vec<u8>,
 }
 
 impl Connection {
-    /// Begins the opening handshake on a stream on which nothing has been sent.
+    /// Begins the opening handshake on a fresh stream.
     ///
     /// # Errors
     ///
@@ -67,22 +67,22 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether more may happen. Else it is time to [`end`](Self::end) it.
+    /// Whether more can happen. If not, call [`end`](Self::end).
     pub fn is_live(&self) -> bool {
         self.next == Next::Open
     }
 
-    /// How many bytes the server has not taken yet.
+    /// Number of unsent bytes.
     pub fn unsent(&self) -> usize {
         self.socket.unsent()
     }
 
-    /// Waits for the network or the time, and returns what came of it: often nothing. Nothing is lost
-    /// when the future is dropped.
+    /// Waits for the network or the time, and returns the resulting events, often none. Cancel safe: dropping the future
+    /// loses nothing.
     ///
     /// # Errors
     ///
-    /// When the socket or the component failed.
+    /// If the socket or the component failed.
     pub async fn next(&mut self) -> Result<Vec<Event>, ConnectError> {
         let wake_at = self.wake_at;
         let (socket, buffer) = (&mut self.socket, &mut self.buffer);
@@ -113,12 +113,12 @@ impl Connection {
                 self.client.receive(self.handle, now, bytes)?
             }
             Ok(Traffic::Received(_)) => self.client.receive_eof(self.handle, now)?,
-            // TLS without its own end: the component knows whether the connection was at its end.
+            // TLS without close_notify: the component knows whether the connection had ended.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.next = Next::Abort;
                 self.client.receive_eof(self.handle, now)?
             }
-            // What matters has been said; a reset behind it tells nothing.
+            // Everything that matters has been received; a reset after that means nothing.
             Err(_) if self.ended => {
                 self.next = Next::Abort;
                 return Ok(vec![]);
@@ -140,8 +140,8 @@ impl Connection {
         if self.next == Next::Open {
             self.next = effects.next;
         }
-        // A socket that takes nothing more can still be read: to what the server said last, or to the
-        // failure itself.
+        // A socket that accepts no more output can still be read, for the server's last words or for the error
+        // itself.
         let _ = self.socket.send(&effects.output);
     }
 
@@ -149,7 +149,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the component failed.
+    /// If the component failed.
     pub fn send(&mut self, message: &Message) -> Result<Result<(), String>, ConnectError> {
         let effects = self.client.send(self.handle, self.clock.now(), message)?;
         Ok(effects.map(|effects| self.carry_out(effects)))
@@ -159,32 +159,32 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the component failed.
+    /// If the component failed.
     pub fn ping(&mut self, payload: &[u8]) -> Result<Result<(), String>, ConnectError> {
         let effects = self.client.ping(self.handle, self.clock.now(), payload)?;
         Ok(effects.map(|effects| self.carry_out(effects)))
     }
 
-    /// Begins the closing handshake. The inner result says why it cannot be begun.
+    /// Begins the closing handshake. The inner result says why it cannot begin.
     ///
     /// # Errors
     ///
-    /// When the component failed.
+    /// If the component failed.
     pub fn close(&mut self, code: u16, reason: &str) -> Result<Result<(), String>, ConnectError> {
         let now = self.clock.now();
         let effects = self.client.close(self.handle, now, code, reason)?;
         Ok(effects.map(|effects| self.carry_out(effects)))
     }
 
-    /// Closes the socket as the component wants it; at once, if it is still live.
+    /// Closes the socket the way the component asked to; at once, if it is still live.
     ///
     /// # Errors
     ///
-    /// When the component failed.
+    /// If the component failed.
     pub async fn end(mut self) -> Result<(), ConnectError> {
         self.client.drop_connection(self.handle)?;
         if self.next == Next::Close {
-            // As above: a failure here tells nothing.
+            // As above, a failure here means nothing.
             let _ = self.socket.close().await;
         }
         Ok(())

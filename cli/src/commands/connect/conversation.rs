@@ -1,4 +1,4 @@
-//! The conversation with a server: what is sent and when, what is printed, and when it is over.
+//! A conversation with a server: what is sent when, what is printed, and when it ends.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -16,21 +16,21 @@ use wasocket_host::clock::Clock;
 use wasocket_host::net::dial::transport::printable;
 use wasocket_host::process::os_signals::{Signal, Signals};
 
-/// How long the server may go on after the end of stdin.
+/// How long the server may continue after the end of stdin.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// For how long it must say nothing to be taken as done.
+/// How long the server must be silent to be considered done.
 const QUIET: Duration = Duration::from_millis(200);
-/// The number of the ping before the end; the others count from 1.
+/// The number of the ping before the end; others count from 1.
 const LAST_PING: u64 = 0;
 
 /// RFC 6455 §7.4.1: "the purpose for which the connection was established has been fulfilled".
 const NORMAL: u16 = 1000;
 /// RFC 6455 §7.4.1: "an endpoint is 'going away'".
 const GOING_AWAY: u16 = 1001;
-/// RFC 6455 §7.4.1: what stands for a Close frame without a code.
+/// RFC 6455 §7.4.1: stands for a Close frame without a code.
 const NO_STATUS: u16 = 1005;
 
-/// A connection, and what is known of it.
+/// A connection and its state.
 pub(super) struct Conversation<'a> {
     options: &'a Connect,
     quiet: bool,
@@ -40,23 +40,23 @@ pub(super) struct Conversation<'a> {
     next_ping: Option<Instant>,
     /// Set at the end of stdin.
     finish: Option<Finish>,
-    /// How many pings have been sent.
+    /// Number of pings sent.
     pings: u64,
-    /// How the connection came to its end.
+    /// How the connection ended.
     outcome: Option<Outcome>,
 }
 
-/// The time left for the server to answer what it was sent before the end of stdin.
+/// The time the server has to answer what was sent before the end of stdin.
 #[derive(Clone, Copy)]
 struct Finish {
-    /// When the connection is closed at the latest.
+    /// The latest time to close the connection.
     latest: Instant,
-    /// When the server said something last, since it has answered the last ping and so received all.
+    /// When the server last sent something after it answered the last ping, which shows that it has received all.
     heard: Option<Instant>,
 }
 
 impl Finish {
-    /// When the connection is closed.
+    /// The time to close the connection.
     fn at(self) -> Instant {
         let quiet = self.heard.map(|heard| heard + QUIET);
         quiet.map_or(self.latest, |quiet| quiet.min(self.latest))
@@ -78,7 +78,7 @@ enum Outcome {
     Input(String),
 }
 
-/// What a conversation waits for.
+/// An event that a conversation waits for.
 enum Happening {
     Events(Result<Vec<Event>, ConnectError>),
     Ping,
@@ -88,7 +88,7 @@ enum Happening {
 }
 
 impl<'a> Conversation<'a> {
-    /// A conversation on a connection whose handshake has begun.
+    /// A conversation on a connection whose opening handshake has begun.
     pub(super) fn new(
         options: &'a Connect,
         quiet: bool,
@@ -108,7 +108,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Goes on until the connection is closed.
+    /// Runs until the connection is closed.
     pub(super) async fn run(mut self) -> Result<(), ConnectError> {
         let conversed = self.converse().await;
         self.end(conversed).await
@@ -143,10 +143,12 @@ impl<'a> Conversation<'a> {
                     }
                 }
                 Happening::Signal(signal) if self.state == State::Open => {
-                    self.note(format_args!("{signal}: closing; again to exit at once"));
+                    self.note(format_args!(
+                        "{signal}: closing; press again to exit at once"
+                    ));
                     self.close(GOING_AWAY)?;
                 }
-                // It is closed; only the server has not closed the socket yet.
+                // The WebSocket is closed; only the server's socket is still open.
                 Happening::Signal(_) if self.outcome.is_some() => return Ok(()),
                 Happening::Signal(signal) => return Err(ConnectError::Interrupted(signal)),
             }
@@ -222,7 +224,7 @@ impl<'a> Conversation<'a> {
         }
         let printed = match message {
             Message::Text(text) if self.options.binary => print(text.as_bytes()),
-            // A server must not get to write escape sequences to a terminal; a pipe has it all.
+            // A server must not write escape sequences to a terminal; a pipe gets everything.
             Message::Text(text) if io::stdout().is_terminal() => {
                 print(format!("{}\n", printable(&text)).as_bytes())
             }
@@ -231,21 +233,21 @@ impl<'a> Conversation<'a> {
             Message::Binary(bytes) => {
                 let size = bytes.len();
                 self.note(format_args!(
-                    "a binary message of {size} bytes; --binary prints those"
+                    "a binary message of {size} bytes; --binary prints it"
                 ));
                 Ok(())
             }
         };
         match printed {
             Ok(()) if !self.options.one_message => Ok(()),
-            // With a broken pipe whoever read stdout has had enough, as in `| head`.
+            // A broken pipe means that the reader of stdout has had enough, as in `| head`.
             Ok(()) => self.close(NORMAL),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.close(NORMAL),
             Err(error) => Err(ConnectError::Stdout(error)),
         }
     }
 
-    /// Pings the server, for the time it takes, and sets the next ping.
+    /// Pings the server and schedules the next ping.
     fn ping(&mut self) -> Result<(), ConnectError> {
         let every = self.options.ping.flatten().map(Duration::from_secs);
         self.next_ping = every.and_then(|every| Instant::now().checked_add(every));
@@ -253,9 +255,9 @@ impl<'a> Conversation<'a> {
         self.send_ping(self.pings)
     }
 
-    /// stdin is at its end, but the server may have to answer yet, and after our Close frame it cannot
-    /// any more (RFC 6455 §5.5.1). When it has answered a ping it has received all; then it has to be
-    /// silent for a while, since many servers answer a ping before the messages that came first.
+    /// Called at the end of stdin. The server may still have something to answer, which it cannot do after our Close frame
+    /// (RFC 6455 §5.5.1). Once it has answered a ping, it has received everything; then it has to be silent for a while,
+    /// since many servers answer a ping before earlier messages.
     fn finish(&mut self) -> Result<(), ConnectError> {
         self.finish = Some(Finish {
             latest: Instant::now() + FINISH_TIMEOUT,
@@ -264,7 +266,7 @@ impl<'a> Conversation<'a> {
         self.send_ping(LAST_PING)
     }
 
-    /// A ping carries its number and when it was sent.
+    /// A ping carries its number and the time it was sent.
     fn send_ping(&mut self, number: u64) -> Result<(), ConnectError> {
         let payload = [number.to_be_bytes(), self.clock.now().to_be_bytes()].concat();
         let sent = self.connection.ping(&payload)?;
@@ -310,14 +312,14 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// What cannot be sent any more is not: the connection is at its end, and an event says how.
+    /// Reports what could not be sent: the connection has ended, and an event says how.
     fn note_unsent(&self, sent: Result<(), String>) {
         if let Err(reason) = sent {
             self.note(format_args!("not sent: {reason}"));
         }
     }
 
-    /// Closes the socket, and says how the connection has ended.
+    /// Closes the socket, and returns how the connection ended.
     async fn end(self, conversed: Result<(), ConnectError>) -> Result<(), ConnectError> {
         conversed?;
         self.connection.end().await?;
@@ -334,7 +336,7 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Says something on stderr, where nobody may be reading.
+/// Writes to stderr, ignoring failures.
 fn note(quiet: bool, text: fmt::Arguments<'_>) {
     if !quiet {
         let _ = writeln!(io::stderr(), "{text}");
@@ -347,7 +349,7 @@ fn print(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Whether a connection has ended well.
+/// Whether a connection ended normally.
 fn judge(closed: Closed, quiet: bool) -> Result<(), ConnectError> {
     match closed {
         Closed::Handshake(None) => note(quiet, format_args!("closed")),

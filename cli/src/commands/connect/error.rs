@@ -10,19 +10,19 @@ use wasocket_host::net::dial::proxy::ProxyUrlError;
 use wasocket_host::net::dial::transport::{TransportError, printable};
 use wasocket_host::process::os_signals::Signal;
 
-/// Why `connect` did not end well.
+/// Why `connect` failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The machine cannot run wasmtime.
+    /// This machine cannot run wasmtime.
     Engine(wasmtime::Error),
     /// The component does not fit this runner.
     Load(LoadError),
     /// The component failed.
     Guest(GuestFault),
-    /// The system refused something.
+    /// A system call failed.
     System(io::Error),
-    /// It is not said well which proxy to go through.
+    /// The proxy's URL is invalid.
     Proxy(ProxyUrlError),
     /// The request cannot be sent, for this reason.
     Request(String),
@@ -38,12 +38,12 @@ pub enum ConnectError {
     Input(String),
     /// Messages cannot be printed.
     Stdout(io::Error),
-    /// A signal came before the connection was open, or again.
+    /// A signal came before the connection was open, or a second one.
     Interrupted(Signal),
 }
 
 impl ConnectError {
-    /// The exit code, as `wasocket connect --help` has it.
+    /// The exit code, as documented in `wasocket connect --help`.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Engine(_)
@@ -63,27 +63,27 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Engine(error) => write!(f, "wasmtime does not start: {error:#}"),
+            Self::Engine(error) => write!(f, "wasmtime cannot start: {error:#}"),
             Self::Load(error) => write!(f, "the embedded component: {error}"),
             Self::Guest(fault) => fault.fmt(f),
             Self::System(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
-            Self::Request(reason) => write!(f, "the request cannot be sent: {reason}"),
+            Self::Request(reason) => write!(f, "cannot send the request: {reason}"),
             Self::Transport(error @ TransportError::TimedOut(_)) => {
-                write!(f, "{error} (--timeout waits longer)")
+                write!(f, "{error} (--timeout sets a longer time)")
             }
             Self::Transport(error) => error.fmt(f),
             Self::Refused(refused) => describe_refusal(refused, f),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Closed(closed) => describe_close(closed, f),
             Self::Input(reason) => f.write_str(reason),
-            Self::Stdout(error) => write!(f, "stdout cannot be written: {error}"),
+            Self::Stdout(error) => write!(f, "cannot write to stdout: {error}"),
             Self::Interrupted(signal) => write!(f, "{signal}"),
         }
     }
 }
 
-/// What was wrong, and what the server had to say.
+/// What is wrong, and the server's response.
 fn describe_refusal(refused: &Refused, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "no WebSocket: {}", printable(&refused.reason))?;
     let Some(response) = &refused.response else {
@@ -116,7 +116,7 @@ fn describe_close(closed: &Closed, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Closed::Handshake(None) => write!(f, "the server closed without a code"),
         Closed::Failed(reason) => write!(
             f,
-            "the server broke the protocol, and was told {}: {}",
+            "the server violated the protocol, closed with {}: {}",
             reason.code,
             printable(&reason.reason)
         ),

@@ -1,4 +1,4 @@
-//! The command `connect`: speaks to a server, through the component of the client's side.
+//! The command `connect`: connects to a server, through the client component.
 
 pub mod args;
 mod connection;
@@ -25,7 +25,7 @@ use wasocket_host::engine;
 use wasocket_host::net::dial::proxy::{Proxy, ProxyUrlError};
 use wasocket_host::net::dial::transport::Route;
 
-/// Speaks to a server until the connection is closed. `quiet`: nothing on stderr but errors.
+/// Connects to a server, until the connection is closed. `quiet`: write only errors to stderr.
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub fn connect(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
         .enable_all()
         .build_local(LocalOptions::default())?;
     let outcome = runtime.block_on(run(options, quiet));
-    // A look-up of a name may still be under way, and nothing can end it.
+    // A name look-up may still be running, and cannot be cancelled.
     runtime.shutdown_background();
     outcome
 }
@@ -52,7 +52,7 @@ async fn run(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
         may_reach: |_| true,
     };
     let request = request(options);
-    // Before there is a transport: what cannot be sent need not be connected for.
+    // Checked first: a request that cannot be sent needs no connection.
     check(&mut client, clock, &request)?;
     let stream = route.open().await?;
     let connection = Connection::begin(client, clock, &request, stream)?;
@@ -91,7 +91,7 @@ fn request(options: &Connect) -> ClientRequest {
     }
 }
 
-/// Asks the component whether a request can be sent, and does not send it.
+/// Asks the component whether a request can be sent, without sending it.
 fn check(client: &mut Client, clock: Clock, request: &ClientRequest) -> Result<(), ConnectError> {
     let begun = client.connect(clock.now(), request, &entropy()?)?;
     let begun = begun.map_err(ConnectError::Request)?;

@@ -1,4 +1,4 @@
-//! What is to be sent: stdin, in messages.
+//! stdin, as messages to send.
 
 use std::io::{self, BufRead, Read};
 use std::thread;
@@ -7,19 +7,19 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use wasocket_host::bindings::Message;
 
-/// How many messages may wait to be sent.
+/// The most messages that wait to be sent.
 const QUEUE: usize = 16;
-/// The longest binary message that is made of stdin.
+/// The longest binary message made from stdin, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// The next thing on stdin. Its end is the end of the channel.
+/// The next message from stdin. The end of stdin is the end of the channel.
 pub(crate) type Input = Result<Message, String>;
 
-/// Reads stdin, on a thread of its own: reading blocks, and must not keep the process from its end.
+/// Reads stdin on a thread of its own, as reading blocks and must not keep the process from ending.
 ///
 /// # Errors
 ///
-/// When there is no thread left.
+/// If the thread cannot be started.
 pub(crate) fn read_stdin(binary: bool) -> io::Result<Receiver<Input>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     thread::Builder::new()
@@ -45,7 +45,7 @@ fn read(mut stdin: impl BufRead, binary: bool, sender: &Sender<Input>) {
     }
 }
 
-/// A line as a text message, without its end.
+/// The next line as a text message, without its line break.
 fn next_line(stdin: &mut impl BufRead) -> Result<Option<Message>, String> {
     let mut line = Vec::new();
     let size = stdin.read_until(b'\n', &mut line).map_err(unreadable)?;
@@ -65,7 +65,7 @@ fn next_line(stdin: &mut impl BufRead) -> Result<Option<Message>, String> {
     }
 }
 
-/// What there is to read, as a binary message.
+/// The bytes that can be read now, as a binary message.
 fn next_chunk(stdin: &mut impl Read) -> Result<Option<Message>, String> {
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -82,7 +82,7 @@ fn next_chunk(stdin: &mut impl Read) -> Result<Option<Message>, String> {
 }
 
 fn unreadable(error: io::Error) -> String {
-    format!("stdin cannot be read: {error}")
+    format!("cannot read stdin: {error}")
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_lose_their_ends_only() {
+    fn lines_lose_only_their_ends() {
         let mut stdin = &b"a\r\n\n b\r\rc \nlast"[..];
         for expected in ["a", "", " b\r\rc ", "last"] {
             let line = next_line(&mut stdin);

@@ -1,4 +1,4 @@
-//! The command `build`: a project's own tools, in the order in which they are needed, each printed.
+//! The command `build`: runs a project's own tools in order, printing each command.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::componentize::componentize;
-use super::compose::{ComposeFileError, beside, compose_file};
+use super::compose::{ComposeFileError, compose_file, default_output};
 use super::language::Language;
 use super::target::Target;
 use super::tool::{self, Compiler, Go, Missing};
@@ -15,13 +15,13 @@ use super::{say, say_size};
 use crate::commands::project::args::Build;
 use wasocket_host::guest::compose as host_compose;
 
-/// What is built, in the folder of the project.
+/// The result, in the project's folder.
 const COMPONENT: &str = "app.wasm";
 
-/// What a compiler of C or Go makes of it before.
+/// The core module that compilers of C and Go make first.
 const MODULE: &str = "app.core.wasm";
 
-/// Python's environment, and the file in it that is there once all is installed.
+/// Python's environment, and the file in it that marks a complete installation.
 const ENVIRONMENT: &str = ".venv";
 const INSTALLED: &str = ".venv/installed";
 
@@ -47,13 +47,14 @@ pub fn build(options: &Build) -> Result<(), BuildError> {
     let Some(Target(target)) = options.target else {
         return Ok(());
     };
-    compose_file(&component, target, &beside(&component, target)).map_err(BuildError::Compose)
+    compose_file(&component, target, &default_output(&component, target))
+        .map_err(BuildError::Compose)
 }
 
 struct Project {
-    /// As it was named, to be printed.
+    /// The folder as given, to print.
     prompt: String,
-    /// The same, absolute: programs in it are run from there.
+    /// The same, absolute, to run programs in it.
     folder: PathBuf,
 }
 
@@ -129,7 +130,7 @@ impl Project {
                 ".venv/bin/go"
             }
         };
-        // Neither where the project is nor what git knows of it belongs into the component.
+        // Neither the project's path nor its git state belongs into the component.
         let options = ["-buildmode=c-shared", "-trimpath", "-buildvcs=false"];
         let arguments = [
             &["GOOS=wasip1", "GOARCH=wasm", go, "build"][..],
@@ -146,11 +147,11 @@ impl Project {
         componentize(&module, &component).map_err(|error| BuildError::Encode(error.to_string()))
     }
 
-    /// Compiles all C files of the folder, and what is generated.
+    /// Compiles all C files of the folder, and the generated ones.
     fn compile(&self, compiler: &str, command: &[&str]) -> Result<(), BuildError> {
         let mut arguments = command.to_vec();
         arguments.extend(["--target=wasm32-wasi", "-mexec-model=reactor", "-O2", "-g"]);
-        // The page is taken in by `#embed`, which is of C23.
+        // The page is included by `#embed`, of C23.
         arguments.extend(["-Wall", "-Wextra", "-Wno-c23-extensions", "-Ibindings"]);
         arguments.extend(["-o", MODULE, "bindings/wasocket_component_type.o"]);
         let sources = [self.sources("")?, self.sources("bindings/")?].concat();
@@ -158,7 +159,7 @@ impl Project {
         self.run(compiler, &arguments)
     }
 
-    /// The C files of a folder inside of the project, in the order of their names.
+    /// The C files of a folder in the project, sorted by name.
     fn sources(&self, folder: &str) -> Result<Vec<String>, BuildError> {
         let files = fs::read_dir(self.folder.join(folder)).map_err(BuildError::System)?;
         let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
@@ -170,7 +171,7 @@ impl Project {
         Ok(sources)
     }
 
-    /// Makes the project's environment of Python, with what `requirements.txt` names in it.
+    /// Makes the project's Python environment, with the packages of `requirements.txt`.
     fn install(&self) -> Result<(), BuildError> {
         if self.is_newer(INSTALLED, "requirements.txt") {
             return Ok(());
@@ -188,7 +189,7 @@ impl Project {
         fs::write(self.folder.join(INSTALLED), "").map_err(BuildError::System)
     }
 
-    /// Whether a file is there, and newer than another one.
+    /// Whether a file exists and is newer than another one.
     fn is_newer(&self, file: &str, other: &str) -> bool {
         let changed = |file| fs::metadata(self.folder.join(file)).and_then(|of| of.modified());
         matches!((changed(file), changed(other)), (Ok(file), Ok(other)) if file >= other)
@@ -212,16 +213,17 @@ impl Project {
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = match program.contains('/') {
-            true => Command::new(self.folder.join(program)),
-            false => Command::new(program),
+        let mut command = if program.contains('/') {
+            Command::new(self.folder.join(program))
+        } else {
+            Command::new(program)
         };
         command.args(arguments).current_dir(&self.folder);
         command
     }
 }
 
-/// The component that Cargo says it has built: the one of the package, which comes last.
+/// The component that Cargo built, according to its messages: that of the package, which comes last.
 fn built_by_cargo(messages: &[u8]) -> Option<String> {
     messages
         .split(|byte| *byte == b'\n')
@@ -233,25 +235,25 @@ fn built_by_cargo(messages: &[u8]) -> Option<String> {
         .rfind(|file| file.ends_with(".wasm"))
 }
 
-/// Why a project is not built.
+/// Why a project could not be built.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is no project in this folder.
+    /// The folder contains no project.
     NoProject(PathBuf),
-    /// A tool is not there.
+    /// A tool is missing.
     Missing(Missing),
-    /// This program does not start.
+    /// This program could not be started.
     Start(String, io::Error),
-    /// This program has failed, and said why.
+    /// This program failed, and printed why.
     Step(String),
-    /// Cargo has built something else than a component.
+    /// Cargo did not build a component.
     NoComponent,
-    /// The module cannot be made a component.
+    /// The module cannot be encoded as a component.
     Encode(String),
-    /// The component is not what the target needs.
+    /// The component does not fit the target.
     Compose(ComposeFileError),
-    /// The system refused something else.
+    /// Another system call failed.
     System(io::Error),
 }
 
@@ -260,17 +262,17 @@ impl fmt::Display for BuildError {
         match self {
             Self::NoProject(folder) => write!(
                 f,
-                "{} is no project: there is no Cargo.toml, app.js, app.py, app.c or go.mod. `wasocket new NAME` makes one",
+                "{} is not a project: there is no Cargo.toml, app.js, app.py, app.c or go.mod. `wasocket new NAME` creates one",
                 folder.display()
             ),
             Self::Missing(missing) => missing.fmt(f),
-            Self::Start(program, error) => write!(f, "{program} does not start: {error}"),
+            Self::Start(program, error) => write!(f, "cannot start {program}: {error}"),
             Self::Step(program) => write!(f, "{program} failed: see above"),
             Self::NoComponent => write!(
                 f,
-                "Cargo has built no component: does the Cargo.toml say crate-type = [\"cdylib\"]?"
+                "Cargo built no component: does Cargo.toml say crate-type = [\"cdylib\"]?"
             ),
-            Self::Encode(error) => write!(f, "{MODULE} cannot be made a component: {error}"),
+            Self::Encode(error) => write!(f, "cannot make a component of {MODULE}: {error}"),
             Self::Compose(error) => error.fmt(f),
             Self::System(error) => write!(f, "cannot build: {error}"),
         }
@@ -298,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_component_is_the_package_s() {
+    fn the_packages_component_comes_last() {
         let messages = br#"{"reason":"compiler-artifact","filenames":["/a/dependency.wasm"]}
 {"reason":"compiler-artifact","filenames":["/a/app.wasm"]}
 {"reason":"build-finished","success":true}

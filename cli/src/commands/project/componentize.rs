@@ -1,4 +1,4 @@
-//! From the module that a compiler of C or Go makes to a component: what `wasm-tools component new` does.
+//! Encodes a core module from a compiler of C or Go as a component, as `wasm-tools component new` does.
 
 use std::borrow::Cow;
 use std::fs;
@@ -11,27 +11,27 @@ use wit_component::ComponentEncoder;
 
 use wasocket_host::guest::compose::sections::custom;
 
-/// In it the world `application` is written down, as wit-bindgen does it for linkers.
+/// An object file with the world `application`, as wit-bindgen generates it for linkers.
 const APPLICATION: &[u8] =
     include_bytes!("../../../../languages/c/bindings/wasocket_component_type.o");
 
-/// How the names of such sections begin.
+/// The prefix of the names of such sections.
 const WORLD: &str = "component-type";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Encodes a module as a component: of the world that it knows, else of `application`.
+/// Encodes a module as a component, of the world it contains or else of `application`.
 ///
 /// # Errors
 ///
-/// When a file cannot be read or written, or the module does not fit its world.
+/// If a file cannot be read or written, or the module does not fit its world.
 pub(super) fn componentize(module: &Path, component: &Path) -> Result<(), Error> {
     let module = fs::read(module)?;
     let bytes = encode(&with_world(&module))?;
     Ok(fs::write(component, bytes)?)
 }
 
-/// Go's linker, unlike those of C, takes in nothing but Go.
+/// Adds the world, as Go's linker, unlike those of C, links nothing but Go.
 fn with_world(module: &[u8]) -> Cow<'_, [u8]> {
     match (custom(module, WORLD), custom(APPLICATION, WORLD)) {
         (None, Some(world)) => [module, world].concat().into(),
@@ -39,7 +39,7 @@ fn with_world(module: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The adapter is for `printf` and its like: what is not called is left out.
+/// The adapter is for `printf` and the like; what is not called is left out.
 fn encode(module: &[u8]) -> Result<Vec<u8>, Error> {
     let mut encoder = ComponentEncoder::default();
     encoder.module(module)?.adapter(
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_without_a_world_is_given_one() {
+    fn a_module_without_a_world_gets_one() {
         let module = b"\0asm\x01\0\0\0";
         let given = with_world(module);
         assert!(given.len() > module.len() && given.starts_with(module));

@@ -1,4 +1,4 @@
-//! The command `compose`: from a component to what a target needs.
+//! The command `compose`: makes of a component what a target needs.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use super::package::{PackageError, transpile};
 use crate::commands::project::args::Compose;
 use wasocket_host::guest::compose::{self, ComposeError, Target};
 
-/// Makes a file of a component's for a target.
+/// Composes a component for a target.
 ///
 /// # Errors
 ///
@@ -23,12 +23,12 @@ pub fn compose(options: &Compose) -> Result<(), ComposeFileError> {
     } = options;
     let output = output
         .clone()
-        .unwrap_or_else(|| beside(component, target.0));
+        .unwrap_or_else(|| default_output(component, target.0));
     compose_file(component, target.0, &output)
 }
 
-/// `app.wasm` for the target `server` is `app-server.wasm`; for `node`, the folder `app-node`.
-pub(super) fn beside(component: &Path, target: Target) -> PathBuf {
+/// The default output: `app-server.wasm` of `app.wasm` for the target `server`; for `node`, the folder `app-node`.
+pub(super) fn default_output(component: &Path, target: Target) -> PathBuf {
     let stem = component.file_stem().unwrap_or_default();
     let mut name = stem.to_os_string();
     name.push(format!("-{}", target.name()));
@@ -55,37 +55,37 @@ pub(super) fn compose_file(
         super::say_size(output, composed.len());
         return Ok(());
     }
-    // Beside the folder, since the folder is not there yet; and no name that anybody else has.
+    // Next to the folder, which does not exist yet; with a name that no one else uses.
     let handed_over = output.with_extension(format!("{}.wasm", process::id()));
     write(&handed_over)?;
     let made = transpile(&handed_over, target.name(), output);
-    // All is said; what is left behind is a file too many.
+    // The result is complete; at worst a superfluous file is left.
     let _ = fs::remove_file(&handed_over);
     made.map_err(ComposeFileError::Transpile)
 }
 
-/// Why there is no file for a target.
+/// Why a component could not be composed for a target.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ComposeFileError {
     /// The component cannot be read.
     Read(PathBuf, io::Error),
-    /// It is not what the target needs.
+    /// It does not fit the target.
     Compose(PathBuf, ComposeError),
     /// The file cannot be written.
     Write(PathBuf, io::Error),
-    /// There is no JavaScript of it.
+    /// It could not be transpiled to JavaScript.
     Transpile(PackageError),
 }
 
 impl fmt::Display for ComposeFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Read(file, error) => write!(f, "{} cannot be read: {error}", file.display()),
+            Self::Read(file, error) => write!(f, "cannot read {}: {error}", file.display()),
             Self::Compose(file, error) => {
-                write!(f, "{} cannot be composed: {error}", file.display())
+                write!(f, "cannot compose {}: {error}", file.display())
             }
-            Self::Write(file, error) => write!(f, "{} cannot be written: {error}", file.display()),
+            Self::Write(file, error) => write!(f, "cannot write {}: {error}", file.display()),
             Self::Transpile(error) => error.fmt(f),
         }
     }
@@ -106,10 +106,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_output_is_beside_the_component() {
-        let output = beside(Path::new("a/app.wasm"), Target::Handler);
+    fn the_output_is_next_to_the_component() {
+        let output = default_output(Path::new("a/app.wasm"), Target::Handler);
         assert_eq!(output, Path::new("a/app-handler.wasm"));
-        let output = beside(Path::new("a/app.wasm"), Target::Node);
+        let output = default_output(Path::new("a/app.wasm"), Target::Node);
         assert_eq!(output, Path::new("a/app-node"));
     }
 }

@@ -1,34 +1,34 @@
-//! The languages that a project can be in.
+//! Languages that a project can be in.
 
 use std::fmt;
 use std::path::Path;
 
 use clap::ValueEnum;
 
-/// A language with a template, and with steps that build it.
+/// A language with a template and build steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
-    /// By Cargo; fused with the protocol
+    /// Built by Cargo, with the protocol included
     Rust,
-    /// By componentize-js
+    /// Built by componentize-js
     #[value(name = "js", alias = "javascript")]
     JavaScript,
-    /// By componentize-py
+    /// Built by componentize-py
     Python,
-    /// By zig, or by the clang of the WASI SDK
+    /// Built by zig, or by the clang of the WASI SDK
     C,
-    /// By Go 1.24 or later
+    /// Built by Go 1.24 or later
     Go,
 }
 
 impl Language {
-    /// The language of the project in a folder, told by the file that is the app.
+    /// The language of the project in a folder, recognised by the app's file.
     pub(super) fn of(project: &Path) -> Option<Self> {
         let is_there = |language: &Self| project.join(language.mark()).exists();
         Self::value_variants().iter().copied().find(is_there)
     }
 
-    /// The file by which a project is recognised.
+    /// The file by which a project of this language is recognised.
     pub(super) fn mark(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",

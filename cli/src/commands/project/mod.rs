@@ -1,4 +1,4 @@
-//! A start: the commands `new`, `build` and `compose`.
+//! Projects: the commands `new`, `build` and `compose`.
 //!
 //! ```text
 //!   new ──▶ template ──▶ a folder ──▶ build ──▶ the language's own tools ──▶ app.wasm ──▶ wasocket serve
@@ -27,13 +27,13 @@ pub use tool::Missing;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Says what is being done, on stdout.
+/// Prints a line to stdout.
 fn say(line: &str) {
-    // Nobody may be reading; that is no reason not to do it.
+    // A closed stdout is no reason to stop.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Says what has been made, and how many bytes it has.
+/// Prints the name and the size of a file that was written.
 pub(crate) fn say_size(file: &Path, bytes: usize) {
     say(&format!("{}: {} kB", file.display(), bytes.div_ceil(1000)));
 }

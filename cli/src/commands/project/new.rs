@@ -1,4 +1,4 @@
-//! The command `new`: a folder with a small project.
+//! The command `new`: creates a folder with a small project.
 
 use std::fmt;
 use std::fs;
@@ -9,10 +9,10 @@ use super::language::Language;
 use super::template;
 use crate::commands::project::args::New;
 
-/// The repository that this program was built in: there, `wasocket` the crate is, which is not published.
+/// The repository that this program was built in, which contains the crate `wasocket`: it is not published.
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// What a crate may not be called: keywords, and what Cargo or this project mean by it.
+/// Names that a crate must not have: keywords, and names with a meaning to Cargo or this project.
 const TAKEN: [&str; 44] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
     "do", "dyn", "else", "enum", "extern", "final", "fn", "for", "gen", "if", "impl", "in", "let",
@@ -20,7 +20,7 @@ const TAKEN: [&str; 44] = [
     "super", "test", "trait", "try", "type", "use", "wasocket", "where", "while", "yield",
 ];
 
-/// Makes a project and says what to do with it.
+/// Creates a project and prints the next steps.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub fn new(options: &New) -> Result<(), NewError> {
         let path = folder.join(path);
         write(&path, &contents).map_err(|error| NewError::Write(path, error))?;
     }
-    // Nobody may be reading; that is no reason to fail.
+    // A closed stdout is no reason to fail.
     let _ = write!(io::stdout(), "{}", next(options));
     Ok(())
 }
@@ -57,16 +57,16 @@ fn next(options: &New) -> String {
         "{folder}: an app in {lang}. Next:\n\n  \
          wasocket build {folder}\n  \
          wasocket serve {folder}/app.wasm --watch    and open http://127.0.0.1:1234/ in a browser\n\n\
-         After a change of {folder}/{source} build again: --watch has the new one served at once.\n\
+         After changing {folder}/{source}, build again: --watch reloads it at once.\n\
          To test it: wasocket check {folder}/app.wasm --path /\n"
     )
 }
 
-/// The name of a project in this folder: that of the folder. It has to do for a crate and an npm package, too.
+/// The name of a project in this folder, which is the folder's. It must suit a crate and an npm package.
 ///
 /// # Errors
 ///
-/// When it does not.
+/// If it does not.
 pub fn name(folder: &str) -> Result<&str, String> {
     let name = folder.trim_end_matches('/').rsplit('/').next();
     let name = name.unwrap_or_default();
@@ -77,13 +77,14 @@ pub fn name(folder: &str) -> Result<&str, String> {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
     if !is_good {
         return Err(
-            "a name begins with a letter of a to z, and has only those, digits, - and _, up to 64 in all"
+            "a name begins with a letter from a to z and contains only those, digits, - and _, at most 64 in all"
                 .to_owned(),
         );
     }
-    match TAKEN.contains(&name) {
-        true => Err(format!("{name} means something else: choose another name")),
-        false => Ok(name),
+    if TAKEN.contains(&name) {
+        Err(format!("{name} has another meaning: choose another name"))
+    } else {
+        Ok(name)
     }
 }
 
@@ -97,17 +98,17 @@ fn repository(named: Option<&Path>) -> Result<PathBuf, NewError> {
     }
 }
 
-/// Why there is no new project.
+/// Why a project could not be created.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum NewError {
-    /// The name will not do.
+    /// The name is invalid.
     Name(String),
-    /// The folder is there already, or cannot be made.
+    /// The folder exists already, or cannot be created.
     Folder(PathBuf, io::Error),
     /// This file cannot be written.
     Write(PathBuf, io::Error),
-    /// There is no checkout of the repository here, or where it has been when this program was built.
+    /// The given folder, or the one this program was built in, is not a checkout of the repository.
     Repository(Option<PathBuf>),
 }
 
@@ -123,12 +124,12 @@ impl fmt::Display for NewError {
                 )
             }
             Self::Folder(path, error) | Self::Write(path, error) => {
-                write!(f, "cannot make {}: {error}", path.display())
+                write!(f, "cannot create {}: {error}", path.display())
             }
             Self::Repository(Some(folder)) => {
                 write!(
                     f,
-                    "{} is no checkout of Wasocket's repository",
+                    "{} is not a checkout of Wasocket's repository",
                     folder.display()
                 )
             }
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_do_for_every_language() {
+    fn names_suit_every_language() {
         for (folder, expected) in [("hello", "hello"), ("a/b-2_c/", "b-2_c"), ("/tmp/x", "x")] {
             assert_eq!(name(folder), Ok(expected));
         }

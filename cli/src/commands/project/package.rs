@@ -1,5 +1,5 @@
-//! Targets that are JavaScript: folders, which the npm package makes of a component. It is embedded here, and
-//! unpacked beside the cache, with what it needs from npm.
+//! JavaScript targets: folders, which the npm package makes of a component. The package is embedded here, and unpacked
+//! next to the cache, with its dependencies from npm.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -13,10 +13,10 @@ use super::say;
 use super::tool::{self, Missing};
 use wasocket_host::guest::load::cache::folder_of_user;
 
-/// The files of `npm/`, as `build.rs` found them: paths, and what is there.
+/// The files of `npm/`, as `build.rs` found them: paths and contents.
 const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/npm.rs"));
 
-/// Makes a folder of a component for a target.
+/// Makes a folder for a target.
 ///
 /// # Errors
 ///
@@ -32,11 +32,11 @@ pub(super) fn transpile(component: &Path, target: &str, output: &Path) -> Result
     run(&mut node, "node")
 }
 
-/// The package with its dependencies: at the first time, it is put there.
+/// The folder of the package with its dependencies. Unpacks it the first time.
 fn unpacked() -> Result<PathBuf, PackageError> {
     let folder = folder_of_user().ok_or(PackageError::NoHome)?.join(name());
     fs::create_dir_all(&folder).map_err(PackageError::System)?;
-    // Until this function returns: another program that comes at the same time waits, and finds all there.
+    // Held until this function returns, so that another process waits and then finds everything there.
     let lock = File::create(folder.join("lock")).map_err(PackageError::System)?;
     lock.lock().map_err(PackageError::System)?;
     // npm writes this file last.
@@ -66,7 +66,7 @@ fn unpacked() -> Result<PathBuf, PackageError> {
     Ok(folder)
 }
 
-/// Another one for each version of the package.
+/// A name for each version of the package.
 fn name() -> String {
     let mut digest = Context::new(&SHA256);
     for (path, contents) in FILES {
@@ -87,19 +87,19 @@ fn run(command: &mut Command, program: &'static str) -> Result<(), PackageError>
     }
 }
 
-/// Why there is no folder.
+/// Why a folder could not be made.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PackageError {
-    /// A tool is not there.
+    /// A tool is missing.
     Missing(Missing),
-    /// The system has no place for what is to be kept.
+    /// There is no home directory to unpack the package in.
     NoHome,
-    /// This program does not start.
+    /// This program could not be started.
     Start(&'static str, io::Error),
-    /// This program has failed, and said why.
+    /// This program failed, and printed why.
     Step(&'static str),
-    /// The system refused something else.
+    /// Another system call failed.
     System(io::Error),
 }
 
@@ -108,7 +108,7 @@ impl fmt::Display for PackageError {
         match self {
             Self::Missing(missing) => missing.fmt(f),
             Self::NoHome => write!(f, "neither HOME nor XDG_CACHE_HOME is set: set one"),
-            Self::Start(program, error) => write!(f, "{program} does not start: {error}"),
+            Self::Start(program, error) => write!(f, "cannot start {program}: {error}"),
             Self::Step(program) => write!(f, "{program} failed: see above"),
             Self::System(error) => write!(f, "cannot unpack the npm package: {error}"),
         }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_package_is_whole() {
+    fn the_package_is_complete() {
         for needed in [
             "package.json",
             "transpile.js",

@@ -1,10 +1,10 @@
-//! Targets, as the command line names them.
+//! Targets on the command line.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use wasocket_host::guest::compose;
 
-/// Where an app is to run.
+/// Where an app will run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target(pub compose::Target);
 
@@ -24,13 +24,13 @@ impl ValueEnum for Target {
         Some(PossibleValue::new(self.0.name()).help(match self.0 {
             compose::Target::Handler => "A component for `wasocket serve`",
             compose::Target::Server => {
-                "A whole server, for any runtime of WASI 0.2 with sockets: `wasmtime run`, `jco run`"
+                "A complete server, for any WASI 0.2 runtime with sockets: `wasmtime run`, `jco run`"
             }
             compose::Target::Grip => {
-                "A component for servers of wasi:http, behind a proxy that speaks GRIP: Pushpin, Fastly Fanout"
+                "A component for wasi:http servers, behind a proxy that speaks GRIP: Pushpin, Fastly Fanout"
             }
             compose::Target::Node => {
-                "A folder for Node: behind an HTTP server of your own, or as one"
+                "A folder for Node: behind your own HTTP server, or as a server"
             }
             compose::Target::Workers => {
                 "A folder for Cloudflare Workers: an app as a Durable Object"

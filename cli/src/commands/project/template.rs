@@ -1,10 +1,10 @@
-//! What new projects are made of: `host-runner/templates`, the contract, and C's bindings.
+//! Templates of new projects: `cli/templates`, the contract, and the C bindings.
 
 use std::path::Path;
 
 use super::language::Language;
 
-/// A path inside of the project, and what is there.
+/// A path in the project, and the file's contents.
 type File = (&'static str, &'static [u8]);
 
 /// A file of a template.
@@ -17,7 +17,7 @@ macro_rules! file {
     };
 }
 
-/// A file that is used elsewhere in the repository, too.
+/// A file that is also used elsewhere in the repository.
 macro_rules! shared {
     ($path:literal, $original:literal) => {
         (
@@ -29,7 +29,7 @@ macro_rules! shared {
 
 const PAGE: &str = include_str!("../../../templates/page.html");
 
-// Not called what they are in the project, so that no tool takes them for a project's here.
+// Renamed in the project, so that no tool mistakes them for its own files here.
 const RUST: &[File] = &[
     file!("Cargo.toml", "rust/Cargo.toml.in"),
     file!("src/lib.rs", "rust/lib.rs"),
@@ -43,7 +43,7 @@ const JAVASCRIPT: &[File] = &[
     file!("page.js", "javascript/page.js.in"),
     file!("build.js", "javascript/build.js"),
     file!("package.json", "javascript/package.json.in"),
-    // The packages that these tests run with: what is newer need not fit, or asks for a newer node.
+    // The versions that these tests run with: newer ones might not fit, or need a newer node.
     shared!(
         "package-lock.json",
         "languages/javascript/package-lock.json"
@@ -95,7 +95,7 @@ const WIT: &[File] = &[
     shared!("wit/world.wit", "wit/world.wit"),
 ];
 
-/// The files of a project of this name. `repository`: where Rust's crates are.
+/// The files of a project of this name. `repository`: where the Rust crates are.
 pub(super) fn files(
     language: Language,
     name: &str,
@@ -112,7 +112,7 @@ pub(super) fn files(
     own.iter().chain(shared).map(fill).collect()
 }
 
-/// Puts in what is different from project to project. What is no text stays as it is.
+/// Fills in what differs between projects. Binary files stay unchanged.
 fn fill(template: &[u8], name: &str, repository: &Path) -> Vec<u8> {
     let Ok(text) = str::from_utf8(template) else {
         return template.to_vec();
@@ -124,7 +124,7 @@ fn fill(template: &[u8], name: &str, repository: &Path) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A string as JSON and TOML have it.
+/// A string literal of JSON and TOML.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_to_fill_in() {
+    fn no_placeholder_is_left() {
         use clap::ValueEnum;
         for language in Language::value_variants() {
             let files = files(*language, "hello", Path::new("/a\"b"));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_can_stand_in_a_template_of_javascript() {
+    fn the_page_fits_into_a_javascript_template_literal() {
         assert!(!PAGE.contains(['`', '\\']) && !PAGE.contains("${"));
     }
 }

@@ -1,11 +1,11 @@
-//! The tools of the languages: whether they are there, and what installs them.
+//! The tools of the languages: whether they are installed, and how to install them.
 
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A tool that is not there, or not as it has to be, and how it gets there.
+/// A tool that is missing or unsuitable, and how to install it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
     what: &'static str,
@@ -25,55 +25,56 @@ const CARGO: Missing = Missing {
 };
 
 const TARGET: Missing = Missing {
-    what: "Rust's target wasm32-wasip2",
+    what: "the Rust target wasm32-wasip2",
     how: "rustup target add wasm32-wasip2",
 };
 
 const NODE: Missing = Missing {
-    what: "node, of version 20 or later,",
-    how: "from https://nodejs.org, or apt-get install nodejs npm, where that is of Debian 13 or later",
+    what: "node, version 20 or later,",
+    how: "from https://nodejs.org, or apt-get install nodejs npm, on Debian 13 or later",
 };
 
 const NPM: Missing = Missing {
     what: "npm",
-    how: "apt-get install npm; where node is from https://nodejs.org, it is part of it",
+    how: "apt-get install npm; a node from https://nodejs.org includes it",
 };
 
 const PYTHON: Missing = Missing {
-    what: "python3, of version 3.10 or later,",
+    what: "python3, version 3.10 or later,",
     how: "apt-get install python3 python3-venv",
 };
 
 const VENV: Missing = Missing {
-    what: "Python's module venv",
+    what: "the Python module venv",
     how: "apt-get install python3-venv",
 };
 
 const COMPILER: Missing = Missing {
     what: "a C compiler for WebAssembly",
-    how: "apt-get install python3-venv, by which `wasocket build` gets one for the project; or put zig on the \
-          PATH; or have the environment variable WASI_SDK_PATH name a WASI SDK",
+    how: "apt-get install python3-venv, with which `wasocket build` gets one for the project; or put zig on the \
+          PATH; or set the environment variable WASI_SDK_PATH to a WASI SDK",
 };
 
 const GO: Missing = Missing {
-    what: "go, of version 1.24 or later,",
-    how: "from https://go.dev/dl, or apt-get install golang-go, where that is of Debian 13 or later; or apt-get \
-          install python3-venv, by which `wasocket build` gets one for the project",
+    what: "go, version 1.24 or later,",
+    how: "from https://go.dev/dl, or apt-get install golang-go, on Debian 13 or later; or apt-get \
+          install python3-venv, with which `wasocket build` gets one for the project",
 };
 
-/// Cargo, and the target of components.
+/// Checks for Cargo and the target of components.
 pub(super) fn cargo(project: &Path) -> Result<(), Missing> {
     output(project, "cargo", &["--version"]).ok_or(CARGO)?;
     let arguments = ["--print", "target-libdir", "--target", "wasm32-wasip2"];
     let libraries = output(project, "rustc", &arguments).ok_or(TARGET)?;
     let libraries = String::from_utf8_lossy(&libraries.stdout).trim().to_owned();
-    match Path::new(&libraries).exists() {
-        true => Ok(()),
-        false => Err(TARGET),
+    if Path::new(&libraries).exists() {
+        Ok(())
+    } else {
+        Err(TARGET)
     }
 }
 
-/// Node, and npm.
+/// Checks for Node and npm.
 pub(super) fn node(project: &Path) -> Result<(), Missing> {
     let is_new = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
     output(project, "node", &["--eval", is_new]).ok_or(NODE)?;
@@ -81,7 +82,7 @@ pub(super) fn node(project: &Path) -> Result<(), Missing> {
     Ok(())
 }
 
-/// Python, and what makes environments with pip in them.
+/// Checks for Python, and the modules that make environments with pip.
 pub(super) fn python(project: &Path) -> Result<(), Missing> {
     let is_new = "import sys; sys.exit(sys.version_info < (3, 10))";
     output(project, "python3", &["-c", is_new]).ok_or(PYTHON)?;
@@ -89,18 +90,18 @@ pub(super) fn python(project: &Path) -> Result<(), Missing> {
     Ok(())
 }
 
-/// What compiles C to WebAssembly.
+/// A compiler from C to WebAssembly.
 #[derive(Debug)]
 pub(super) enum Compiler {
     /// The clang of a WASI SDK.
     WasiSdk(PathBuf),
     /// `zig` on the PATH.
     Zig,
-    /// zig as a package of Python's, in the project's environment.
+    /// zig as a Python package, in the project's environment.
     Packaged,
 }
 
-/// A compiler that is there, or that can be had without installing anything but for the project.
+/// An installed compiler, or one that can be installed in the project alone.
 pub(super) fn compiler(project: &Path) -> Result<Compiler, Missing> {
     if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
         return Ok(Compiler::WasiSdk(Path::new(&sdk).join("bin/clang")));
@@ -112,18 +113,18 @@ pub(super) fn compiler(project: &Path) -> Result<Compiler, Missing> {
     Ok(Compiler::Packaged)
 }
 
-/// What compiles Go to WebAssembly.
+/// A compiler from Go to WebAssembly.
 #[derive(Debug)]
 pub(super) enum Go {
     /// `go` on the PATH.
     Installed,
-    /// Go as a package of Python's, in the project's environment.
+    /// Go as a Python package, in the project's environment.
     Packaged,
 }
 
-/// A toolchain of Go that can export functions, or one that can be had for the project.
+/// An installed Go that can export functions, or one that can be installed in the project.
 pub(super) fn go(project: &Path) -> Result<Go, Missing> {
-    // Asked in the project: where it has to, `go` gets the version that go.mod names.
+    // Run in the project: if it has to, `go` downloads the version that go.mod names.
     let version = output(project, "go", &["env", "GOVERSION"]);
     if version.is_some_and(|version| exports_functions(&String::from_utf8_lossy(&version.stdout))) {
         return Ok(Go::Installed);
@@ -143,7 +144,7 @@ fn exports_functions(version: &str) -> bool {
         .is_some_and(|minor: u32| minor >= 24)
 }
 
-/// What a program prints; none if it is not there, or fails.
+/// The output of a program; `None` if it is missing or fails.
 fn output(project: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
     let mut command = Command::new(program);
     command
@@ -155,7 +156,7 @@ fn output(project: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
         Ok(_) => None,
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => {
-            tracing::warn!("{program} does not run: {error}");
+            tracing::warn!("cannot run {program}: {error}");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! The arguments of `wasocket serve`, and the configuration that they make.
+//! Arguments of `wasocket serve`, and the configuration made from them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,92 +22,90 @@ use crate::parse::{at_least_one, memory, milliseconds, seconds};
 pub(crate) const EXAMPLES: &str = "Examples:
   wasocket serve                           the embedded echo app, on http://127.0.0.1:1234/
   wasocket serve chat.wasm                 a component of the world wasocket:websocket/handler, or
-                                           .../application: that is joined with the protocol
-  wasocket serve chat.wasm --watch         the same; and what it becomes, as soon as it is built anew
+                                           .../application, which is joined with the protocol
+  wasocket serve chat.wasm --watch         the same, reloaded whenever it is rebuilt
   wasocket serve chat.wasm --listen [::]:80
   wasocket serve relay.wasm --allow-http localhost:8080 --env BACKEND=http://localhost:8080
 
-All options can stand in a file (docs/configuration.md): wasocket.toml here, or what --config names.
-Logs go to stderr; RUST_LOG overrides --quiet and --verbose (RUST_LOG=guest=info shows what
-components print, and nothing else).";
+All options can be set in a file (docs/configuration.md): wasocket.toml in this folder, or the one named by
+--config. Logs go to stderr; RUST_LOG overrides --quiet and --verbose (RUST_LOG=guest=info shows only what
+components print).";
 
-/// The most workers there may be.
+/// The most workers.
 const MAX_WORKERS: usize = 1024;
 
-/// The options of `wasocket serve`. Each can stand in a file, too: see [`config`](crate::config_file).
+/// The options of `wasocket serve`. Each can be set in a file too: see [`config_file`](crate::config_file).
 #[derive(Clone, Debug, Args)]
 pub struct Serve {
     /// The component [default: an echo app with a page to try it]
     pub component: Option<PathBuf>,
-    /// Serve what the file becomes when it changes: new connections get the new component, those that are
-    /// there are closed with 1012
+    /// Reload the component when its file changes; existing connections are closed with 1012
     #[arg(long, requires = "component")]
     pub watch: bool,
-    /// Compile the component anew, and do not keep what is compiled (in `$XDG_CACHE_HOME/wasocket`, or
+    /// Compile the component again, and do not cache the result (in `$XDG_CACHE_HOME/wasocket`, or
     /// `~/.cache/wasocket`)
     #[arg(long)]
     pub no_cache: bool,
-    /// Serve the component also if it is a file of `wasocket compile`: machine code, run as it is
+    /// Allow the component to be a file of `wasocket compile`: machine code, which runs unchecked
     #[arg(long)]
     pub allow_precompiled: bool,
-    /// A file with options, in TOML: `max-connections = 500`. What is said here goes before it [default:
-    /// wasocket.toml, if it is there]
+    /// A TOML file with options, such as `max-connections = 500`. The command line overrides it [default:
+    /// wasocket.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where connections come from, and for whom.
+    /// Listeners, TLS and proxies.
     #[command(flatten)]
     pub sockets: Sockets,
-    /// How many threads serve, each with instances of its own; `auto` is one for each core. Clients of an app
-    /// that meet, as in a chat, do so within an instance
+    /// Number of threads that serve, each with its own instances; `auto` means one per core. Clients that meet
+    /// in an app, as in a chat, must be on the same instance
     #[arg(long, value_name = "N", default_value = "1", value_parser = workers)]
     pub workers: usize,
-    // 32 connections that each collect a message of 1 MiB, the default limit of the protocol,
-    // fit twice into the default memory.
-    /// How many connections share an instance, and its fate should it fail
+    // 32 connections that each collect a message of 1 MiB, the protocol's default limit, use half of the default
+    // memory.
+    /// Number of connections that share an instance, and fail together with it
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one())]
     pub connections_per_instance: usize,
-    /// The memory an instance may take, in MiB
+    /// Memory limit of an instance, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
     pub memory: usize,
-    /// The time a call into an instance may take, in milliseconds
+    /// Time limit of a call into an instance, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = milliseconds())]
     pub call_timeout: u64,
-    /// The time the app may wait for files in one call, in milliseconds, if it has directories (--dir)
+    /// Time the app may wait for files within a call, in milliseconds, if it has directories (--dir)
     #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = milliseconds())]
     pub file_timeout: u64,
-    /// The time an instance may take to start, in milliseconds
+    /// Time limit for an instance to start, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = milliseconds())]
     pub start_timeout: u64,
-    /// A variable of the app's environment, which is empty otherwise. May be repeated
+    /// An environment variable of the app; it has no others. May be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<(String, String)>,
-    /// An HTTP server that the app may ask, at ports 80 and 443 if none is named; `*` and `*.NAME` stand
-    /// for public hosts. May be repeated
+    /// An HTTP server that the app may send requests to, on ports 80 and 443 unless a port is given; `*` and
+    /// `*.NAME` match public hosts. May be repeated
     #[arg(long, value_name = "HOST[:PORT]")]
     pub allow_http: Vec<Allowed>,
-    /// The time an HTTP server that the app asks may be silent: until it answers, and in its answer
+    /// Time an HTTP server may be silent, before its response and within it
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
     pub http_timeout: u64,
-    /// A TCP server that the app may connect to; port 0 is any. May be repeated
+    /// A TCP server that the app may connect to; port 0 means any port. May be repeated
     #[arg(long, value_name = "IP:PORT", value_parser = tcp_server)]
     pub allow_tcp: Vec<SocketAddr>,
-    /// A directory that the app finds at a path of its own, to read in it; with `::rw`, to write, too. May be
-    /// repeated
+    /// Mount a directory for the app, which may read it and, with `::rw`, write it. May be repeated
     #[arg(long, value_name = "HOST_PATH::GUEST_PATH[::rw]", value_hint = ValueHint::DirPath)]
     pub dir: Vec<Directory>,
-    /// The time a client may take nothing of what it is sent
+    /// Time after which a client that accepts no output is disconnected
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
-    /// The time the app may take to answer a request, if it has to ask somebody first
+    /// Time limit for the app to answer a request, if it has to ask another server first
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub decision_timeout: u64,
-    /// The time open connections have to end when the runner is stopped
+    /// Time open connections have to close when the runner is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub shutdown_timeout: u64,
-    /// What WebSockets are closed with then: 1001, going away, or 1012, where a restart is all it is
+    /// Close code of WebSockets when the runner is stopped: 1001 (going away) or 1012 (service restart)
     #[arg(long, value_name = "CODE", default_value = "1001", value_parser = shutdown_code)]
     pub shutdown_code: ShutdownReason,
-    /// What the network may ask.
+    /// Limits on the network and operator endpoints.
     #[command(flatten)]
     pub network: Network,
 }
@@ -117,7 +115,7 @@ impl Serve {
     ///
     /// # Errors
     ///
-    /// A text for the user, when the environment names a place for traces that is none.
+    /// A text for the user, if the environment has an invalid endpoint for traces.
     pub fn into_config(self) -> Result<ServerConfig, String> {
         let network = &self.network;
         Ok(ServerConfig {
@@ -149,7 +147,7 @@ impl Serve {
         })
     }
 
-    /// What each instance may take.
+    /// The limits of each instance.
     fn limits(&self) -> Limits {
         Limits {
             memory: self.memory << 20,
@@ -177,7 +175,7 @@ impl Serve {
     }
 }
 
-/// The value of `--workers`: a number; `auto`, or 0, is one for each core.
+/// Parses `--workers`: a number; `auto` or 0 means one per core.
 fn workers(text: &str) -> Result<usize, String> {
     let number = match text {
         "auto" => Some(0),
@@ -199,7 +197,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Names are not looked up: what they lead to may change.
+/// Does not resolve names, as their addresses may change.
 fn tcp_server(text: &str) -> Result<SocketAddr, String> {
     let expected = "expected an IP address and a port, such as 127.0.0.1:22 or [::1]:22";
     text.parse().map_err(|_| expected.to_owned())
@@ -238,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_of_cores_or_as_said() {
+    fn workers_are_a_number_or_one_per_core() {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         assert_eq!(workers("auto"), Ok(cores));
         assert_eq!(workers("0"), Ok(cores));
@@ -249,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_granted_but_what_is_named() -> Result<(), clap::Error> {
+    fn grants_only_what_is_named() -> Result<(), clap::Error> {
         let none = parse(&[])?.grants();
         assert!(none.http.is_none() && none.tcp.is_empty() && none.environment.is_empty());
         assert!(none.directories.is_empty());

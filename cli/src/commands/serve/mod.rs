@@ -1,4 +1,4 @@
-//! The command `serve`: arguments become the configuration of the server.
+//! The command `serve`.
 
 pub mod args;
 mod network;
@@ -20,10 +20,10 @@ pub fn serve(arguments: Serve) -> Result<(), ServeFailure> {
     serve_config(config).map_err(ServeFailure::Server)
 }
 
-/// Why `serve` could not begin, or go on.
+/// Why `serve` failed.
 #[derive(Debug)]
 pub enum ServeFailure {
-    /// The environment names a place for traces that is none.
+    /// The environment has an invalid endpoint for traces.
     Traces(String),
     /// The server failed.
     Server(ServeError),

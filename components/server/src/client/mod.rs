@@ -194,7 +194,7 @@ impl Client {
         let now = context.now();
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_over(self.stalls_at(context.options.send_timeout)) {
-            self.lose(context, "the client takes nothing of what it is sent");
+            self.lose(context, "the client has stopped reading");
             return Ok(());
         }
         match &self.phase {

@@ -3,17 +3,17 @@ use std::fmt;
 use super::{APP, Target};
 use crate::contract::bindings::HANDLER;
 
-/// Why a component cannot be made what a target needs.
+/// Why a component cannot be composed for a target.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ComposeError {
-    /// It is damaged, or its interface is not quite the one that it is named after.
+    /// It is damaged, or its interface does not match its name.
     Invalid(String),
-    /// It exports neither of the interfaces that an app can have.
+    /// It exports neither interface of an app.
     NeitherForm,
-    /// It is no app alone, and this target needs one.
+    /// It includes the protocol, and this target needs an app alone.
     NeedsEvents(Target),
-    /// It imports what this target cannot give.
+    /// It imports something this target does not provide.
     Import(Target, String),
 }
 
@@ -24,15 +24,15 @@ impl fmt::Display for ComposeError {
             Self::NeitherForm => write!(f, "it exports neither {APP} nor {HANDLER}"),
             Self::NeedsEvents(target) => write!(
                 f,
-                "the target {} calls an app with events, and may call another instance each time, so it needs \
-                 a component that exports {APP}; this one exports {HANDLER}. In Rust, write it in the event \
-                 form (wasocket::events), and build it with --features wasocket/composed",
+                "the target {} calls an app with events, possibly another instance each time, so it needs a \
+                 component that exports {APP}; this one exports {HANDLER}. In Rust, write it in the event \
+                 form (wasocket::events) and build it with --features wasocket/composed",
                 target.name()
             ),
             Self::Import(target, import) => write!(
                 f,
-                "it imports {import}, for which the target {} cannot wake it. Take another target, or leave \
-                 out what needs it",
+                "it imports {import}, on which the target {} cannot wait. Choose another target, or do without \
+                 what needs it",
                 target.name()
             ),
         }

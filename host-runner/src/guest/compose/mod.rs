@@ -1,8 +1,8 @@
-//! Components joined to one, as `wac plug` joins files.
+//! Composition of components, the way `wac plug` composes files.
 //!
-//! An app that exports `app`, in whatever language, gets the protocol component, which is embedded here, and
-//! so exports `websocket-handler`: what the runner serves. For other places there are other adapters, to which
-//! the same component is joined: a [`Target`] is where it goes.
+//! An app that exports `app`, in any language, is joined with the protocol component, which is embedded here. The result
+//! exports `websocket-handler`, which the runner serves. Other places need other adapters, to which the same component
+//! is joined: see [`Target`].
 
 mod error;
 pub mod sections;
@@ -21,13 +21,13 @@ use target::Form;
 
 use crate::contract::bindings::HANDLER;
 
-/// The protocol alone: `components/protocol`, as `build.rs` built it.
+/// The protocol component: `components/protocol`, as `build.rs` built it.
 pub(crate) const PROTOCOL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/protocol.wasm"));
 
 /// The interface that an app exports.
 pub(crate) const APP: &str = "wasocket:websocket/app@0.1.0";
 
-/// The component for a target: as it is, where nothing is to be joined.
+/// The component for a target; unchanged if nothing has to be joined.
 ///
 /// # Errors
 ///
@@ -44,19 +44,20 @@ pub fn compose(component: &[u8], target: Target) -> Result<Cow<'_, [u8]>, Compos
     }
 }
 
-/// The component as it is; or, if it is an app alone, joined with the protocol.
+/// Joins an app with the protocol; any other component is returned unchanged.
 ///
 /// # Errors
 ///
-/// When it is an app that cannot be joined.
+/// If the app cannot be joined.
 pub fn with_protocol(component: &[u8]) -> Result<Cow<'_, [u8]>, ComposeError> {
-    match exports(component, APP) {
-        true => join(component, PROTOCOL).map(Cow::Owned),
-        false => Ok(component.into()),
+    if exports(component, APP) {
+        join(component, PROTOCOL).map(Cow::Owned)
+    } else {
+        Ok(component.into())
     }
 }
 
-/// Whether a component has what a target needs, and nothing that it cannot give.
+/// Checks that a component has what a target needs, and imports nothing that the target does not provide.
 fn check(component: &[u8], target: Target, is_app: bool) -> Result<(), ComposeError> {
     let is_there = |name| exports(component, name);
     match target.takes() {
@@ -74,7 +75,7 @@ fn check(component: &[u8], target: Target, is_app: bool) -> Result<(), ComposeEr
     }
 }
 
-/// The names of what a component imports.
+/// The names of a component's imports.
 fn imports(component: &[u8]) -> Result<Vec<String>, ComposeError> {
     let mut graph = CompositionGraph::new();
     let types = graph.types_mut();
@@ -83,7 +84,7 @@ fn imports(component: &[u8]) -> Result<Vec<String>, ComposeError> {
     Ok(types[package.ty()].imports.keys().cloned().collect())
 }
 
-/// What `plug` exports is what `socket` imports; what is left to import or export is the whole's.
+/// Connects the exports of `plug` to the imports of `socket`; all other imports and exports become the result's.
 fn join(plug: &[u8], socket: &[u8]) -> Result<Vec<u8>, ComposeError> {
     try_join(plug, socket).map_err(|error| ComposeError::Invalid(format!("{error:#}")))
 }
@@ -104,7 +105,7 @@ mod tests {
     use crate::guest::default_app::DEFAULT_APP;
 
     #[test]
-    fn what_is_no_app_stays_as_it_is() {
+    fn other_components_stay_unchanged() {
         for other in [
             &b""[..],
             b"\0asm\x0d\0\x01\0",
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_an_app_nor_a_handler_is_refused() {
+    fn neither_app_nor_handler_is_refused() {
         let nothing = b"\0asm\x0d\0\x01\0";
         assert!(matches!(
             compose(nothing, Target::Handler),

@@ -1,7 +1,7 @@
-//! What is in a binary, as its outermost sections say.
+//! The outermost sections of a WebAssembly binary.
 
-/// Whether a component exports this name, as far as the outermost sections say (component model,
-/// `Binary.md`): quick, where reading all of a large component is not.
+/// Whether a component exports this name, according to its outermost sections (component model, `Binary.md`). Quick,
+/// unlike parsing all of a large component.
 pub(super) fn exports(component: &[u8], name: &str) -> bool {
     const EXPORTS: u8 = 11;
     let mut rest = component.get(8..).unwrap_or_default();
@@ -18,7 +18,7 @@ pub(super) fn exports(component: &[u8], name: &str) -> bool {
     false
 }
 
-/// The first custom section whose name begins with this, whole (core specification, section 5.5.3).
+/// The first custom section whose name begins with `prefix`, whole (core specification, section 5.5.3).
 pub fn custom<'a>(module: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     const CUSTOM: u8 = 0;
     let mut rest = module.get(8..)?;
@@ -37,7 +37,7 @@ fn is_named(contents: &[u8], prefix: &str) -> bool {
         .is_some_and(|name| name.starts_with(prefix.as_bytes()))
 }
 
-/// The first section: its number, what it holds, and what is behind it.
+/// Splits off the first section: its number, its contents, the rest.
 fn section(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&id, rest) = bytes.split_first()?;
     let (size, rest) = leb128(rest)?;
@@ -45,7 +45,7 @@ fn section(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((id, contents, behind))
 }
 
-/// A number of up to 32 bits, 7 of them in each byte, the least significant first.
+/// A number of up to 32 bits in LEB128: 7 bits per byte, the least significant first.
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let len = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)? + 1;
     let (number, rest) = bytes.split_at_checked(len)?;

@@ -1,16 +1,16 @@
-//! The targets that an app can be joined for, and what each is made of.
+//! Targets that an app can be composed for.
 
-/// Where an app is to run.
+/// Where an app will run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
     /// A component for `wasocket serve`
     #[default]
     Handler,
-    /// A whole server, for any runtime of WASI 0.2 with sockets: `wasmtime run`, `jco run`
+    /// A complete server, for any WASI 0.2 runtime with sockets: `wasmtime run`, `jco run`
     Server,
-    /// A component for servers of wasi:http, behind a proxy that speaks GRIP: Pushpin, Fastly Fanout
+    /// A component for wasi:http servers, behind a proxy that speaks GRIP: Pushpin, Fastly Fanout
     Grip,
-    /// A folder for Node: behind an HTTP server of your own, or as one
+    /// A folder for Node: behind your own HTTP server, or as a server
     Node,
     /// A folder for Cloudflare Workers: an app as a Durable Object
     Workers,
@@ -20,10 +20,10 @@ pub enum Target {
 const SERVER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/server.wasm"));
 const GRIP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/grip.wasm"));
 
-/// What a target is made of.
+/// What a target is composed of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A component that exports `websocket-handler`, or an app, which is joined with the protocol.
+    /// A component that exports `websocket-handler`; an app is joined with the protocol.
     Handler,
     /// An app alone.
     App,
@@ -41,12 +41,12 @@ impl Target {
         }
     }
 
-    /// Whether it needs the app alone, without the protocol.
+    /// Whether it needs an app without the protocol.
     pub fn takes_an_app(self) -> bool {
         self.takes() == Form::App
     }
 
-    /// Whether it is a folder of JavaScript, and no component.
+    /// Whether it is a folder of JavaScript instead of a component.
     pub fn is_folder(self) -> bool {
         matches!(self, Self::Node | Self::Workers)
     }
@@ -58,7 +58,7 @@ impl Target {
         }
     }
 
-    /// The component to which it is joined.
+    /// The component to join with.
     pub(super) fn adapter(self) -> Option<&'static [u8]> {
         match self {
             Self::Handler | Self::Node | Self::Workers => None,
@@ -67,19 +67,19 @@ impl Target {
         }
     }
 
-    /// Whether the target has no use for a component that imports this.
+    /// Whether the target does not support components that import this.
     pub(super) fn refuses(self, import: &str) -> bool {
         match self {
             Self::Handler | Self::Grip => false,
-            // Nobody would wake the connection that awaits an answer.
+            // The connection that awaits an answer would never be woken.
             Self::Server | Self::Node | Self::Workers => {
                 import.starts_with("wasi:http/outgoing-handler@")
             }
         }
     }
 
-    /// Whether the target has no use for a component that imports this, and is no app: that one cannot
-    /// await anything, whatever its language imports.
+    /// Whether the target does not support components that import this, unless they are apps: those cannot await
+    /// anything, whatever their language imports.
     pub(super) fn refuses_of_handlers(self, import: &str) -> bool {
         match self {
             Self::Handler | Self::Grip => false,

@@ -1,8 +1,8 @@
-//! Compiled components, kept from one start to the next: an engine of JavaScript takes seconds to compile.
+//! A cache of compiled components: a JavaScript engine takes seconds to compile.
 //!
-//! What is compiled is machine code that will be run as it is. So it is taken only from a file that is the
-//! user's own and that nobody else could have written; its name is a digest of the component, and of all
-//! that its compilation depends on.
+//! Compiled components are machine code that runs unchecked. So a file is used only if it is the user's own and no one
+//! else could have written it; its name is a digest of the component and of everything else that its compilation
+//! depends on.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
@@ -16,10 +16,10 @@ use ring::digest::{Context, SHA256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// How many components are kept: those of JavaScript and Python are 30 MB each.
+/// The number of components to keep. Those of JavaScript and Python have 30 MB each.
 const KEPT: usize = 8;
 
-/// The user's: `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`. None where the system has neither.
+/// `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`; `None` if there is no home directory.
 pub fn folder_of_user() -> Option<PathBuf> {
     let absolute = |name| {
         env::var_os(name)
@@ -37,8 +37,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The user's: `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`. None where the system has neither, or
-    /// others may write there.
+    /// The user's cache, in `$XDG_CACHE_HOME/wasocket` or `~/.cache/wasocket`; `None` if there is no home directory, or
+    /// others may write to it.
     pub fn of_user() -> Option<Self> {
         match Self::in_folder(folder_of_user()?) {
             Ok(cache) => Some(cache),
@@ -49,11 +49,11 @@ impl Cache {
         }
     }
 
-    /// One in this folder, which is made if it is not there.
+    /// A cache in this folder, which is created if it does not exist.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or is not the user's own.
+    /// If it cannot be created, or is not the user's own.
     pub fn in_folder(folder: PathBuf) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
@@ -63,11 +63,11 @@ impl Cache {
         Ok(Self { folder })
     }
 
-    /// What was compiled before of these sources; else it is compiled now, and kept.
+    /// Returns what was compiled from these sources before; otherwise compiles it and keeps it.
     ///
     /// # Errors
     ///
-    /// When it does not compile. That it cannot be kept is no error.
+    /// If it does not compile. If it cannot be kept, that is no error.
     pub fn take_or<E>(
         &self,
         engine: &Engine,
@@ -80,7 +80,7 @@ impl Cache {
         }
         let component = compile()?;
         if let Err(error) = self.keep(&file, &component) {
-            tracing::debug!("the compiled component is not kept: {error:#}");
+            tracing::debug!("could not cache the compiled component: {error:#}");
         }
         Ok(component)
     }
@@ -90,7 +90,7 @@ impl Cache {
         Ok(self.forget()?)
     }
 
-    /// Removes what has not been used for longest.
+    /// Removes the least recently used files.
     fn forget(&self) -> io::Result<()> {
         let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.folder)?
             .filter_map(|file| {
@@ -107,7 +107,7 @@ impl Cache {
     }
 }
 
-/// Written beside and then renamed: nobody finds half of it.
+/// Writes a temporary file next to it and renames that, so that no one ever sees half a file.
 pub(crate) fn put(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let own = file.with_extension(process::id().to_string());
     let mut options = File::options();
@@ -117,40 +117,41 @@ pub(crate) fn put(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| fs::rename(&own, file));
     if written.is_err() {
-        // Perhaps it is not there.
+        // It may not exist.
         let _ = fs::remove_file(&own);
     }
     written
 }
 
-/// What is in a file, if it is there and can be trusted.
+/// The component in a file, if the file exists and can be trusted.
 fn take(engine: &Engine, file: &Path) -> Option<Component> {
     let mut file = File::open(file).ok()?;
     let metadata = file.metadata().ok()?;
     check_owner(&metadata).ok()?;
     let mut compiled = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
     file.read_to_end(&mut compiled).ok()?;
-    // Used now: the others go first.
+    // Marks it as recently used.
     let _ = file.set_modified(SystemTime::now());
     deserialize(engine, &compiled).ok()
 }
 
-/// Engines of another version, or with another configuration, are refused by wasmtime itself.
+/// wasmtime itself refuses code of another version or with another configuration.
 #[allow(
     unsafe_code,
-    reason = "the file is the user's own, as both callers check: who can write it can do all that this process can"
+    reason = "the file is the user's own, as both callers check: whoever can write it can do all that this process can"
 )]
 pub(crate) fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: these are the bytes of a `Component::serialize` of this program's.
+    // SAFETY: these bytes come from `Component::serialize` in this program.
     unsafe { Component::deserialize(engine, compiled) }
 }
 
-/// Refuses what belongs to another user, or what others may write.
+/// Refuses a file that belongs to another user, or that others may write.
 fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
     let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
-    match is_own && metadata.mode() & 0o022 == 0 {
-        true => Ok(()),
-        false => Err(io::Error::other("others may write there")),
+    if is_own && metadata.mode() & 0o022 == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::other("others may write to it"))
     }
 }
 
@@ -174,7 +175,7 @@ impl Hasher for Digest {
         self.0.update(bytes);
     }
 
-    /// Not asked for: the digest is longer.
+    /// Unused: the digest is longer.
     fn finish(&self) -> u64 {
         0
     }
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compiled_is_kept_and_taken() -> wasmtime::Result<()> {
+    fn compiled_components_are_kept_and_reused() -> wasmtime::Result<()> {
         let (folder, engine) = (folder("kept"), engine::engine()?);
         let cache = Cache::in_folder(folder.clone())?;
         let compile = || Component::from_binary(&engine, EMPTY);
@@ -210,7 +211,7 @@ mod tests {
         assert_eq!(kept.len(), 1);
         assert!(kept.iter().all(|file| take(&engine, file).is_some()));
 
-        // One that others could have written is not.
+        // A file that others could have written is not.
         for file in &kept {
             fs::set_permissions(file, fs::Permissions::from_mode(0o666))?;
             assert!(take(&engine, file).is_none());
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_the_component_s() -> wasmtime::Result<()> {
+    fn the_name_depends_on_the_component() -> wasmtime::Result<()> {
         let engine = engine::engine()?;
         assert_eq!(name(&engine, &[EMPTY]), name(&engine, &[EMPTY]));
         assert_ne!(name(&engine, &[b"a", b"b"]), name(&engine, &[b"ab"]));

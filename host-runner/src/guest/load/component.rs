@@ -1,4 +1,4 @@
-//! A component, read, compiled and checked: ready to be instantiated.
+//! A component, compiled and checked, ready to be instantiated.
 
 use std::fmt;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::guest::wasi::Grants;
 use crate::guest::wasi::link;
 use crate::guest::wasi::state::State;
 
-/// A component, from which [`Guest`](crate::guest::handler::Guest)s or [`Client`](crate::guest::client::Client)s are made.
+/// A component, to make [`Guest`](crate::guest::handler::Guest)s or [`Client`](crate::guest::client::Client)s of.
 #[derive(Clone)]
 pub struct Component {
     pub(crate) instance_pre: InstancePre<State>,
@@ -40,8 +40,8 @@ impl Component {
         loader.file(path)
     }
 
-    /// Compiles a component and checks that it fits the world `handler`, or `application`: then it is
-    /// joined with the protocol. Nothing is granted to it.
+    /// Compiles a component and checks that it fits the world `handler`; one of the world `application` is joined with
+    /// the protocol first. Nothing is granted to it.
     ///
     /// # Errors
     ///
@@ -63,18 +63,18 @@ impl Component {
 /// How components are loaded.
 #[derive(Clone)]
 pub struct Loader {
-    /// Compiles them.
+    /// The engine to compile them with.
     pub engine: Engine,
-    /// What is granted to them.
+    /// What they are granted.
     pub grants: Grants,
-    /// Where they are kept when they are compiled.
+    /// The cache of compiled components, if any.
     pub cache: Option<Cache>,
-    /// Whether files of `wasocket compile` are loaded, whose machine code is run as it is.
+    /// Whether to load files of `wasocket compile`, which contain machine code that runs unchecked.
     pub allow_precompiled: bool,
 }
 
 impl Loader {
-    /// Without grants, and without a cache.
+    /// A loader without grants and cache.
     pub fn new(engine: &Engine) -> Self {
         Self {
             engine: engine.clone(),
@@ -84,8 +84,8 @@ impl Loader {
         }
     }
 
-    /// The component in a file, of the world `handler`: see [`Component::from_file`]. What `wasocket compile` has
-    /// made is loaded if that is allowed.
+    /// The component in a file, of the world `handler`: see [`Component::from_file`]. Files of `wasocket compile` are
+    /// loaded if allowed.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Loader {
         if !self.allow_precompiled {
             return Err(LoadError::Precompiled);
         }
-        // Of the file that was read, whatever has that name now.
+        // Of the opened file, whatever has its name by now.
         let metadata = file.metadata().map_err(LoadError::Read)?;
         let component = precompiled::unpack(&self.engine, &bytes, &metadata)?;
         self.fit(World::Handler, &component)
@@ -125,7 +125,7 @@ impl Loader {
         self.fit(world, &component)
     }
 
-    /// Checks that a component fits a world, and needs nothing that it is not granted.
+    /// Checks that a component fits a world and needs nothing that it is not granted.
     fn fit(&self, world: World, component: &component::Component) -> Result<Component, LoadError> {
         let Self { engine, grants, .. } = self;
         check_exports(world, engine, component)?;
@@ -160,8 +160,8 @@ impl fmt::Debug for Component {
     }
 }
 
-/// The first eight bytes say what follows: the magic number, a version, and a layer that tells core
-/// modules and components apart (component model, `Binary.md`).
+/// The first eight bytes of a file are the magic number, a version, and a layer that tells core modules from components
+/// (component model, `Binary.md`).
 fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
     match bytes {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::CoreModule),
@@ -170,7 +170,7 @@ fn check_preamble(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Nobody should wonder why nothing happens: the engine of a language takes many seconds.
+/// Explains the delay: the engine of a language takes many seconds to compile.
 fn announce(size: usize) {
     const MEGABYTE: usize = 1_000_000;
     if size >= MEGABYTE {
@@ -200,7 +200,7 @@ fn check_exports(
     Err(LoadError::OtherWorld(world, names.collect()))
 }
 
-/// The names of what must be linked: types alone need no implementation.
+/// The names of the imports that must be linked. Types alone need no implementation.
 fn imports(engine: &Engine, component: &component::Component) -> Vec<String> {
     component
         .component_type()
@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_preamble_tells_what_a_file_is() {
+    fn the_preamble_identifies_a_file() {
         assert!(matches!(check_preamble(b""), Err(LoadError::NotWasm)));
         assert!(matches!(
             check_preamble(b"#!/bin/sh"),

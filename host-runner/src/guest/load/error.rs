@@ -1,4 +1,4 @@
-//! Why a component cannot be loaded.
+//! Errors of loading a component.
 
 use std::fmt;
 use std::io;
@@ -7,35 +7,35 @@ use crate::contract::bindings::{CLIENT, HANDLER};
 use crate::guest::compose::{APP, ComposeError};
 use crate::guest::load::world::World;
 
-/// Why a file cannot be served.
+/// Why a component cannot be loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file is missing or cannot be read.
     Read(io::Error),
-    /// The file holds something else than WebAssembly.
+    /// The file is not WebAssembly.
     NotWasm,
     /// The file is WebAssembly, but not a component.
     CoreModule,
-    /// The component is damaged, or needs what this engine does not know.
+    /// The component is damaged, or needs a feature that this engine does not have.
     Invalid(wasmtime::Error),
     /// The component is an app that cannot be joined with the protocol.
     Compose(ComposeError),
-    /// The component does not export the interface of the world; these are the names that it does export.
+    /// The component does not export the world's interface, but these.
     OtherWorld(World, Vec<String>),
     /// The component imports something that the runner does not grant.
     Import(String),
-    /// The component asks HTTP backends, and none is allowed.
+    /// The component sends requests to HTTP backends, and none is allowed.
     Http,
-    /// The file is of `wasocket compile`, and such files are not allowed.
+    /// The file is one of `wasocket compile`, and those are not allowed.
     Precompiled,
-    /// The same, and others than this user and root could have written it.
+    /// A file of `wasocket compile` that others than this user and root could have written.
     CodeOfOthers,
-    /// The same, and it is not what was written.
+    /// A file of `wasocket compile` that is damaged.
     CodeDamaged,
-    /// The same, of another version of this program, or for another machine.
+    /// A file of another version of `wasocket compile`, or for another machine.
     CodeOfOtherKind(wasmtime::Error),
-    /// The names are right, but a function or a type behind them is not.
+    /// The exports have the right names, but a function or a type does not match.
     Type(World, wasmtime::Error),
 }
 
@@ -64,37 +64,38 @@ impl fmt::Display for LoadError {
                     World::Handler => format!("{HANDLER}, or {APP},"),
                     World::Client => CLIENT.to_owned(),
                 };
-                let exported = match exports.is_empty() {
-                    true => "nothing".to_owned(),
-                    false => exports.join(", "),
+                let exported = if exports.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    exports.join(", ")
                 };
                 write!(f, "it exports {exported}, where {needed} is needed")
             }
             Self::Import(import) => write!(
                 f,
-                "it imports {import}, which this runner does not grant (it grants WASI 0.2, and \
-                 no server's part of it)"
+                "it imports {import}, which this runner does not grant (it grants WASI 0.2, without the interfaces \
+                 of a server)"
             ),
             Self::Http => write!(
                 f,
-                "it sends requests to HTTP servers: say to which with --allow-http HOST[:PORT], such as \
+                "it sends requests to HTTP servers: allow them with --allow-http HOST[:PORT], such as \
                  --allow-http api.example.com"
             ),
             Self::Precompiled => write!(
                 f,
-                "it is machine code, which is run as it is: if nobody but you could have made it, serve it with \
+                "it is machine code, which runs unchecked: if only you could have written it, serve it with \
                  --allow-precompiled"
             ),
             Self::CodeOfOthers => write!(
                 f,
-                "it is machine code that somebody else could have written: it has to belong to this user, or to root, \
-                 and must not be writable for others (chmod go-w)"
+                "it is machine code that someone else could have written: it must belong to this user or to root, \
+                 and others must not be able to write it (chmod go-w)"
             ),
-            Self::CodeDamaged => write!(f, "it is damaged: make it anew, with `wasocket compile`"),
+            Self::CodeDamaged => write!(f, "it is damaged: run `wasocket compile` again"),
             Self::CodeOfOtherKind(error) => write!(
                 f,
-                "it was compiled by another version of this program, or for another machine: make it anew, here, \
-                 with `wasocket compile` ({error:#})"
+                "it was compiled by another version of wasocket, or for another machine: run `wasocket compile` \
+                 again, on this machine ({error:#})"
             ),
             Self::Type(world, error) => {
                 write!(f, "it does not fit {}: {error:#}", world.interface())

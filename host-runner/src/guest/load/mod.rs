@@ -1,4 +1,4 @@
-//! Loads a component: reads, compiles, caches, and checks it.
+//! Loading of components: reading, compiling, caching, checking.
 
 pub mod cache;
 pub mod component;

@@ -1,14 +1,14 @@
-//! A component's machine code as a file, which loads in milliseconds.
+//! Precompiled components: a component's machine code in a file that loads in milliseconds.
 //!
 //! ```text
-//!   16 bytes   what it is
+//!   16 bytes   magic number
 //!   32 bytes   SHA-256 of the rest
-//!   the rest   what wasmtime makes of the component, joined with the protocol
+//!   the rest   the component, joined with the protocol, as compiled by wasmtime
 //! ```
 //!
-//! Machine code is run as it is: no check could tell what it will do. The digest finds damage, and nobody's
-//! intent; wasmtime finds out what another version of it has made, or for another machine. Against the rest there
-//! is who may write the file, and that the operator says that such a file may be served.
+//! Machine code runs unchecked: no check could tell what it will do. The digest detects damage, not malice; wasmtime
+//! detects code of another version or for another machine. Beyond that, security rests on who may write the file, and
+//! on the operator, who has to allow such files.
 
 use std::fs::Metadata;
 use std::io;
@@ -23,14 +23,14 @@ use crate::guest::load::cache;
 use crate::guest::load::component::Component as Loaded;
 use crate::guest::load::error::LoadError;
 
-/// What such files begin with: neither WebAssembly nor a program.
+/// The magic number: neither WebAssembly nor an executable.
 const MAGIC: &[u8; 16] = b"\x7fwasocket-code\0\x01";
 
-/// Writes the machine code of a component to a file. Returns the number of bytes it has.
+/// Writes the machine code of a component to a file. Returns its length in bytes.
 ///
 /// # Errors
 ///
-/// When wasmtime cannot say what it has made, or the file cannot be written.
+/// If wasmtime cannot serialize the component, or the file cannot be written.
 pub fn write(component: &Loaded, file: &Path) -> Result<usize, WriteError> {
     let code = component.instance_pre.component().serialize();
     let contents = pack(&code.map_err(WriteError::Engine)?);
@@ -38,32 +38,32 @@ pub fn write(component: &Loaded, file: &Path) -> Result<usize, WriteError> {
     Ok(contents.len())
 }
 
-/// Why there is no file with machine code.
+/// Why a precompiled component cannot be written.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// wasmtime cannot say what it has made.
+    /// wasmtime cannot serialize it.
     Engine(wasmtime::Error),
     /// The file cannot be written.
     File(io::Error),
 }
 
-/// What is in the file.
+/// The contents of the file.
 fn pack(code: &[u8]) -> Vec<u8> {
     let digest = digest(&SHA256, code);
     [MAGIC, digest.as_ref(), code].concat()
 }
 
-/// Whether the file is one of these.
+/// Whether a file is a precompiled component.
 pub(crate) fn is_compiled(file: &[u8]) -> bool {
     file.starts_with(MAGIC)
 }
 
-/// The component in such a file, of which this is known.
+/// Loads the component in such a file. `metadata` is that of the file.
 ///
 /// # Errors
 ///
-/// When others could have written it, it is damaged, or this engine would not run it.
+/// If others could have written it, it is damaged, or this engine cannot run it.
 pub(crate) fn unpack(
     engine: &Engine,
     file: &[u8],
@@ -82,7 +82,7 @@ pub(crate) fn unpack(
     cache::deserialize(engine, code).map_err(LoadError::CodeOfOtherKind)
 }
 
-/// The user's own file or root's, that nobody else may write: both can do all that this process can.
+/// Whether a file belongs to the user or root, and no one else may write it. Both can do all that this process can.
 fn is_trustworthy(metadata: &Metadata) -> bool {
     let owners = [0, rustix::process::geteuid().as_raw()];
     owners.contains(&metadata.uid()) && metadata.mode() & 0o022 == 0
@@ -102,7 +102,7 @@ mod tests {
     /// The smallest component.
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
-    /// A file's metadata, with these rights.
+    /// Metadata of a file with this mode.
     fn metadata(mode: u32) -> io::Result<Metadata> {
         let name = format!("wasocket-compiled-{}-{mode:o}", std::process::id());
         let file = std::env::temp_dir().join(name);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compiled_is_loaded_unless_it_is_damaged() -> wasmtime::Result<()> {
+    fn loads_what_was_written_unless_damaged() -> wasmtime::Result<()> {
         let (engine, own) = (engine::engine()?, metadata(0o644)?);
         let file = pack(&Component::from_binary(&engine, EMPTY)?.serialize()?);
         assert!(is_compiled(&file) && !is_compiled(EMPTY));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_is_not_run() -> wasmtime::Result<()> {
+    fn a_file_writable_by_others_is_refused() -> wasmtime::Result<()> {
         let engine = engine::engine()?;
         let file = pack(&Component::from_binary(&engine, EMPTY)?.serialize()?);
         for mode in [0o664, 0o646] {
@@ -154,7 +154,7 @@ mod tests {
         };
         let text = refused.map(|_| ()).map_err(|error| error.to_string());
         assert!(text.is_err_and(|text| text.contains("`wasocket compile`")));
-        // No machine code at all, with a digest that is right.
+        // Not machine code, with a correct digest.
         let refused = unpack(&engine, &pack(b"ELF"), &metadata(0o644)?);
         assert!(matches!(refused, Err(LoadError::CodeOfOtherKind(_))));
         Ok(())

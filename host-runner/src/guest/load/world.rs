@@ -5,12 +5,12 @@ use wasmtime::component::InstancePre;
 use crate::contract::bindings::{CLIENT, ClientPre, HANDLER, HandlerPre};
 use crate::guest::wasi::state::State;
 
-/// What a component is for: a world of `wit/`.
+/// The world of `wit/` that a component is loaded as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum World {
-    /// It answers requests.
+    /// It handles requests.
     Handler,
-    /// It speaks to a server.
+    /// It connects to a server.
     Client,
 }
 

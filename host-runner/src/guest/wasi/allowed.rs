@@ -1,4 +1,4 @@
-//! The HTTP backends that the operator allows guests to ask.
+//! The HTTP backends that guests may send requests to.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -9,21 +9,21 @@ use crate::net::dial::url::Url;
 
 use crate::net::host_pattern::Host;
 
-/// What the requests of guests are held to.
+/// Limits on the HTTP requests of guests.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The backends that may be asked.
+    /// The backends that are allowed.
     pub allowed: Vec<Allowed>,
-    /// The requests that an instance may have under way, until the answer is read or dropped.
+    /// The most requests of an instance in progress. A request ends when its response is read or dropped.
     pub max_under_way: usize,
-    /// The time to connect, TLS included.
+    /// Time to connect, including TLS.
     pub connect_timeout: Duration,
-    /// The time from then on until the head of the answer is there, and between the parts of its body.
+    /// Time from then until the response's head, and between the parts of its body.
     pub silence_timeout: Duration,
 }
 
 impl Default for Policy {
-    /// Nobody may be asked; 64 requests, 10 s, 60 s.
+    /// No backends; 64 requests, 10 s, 60 s.
     fn default() -> Self {
         Self {
             allowed: Vec::new(),
@@ -35,14 +35,14 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How many resources a guest may hold in the host.
+    /// The most resources a guest may hold in the host.
     pub(crate) fn max_resources(&self) -> usize {
         self.max_under_way.saturating_mul(16).saturating_add(256)
     }
 }
 
-/// Backends that may be asked: `HOST[:PORT]`, where `*` is any host, `*.` before a name one more label, and
-/// `:*` any port. Without a port, those of `http` and `https`.
+/// Allowed backends: `HOST[:PORT]`, where `*` is any host, `*.` before a name any one label, and `:*` any port. Without
+/// a port, the default ports of `http` and `https`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed {
     host: Host,
@@ -63,7 +63,7 @@ impl Allowed {
         self.host.matches(&url.host) && self.port.matches(url)
     }
 
-    /// Whether the host is not named in full: then it must be one that everybody can reach.
+    /// Whether the host is a pattern. Then it must have a public address.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
         !matches!(self.host, Host::Is(_))
@@ -88,7 +88,7 @@ impl FromStr for Allowed {
             return Err(AllowedError::Url);
         }
         let (host, port) = match text.rsplit_once(':') {
-            // The colons of an IPv6 address are in brackets.
+            // IPv6 addresses are in brackets, with colons inside.
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
             _ => (text, None),
         };
@@ -125,19 +125,20 @@ impl FromStr for Host {
             && name
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        match is_name {
-            true => Ok(of(name.to_owned())),
-            false => Err(AllowedError::Host),
+        if is_name {
+            Ok(of(name.to_owned()))
+        } else {
+            Err(AllowedError::Host)
         }
     }
 }
 
-/// Why a text names no backends, or no hosts to be served.
+/// Why a text does not name allowed backends, or hosts to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedError {
     /// It is a URL, or has a path.
     Url,
-    /// What stands before the port is no host.
+    /// The part before the port is not a host.
     Host,
     /// The port is not a number from 0 to 65535.
     Port,
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_host_is_refused() {
+    fn invalid_hosts_are_refused() {
         for (text, error) in [
             ("http://a.test", AllowedError::Url),
             ("a.test/x", AllowedError::Url),
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_host_in_full_may_be_inside() {
+    fn only_a_host_named_in_full_may_be_private() {
         for (text, is_wildcard) in [("localhost:*", false), ("*.a.test", true), ("*:80", true)] {
             let allowed = text.parse::<Allowed>();
             assert_eq!(

@@ -1,4 +1,4 @@
-//! A directory of the host's that a component is granted.
+//! A directory granted to a component.
 
 use std::fs;
 use std::io;
@@ -7,22 +7,22 @@ use std::str::FromStr;
 
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-/// A directory, and what the component calls it: `HOST_PATH::GUEST_PATH`, for reading, or
-/// `HOST_PATH::GUEST_PATH::rw`.
+/// A host directory and its path in the guest: `HOST_PATH::GUEST_PATH` for reading, `HOST_PATH::GUEST_PATH::rw` for
+/// writing too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directory {
-    /// Where it is.
+    /// Its path on the host.
     pub host: PathBuf,
-    /// Where the component finds it.
+    /// Its path in the guest.
     pub guest: String,
-    /// Whether the component may change what is in it.
+    /// Whether the component may write.
     pub is_writable: bool,
 }
 
 impl FromStr for Directory {
     type Err = String;
 
-    /// Both paths have to be named: who runs the component knows the one, and who wrote it the other.
+    /// Both paths are required: the operator knows one, the component's author the other.
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<_> = text.split("::").collect();
         let (host, guest, is_writable) = match parts[..] {
@@ -33,7 +33,7 @@ impl FromStr for Directory {
         if host.is_empty() || guest.is_empty() {
             return Err(
                 "expected HOST_PATH::GUEST_PATH, such as ./pages::/pages, or \
-                HOST_PATH::GUEST_PATH::rw where the app may write"
+                HOST_PATH::GUEST_PATH::rw if the app may write"
                     .to_owned(),
             );
         }
@@ -46,27 +46,29 @@ impl FromStr for Directory {
 }
 
 impl Directory {
-    /// Whether it is there.
+    /// Checks that it exists.
     ///
     /// # Errors
     ///
-    /// When it is not, or is no directory.
+    /// If it does not exist, or is not a directory.
     pub fn check(&self) -> io::Result<()> {
-        match fs::metadata(&self.host)?.is_dir() {
-            true => Ok(()),
-            false => Err(io::ErrorKind::NotADirectory.into()),
+        if fs::metadata(&self.host)?.is_dir() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
         }
     }
 
-    /// Gives it to an instance. One that is not there any more is reported, and missing.
-    pub(crate) fn give(&self, wasi: &mut WasiCtxBuilder) {
-        let permissions = match self.is_writable {
-            true => FsPerms::ReadWrite,
-            false => FsPerms::ReadOnly,
+    /// Mounts it for an instance. If it no longer exists, an error is logged and the instance starts without it.
+    pub(crate) fn mount(&self, wasi: &mut WasiCtxBuilder) {
+        let permissions = if self.is_writable {
+            FsPerms::ReadWrite
+        } else {
+            FsPerms::ReadOnly
         };
         if let Err(error) = wasi.preopened_dir(&self.host, &self.guest, permissions) {
             let host = self.host.display();
-            tracing::error!("{host} cannot be given to the component (--dir): {error:#}");
+            tracing::error!("cannot mount {host} (--dir): {error:#}");
         }
     }
 }
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_paths_are_named() {
+    fn both_paths_are_required() {
         let directory = |guest: &str, is_writable| {
             Ok(Directory {
                 host: "./a:b".into(),

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use crate::guest::wasi::Directory;
 use crate::guest::wasi::Policy;
 
-/// What is granted to a component that asks for it.
+/// What a component is granted, if it asks for it.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
-    /// Requests to HTTP backends. Without a policy, a component that imports them is refused.
+    /// HTTP backends. If `None`, components that import them are refused.
     pub http: Option<Arc<Policy>>,
-    /// The TCP servers that it may connect to; port 0 is any.
+    /// TCP servers that it may connect to; port 0 means any port.
     pub tcp: Vec<SocketAddr>,
-    /// Its environment: names and values.
+    /// Environment variables: names and values.
     pub environment: Vec<(String, String)>,
-    /// The directories that it may read in, and some of them write.
+    /// Directories that it may read, and possibly write.
     pub directories: Vec<Directory>,
 }

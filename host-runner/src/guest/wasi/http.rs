@@ -1,7 +1,7 @@
-//! Requests of guests to HTTP backends: `wasi:http` 0.2, for those backends that the operator allows.
+//! HTTP requests of guests: `wasi:http` 0.2, to the backends that the operator allows.
 //!
-//! A guest asks and returns; hyper's client works on while others are served. The wake-up is the waker of
-//! the call in which the guest has asked whether there is an answer: see `docs/design/outside.md`.
+//! A guest sends a request and returns; hyper's client works on it while other guests run. When the response arrives,
+//! it wakes the waker of the call in which the guest last polled for it: see `docs/design/outside.md`.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -35,16 +35,16 @@ use crate::net::address::is_public;
 use crate::net::dial::transport::{Route, TransportError};
 use crate::net::dial::url::Url;
 
-/// The longest head of a response, and the most fields in it.
+/// The longest head of a response, in bytes, and the most fields in it.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 100;
 
-/// The requests of one instance.
+/// The outgoing requests of one instance.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     policy: Arc<Policy>,
     under_way: Arc<AtomicUsize>,
-    /// On its way from `handle` to `send_request`.
+    /// Passed from `handle` to `send_request`.
     admitted: Option<Admitted>,
 }
 
@@ -62,7 +62,7 @@ impl Outgoing {
         let mut allowed = self.policy.allowed.iter();
         let Some(allowed) = allowed.find(|allowed| allowed.matches(&url)) else {
             tracing::warn!(
-                "the guest's request to {} is denied (--allow-http {})",
+                "denied the guest's request to {} (--allow-http {})",
                 url.authority,
                 url.authority
             );
@@ -76,11 +76,11 @@ impl Outgoing {
     }
 }
 
-/// A request that may be sent.
+/// A request that is allowed.
 #[derive(Debug)]
 struct Admitted {
     url: Url,
-    /// Whether the backend may be a host that is not to be reached from everywhere.
+    /// Whether the backend may have an address that is not public.
     may_be_inside: bool,
     place: Place,
 }
@@ -96,8 +96,8 @@ fn url(request: &HostOutgoingRequest) -> Option<Url> {
     format!("{scheme}://{authority}{target}").parse().ok()
 }
 
-/// Links `wasi:http`. Its `handle` is our own, so that whoever is not let through learns it at once, and
-/// not some time later.
+/// Links `wasi:http`. `handle` is our own, so that a guest learns at once that a request is denied, and not some time
+/// later.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let options = LinkOptions::default();
     types::add_to_linker::<_, WasiHttp>(linker, &(&options).into(), State::http)?;
@@ -125,13 +125,13 @@ fn handle(
     state.http().handle(request, options)
 }
 
-/// One of the requests that an instance may have under way; given back when dropped.
+/// One of the requests that an instance may have in progress. Released on drop.
 #[derive(Debug)]
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(under_way: &Arc<AtomicUsize>, max: usize) -> Result<Self, ErrorCode> {
-        // Only the guest's own calls add to it.
+        // Only the guest's own calls increase it.
         if under_way.load(Ordering::Relaxed) >= max {
             return Err(ErrorCode::ConnectionLimitReached);
         }
@@ -147,7 +147,7 @@ impl Drop for Place {
 }
 
 type Sending = dyn Future<Output = Result<(Response<WasiBody>, Box<Driving>), Error>> + Send;
-/// What moves the rest of an exchange, once the head of the response is there.
+/// Drives the rest of an exchange after the head of the response.
 type Driving = dyn Future<Output = Result<(), Error>> + Send;
 
 impl WasiHttpHooks for Outgoing {
@@ -166,10 +166,11 @@ impl WasiHttpHooks for Outgoing {
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return ErrorCode::ConnectionTerminated;
         }
-        tracing::debug!("a backend's answer: {error:?}");
-        match std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>()) {
-            true => ErrorCode::ConnectionTerminated,
-            false => ErrorCode::HttpProtocolError,
+        tracing::debug!("a backend's response: {error:?}");
+        if std::error::Error::source(error).is_some_and(|source| source.is::<io::Error>()) {
+            ErrorCode::ConnectionTerminated
+        } else {
+            ErrorCode::HttpProtocolError
         }
     }
 }
@@ -182,7 +183,7 @@ struct Timeouts {
 }
 
 impl Timeouts {
-    /// The guest's, where they are lower than the policy's.
+    /// The guest's limits where they are lower than the policy's.
     fn of(policy: &Policy, options: RequestOptions) -> Self {
         let lower =
             |own: Duration, wanted: Option<Duration>| wanted.map_or(own, |time| time.min(own));
@@ -194,7 +195,7 @@ impl Timeouts {
     }
 }
 
-/// Sends a request over a connection of its own, and waits for the head of the answer.
+/// Sends a request over a connection of its own, and waits for the response's head.
 async fn send(
     admitted: Admitted,
     timeouts: Timeouts,
@@ -216,7 +217,7 @@ async fn send(
         .open()
         .await
         .map_err(|error| unreachable(url, &error))?;
-    // RFC 9112 §3.2.1: to the server itself, only path and query.
+    // RFC 9112 §3.2.1: requests to the server itself have only path and query.
     *request.uri_mut() = url
         .target
         .parse()
@@ -231,7 +232,7 @@ async fn send(
         let mut answer = pin!(sender.send_request(request));
         select! {
             answer = &mut answer => answer,
-            // The backend has closed behind its answer, or instead of one.
+            // The backend closed after its response, or without one.
             closed = &mut connection => match closed {
                 Ok(()) => answer.await,
                 Err(error) => Err(error),
@@ -254,7 +255,7 @@ async fn send(
     Ok((response.map(body), Box::new(driving)))
 }
 
-/// The body of an answer, which takes its place until it is read or dropped.
+/// The body of a response, which counts as a request in progress until it is read or dropped.
 struct Answer {
     body: hyper::body::Incoming,
     silence: Silence,
@@ -291,7 +292,7 @@ impl Body for Answer {
     }
 }
 
-/// How long nothing may come while somebody waits for it. Who does not read does not count.
+/// The limit on silence while the guest reads. Time in which it does not read does not count.
 struct Silence {
     most: Duration,
     until: Option<Pin<Box<Sleep>>>,
@@ -306,16 +307,16 @@ impl Silence {
         self.until = None;
     }
 
-    /// Ready when it has lasted too long.
+    /// Ready when the silence has lasted too long.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let until = self.until.get_or_insert_with(|| Box::pin(sleep(self.most)));
         until.as_mut().poll(context)
     }
 }
 
-/// What a guest is told of a backend that is not reached; the rest is for the log.
+/// The error for the guest when a backend cannot be reached; the details are logged.
 fn unreachable(url: &Url, error: &TransportError) -> Error {
-    tracing::warn!("a guest's request to {} fails: {error}", url.authority);
+    tracing::warn!("a guest's request to {} failed: {error}", url.authority);
     match error {
         TransportError::Prohibited(_) => Error::DestinationIpProhibited,
         TransportError::TimedOut(_) => Error::ConnectionTimeout,

@@ -1,9 +1,9 @@
-//! What is granted to components that import WASI 0.2, as everything does that uses Rust's `std`.
+//! Linking of WASI 0.2, which every component imports that uses Rust's `std`.
 //!
-//! Granted are clocks, random numbers, and standard output and error, which go to the log (so that
-//! the message of a guest's panic is found there). All else is present, because the standard library
-//! imports it, and empty: no arguments, no input; no environment, no directories, no
-//! sockets but what the operator gives. Requests to HTTP backends are as `outgoing` allows.
+//! Components get clocks, random numbers, and standard output and error, which go to the log (where a guest's panic
+//! message is found too). Everything else is present, because the standard library imports it, but empty: no arguments,
+//! no input, and no environment, directories or sockets except what the operator grants. HTTP backends are subject to
+//! the policy in `allowed`.
 
 use std::future::{Future, ready};
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::guest::wasi::Grants;
 use crate::guest::wasi::http;
 use crate::guest::wasi::state::State;
 
-/// The interfaces that [`link`] provides, up to the version.
+/// The interfaces that [`link`] provides, without the patch version.
 const PROVIDED: [&str; 6] = [
     "wasi:cli/",
     "wasi:clocks/",
@@ -32,23 +32,23 @@ const PROVIDED: [&str; 6] = [
     "wasi:sockets/",
 ];
 
-/// What a guest needs to ask HTTP backends; [`link`] provides it, too, and for whom is the policy's.
+/// The interfaces for requests to HTTP backends, which [`link`] provides subject to the policy.
 const HTTP: [&str; 2] = ["wasi:http/types@0.2.", "wasi:http/outgoing-handler@0.2."];
 
-/// Whether the import of this name is among what [`link`] provides.
+/// Whether [`link`] provides the import of this name.
 pub(crate) fn provides(import: &str) -> bool {
     is_http(import)
         || import.contains("@0.2.") && PROVIDED.iter().any(|prefix| import.starts_with(prefix))
 }
 
-/// Whether the import of this name is for asking HTTP backends.
+/// Whether the import of this name is for requests to HTTP backends.
 pub(crate) fn is_http(import: &str) -> bool {
     HTTP.iter().any(|prefix| import.starts_with(prefix))
 }
 
-/// Links WASI 0.2 in its asynchronous form. The synchronous one waits by blocking the thread, and a
-/// thread that runs tokio may not be blocked; with this one, a guest that waits is found out, be it for time, for a
-/// socket or for a disk: see [`Patience`](crate::guest::file_wait::Patience).
+/// Links WASI 0.2 in its asynchronous form. The synchronous one blocks the thread to wait, which a thread that runs tokio
+/// must not do; with this one, any wait of a guest is detected, be it for time, a socket or a disk: see
+/// [`FileWait`](crate::guest::file_wait::FileWait).
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     http::link(linker)
@@ -58,7 +58,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 pub(crate) fn context(grants: &Grants) -> WasiCtx {
     let mut wasi = WasiCtx::builder();
     for directory in &grants.directories {
-        directory.give(&mut wasi);
+        directory.mount(&mut wasi);
     }
     wasi.envs(&grants.environment)
         .stdout(LogStream::new("stdout"))
@@ -69,7 +69,7 @@ pub(crate) fn context(grants: &Grants) -> WasiCtx {
         .build()
 }
 
-/// Outwards only, and to nobody else.
+/// Allows outgoing connections to the granted addresses only.
 fn may_connect(
     servers: Vec<SocketAddr>,
 ) -> impl Fn(SocketAddr, SocketAddrUse) -> Pin<Box<dyn Future<Output = bool> + Send + Sync>> {
@@ -79,27 +79,25 @@ fn may_connect(
         };
         let may = match purpose {
             SocketAddrUse::TcpConnect => servers.iter().any(is_named),
-            // A connection has an end here, too, which the system chooses.
+            // The local end of a connection, which the system chooses.
             SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
             _ => false,
         };
         if !may {
-            tracing::warn!(
-                "the guest's {purpose:?} of {address} is denied (--allow-tcp {address})"
-            );
+            tracing::warn!("denied the guest's {purpose:?} of {address} (--allow-tcp {address})");
         }
         Box::pin(ready(may))
     }
 }
 
-/// How long a line may be until it is logged in parts, and how much may be written at once.
+/// The longest line that is logged in one piece, and the most bytes of one write.
 const MAX_LINE: usize = 8 * 1024;
 
 /// Logs what is written to it, line by line, under the target `guest`.
 #[derive(Clone)]
 struct LogStream {
     name: &'static str,
-    /// The line begun. Shared, since a guest may open the stream more than once.
+    /// The incomplete line. Shared, since a guest may open the stream more than once.
     line: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -128,7 +126,7 @@ impl LogStream {
 
     fn log(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        // A guest must not write control sequences to the operator's terminal.
+        // Control sequences of a guest must not reach the operator's terminal.
         let text = text.trim_end().replace(char::is_control, " ");
         if !text.is_empty() {
             tracing::info!(target: "guest", "{}: {text}", self.name);
@@ -137,7 +135,7 @@ impl LogStream {
 }
 
 impl Drop for LogStream {
-    /// Logs the line that was begun and never ended.
+    /// Logs a last line that has no line break.
     fn drop(&mut self) {
         if Arc::strong_count(&self.line) == 1 && !self.line().is_empty() {
             self.append(b"\n");
@@ -156,7 +154,7 @@ impl StdoutStream for LogStream {
         Box::new(self.clone())
     }
 
-    /// Only WASI 0.3 asks for this, which is not linked.
+    /// Only used by WASI 0.3, which is not linked.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -187,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_wasi_0_2_without_a_server_is_provided() {
+    fn provides_wasi_0_2_without_server_interfaces() {
         assert!(provides("wasi:cli/stderr@0.2.6"));
         assert!(provides("wasi:sockets/tcp@0.2.0"));
         assert!(provides("wasi:http/types@0.2.0"));

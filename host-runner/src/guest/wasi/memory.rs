@@ -4,17 +4,17 @@ use std::fmt;
 
 use wasmtime::ResourceLimiter;
 
-/// Bounds what a guest may allocate, all its memories and tables taken together.
+/// Limits the memory of a guest, all its memories and tables together.
 ///
-/// Growth beyond the limit traps instead of failing: an allocator that is refused memory ends in a
-/// trap anyhow, but in one that does not say why.
+/// Growth beyond the limit traps instead of failing: an allocator that is refused memory traps anyway, but does not say
+/// why.
 pub(crate) struct MemoryLimiter {
     limit: usize,
     used: usize,
 }
 
 impl MemoryLimiter {
-    /// At most `limit` bytes, none of which is taken yet.
+    /// A limiter of `limit` bytes, with nothing allocated yet.
     pub(super) fn new(limit: usize) -> Self {
         Self { limit, used: 0 }
     }
@@ -51,7 +51,7 @@ impl ResourceLimiter for MemoryLimiter {
     }
 }
 
-/// The error with which [`MemoryLimiter`] ends a guest; the number is the limit in bytes.
+/// The error that ends a guest when it exceeds this limit, in bytes.
 #[derive(Debug)]
 pub(crate) struct MemoryExceeded(pub(crate) usize);
 

@@ -1,4 +1,4 @@
-//! What a guest may touch of the outside: WASI 0.2, as far as the operator grants it.
+//! WASI 0.2 for guests, as far as the operator grants it.
 
 mod allowed;
 mod directory;

@@ -1,4 +1,4 @@
-//! What lives beside a guest in its store: its share of memory and what WASI keeps for it.
+//! The data of a guest's store: its memory limit and the state of WASI.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::guest::wasi::memory::MemoryLimiter;
 /// The data of a guest's store.
 pub(crate) struct State {
     pub(crate) memory: MemoryLimiter,
-    /// What is left of the time of the call that is under way, when it has given way.
+    /// The ticks left for the current call after it has yielded.
     pub(crate) ticks_left: u64,
     grants: Arc<Grants>,
-    /// Made when a guest first asks for something of WASI; most never do.
+    /// Made when a guest first uses WASI; most never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     pub(crate) outgoing: Outgoing,
@@ -25,7 +25,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state of a new guest, whose memories and tables together may take `limit` bytes.
+    /// The state of a new guest with a memory limit in bytes.
     pub(crate) fn new(limit: usize, grants: &Arc<Grants>) -> Self {
         let policy = grants.http.clone().unwrap_or_default();
         let mut table = ResourceTable::new();

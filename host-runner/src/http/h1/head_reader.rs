@@ -32,7 +32,7 @@ use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Request, Ver
 
 use crate::http::settings::HttpSettings;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::write_timeout::Stall;
+use crate::net::stream::write_timeout::WriteTimeout;
 use crate::session::read_buffer::ReadBuffer;
 
 /// What comes of a head.
@@ -60,7 +60,7 @@ pub(crate) struct HeadReader {
     /// Whether hyper has output that is not flushed, and whether a head waits for that.
     unsent: bool,
     awaited: bool,
-    stall: Stall,
+    write_timeout: WriteTimeout,
     speaks: Speaks,
 }
 
@@ -90,7 +90,7 @@ impl HeadReader {
         arrived: Rc<Arrived>,
     ) -> Self {
         Self {
-            stall: Stall::new(send_timeout),
+            write_timeout: WriteTimeout::new(send_timeout),
             // RFC 9113 §3.3: over TLS it is ALPN that says so, and nothing else.
             speaks: if settings.http2 && !stream.is_tls() {
                 Speaks::Unknown
@@ -296,14 +296,14 @@ impl Write for HeadReader {
         let reader = &mut *self;
         reader.unsent = true;
         let written = Pin::new(&mut reader.stream).poll_write(context, bytes);
-        reader.stall.judge(context, written)
+        reader.write_timeout.check(context, written)
     }
 
     /// Called by hyper behind the last byte of its buffer.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let reader = &mut *self;
         let flushed = Pin::new(&mut reader.stream).poll_flush(context);
-        ready!(reader.stall.judge(context, flushed))?;
+        ready!(reader.write_timeout.check(context, flushed))?;
         self.unsent = false;
         if mem::take(&mut self.awaited) {
             context.waker().wake_by_ref();
@@ -328,6 +328,6 @@ impl Write for HeadReader {
         let reader = &mut *self;
         reader.unsent = true;
         let written = Pin::new(&mut reader.stream).poll_write_vectored(context, bytes);
-        reader.stall.judge(context, written)
+        reader.write_timeout.check(context, written)
     }
 }

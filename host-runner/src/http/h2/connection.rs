@@ -18,13 +18,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
-use crate::http::h2::flood_guard::Metered;
+use crate::http::h2::flood_guard::FloodGuard;
 use crate::http::h2::stream::{self, End};
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{self, Frame, io_error};
-use crate::net::stream::rewind::Begun;
+use crate::net::stream::rewind::Rewind;
 
 /// The most streams of one connection at once; browsers expect at least 100 (RFC 9113 §6.5.2).
 const MAX_STREAMS: u32 = 100;
@@ -72,8 +72,8 @@ pub(crate) async fn serve(
     peer: Peer,
 ) -> io::Result<()> {
     let exceeded = Rc::new(Notify::new());
-    let metered = Metered::new(Begun::new(stream, begun), Rc::clone(&exceeded));
-    let handshake = settings(worker.settings.max_head).handshake(metered);
+    let guard = FloodGuard::new(Rewind::new(stream, begun), Rc::clone(&exceeded));
+    let handshake = settings(worker.settings.max_head).handshake(guard);
     let http2 = select! {
         begun = timeout(worker.settings.head_timeout, handshake) => begun
             .map_err(|_| late("the client does not begin"))?
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
 struct Connection {
     worker: Rc<Worker>,
     peer: Peer,
-    http2: server::Connection<Metered, Frame>,
+    http2: server::Connection<FloodGuard, Frame>,
     streams: JoinSet<End>,
     abandoned: usize,
     /// Whether the client has sent too much that is of no use.

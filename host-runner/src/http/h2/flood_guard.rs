@@ -13,8 +13,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
-use crate::limits::token_bucket::Bucket;
-use crate::net::stream::rewind::Begun;
+use crate::limits::token_bucket::TokenBucket;
+use crate::net::stream::rewind::Rewind;
 
 /// How many such frames a client may send in a second, for no reason.
 const MAX_PER_SECOND: u32 = 1000;
@@ -26,8 +26,8 @@ const PER_FRAME: u32 = 4;
 const PREFACE: usize = 24;
 
 /// A socket whose frames are counted. When there are too many nothing more is read, and who waits for that is told.
-pub(super) struct Metered {
-    stream: Begun,
+pub(super) struct FloodGuard {
+    stream: Rewind,
     incoming: Frames,
     outgoing: Frames,
     allowance: Allowance,
@@ -35,9 +35,9 @@ pub(super) struct Metered {
     is_exceeded: bool,
 }
 
-impl Metered {
+impl FloodGuard {
     /// Of a client that has not yet sent its preface, as far as this reads it. `exceeded` is notified once.
-    pub(super) fn new(stream: Begun, exceeded: Rc<Notify>) -> Self {
+    pub(super) fn new(stream: Rewind, exceeded: Rc<Notify>) -> Self {
         Self {
             stream,
             incoming: Frames::behind(PREFACE),
@@ -72,7 +72,7 @@ impl Metered {
 
 /// What a client may still send.
 struct Allowance {
-    of_time: Bucket,
+    of_time: TokenBucket,
     /// For what it was sent: as much as that was.
     earned: u32,
 }
@@ -80,7 +80,7 @@ struct Allowance {
 impl Allowance {
     fn new() -> Self {
         Self {
-            of_time: Bucket::full(MAX_PER_SECOND, Instant::now()),
+            of_time: TokenBucket::full(MAX_PER_SECOND, Instant::now()),
             earned: 0,
         }
     }
@@ -180,7 +180,7 @@ impl Frames {
     }
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for FloodGuard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -196,7 +196,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for FloodGuard {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

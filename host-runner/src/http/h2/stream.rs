@@ -22,7 +22,7 @@ use crate::contract::bindings::Request;
 use crate::http::connection_options::connection_options;
 use crate::http::exchange::{Outcome, Upgrade, Version, exchange, refuse_head, response};
 use crate::http::worker::Worker;
-use crate::limits::per_address::{Denial, Visit};
+use crate::limits::per_address::{AddressPermit, Denial};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{Frame, Tunnel, io_error};
@@ -86,7 +86,7 @@ impl From<h2::Error> for Failed {
 }
 
 /// What a stream needs to be taken over: a place among the connections, and one among those of its address.
-type Room = (OwnedSemaphorePermit, Option<Visit>);
+type Room = (OwnedSemaphorePermit, Option<AddressPermit>);
 
 impl Stream {
     /// Makes the exchange. Returns the session that is left to run, if the guest takes the stream over.
@@ -193,7 +193,7 @@ impl Version for ExtendedConnect {
         if request.protocol.is_none() {
             return Ok(());
         }
-        let permit = worker.shared.capacity.try_take().ok_or(FULL)?;
+        let permit = worker.shared.connection_limit.try_acquire().ok_or(FULL)?;
         let visit = worker.admit(self.peer).map_err(Denial::refusal)?;
         self.room = Some((permit, visit));
         Ok(())

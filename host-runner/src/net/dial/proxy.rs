@@ -1,5 +1,5 @@
-//! The HTTP proxy on the way to a server: as asked for, or as the environment has it, which is read as
-//! curl reads it.
+//! The HTTP proxy to reach a server through, as given or from the environment, which is read the way curl
+//! reads it.
 
 use std::env;
 use std::fmt;
@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::net::dial::url::{Url, UrlError};
 
-/// The variables for `ws://`. Not `HTTP_PROXY`: in a CGI script that is the field `Proxy` of a request,
-/// and whoever sends it would choose the proxy (CVE-2016-5385).
+/// The variables for `ws://`. Not `HTTP_PROXY`: a CGI script gets a request's `Proxy` field in it, so any client
+/// could choose the proxy (CVE-2016-5385).
 const FOR_WS: &[&str] = &[
     "ws_proxy",
     "WS_PROXY",
@@ -28,28 +28,28 @@ const FOR_WSS: &[&str] = &[
     "all_proxy",
     "ALL_PROXY",
 ];
-/// The variables with the servers that need no proxy.
+/// The variables that list servers to reach without a proxy.
 const EXCEPTIONS: &[&str] = &["no_proxy", "NO_PROXY"];
 
-/// An HTTP proxy, which is spoken to without TLS.
+/// An HTTP proxy. The connection to it does not use TLS.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// The name or address to connect to; IPv6 without brackets.
     pub host: String,
     /// The port to connect to.
     pub port: u16,
-    /// The option or the variable of the environment that it is from.
+    /// The option or environment variable it comes from.
     pub source: &'static str,
     /// The value of `Proxy-Authorization`. A secret.
     authorization: Option<String>,
 }
 
 impl Proxy {
-    /// Reads `http://USER:PASSWORD@HOST:PORT`, of which only the host is needed.
+    /// Parses `http://USER:PASSWORD@HOST:PORT`, where only the host is required.
     ///
     /// # Errors
     ///
-    /// When it is something else.
+    /// If the text is anything else.
     pub fn parse(source: &'static str, text: &str) -> Result<Self, ProxyUrlError> {
         let fail = |reason| ProxyUrlError { source, reason };
         let rest = match text.split_once("://") {
@@ -72,11 +72,11 @@ impl Proxy {
         })
     }
 
-    /// The proxy that the environment has for a server.
+    /// The proxy for a server, from the environment.
     ///
     /// # Errors
     ///
-    /// When the variable for it holds something else.
+    /// If its variable is not the URL of a proxy.
     pub fn from_environment(url: &Url) -> Result<Option<Self>, ProxyUrlError> {
         let variable = |name: &str| {
             let value = env::var_os(name)?;
@@ -85,7 +85,7 @@ impl Proxy {
         choose(url, variable)
     }
 
-    /// The value of `Proxy-Authorization`, if the proxy is to be told who asks.
+    /// The value of `Proxy-Authorization`; `None` if the URL has no user.
     pub(crate) fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
@@ -101,8 +101,8 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The first variable that is set and not empty counts, as with curl; and as with curl, no address is
-/// exempt but those of `no_proxy`, not even 127.0.0.1.
+/// As in curl, the first variable that is set and not empty counts, and only `no_proxy` exempts servers: not even
+/// 127.0.0.1 is exempt by default.
 fn choose(
     url: &Url,
     variable: impl Fn(&str) -> Option<String>,
@@ -121,7 +121,7 @@ fn choose(
         .transpose()
 }
 
-/// Whether a list of exceptions, with commas or spaces in between, has a server.
+/// Whether a list of exceptions, separated by commas or spaces, contains a server.
 fn is_exempt(url: &Url, list: &str) -> bool {
     list.split([',', ' ', '\t']).any(|entry| {
         let (name, port) = split_port(entry);
@@ -134,7 +134,7 @@ fn is_exempt(url: &Url, list: &str) -> bool {
     })
 }
 
-/// An IPv6 address is full of colons: it has a port only behind its brackets.
+/// An IPv6 address has a port only after its brackets.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => match port.parse() {
@@ -145,7 +145,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// Whether an address is another, or in a network such as `10.0.0.0/8` (RFC 4632 §3.1).
+/// Whether an address equals another, or is in a network such as `10.0.0.0/8` (RFC 4632 §3.1).
 fn is_in(address: IpAddr, network: &str) -> bool {
     let Some((base, length)) = network.split_once('/') else {
         return network.parse() == Ok(address);
@@ -164,7 +164,7 @@ fn is_in(address: IpAddr, network: &str) -> bool {
     }
 }
 
-/// Whether a host is a domain or in it. A dot or `*.` before the domain makes no difference.
+/// Whether a host is a domain or a subdomain of it. A leading dot or `*.` makes no difference.
 fn is_within(host: &str, domain: &str) -> bool {
     let host = host.trim_end_matches('.').as_bytes();
     let domain = domain.strip_prefix('*').unwrap_or(domain);
@@ -178,14 +178,14 @@ fn is_within(host: &str, domain: &str) -> bool {
         && labels.last().is_none_or(|last| *last == b'.')
 }
 
-/// RFC 7617 §2: user and password with a colon in between, in Base64.
+/// RFC 7617 §2: user and password, separated by a colon, in Base64.
 fn basic(user_info: &str) -> String {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let credentials = [&percent_decoded(user)[..], b":", &percent_decoded(password)].concat();
     format!("Basic {}", STANDARD.encode(credentials))
 }
 
-/// RFC 3986 §2.1. A percent sign that begins no octet stands for itself.
+/// RFC 3986 §2.1. A percent sign that does not begin a valid escape is kept.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut decoded = Vec::with_capacity(rest.len());
@@ -204,7 +204,7 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     decoded
 }
 
-/// The octet that is written percent-encoded at the beginning, and what is behind it.
+/// The octet that is percent-encoded at the beginning, and the rest.
 fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
     let [b'%', high, low, behind @ ..] = text else {
         return None;
@@ -214,12 +214,12 @@ fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::try_from(octet).ok()?, behind))
 }
 
-/// A text that names no proxy. It is not shown: a password may be in it.
+/// A text that is not the URL of a proxy. The text is not shown, as it may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyUrlError {
-    /// The option or the variable of the environment that it is from.
+    /// The option or environment variable it comes from.
     source: &'static str,
-    /// What is wrong with it; none if it is the scheme.
+    /// What is wrong with it; `None` if it is the scheme.
     reason: Option<UrlError>,
 }
 
@@ -227,7 +227,7 @@ impl fmt::Display for ProxyUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: expected http://HOST:PORT, ", self.source)?;
         match self.reason {
-            None => write!(f, "and no other kind of proxy"),
+            None => write!(f, "no other kind of proxy is supported"),
             Some(UrlError::Character) => write!(f, "in visible ASCII"),
             Some(UrlError::Port) => write!(f, "with a port from 1 to 65535"),
             Some(_) => write!(f, "and this is not a URL"),
@@ -241,7 +241,7 @@ impl std::error::Error for ProxyUrlError {}
 mod tests {
     use super::*;
 
-    /// What is chosen with these variables: `HOST:PORT`, or nothing.
+    /// The proxy chosen with these variables, as `HOST:PORT`, or nothing.
     fn chosen(url: &str, variables: &[(&str, &str)]) -> String {
         let url: Url = url.parse().expect("a URL");
         let variable = |name: &str| {

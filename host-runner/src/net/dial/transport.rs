@@ -1,4 +1,4 @@
-//! The way to a server: TCP, through a proxy if need be, and TLS on it.
+//! Transports to servers: TCP, possibly through a proxy, possibly with TLS.
 
 use std::fmt;
 use std::io;
@@ -26,21 +26,21 @@ use crate::net::dial::proxy::Proxy;
 use crate::net::dial::url::Url;
 use crate::net::stream::Stream;
 
-/// The longest answer of a proxy that is read.
+/// The longest response of a proxy that is read, in bytes.
 const MAX_PROXY_ANSWER: usize = 16 * 1024;
 
-/// How to get to a server.
+/// How to reach a server.
 #[derive(Clone, Debug)]
 pub struct Route<'a> {
     /// The server.
     pub url: &'a Url,
-    /// The proxy to go through.
+    /// The proxy to go through, if any.
     pub proxy: Option<&'a Proxy>,
-    /// Whether any certificate will do.
+    /// Whether to accept any certificate.
     pub insecure: bool,
-    /// The time all of it may take.
+    /// The time limit for all of it.
     pub timeout: Duration,
-    /// Which of the server's addresses may be connected to. A proxy looks them up by itself.
+    /// Which of the server's addresses may be connected to. A proxy resolves names itself.
     pub may_reach: fn(IpAddr) -> bool,
 }
 
@@ -87,7 +87,7 @@ impl Route<'_> {
         let place = || place(&url.host, url.port);
         let unreachable = |error| TransportError::Tcp(place(), error);
         let mut addresses = addresses(&url.host, url.port).await.map_err(unreachable)?;
-        // What is checked is what is connected to: the name cannot lead elsewhere in between.
+        // The addresses checked are the ones connected to, so the name cannot resolve differently in between.
         addresses.retain(|address| (self.may_reach)(address.ip()));
         if addresses.is_empty() {
             return Err(TransportError::Prohibited(place()));
@@ -96,7 +96,7 @@ impl Route<'_> {
     }
 }
 
-/// Host and port, IPv6 in brackets: as in `CONNECT`.
+/// Host and port, IPv6 in brackets, as in `CONNECT`.
 fn place(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -105,18 +105,19 @@ fn place(host: &str, port: u16) -> String {
     }
 }
 
-/// The addresses of a host: at least one.
+/// The addresses of a host; at least one.
 async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
-    match addresses.is_empty() {
-        true => Err(io::Error::other("the name has no address")),
-        false => Ok(addresses),
+    if addresses.is_empty() {
+        Err(io::Error::other("the name has no address"))
+    } else {
+        Ok(addresses)
     }
 }
 
-/// Connects to the first address that answers. Each has its share of the time.
+/// Connects to the first address that answers. The time left is divided equally over the addresses left.
 async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStream> {
-    let mut failure = io::Error::other("no address is left");
+    let mut failure = io::Error::other("the name has no address");
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
         let now = Instant::now();
@@ -134,7 +135,7 @@ async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStrea
     Err(failure)
 }
 
-/// Has a proxy open a tunnel (RFC 9110 §9.3.6).
+/// Asks a proxy to open a tunnel (RFC 9110 §9.3.6).
 async fn through_proxy(
     mut stream: TcpStream,
     proxy: &Proxy,
@@ -163,7 +164,7 @@ async fn through_proxy(
     }
 }
 
-/// Reads the head of a response, and not a byte of what is behind it.
+/// Reads the head of a response, and no byte after it.
 async fn read_head(stream: &mut TcpStream) -> Result<String, ProxyError> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_PROXY_ANSWER {
@@ -192,7 +193,7 @@ async fn tls(
 
 impl Stream for TlsStream<TcpStream> {}
 
-/// The configuration of TLS; with the system's certificates, it is made once.
+/// The TLS configuration. The one that uses the system's certificates is made only once.
 fn config(insecure: bool) -> Result<Arc<ClientConfig>, TransportError> {
     static SECURE: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if insecure {
@@ -205,11 +206,11 @@ fn config(insecure: bool) -> Result<Arc<ClientConfig>, TransportError> {
     Ok(Arc::clone(SECURE.get_or_init(|| config)))
 }
 
-/// The configuration that trusts whom the system does, for HTTP/1.1.
+/// The configuration that trusts the system's certificates, for HTTP/1.1.
 ///
 /// # Errors
 ///
-/// [`TransportError::NoRoots`] if that is nobody.
+/// [`TransportError::NoRoots`] if there are none.
 pub(crate) fn trusting_the_system() -> Result<Arc<ClientConfig>, TransportError> {
     config(false)
 }
@@ -229,12 +230,12 @@ fn make_config(insecure: bool) -> Result<ClientConfig, TransportError> {
             .with_root_certificates(roots()?)
             .with_no_client_auth()
     };
-    // RFC 6455 needs HTTP/1.1; a server that would choose HTTP/2 must not.
+    // RFC 6455 needs HTTP/1.1, so a server must not choose HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// The certificates that the system trusts.
+/// The certificates the system trusts.
 fn roots() -> Result<RootCertStore, TransportError> {
     let mut roots = RootCertStore::empty();
     let (added, _) =
@@ -245,7 +246,7 @@ fn roots() -> Result<RootCertStore, TransportError> {
     Ok(roots)
 }
 
-/// Trusts every certificate; only that the peer has its key is still checked.
+/// Accepts every certificate; still checks that the peer has its key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -286,33 +287,33 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
-/// Why there is no way to a server.
+/// Why a server cannot be reached.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The server cannot be reached at this place.
+    /// The server at this address cannot be connected to.
     Tcp(String, io::Error),
-    /// The server at this place has only addresses that must not be connected to.
+    /// The server's host has only addresses that must not be connected to.
     Prohibited(String),
-    /// The proxy cannot be reached at this place.
+    /// The proxy at this address cannot be connected to.
     NoProxy(String, io::Error),
-    /// The proxy does not reach the server.
+    /// The proxy did not open a tunnel to the server.
     Proxy(ProxyError),
-    /// TLS failed: usually the certificate.
+    /// TLS failed, usually because of the certificate.
     Tls(io::Error),
-    /// The system trusts no certificate at all.
+    /// The system has no trusted certificates.
     NoRoots,
     /// It took longer than this.
     TimedOut(Duration),
 }
 
-/// Why a proxy has not opened a tunnel.
+/// Why a proxy did not open a tunnel.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ProxyError {
     /// The connection to it failed.
     Io(io::Error),
-    /// This was its answer.
+    /// It sent this response.
     Refused(String),
 }
 

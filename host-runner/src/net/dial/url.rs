@@ -1,20 +1,20 @@
-//! The address of a WebSocket (RFC 6455 §3).
+//! WebSocket URLs (RFC 6455 §3).
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
 
-/// A `ws` or `wss` URL, in its parts.
+/// A `ws` or `wss` URL, split into its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// Whether it is `wss`: over TLS.
+    /// Whether the scheme is `wss`, so TLS is used.
     pub secure: bool,
     /// The name or address to connect to; IPv6 without brackets.
     pub host: String,
     /// The port to connect to.
     pub port: u16,
-    /// The value of `Host`: with the port unless it is the scheme's default.
+    /// The value of `Host`, with the port unless it is the scheme's default.
     pub authority: String,
     /// The request-target: path and query.
     pub target: String,
@@ -64,7 +64,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// `http` and `https` stand for `ws` and `wss`, as in browsers (WHATWG WebSockets §3.1).
+/// `http` and `https` mean `ws` and `wss`, as in browsers (WHATWG WebSockets §3.1).
 fn is_secure(scheme: &str) -> Result<bool, UrlError> {
     match scheme.to_ascii_lowercase().as_str() {
         "ws" | "http" => Ok(false),
@@ -73,7 +73,7 @@ fn is_secure(scheme: &str) -> Result<bool, UrlError> {
     }
 }
 
-/// The port behind a host, if there is one; a colon alone stands for none (RFC 3986 §3.2.3).
+/// The port after a host, if any; a colon without a port means none (RFC 3986 §3.2.3).
 fn port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
     if host.trim_matches(['[', ']']).is_empty() {
         return Err(UrlError::Malformed);
@@ -91,7 +91,7 @@ fn port(authority: &str, host: &str) -> Result<Option<u16>, UrlError> {
 }
 
 fn target(uri: &Uri) -> String {
-    // RFC 6455 §3: "/" where the path is empty, and the query behind it.
+    // RFC 6455 §3: "/" if the path is empty, followed by the query.
     match uri.query() {
         Some(query) => format!("{}?{query}", path(uri)),
         None => path(uri).to_owned(),
@@ -105,20 +105,20 @@ fn path(uri: &Uri) -> &str {
     }
 }
 
-/// Why a text is no address of a WebSocket.
+/// Why a text is not a WebSocket URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlError {
-    /// It does not begin with a scheme of WebSockets.
+    /// Its scheme is not one of WebSockets.
     Scheme,
-    /// It has a user or a password.
+    /// It contains a user or a password.
     UserInfo,
-    /// It has a fragment.
+    /// It contains a fragment.
     Fragment,
-    /// It has a space, a control character or one outside of ASCII.
+    /// It contains a space, a control character or a character outside ASCII.
     Character,
     /// Its port is not a number from 1 to 65535.
     Port,
-    /// It is no URL.
+    /// It is not a URL.
     Malformed,
 }
 

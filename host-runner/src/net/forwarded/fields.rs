@@ -1,21 +1,20 @@
-//! The fields in which a proxy says who has asked it: `Forwarded` (RFC 7239), `X-Forwarded-For` and `-Proto`.
+//! The fields in which a proxy names its client: `Forwarded` (RFC 7239), `X-Forwarded-For` and `-Proto`.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use wasocket_host_core::http1::Field;
 
-/// What one proxy says of who has asked it.
+/// What one proxy says about its client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop {
-    /// None where it does not tell.
+    /// `None` if it does not tell.
     pub(super) node: Option<(IpAddr, Option<u16>)>,
     pub(super) secure: Option<bool>,
 }
 
-/// The proxies that a request came through, the last one last. None where the fields say nothing, or something that
-/// cannot be right.
+/// The proxies that a request came through, in order. `None` if the fields say nothing or are invalid.
 pub(super) fn hops(fields: &[Field]) -> Option<Vec<Hop>> {
-    // A proxy knows one of the two kinds, and passes the other as the client wrote it.
+    // A proxy writes one of the two kinds, and passes on the other as the client sent it.
     match (list(fields, "forwarded")?, old(fields)?) {
         (Some(forwarded), None) => forwarded_hops(&forwarded),
         (None, old) => old,
@@ -23,7 +22,7 @@ pub(super) fn hops(fields: &[Field]) -> Option<Vec<Hop>> {
     }
 }
 
-/// The lines of a field as one list (RFC 9110 §5.3). The outer is none if they are no ASCII.
+/// The lines of a field as one list (RFC 9110 §5.3). The outer `None`: they are not ASCII.
 fn list(fields: &[Field], name: &str) -> Option<Option<String>> {
     let mut joined: Option<String> = None;
     for (_, value) in fields
@@ -44,7 +43,7 @@ fn list(fields: &[Field], name: &str) -> Option<Option<String>> {
     Some(joined)
 }
 
-/// `X-Forwarded-For` and `X-Forwarded-Proto`. Of the second the last counts: that of the proxy in front.
+/// `X-Forwarded-For` and `X-Forwarded-Proto`. Of the latter the last value counts, that of the nearest proxy.
 fn old(fields: &[Field]) -> Option<Option<Vec<Hop>>> {
     let proto = list(fields, "x-forwarded-proto")?;
     let proto = proto.as_deref().and_then(|proto| proto.rsplit(',').next());
@@ -70,7 +69,7 @@ fn is_secure(proto: &str) -> Option<bool> {
     }
 }
 
-/// An address with or without a port; IPv6 with a port is in brackets.
+/// An address with or without a port; IPv6 with a port needs brackets.
 fn address(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Ok(ip) = text.parse() {
         return Some((ip, None));
@@ -82,13 +81,13 @@ fn address(text: &str) -> Option<(IpAddr, Option<u16>)> {
     Some((IpAddr::V6(literal.parse().ok()?), None))
 }
 
-/// The most parameters of an element of `Forwarded`.
+/// The most parameters in an element of `Forwarded`.
 pub(super) const MAX_PARAMETERS: usize = 16;
 
-/// RFC 7239 §4: `Forwarded = 1#forwarded-element`. None if it is malformed anywhere.
+/// RFC 7239 §4: `Forwarded = 1#forwarded-element`. `None` if it is malformed anywhere.
 fn forwarded_hops(text: &str) -> Option<Vec<Hop>> {
     let mut hops = Vec::new();
-    // RFC 9110 §5.6.1.2: empty elements of a list are to be ignored.
+    // RFC 9110 §5.6.1.2: empty list elements are ignored.
     for element in split(text, ',')?
         .into_iter()
         .filter(|element| !element.is_empty())
@@ -98,7 +97,7 @@ fn forwarded_hops(text: &str) -> Option<Vec<Hop>> {
         for pair in split(element, ';')? {
             let (name, value) = pair.split_once('=')?;
             let (name, value) = (name.to_ascii_lowercase(), unquote(value)?);
-            // They are compared with each other: RFC 7239 has four.
+            // Bounded, as each is compared with all others. RFC 7239 defines four.
             if seen.len() >= MAX_PARAMETERS {
                 return None;
             }
@@ -118,8 +117,8 @@ fn forwarded_hops(text: &str) -> Option<Vec<Hop>> {
     Some(hops)
 }
 
-/// RFC 7239 §6: an address with or without a port, `unknown`, or a name that hides it. The outer is none if
-/// it is neither.
+/// RFC 7239 §6: an address with or without a port, `unknown`, or an obfuscated name. The outer `None`: it is none of
+/// these.
 fn node(value: &str) -> Option<Option<(IpAddr, Option<u16>)>> {
     let name = value.split(':').next().unwrap_or_default();
     if name.eq_ignore_ascii_case("unknown") || name.starts_with('_') {
@@ -133,7 +132,7 @@ fn node(value: &str) -> Option<Option<(IpAddr, Option<u16>)>> {
     address(value).map(Some)
 }
 
-/// The trimmed parts between separators that are not in quotes. None if a quote is not closed.
+/// The trimmed parts between separators outside quotes. `None` if a quote is not closed.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut quoted, mut escaped) = (false, false);

@@ -1,7 +1,7 @@
-//! What a proxy in front says of the client: the PROXY protocol (`protocol`), and the fields of RFC 7239 and its
-//! forerunners (`forwarded`).
+//! What a proxy in front says about the client: the PROXY protocol (`proxy_protocol`), and the fields of RFC 7239 and
+//! its predecessors (`fields`).
 //!
-//! Both are claims, and only who makes them decides what they are worth: see [`Trust`].
+//! Both are claims, which are worth as much as whoever makes them: see [`Trust`].
 
 mod fields;
 mod proxy_protocol;
@@ -17,12 +17,12 @@ use crate::net::peer::Peer;
 use fields::{Hop, hops};
 use proxy_protocol::number;
 
-/// The proxies that are believed.
+/// Proxies to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trusted {
-    /// All whose first so many bits are these.
+    /// Those whose address begins with this prefix, of this many bits.
     Network(IpAddr, u32),
-    /// Those behind a Unix socket.
+    /// Those connected through a Unix socket.
     Unix,
 }
 
@@ -47,7 +47,9 @@ impl FromStr for Trusted {
             return Err(expected);
         }
         if prefix(ip, bits) != prefix(ip, width) {
-            return Err("the network has bits behind its prefix: 10.0.0.0/8, and not 10.1.2.3/8");
+            return Err(
+                "the network has bits set after its prefix: write 10.0.0.0/8, not 10.1.2.3/8",
+            );
         }
         Ok(Self::Network(ip, bits))
     }
@@ -70,29 +72,29 @@ fn width(ip: IpAddr) -> u32 {
     if ip.is_ipv4() { 32 } else { 128 }
 }
 
-/// The first bits of an address; those behind are zero.
+/// The first bits of an address; the rest is zero.
 fn prefix(ip: IpAddr, bits: u32) -> u128 {
     let all = match ip {
         IpAddr::V4(ip) => u128::from(u32::from(ip)),
         IpAddr::V6(ip) => ip.into(),
     };
     let dropped = width(ip).saturating_sub(bits);
-    // A shift by all 128 bits leaves nothing.
+    // A shift by all 128 bits leaves 0.
     let kept = all.checked_shr(dropped).unwrap_or_default();
     kept.checked_shl(dropped).unwrap_or_default()
 }
 
-/// Whose claims are believed: nobody's, by default.
+/// The proxies whose claims are trusted. None by default.
 #[derive(Clone, Debug, Default)]
 pub struct Trust(pub Vec<Trusted>);
 
 impl Trust {
-    /// Whether nobody is believed.
+    /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether who is at the other end is believed.
+    /// Whether this peer is trusted.
     pub fn includes(&self, peer: &Peer) -> bool {
         self.has(peer.ip)
     }
@@ -101,23 +103,23 @@ impl Trust {
         self.0.iter().any(|trusted| trusted.includes(ip))
     }
 
-    /// The client, as the proxy has it in the fields of a request. None where they say nothing, or something
-    /// that cannot be right: the peer is the proxy then.
+    /// The client, according to a proxy's fields in a request. `None` if the peer is not trusted, or if the fields say
+    /// nothing or are invalid; then the peer counts as the client.
     ///
-    /// A proxy adds to what it got, which anybody can have written. So it is read from its end: the first
-    /// address that is no trusted proxy's is the client's.
+    /// A proxy appends to what it received, which may come from anyone. So the fields are read from the end: the first
+    /// address that is not a trusted proxy's is the client's.
     pub(crate) fn client(&self, peer: Peer, fields: &[Field]) -> Option<Peer> {
         if !self.includes(&peer) {
             return None;
         }
         let hops = hops(fields)?;
         let is_strange = |hop: &Hop| hop.node.is_none_or(|(ip, _)| !self.has(Some(ip)));
-        // If all are proxies, the one that began.
+        // If all are proxies, the first of them.
         let hop = hops.get(hops.iter().rposition(is_strange).unwrap_or_default())?;
         let secure = hop.secure.or(hops.last()?.secure);
         let (ip, port) = match hop.node {
             Some((ip, port)) => (Some(ip), port),
-            // Hidden by the proxy: the proxy is all that is known.
+            // Hidden by the proxy, so the proxy is all that is known.
             None => (peer.ip, peer.port),
         };
         Some(Peer {
@@ -176,7 +178,7 @@ mod tests {
         }
     }
 
-    /// What trusted proxies in 10.0.0.0/8 say, as the guest sees it.
+    /// The client according to trusted proxies in 10.0.0.0/8, as the guest sees it.
     fn client(fields: &[(&str, &str)]) -> String {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
         let fields: Vec<Field> = fields.iter().map(own).collect();
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_ignored() {
+    fn invalid_fields_are_ignored() {
         for bad in [
             "",
             "for",
@@ -267,7 +269,7 @@ mod tests {
             client(&[("Forwarded", &format!("{many}for=192.0.2.1"))]),
             "-"
         );
-        // Either may be the client's own.
+        // The client may have sent either one.
         let both = [
             ("Forwarded", "for=192.0.2.1"),
             ("X-Forwarded-For", "192.0.2.1"),

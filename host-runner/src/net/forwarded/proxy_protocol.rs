@@ -1,23 +1,23 @@
-//! The PROXY protocol, versions 1 and 2: a header in front of all that the client sends.
+//! The PROXY protocol, versions 1 and 2: a header before everything else that the client sends.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What version 2 of the PROXY protocol begins with. Version 1 is never shorter than this.
+/// The start of a version 2 header. A version 1 header is never shorter than this.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// The longest header of version 1, its end included.
+/// The longest version 1 header, including its CRLF.
 const MAX_LINE: usize = 107;
-/// The longest header of version 2 behind its fixed part: addresses and more that is skipped.
+/// The longest version 2 header after its fixed part: addresses, and extensions that are skipped.
 const MAX_BLOCK: usize = 4096;
 
-/// Reads the header of the PROXY protocol, version 1 or 2, and not a byte behind it. Returns who the
-/// client is; none where the proxy speaks for itself, or does not know.
+/// Reads a PROXY protocol header, version 1 or 2, and no byte after it. Returns the client's address; `None` if the
+/// proxy speaks for itself or does not know.
 ///
 /// # Errors
 ///
-/// When the stream does not begin with a valid header.
+/// If the stream does not begin with a valid header.
 pub(crate) async fn read_proxy_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<SocketAddr>> {
@@ -28,7 +28,7 @@ pub(crate) async fn read_proxy_header(
     }
     let mut line = start.to_vec();
     while !line.ends_with(b"\n") {
-        // Who does not speak it is told at once: an HTTP request may be shorter than the longest line.
+        // A client that does not speak it is refused early: an HTTP request may be shorter than the longest line.
         if !line.starts_with(b"PROXY ") || line.len() >= MAX_LINE {
             return Err(malformed("it does not begin with one"));
         }
@@ -44,11 +44,11 @@ fn malformed(what: &str) -> io::Error {
     )
 }
 
-/// `PROXY TCP4 source destination port port`, with one space between each. The outer is none if it is invalid.
+/// `PROXY TCP4 source destination port port`, separated by single spaces. The outer `None`: it is invalid.
 fn parse_line(line: &[u8]) -> Option<Option<SocketAddr>> {
     let line = str::from_utf8(line).ok()?.strip_suffix("\r\n")?;
     let rest = line.strip_prefix("PROXY ")?;
-    // Whatever follows is to be ignored.
+    // The rest of the line is ignored.
     if rest == "UNKNOWN" || rest.starts_with("UNKNOWN ") {
         return Some(None);
     }
@@ -81,10 +81,10 @@ async fn read_binary(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option
     parse_block(command, family, &block).ok_or_else(|| malformed("its block is invalid"))
 }
 
-/// The outer is none if it is invalid.
+/// The outer `None`: it is invalid.
 fn parse_block(command: u8, family: u8, block: &[u8]) -> Option<Option<SocketAddr>> {
     match (command, family) {
-        // LOCAL: the proxy itself, to see whether we are well. The rest is to be ignored.
+        // LOCAL: the proxy's own health check. The rest is ignored.
         (0x20, _) => Some(None),
         // PROXY, TCP over IPv4: source, destination, the two ports.
         (0x21, 0x11) => {
@@ -97,7 +97,7 @@ fn parse_block(command: u8, family: u8, block: &[u8]) -> Option<Option<SocketAdd
             let (_, rest) = rest.split_first_chunk::<16>()?;
             Some(Some(SocketAddr::new(IpAddr::from(*ip), source_port(rest)?)))
         }
-        // Unspecified, or a Unix socket: there is no address.
+        // Unspecified, or a Unix socket: no address.
         (0x21, 0x00) => Some(None),
         (0x21, 0x31) => (block.len() >= 216).then_some(None),
         _ => None,
@@ -110,7 +110,7 @@ fn source_port(ports: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([high, low]))
 }
 
-/// A decimal number as it is written only: no sign, no zero in front.
+/// Parses a decimal number without a sign or leading zeros.
 pub(super) fn number(text: &str) -> Option<u16> {
     let is_plain = text == "0" || !text.starts_with(['0', '+']);
     text.parse().ok().filter(|_| is_plain)
@@ -120,7 +120,7 @@ pub(super) fn number(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    /// The address in a header, and what is left behind it; an error as its text.
+    /// The address in a header, or the error's text, and the number of bytes left after it.
     fn read(mut bytes: &[u8]) -> (String, usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let Ok(runtime) = runtime else {

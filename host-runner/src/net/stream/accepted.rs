@@ -1,4 +1,4 @@
-//! A stream that a client has opened to the runner, and where it comes from.
+//! The stream of an accepted connection.
 
 use std::io::{self, IoSlice};
 
@@ -13,16 +13,16 @@ use crate::net::stream::Stream;
 use crate::net::stream::h2_stream::Tunnel;
 use crate::net::tls::HTTP_2;
 
-/// What was accepted. An enum, so that the way of every byte is a branch and not a call through a table.
+/// An accepted stream. An enum, so that each byte costs a branch instead of a virtual call.
 #[derive(Debug)]
 pub enum Accepted {
-    /// A connection of TCP.
+    /// A TCP connection.
     Tcp(TcpStream),
     /// A connection to a Unix socket.
     Unix(UnixStream),
-    /// TLS on a connection of TCP. On the heap: it is large, and few have it.
+    /// TLS over TCP. Boxed, as it is large and few connections use it.
     Tls(Box<TlsStream<TcpStream>>),
-    /// A stream of HTTP/2, on one of the others.
+    /// An HTTP/2 stream on one of the others.
     Tunnel(Box<Tunnel>),
 }
 
@@ -31,7 +31,7 @@ impl Accepted {
         matches!(self, Self::Tls(_))
     }
 
-    /// Whether HTTP/2 is what client and server have agreed on (RFC 7301).
+    /// Whether client and server have agreed on HTTP/2 (RFC 7301).
     pub(crate) fn has_agreed_on_http2(&self) -> bool {
         match self {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
@@ -66,7 +66,7 @@ impl Stream for Accepted {
         match self {
             Self::Tcp(stream) => stream.poll_readable(context),
             Self::Unix(stream) => stream.poll_readable(context),
-            // There may be more that was decrypted, or received in a frame, than was asked for.
+            // More may have been decrypted, or received in a frame, than was read.
             Self::Tls(_) | Self::Tunnel(_) => Poll::Ready(()),
         }
     }
@@ -79,7 +79,7 @@ impl Stream for Accepted {
     }
 }
 
-/// Nobody is woken by this. What is left is sent by who polls next, as `is_flushed` tells to.
+/// Wakes no task. What is left is sent at the next poll, which `is_flushed` asks for.
 fn try_write(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<usize> {
     let context = &mut Context::from_waker(Waker::noop());
     let Poll::Ready(written) = Pin::new(&mut *stream).poll_write(context, bytes)? else {

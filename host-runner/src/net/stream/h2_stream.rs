@@ -1,4 +1,4 @@
-//! A stream as a socket (RFC 8441 §5): DATA is its bytes, END_STREAM their end, RST_STREAM its loss.
+//! An HTTP/2 stream as a socket (RFC 8441 §5): DATA is its bytes, END_STREAM its end, RST_STREAM its loss.
 
 use std::fmt;
 use std::io;
@@ -12,18 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::stream::Stream;
 
-/// The most bytes that are put in a frame: what every client takes (RFC 9113 §4.2).
+/// The most bytes in one frame: what every client accepts (RFC 9113 §4.2).
 pub(crate) const MAX_FRAME: usize = 16_384;
 
-/// A stream of HTTP/2, as a socket.
+/// An HTTP/2 stream, as a socket.
 ///
-/// One frame is under way at a time, as it would be in the buffer of a system's socket. What comes behind it
-/// stays with the session, where it is counted.
+/// One frame is in transit at a time, as it would be in the send buffer of a system's socket. Later output stays with
+/// the session, which counts it.
 #[derive(Debug)]
 pub struct Tunnel {
     incoming: RecvStream,
     outgoing: SendStream<Frame>,
-    /// Received and not yet read: the client may not send as much in its place.
+    /// Received and not yet read. The client's window stays smaller by this much.
     received: Bytes,
     transit: Arc<Transit>,
     has_ended: bool,
@@ -40,7 +40,7 @@ impl Tunnel {
         }
     }
 
-    /// Sends what the client's window has room for, if nothing is under way.
+    /// Sends what fits into the client's window. No frame may be in transit.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let length = bytes.len().min(MAX_FRAME);
         self.outgoing.reserve_capacity(length);
@@ -56,9 +56,10 @@ impl Tunnel {
 
 impl Stream for Tunnel {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.transit.is_busy() {
-            true => Ok(0),
-            false => self.send(bytes),
+        if self.transit.is_busy() {
+            Ok(0)
+        } else {
+            self.send(bytes)
         }
     }
 }
@@ -117,7 +118,7 @@ impl AsyncWrite for Tunnel {
     }
 }
 
-/// A payload. When it is sent, or never will be, `h2` drops it.
+/// A payload. `h2` drops it once it is sent, or if it never will be.
 #[derive(Debug)]
 pub struct Frame {
     bytes: Bytes,
@@ -144,7 +145,7 @@ impl Drop for Frame {
     }
 }
 
-/// Whether a frame is under way, and who waits for that to be over.
+/// Whether a frame is in transit, and the waker of the task that waits for its end.
 #[derive(Default)]
 struct Transit(Mutex<(bool, Option<Waker>)>);
 
@@ -185,12 +186,13 @@ impl fmt::Debug for Transit {
     }
 }
 
-/// What `h2` says of a stream or a connection, as sockets say it.
+/// Converts an error of `h2` to one that sockets have.
 pub(crate) fn io_error(error: h2::Error) -> io::Error {
-    match error.is_io() {
-        true => error
+    if error.is_io() {
+        error
             .into_io()
-            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
-        false => io::Error::other(format!("HTTP/2: {error}")),
+            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())
+    } else {
+        io::Error::other(format!("HTTP/2: {error}"))
     }
 }

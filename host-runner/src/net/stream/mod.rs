@@ -1,4 +1,4 @@
-//! Byte streams: what sockets are made of, and a socket with its unsent output.
+//! Byte streams, and sockets with their unsent output.
 
 pub mod accepted;
 pub mod h2_stream;
@@ -13,27 +13,27 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-/// What a socket is made of: TCP, TLS on it, a Unix socket.
+/// A byte stream under a socket: TCP, TLS, a Unix socket, an HTTP/2 stream.
 pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
-    /// Writes what can be written at once, and says how much. By default nothing: it is written when
-    /// the socket is next polled.
+    /// Writes what can be written at once and returns the number of bytes. By default 0, so that the bytes are
+    /// written when the socket is next polled.
     ///
     /// # Errors
     ///
-    /// When the stream failed.
+    /// If the stream failed.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let _ = bytes;
         Ok(0)
     }
 
-    /// Whether there may be something to read; if not, who asks is woken when there is. By default there always
-    /// may be.
+    /// Ready if there may be something to read; otherwise the waker is called once there is. Always ready by
+    /// default.
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         let _ = context;
         Poll::Ready(())
     }
 
-    /// Whether nothing that was written is held back until a flush.
+    /// Whether the stream holds back no written bytes until a flush.
     fn is_flushed(&self) -> bool {
         true
     }
@@ -41,7 +41,7 @@ pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
 
 impl Stream for TcpStream {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
-        // A failure is found by reading.
+        // Reading will report the error.
         self.poll_read_ready(context).map(drop)
     }
 
@@ -55,7 +55,7 @@ impl Stream for TcpStream {
 
 impl Stream for UnixStream {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
-        // A failure is found by reading.
+        // Reading will report the error.
         self.poll_read_ready(context).map(drop)
     }
 

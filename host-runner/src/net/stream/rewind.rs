@@ -1,4 +1,4 @@
-//! A socket of which something has been read already.
+//! A stream with bytes put back to be read again.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::stream::accepted::Accepted;
 
-/// Reads these bytes first.
-pub(crate) struct Begun {
+/// A stream that reads `bytes` first.
+pub(crate) struct Rewind {
     stream: Accepted,
     bytes: BytesMut,
 }
 
-impl Begun {
+impl Rewind {
     pub(crate) fn new(stream: Accepted, bytes: BytesMut) -> Self {
         Self { stream, bytes }
     }
 }
 
-impl AsyncRead for Begun {
+impl AsyncRead for Rewind {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -39,7 +39,7 @@ impl AsyncRead for Begun {
     }
 }
 
-impl AsyncWrite for Begun {
+impl AsyncWrite for Rewind {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! A socket with what is still to be sent on it, and the way it is closed.
+//! A socket with its unsent output, and how it is closed.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -12,14 +12,14 @@ use tokio::time::timeout;
 use wasocket_host_core::http1::limits::{FLUSH_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
 
 use crate::net::stream::Stream;
-use crate::net::stream::write_timeout::Stall;
+use crate::net::stream::write_timeout::WriteTimeout;
 
-/// What came of [`Socket::poll_exchange`].
+/// The outcome of [`Socket::poll_exchange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traffic {
-    /// No output is unsent any more.
+    /// All output is sent.
     Sent,
-    /// So many bytes were received; 0 at the end of stream.
+    /// The number of bytes received; 0 at the end of stream.
     Received(usize),
 }
 
@@ -27,37 +27,37 @@ pub enum Traffic {
 #[derive(Debug)]
 pub struct Socket<S> {
     stream: S,
-    /// Without memory of its own while it is empty.
+    /// Output to send. Allocates nothing while empty.
     backlog: BytesMut,
     max_backlog: usize,
-    stall: Stall,
+    write_timeout: WriteTimeout,
     at_eof: bool,
 }
 
 impl<S: Stream> Socket<S> {
-    /// A socket on which at most `max_backlog` bytes may wait to be sent, for as long as it takes.
+    /// A socket that keeps at most `max_backlog` bytes of unsent output, without a write timeout.
     pub fn new(stream: S, max_backlog: usize) -> Self {
         Self {
             stream,
             backlog: BytesMut::new(),
             max_backlog,
-            stall: Stall::new(Duration::MAX),
+            write_timeout: WriteTimeout::new(Duration::MAX),
             at_eof: false,
         }
     }
 
-    /// The same socket, which fails when the peer takes nothing of the output for so long.
+    /// Adds a write timeout: the socket fails if the peer accepts no output for this long.
     #[must_use]
     pub fn with_send_timeout(mut self, send_timeout: Duration) -> Self {
-        self.stall = Stall::new(send_timeout);
+        self.write_timeout = WriteTimeout::new(send_timeout);
         self
     }
 
-    /// Sends what the peer takes at once, and keeps the rest.
+    /// Sends as much as the system accepts at once, and keeps the rest.
     ///
     /// # Errors
     ///
-    /// When the socket failed, or more is to be kept than may be. The socket is of no use then.
+    /// If the socket failed, or more than `max_backlog` bytes would be unsent. The socket is unusable then.
     pub fn send(&mut self, output: &[u8]) -> io::Result<()> {
         let sent = if self.backlog.is_empty() && !output.is_empty() {
             self.stream.try_write(output)?
@@ -72,12 +72,11 @@ impl<S: Stream> Socket<S> {
         Ok(())
     }
 
-    /// Sends what is unsent, and when none is left, receives: 0 bytes at the end of stream, and
-    /// nothing ever after.
+    /// Sends unsent output, then receives: 0 bytes at the end of stream, after which it is pending forever.
     ///
     /// # Errors
     ///
-    /// When the socket failed.
+    /// If the socket failed.
     pub fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
@@ -87,12 +86,12 @@ impl<S: Stream> Socket<S> {
         self.poll_read(context, buffer)
     }
 
-    /// Sends what is unsent, and receives all the while, so that two peers who send much cannot wait
-    /// for each other.
+    /// Sends unsent output and receives at the same time, so that two peers that both send a lot cannot wait for
+    /// each other.
     ///
     /// # Errors
     ///
-    /// When the socket failed.
+    /// If the socket failed.
     pub fn poll_exchange(
         &mut self,
         context: &mut Context<'_>,
@@ -106,8 +105,8 @@ impl<S: Stream> Socket<S> {
         }
         match ready!(flushed) {
             Ok(()) => Poll::Ready(Ok(Traffic::Sent)),
-            // The peer takes nothing more, but may have said why: that is read first. A dead socket is
-            // readable, too, so that this comes to an end.
+            // The peer accepts no more output, but may have said why, so what it sent is read first. A dead socket
+            // is readable too, so this ends.
             Err(error) => match ready!(self.poll_read(context, buffer)) {
                 Ok(received) => Poll::Ready(Ok(Traffic::Received(received))),
                 Err(_) => Poll::Ready(Err(error)),
@@ -115,17 +114,17 @@ impl<S: Stream> Socket<S> {
         }
     }
 
-    /// How many bytes of output are unsent.
+    /// Number of unsent bytes.
     pub fn unsent(&self) -> usize {
         self.backlog.len()
     }
 
-    /// Whether all output is sent, what the stream holds back included.
+    /// Whether all output is sent, including what the stream holds back.
     pub fn is_flushed(&self) -> bool {
         self.backlog.is_empty() && self.stream.is_flushed()
     }
 
-    /// Whether there may be something to read, behind what was received; if not, who asks is woken when there is.
+    /// Ready if there may be more to read; otherwise the waker is called once there is.
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         self.stream.poll_readable(context)
     }
@@ -138,8 +137,8 @@ impl<S: Stream> Socket<S> {
         if self.at_eof {
             return Poll::Pending;
         }
-        // Not `try_read`: when the bytes do not fill the buffer, `poll_read` knows that the socket
-        // is drained, and saves the read that would only say so.
+        // Not `try_read`: when the bytes do not fill the buffer, `poll_read` knows that the socket is drained and
+        // saves a read that would return nothing.
         let mut buffer = ReadBuf::new(buffer);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         let received = buffer.filled().len();
@@ -147,55 +146,55 @@ impl<S: Stream> Socket<S> {
         Poll::Ready(Ok(received))
     }
 
-    /// Sends what is unsent.
+    /// Sends unsent output.
     ///
     /// # Errors
     ///
-    /// When the socket failed.
+    /// If the socket failed.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.backlog.is_empty() {
             let written = Pin::new(&mut self.stream).poll_write(context, &self.backlog);
-            let sent = ready!(self.stall.judge(context, written))?;
+            let sent = ready!(self.write_timeout.check(context, written))?;
             self.backlog.advance(sent);
             if self.backlog.is_empty() {
                 self.backlog = BytesMut::new();
             }
         }
-        // TLS may hold a record back; TCP has nothing to do.
+        // TLS may hold back a record; TCP has nothing to flush.
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.stall.judge(context, flushed)
+        self.write_timeout.check(context, flushed)
     }
 
-    /// Sends what is unsent, and closes so that the peer can read it.
+    /// Sends unsent output, and closes in a way that lets the peer read it.
     ///
     /// # Errors
     ///
-    /// When the socket failed, or the peer takes nothing of the output for 5 seconds.
+    /// If the socket failed, or the peer accepts no output for 5 seconds.
     pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
-        // On the heap: it is needed at the end only, and would be room in every connection's task.
+        // Boxed: needed only at the end, and inline it would enlarge every connection's task.
         Box::pin(async move {
-            self.stall = Stall::new(FLUSH_TIMEOUT);
+            self.write_timeout = WriteTimeout::new(FLUSH_TIMEOUT);
             poll_fn(|context| self.poll_flush(context)).await?;
             linger(self.stream).await
         })
     }
 }
 
-/// Ends our direction, and discards for a short time what the peer still sends.
+/// Shuts down our direction, and discards for a short time what the peer still sends.
 ///
 /// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the
 /// server's last response" at the client before it is read.
 ///
 /// # Errors
 ///
-/// When the socket failed. Only the peer's delay is no error.
+/// If the socket failed. A peer that is slow to close is no error.
 pub fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> impl Future<Output = io::Result<()>> {
-    // As above.
+    // Boxed as above.
     Box::pin(linger(stream))
 }
 
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
-    // TLS has something to send at its end, which the peer may not take.
+    // TLS sends close_notify, which the peer may not accept.
     timeout(FLUSH_TIMEOUT, stream.shutdown()).await??;
     let mut input = stream.take(MAX_LINGERED);
     let discard = async { tokio::io::copy(&mut input, &mut tokio::io::sink()).await };

@@ -1,4 +1,4 @@
-//! How long a peer may take nothing of what it is sent.
+//! Write timeout: gives up on peers that stop reading.
 
 use std::future::Future;
 use std::io;
@@ -8,25 +8,25 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// Watches the writes of one socket: any byte that the peer takes is progress, so that a slow reader
-/// gets everything, and one that does not read is given up.
+/// A timeout on the writes of one socket. Any byte the peer accepts is progress: a slow reader gets everything, one
+/// that stops reading is disconnected.
 #[derive(Debug)]
-pub(crate) struct Stall {
-    patience: Duration,
-    /// Runs while a write waits.
+pub(crate) struct WriteTimeout {
+    timeout: Duration,
+    /// Runs while a write is pending.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stall {
-    pub(crate) fn new(patience: Duration) -> Self {
+impl WriteTimeout {
+    pub(crate) fn new(timeout: Duration) -> Self {
         Self {
-            patience,
+            timeout,
             timer: None,
         }
     }
 
-    /// What comes of a write: an error, if it has waited for too long.
-    pub(crate) fn judge<T>(
+    /// Passes on the outcome of a write, or fails if it has been pending for too long.
+    pub(crate) fn check<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
@@ -35,10 +35,10 @@ impl Stall {
             self.timer = None;
             return written;
         }
-        let patience = self.patience;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timeout = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         timer.as_mut().poll(context).map(|()| {
-            let text = "the peer takes nothing of what it is sent";
+            let text = "the peer has stopped reading";
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })
     }

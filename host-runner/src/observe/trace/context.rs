@@ -1,21 +1,21 @@
-//! The trace that a span belongs to (W3C Trace Context).
+//! Trace context of a span (W3C Trace Context).
 
 use crate::contract::bindings::Field;
 
-/// The longest `tracestate` that is passed on, in bytes (§3.3.1.5).
+/// The longest `tracestate` to pass on, in bytes (§3.3.1.5).
 const MAX_STATE: usize = 512;
 
-/// The numbers of a span, of its trace, and of the span that caused it.
+/// The ids of a span, its trace and its parent span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Context {
     pub(super) trace: [u8; 16],
     pub(super) span: [u8; 8],
     pub(super) parent: Option<[u8; 8]>,
-    /// What the systems of vendors want to be passed on.
+    /// The `tracestate` to pass on.
     pub(super) state: Option<String>,
 }
 
-/// What a client says of its own trace.
+/// The `traceparent` of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parent {
     trace: [u8; 16],
@@ -24,8 +24,8 @@ struct Parent {
 }
 
 impl Context {
-    /// A new span in the trace of a request with these fields, or in a new trace. None if the client does not
-    /// record its own: all of a trace are recorded, or none.
+    /// A new span in the trace of a request with these fields, or in a new trace. `None` if the client does not record
+    /// its trace: a trace is recorded completely or not at all.
     pub(super) fn of(fields: &[Field]) -> Option<Self> {
         let parent = parent(fields);
         if parent.is_some_and(|parent| !parent.sampled) {
@@ -44,14 +44,14 @@ impl Context {
     }
 }
 
-/// None where the system has no random numbers: then there are no traces.
+/// `None` if the system provides no random numbers; then there are no traces.
 fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).ok()?;
     Some(bytes)
 }
 
-/// What is malformed begins a new trace (§3.2.2.3, §4.3).
+/// A malformed parent starts a new trace (§3.2.2.3, §4.3).
 fn parent(fields: &[Field]) -> Option<Parent> {
     let value = std::str::from_utf8(single(fields, "traceparent")?).ok()?;
     let mut parts = value.split('-');
@@ -59,7 +59,7 @@ fn parent(fields: &[Field]) -> Option<Parent> {
     let trace = hex(parts.next()?)?;
     let span = hex(parts.next()?)?;
     let [flags]: [u8; 1] = hex(parts.next()?)?;
-    // §3.2.2: 255 is no version, version 0 has four parts, later ones may have more. All zeros are no numbers.
+    // §3.2.2: version 255 is invalid, version 0 has four parts, later ones may have more. All-zero ids are invalid.
     let is_version = version == [0] && parts.next().is_none() || (1..0xff).contains(&version[0]);
     let is_valid = is_version && trace != [0; 16] && span != [0; 8];
     is_valid.then_some(Parent {
@@ -69,7 +69,7 @@ fn parent(fields: &[Field]) -> Option<Parent> {
     })
 }
 
-/// The value of a field that is there once.
+/// The value of a field that occurs exactly once.
 fn single<'a>(fields: &'a [Field], name: &str) -> Option<&'a [u8]> {
     let mut values = fields
         .iter()
@@ -78,7 +78,7 @@ fn single<'a>(fields: &'a [Field], name: &str) -> Option<&'a [u8]> {
     values.next().is_none().then_some(value)
 }
 
-/// Lower-case digits, as many as there have to be.
+/// Lower-case hex digits, exactly as many as needed.
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_goes_on() {
+    fn continues_the_clients_trace() {
         let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
         for parent in [&*parent, &format!("cc{}-later", &parent[2..])] {
             let context = of(&[parent]);
@@ -126,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_does_not_record_is_not_recorded() {
+    fn an_unrecorded_trace_stays_unrecorded() {
         assert_eq!(of(&[&format!("00-{TRACE}-b7ad6b7169203331-00")]), None);
     }
 
     #[test]
-    fn what_is_malformed_begins_a_new_trace() {
+    fn malformed_parents_start_a_new_trace() {
         let good = format!("00-{TRACE}-b7ad6b7169203331-00");
         for bad in [
             "",
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_passed_on_with_the_trace_only() {
+    fn state_is_passed_on_only_with_the_trace() {
         let state = ("tracestate".to_owned(), b"a=1,b=2".to_vec());
         let parent = format!("00-{TRACE}-b7ad6b7169203331-01").into_bytes();
         let parent = ("traceparent".to_owned(), parent);

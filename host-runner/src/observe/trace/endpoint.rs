@@ -1,4 +1,4 @@
-//! Where the collector is.
+//! The endpoint of the collector of traces.
 
 use std::env;
 use std::fmt;
@@ -8,17 +8,17 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCO
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Uri};
 
-/// Where traces are sent, and on whose behalf.
+/// Where traces are sent, and for which service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Whether that is by TLS.
+    /// Whether to use TLS.
     pub(super) is_secure: bool,
-    /// The name or address, and the port.
+    /// The host and the port.
     pub(super) authority: Authority,
     pub(super) path: String,
-    /// What the collector wants to be told, such as a key.
+    /// Extra request fields, such as an API key.
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
-    /// What the traces are of.
+    /// The name of the service.
     pub(super) service: String,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Endpoint {
 impl FromStr for Endpoint {
     type Err = String;
 
-    /// The base of a collector; the path of traces is below.
+    /// Parses the base URL of a collector; `v1/traces` is appended to its path.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut endpoint = whole(text)?;
         let base = endpoint.path.trim_end_matches('/');
@@ -45,12 +45,13 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
-    /// What the environment says, where the command line does not: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, as it is,
-    /// or `OTEL_EXPORTER_OTLP_ENDPOINT`, a base. None if neither is there, or `OTEL_SDK_DISABLED` is `true`.
+    /// The endpoint from the environment, for when the command line has none: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
+    /// used as is, or `OTEL_EXPORTER_OTLP_ENDPOINT`, a base URL. `None` if neither is set, or `OTEL_SDK_DISABLED` is
+    /// `true`.
     ///
     /// # Errors
     ///
-    /// When it is no URL that can be sent to.
+    /// If the URL is invalid or its scheme is not supported.
     pub fn of_environment() -> Result<Option<Self>, String> {
         let named = |name, error| format!("{name}: {error}");
         if variable("OTEL_SDK_DISABLED").is_some_and(|value| value == "true") {
@@ -65,12 +66,12 @@ impl Endpoint {
         base.transpose()
     }
 
-    /// The same with the fields that the environment has for it: `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, or
+    /// Adds the request fields from the environment: `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, or
     /// `OTEL_EXPORTER_OTLP_HEADERS`.
     ///
     /// # Errors
     ///
-    /// When they cannot be sent.
+    /// If they are not valid fields.
     pub fn with_fields_of_environment(mut self) -> Result<Self, String> {
         let names = [
             "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -80,9 +81,9 @@ impl Endpoint {
             .into_iter()
             .find_map(|name| Some((name, variable(name)?)));
         if let Some((name, list)) = first {
-            // What is wrong is not shown: it may be a key.
+            // The value is not shown, as it may be a key.
             self.fields = fields(&list).ok_or_else(|| {
-                format!("{name}: expected NAME=VALUE, separated by commas, each a field that can be sent")
+                format!("{name}: expected NAME=VALUE, separated by commas, each a valid HTTP field")
             })?;
         }
         Ok(self)
@@ -92,7 +93,7 @@ impl Endpoint {
         if self.is_secure { "https" } else { "http" }
     }
 
-    /// What to connect to: a name, or an address without brackets.
+    /// The host to connect to: a name, or an address without brackets.
     pub(super) fn host(&self) -> &str {
         self.authority
             .host()
@@ -110,7 +111,8 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A list as W3C Baggage has it: values are percent-encoded. None if it is malformed, or names what is ours to say.
+/// A list in the format of W3C Baggage, with percent-encoded values. `None` if it is malformed, or sets a field that
+/// the runner sets itself.
 fn fields(list: &str) -> Option<Vec<(HeaderName, HeaderValue)>> {
     let own = [
         HOST,
@@ -143,10 +145,10 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A URL as it is.
+/// A URL, used as is.
 fn whole(text: &str) -> Result<Endpoint, String> {
     let expected = || {
-        "expected http://HOST:PORT or https://HOST:PORT, such as http://localhost:4318, of a collector that takes \
+        "expected http://HOST:PORT or https://HOST:PORT, such as http://localhost:4318, of a collector that accepts \
          OTLP over HTTP"
             .to_owned()
     };
@@ -174,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_has_traces_below_it() {
+    fn the_path_of_traces_is_appended_to_a_base() {
         for (text, host, port, path) in [
             ("http://localhost:4318", "localhost", 4318, "/v1/traces"),
             ("http://localhost:4318/", "localhost", 4318, "/v1/traces"),

@@ -1,4 +1,4 @@
-//! The thread that sends spans: OTLP over HTTP/1.1, as JSON.
+//! The exporter: a thread that sends spans by OTLP over HTTP/1.1, as JSON.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,25 +11,25 @@ use super::endpoint::Endpoint;
 use super::post::{Failure, post};
 use super::span::{DROPPED, IS_ENDING, Item, SENT, Span};
 
-/// How many spans are sent at once, at most.
+/// The most spans to send at once.
 const MAX_BATCH: usize = 512;
 
-/// How long the first of them waits for others.
+/// How long the first span of a batch waits for more.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// How long after a failure it is tried again, and how long at most, however often: each time twice as long. Behind
-/// the last one the spans are dropped.
+/// The first and the last pause between attempts; each is twice as long as the one before. After the attempt that
+/// follows the last pause, the spans are dropped.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(16);
 
-/// `SPAN_KIND_SERVER`, and `STATUS_CODE_ERROR`, of the OTLP protocol: in JSON these are numbers.
+/// `SPAN_KIND_SERVER` and `STATUS_CODE_ERROR` of the OTLP protocol; numbers in JSON.
 const SERVER: u8 = 2;
 const ERROR: u8 = 2;
 
-/// What sends spans.
+/// Sends spans.
 pub(super) struct Exporter {
     endpoint: Endpoint,
-    /// Whether it was last said that it does not work.
+    /// Whether the last message logged was of a failure.
     is_failing: bool,
 }
 
@@ -41,7 +41,7 @@ impl Exporter {
         }
     }
 
-    /// Until nobody makes spans any more.
+    /// Runs until the queue is closed.
     pub(super) fn run(mut self, queue: &Receiver<Item>) {
         while let Ok(first) = queue.recv() {
             let mut spans = vec![];
@@ -61,7 +61,7 @@ impl Exporter {
             }
             self.export(&spans);
             if let Some(done) = flushed {
-                // Who waited may have given up.
+                // The other side may have stopped waiting.
                 let _ = done.send(());
             }
         }
@@ -77,7 +77,7 @@ impl Exporter {
             Ok(()) => {
                 SENT.fetch_add(number, Ordering::Relaxed);
                 if std::mem::take(&mut self.is_failing) {
-                    tracing::info!("traces are sent again");
+                    tracing::info!("sending traces again");
                 }
             }
             Err(_) => {
@@ -86,8 +86,7 @@ impl Exporter {
         }
     }
 
-    /// Tries until it works, or it is clear that it will not, or it has been tried often. Spans that come meanwhile
-    /// wait in the queue.
+    /// Tries until it succeeds, cannot succeed, or has been tried often enough. Meanwhile, new spans wait in the queue.
     fn deliver(&mut self, body: &[u8]) -> Result<(), Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -103,15 +102,15 @@ impl Exporter {
         }
     }
 
-    /// Once, until it works again: a collector that is away is no reason to fill the log.
+    /// Logs a failure once until the next success, so that an absent collector does not fill the log.
     fn complain(&mut self, failure: &Failure) {
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::warn!("traces are not sent: {}: {failure}", self.endpoint);
+            tracing::warn!("could not send traces to {}: {failure}", self.endpoint);
         }
     }
 }
 
-/// Whether the runner goes on after that time. If it ends, it is not waited for.
+/// Waits. Returns false, without waiting, if the runner is ending.
 fn wait(time: Duration) -> bool {
     let until = Instant::now() + time.min(LAST_PAUSE);
     loop {
@@ -123,10 +122,10 @@ fn wait(time: Duration) -> bool {
     }
 }
 
-/// Half of it to all of it, so that those who failed together do not come back together.
+/// A random part of the pause, at least half of it, so that runners that failed together do not retry together.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0];
-    // Without random numbers it is all of it.
+    // Without random numbers, all of it.
     let part = getrandom::fill(&mut random).map_or(1.0, |()| f64::from(random[0]) / 255.0);
     pause.mul_f64(0.5 + part / 2.0)
 }
@@ -172,7 +171,7 @@ fn span(span: &Span) -> Value {
     json
 }
 
-/// 64-bit numbers are texts in this JSON.
+/// An attribute. 64-bit numbers are strings in this JSON.
 fn attribute(name: &str, value: &Value) -> Value {
     let value = match value {
         Value::Number(number) => json!({"intValue": number.to_string()}),

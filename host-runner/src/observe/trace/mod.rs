@@ -4,11 +4,11 @@
 //!   context: traceparent ──▶ Span ──▶ queue, bounded ──▶ export: a thread of its own ──▶ a collector
 //! ```
 //!
-//! What a span costs a worker is a place in the queue. The rest (JSON, the network, a collector that does not answer)
-//! is the thread's. When the queue is full spans are dropped, and counted.
+//! For a worker, a span costs a place in the queue. The rest (JSON, the network, an unresponsive collector) is left to
+//! the thread. When the queue is full, spans are dropped and counted.
 //!
-//! The format is OTLP/HTTP with JSON, which is one POST; the official exporter brings protocol buffers and an HTTP
-//! client of its own, a multiple of this runner's own code, to send the same.
+//! The format is OTLP/HTTP with JSON, which is a single POST. The official exporter brings protocol buffers and an HTTP
+//! client, several times the size of this runner, to send the same.
 
 mod context;
 mod endpoint;
@@ -26,31 +26,31 @@ use std::sync::mpsc;
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-/// How many spans may wait to be sent: what the specification of OpenTelemetry proposes.
+/// The most spans that wait to be sent, as OpenTelemetry's specification proposes.
 const QUEUE: usize = 2048;
 
-/// How long the last spans may take, when the runner ends.
+/// How long to wait for the last spans to be sent when the runner ends.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
-/// Sends spans to a collector from now on, until the process ends. Once only: what is said later is not heard.
+/// Starts to send spans to a collector. Only the first call in a process has an effect.
 ///
 /// # Errors
 ///
-/// When the system has no thread for it.
+/// If the thread cannot be started.
 pub fn start(endpoint: Endpoint) -> io::Result<Traces> {
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     let exporter = export::Exporter::new(endpoint);
     let thread = thread::Builder::new()
         .name("otlp".into())
         .spawn(move || exporter.run(&receiver))?;
-    // Only a second call finds it taken.
+    // Already set in a second call only.
     let _ = QUEUE_IN.set(sender);
     Ok(Traces {
         exporter: thread.thread().clone(),
     })
 }
 
-/// Sends what is left when it is dropped, for a short time.
+/// Sends the remaining spans on drop, for up to two seconds.
 #[derive(Debug)]
 pub struct Traces {
     exporter: Thread,
@@ -63,14 +63,14 @@ impl Drop for Traces {
         let (done, flushed) = mpsc::sync_channel(1);
         let queue = QUEUE_IN.get();
         if queue.is_some_and(|queue| queue.try_send(Item::Flush(done)).is_ok()) {
-            // If that is not enough, they are lost.
+            // Spans that are not sent by then are lost.
             let _ = flushed.recv_timeout(FLUSH_TIME);
         }
     }
 }
 
-/// How many spans were sent, and how many dropped: the queue was full, or the collector did not take them. None
-/// if there is no collector.
+/// Numbers of spans sent, and dropped because the queue was full or the collector did not accept them; `None` without a
+/// collector.
 pub(crate) fn counts() -> Option<(u64, u64)> {
     QUEUE_IN.get()?;
     Some((
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_finds_no_place_is_dropped_and_counted() {
+    fn spans_are_dropped_and_counted_when_the_queue_is_full() {
         let (queue, waiting) = mpsc::sync_channel(2);
         for _ in 0..5 {
             Span::new(&[])

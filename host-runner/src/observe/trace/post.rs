@@ -1,4 +1,4 @@
-//! One POST to a collector, by HTTP/1.1 and perhaps TLS.
+//! A POST request to a collector, over HTTP/1.1 and optionally TLS.
 
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -11,25 +11,25 @@ use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 use super::endpoint::Endpoint;
 use crate::net::dial::transport;
 
-/// How long the collector may take for anything.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of each step.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest head of an answer that is read.
+/// The longest head of a response that is read, in bytes.
 const MAX_HEAD: u64 = 16 * 1024;
 
-/// Why a collector has not taken what it was sent.
+/// Why a collector has not accepted spans.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There is no way to it that could be had by waiting.
+    /// It cannot be reached, and retrying will not help.
     Unusable(String),
     /// The connection failed.
     Io(io::Error),
-    /// It answered with this status, and would be asked again after that time.
+    /// It responded with this status, and named the time to wait before a retry.
     Status(u16, Option<Duration>),
 }
 
 impl Failure {
-    /// What the specification of OTLP over HTTP says may be tried again, and nothing else.
+    /// Whether to retry, according to OTLP's specification.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Unusable(_) => false,
@@ -38,7 +38,7 @@ impl Failure {
         }
     }
 
-    /// The time that the collector has named.
+    /// The time the collector asked to wait.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status(_, after) => *after,
@@ -52,7 +52,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Unusable(error) => f.write_str(error),
             Self::Io(error) => error.fmt(f),
-            Self::Status(status, _) => write!(f, "it answers {status}"),
+            Self::Status(status, _) => write!(f, "it answered {status}"),
         }
     }
 }
@@ -63,12 +63,12 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What TLS and TCP have in common.
+/// TLS or TCP.
 trait Connection: Read + Write {}
 
 impl<T: Read + Write> Connection for T {}
 
-/// A connection for each batch: one in a second at most, and never a stale one.
+/// Sends a batch on a connection of its own: there is at most one per second, and the connection is never stale.
 pub(super) fn post(endpoint: &Endpoint, body: &[u8]) -> Result<(), Failure> {
     let mut stream = connect(endpoint)?;
     stream.write_all(&head(endpoint, body.len()))?;
@@ -96,14 +96,14 @@ fn connect(endpoint: &Endpoint) -> Result<Box<dyn Connection>, Failure> {
 fn tcp(endpoint: &Endpoint) -> io::Result<TcpStream> {
     let mut outcome = Err(io::ErrorKind::NotFound.into());
     for address in (endpoint.host(), endpoint.port()).to_socket_addrs()? {
-        outcome = TcpStream::connect_timeout(&address, PATIENCE);
+        outcome = TcpStream::connect_timeout(&address, TIMEOUT);
         if outcome.is_ok() {
             break;
         }
     }
     let stream = outcome?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 
@@ -123,9 +123,9 @@ fn head(endpoint: &Endpoint, length: usize) -> Vec<u8> {
     head
 }
 
-/// The status, and the seconds of `Retry-After` (RFC 9110 §10.2.3). A date there is not understood.
+/// The status and the seconds of `Retry-After` (RFC 9110 §10.2.3). A date there is ignored.
 fn answer(stream: impl Read) -> io::Result<(u16, Option<Duration>)> {
-    let malformed = || io::Error::other("it answers with something that is not HTTP/1.1");
+    let malformed = || io::Error::other("its response is not HTTP/1.1");
     let mut lines = BufReader::new(stream.take(MAX_HEAD)).split(b'\n');
     let mut next = || -> io::Result<String> {
         let line = lines.next().transpose()?.ok_or_else(malformed)?;
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_to_the_end_of_their_head() {
+    fn reads_responses_to_the_end_of_their_head() {
         let read = |text: &str| answer(text.as_bytes()).ok();
         assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n{}"), Some((200, None)));
         let busy = "HTTP/1.0 503\r\nServer: a\r\nretry-after: 7\r\n\r\n";
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_what_the_specification_names() {
+    fn retries_what_the_specification_names() {
         let may_pass = |status| Failure::Status(status, None).may_pass();
         assert!([429, 502, 503, 504].into_iter().all(may_pass));
         assert!(

@@ -1,4 +1,4 @@
-//! A span, and the queue in which spans wait to be exported.
+//! A span, and the queue of spans to export.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,31 +10,31 @@ use serde_json::Value;
 use crate::contract::bindings::Field;
 use crate::observe::trace::context::Context;
 
-/// There is one collector for the process, whatever threads it has.
+/// The queue of the process's one collector.
 pub(super) static QUEUE_IN: OnceLock<SyncSender<Item>> = OnceLock::new();
 
-/// Whether the runner ends: then nothing is tried again.
+/// Whether the runner is ending; then nothing is retried.
 pub(super) static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 pub(super) static SENT: AtomicU64 = AtomicU64::new(0);
 
 pub(super) static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// What the exporter is told.
+/// An item of the queue.
 pub(super) enum Item {
     Span(Box<Span>),
-    /// All spans before this one are to be sent now; and then this is.
+    /// Asks for all earlier spans to be sent now, then for an answer on this channel.
     Flush(SyncSender<()>),
 }
 
-/// A span that has begun: of a request with these fields. None if nobody collects, or the client's own trace is
-/// not one to be recorded.
+/// Starts a span of a request with these fields. `None` if there is no collector, or the client does not record its
+/// trace.
 pub(crate) fn begin(fields: &[Field]) -> Option<Box<Span>> {
     QUEUE_IN.get()?;
     Span::new(fields)
 }
 
-/// What happened, from when to when, and as a part of what.
+/// A span: an operation with a start, an end and a parent.
 #[derive(Debug)]
 pub(crate) struct Span {
     pub(super) context: Context,
@@ -42,9 +42,9 @@ pub(crate) struct Span {
     pub(super) began: SystemTime,
     pub(super) since: Instant,
     pub(super) took: Duration,
-    /// By the semantic conventions of OpenTelemetry, where they have a name.
+    /// Named by OpenTelemetry's semantic conventions where those have a name.
     pub(super) attributes: Vec<(&'static str, Value)>,
-    /// When it was taken over, since it began.
+    /// When the socket was taken over, since the start.
     pub(super) opened: Option<Duration>,
     pub(super) error: Option<String>,
 }
@@ -64,27 +64,27 @@ impl Span {
         }))
     }
 
-    /// What it is called: one of few names.
+    /// Sets the name, one of a small set.
     pub(crate) fn rename(&mut self, name: &str) {
         name.clone_into(&mut self.name);
     }
 
-    /// Notes an attribute.
+    /// Sets an attribute.
     pub(crate) fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         self.attributes.push((name, value.into()));
     }
 
-    /// Notes that the socket is the app's from now on.
+    /// Records that the socket was handed to the app.
     pub(crate) fn open(&mut self) {
         self.opened = Some(self.since.elapsed());
     }
 
-    /// Notes that it went wrong, and how.
+    /// Records an error.
     pub(crate) fn fail(&mut self, error: &str) {
         self.error = Some(error.to_owned());
     }
 
-    /// It ends now, and is sent when there is time.
+    /// Ends the span and queues it.
     pub(crate) fn end(mut self: Box<Self>) {
         self.took = self.since.elapsed();
         if let Some(queue) = QUEUE_IN.get() {
@@ -93,7 +93,7 @@ impl Span {
     }
 }
 
-/// Nobody waits for a place.
+/// Drops the span if the queue is full.
 pub(super) fn put(queue: &SyncSender<Item>, span: Box<Span>) {
     if queue.try_send(Item::Span(span)).is_err() {
         DROPPED.fetch_add(1, Ordering::Relaxed);
