@@ -40,9 +40,10 @@ fn main() -> Result<(), String> {
             workspace.join(source).display()
         );
     }
-    let target_directory = out.join("component");
+    // `target/debug/build/PACKAGE-HASH/out` becomes `target/debug/embedded`: one for Clippy, tests and the program.
+    let target_directory = out.ancestors().nth(3).unwrap_or(&out).join("embedded");
+    build(&workspace, &target_directory)?;
     for package in PACKAGES {
-        build(package, &workspace, &target_directory)?;
         let file = format!("{package}.wasm");
         let built = target_directory.join(TARGET).join(PROFILE).join(&file);
         fs::copy(&built, out.join(&file))
@@ -59,20 +60,13 @@ fn directory(variable: &str) -> Result<PathBuf, String> {
 
 /// Runs Cargo from the workspace, so that its `.cargo/config.toml` applies, and into a directory of
 /// its own: the outer Cargo holds the lock of the usual one.
-fn build(package: &str, workspace: &Path, target_directory: &Path) -> Result<(), String> {
+fn build(workspace: &Path, target_directory: &Path) -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace)
-        .args([
-            "build",
-            "--package",
-            package,
-            "--profile",
-            PROFILE,
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--profile", PROFILE, "--target", TARGET])
+        .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
         .arg("--target-dir")
         .arg(target_directory);
     for (name, _) in env::vars_os() {
@@ -87,7 +81,7 @@ fn build(package: &str, workspace: &Path, target_directory: &Path) -> Result<(),
         return Ok(());
     }
     Err(format!(
-        "the embedded component `{package}` did not build (see above). If the target is missing: rustup target add {TARGET}"
+        "the embedded components did not build (see above). If the target is missing: rustup target add {TARGET}"
     ))
 }
 

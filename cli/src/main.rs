@@ -5,8 +5,12 @@ use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
 use wasocket_cli::cli::{Command, LogFormat, Options};
 use wasocket_cli::commands::check::check;
 use wasocket_cli::commands::compile::compile;
@@ -72,14 +76,18 @@ fn start_logging(options: &Options) {
         _ => "info",
     };
     // h2 warns about things that a client can repeat at will.
-    let default = || EnvFilter::new(format!("{level},h2=error"));
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let default = Targets::from_str(&format!("{level},h2=error")).unwrap_or_default();
+    let filter = env::var("RUST_LOG")
+        .ok()
+        .and_then(|filter| filter.parse().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    match options.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.event_format(Json).init(),
-    }
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.event_format(Json).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter.unwrap_or(default)))
+        .init();
 }

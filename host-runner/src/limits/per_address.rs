@@ -259,7 +259,11 @@ impl AddressState {
         Ok(())
     }
 
-    fn allow_request(&mut self, limits: EffectiveLimits, now: Instant) -> Result<(), TooManyRequests> {
+    fn allow_request(
+        &mut self,
+        limits: EffectiveLimits,
+        now: Instant,
+    ) -> Result<(), TooManyRequests> {
         let is_first = !self.is_refused;
         self.is_refused = !self.requests.take(limits.requests, now);
         if self.is_refused {

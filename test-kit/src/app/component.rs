@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use wasmtime::component::ResourceAny;
 use wasocket::{Closing, ConnectionId, HttpVersion, Initiator, Report, Request, ShutdownReason};
 use wasocket_host::bindings as wit;
@@ -53,11 +56,12 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
 /// subscriber of its own.
 pub(crate) fn show_output() {
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new("guest=info"))
         .without_time()
         .with_level(false)
         .with_ansi(false)
         .with_test_writer()
+        .finish()
+        .with(Targets::new().with_target("guest", LevelFilter::INFO))
         .try_init();
 }
 
