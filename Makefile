@@ -66,14 +66,16 @@ conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := contract deflate frames handshake resume
 
+FUZZ := RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz
+FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1
+
+# Two targets at a time: each fuzzer is one thread.
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
-	for target in $(FUZZ_TARGETS); do \
-	  mkdir -p fuzz/corpus/$$target && \
-	  RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz run --sanitizer none $$target \
-	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1 || exit 1; \
-	done
+	$(FUZZ) build --sanitizer none
+	mkdir -p $(FUZZ_TARGETS:%=fuzz/corpus/%)
+	printf '%s\n' $(FUZZ_TARGETS) | xargs -P 2 -I {} env $(FUZZ) run --sanitizer none {} \
+	  fuzz/corpus/{} fuzz/seeds/{} -- $(FUZZ_OPTIONS)
 
 # In a workspace and a folder of its own, so that nothing of the rest is built otherwise for it.
 BENCH := target/bench
@@ -161,7 +163,7 @@ target:
 
 # The standard tool for WIT, of which only `wasm-tools component` is built.
 $(WASM_TOOLS):
-	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked \
+	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked --debug \
 	  --no-default-features --features component --root target/tools
 
 # Not for `make test`: it is some 400 crates, and encodes the package as `wasm-tools` does for `make lint`. Quick to
@@ -176,4 +178,4 @@ $(MDBOOK):
 
 # Without a sanitizer, for which a nightly toolchain would be needed: there is no unsafe code to find.
 $(CARGO_FUZZ):
-	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --root target/tools
+	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --debug --root target/tools
