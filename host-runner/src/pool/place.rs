@@ -1,4 +1,4 @@
-//! A place on an instance, and what the guest says to a request there.
+//! A place on an instance, and the guest's decision on a request there.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ impl Place {
         Self(Rc::clone(instance))
     }
 
-    /// Asks the guest about a request: its decision, or a request to ask again.
+    /// Asks the guest about a request. Returns its decision, or that it has not decided yet.
     ///
     /// # Errors
     ///
-    /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
+    /// [`Dead`](crate::guest::fault::Dead) if the instance died, in this call or before.
     pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, Undecided>> {
         let instance = Rc::clone(&self.0);
         let handle = call!(guest => guest.handle(&request));
@@ -37,7 +37,7 @@ impl Place {
         })
     }
 
-    /// The guest's decision. A connection that comes of it keeps the place.
+    /// Converts the guest's decision. A connection that comes of it keeps the place.
     pub(super) fn decision(self, answer: bindings::Answer, fault: Option<String>) -> Decision {
         let answer = match answer {
             bindings::Answer::Respond(response) => Answer::Respond(response),
@@ -61,7 +61,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) answer: Answer,
-    /// An error that the app reports of itself.
+    /// An error that the app reports about itself.
     pub(crate) fault: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum Answer {
     TakeOver(Takeover),
 }
 
-/// A guest's takeover of a socket. Dropped, the guest's connection is dropped too.
+/// A guest's takeover of a socket. Dropping it drops the guest's connection.
 #[derive(Debug)]
 pub(crate) struct Takeover {
     /// The head to send first; `None` for a raw takeover.

@@ -124,7 +124,11 @@ impl Inner {
     }
 
     /// Logs and counts the end of the session.
-    pub(super) fn record_end(&mut self, outcome: &io::Result<Ending>, report: Result<Report, Dead>) {
+    pub(super) fn record_end(
+        &mut self,
+        outcome: &io::Result<Ending>,
+        report: Result<Report, Dead>,
+    ) {
         let metrics = &self.context.metrics;
         match outcome {
             Ok(Ending::Close | Ending::Abort) => metrics.ended_well.count(),
