@@ -23,8 +23,10 @@ pub(crate) fn send(request: &PublishRequest) {
 }
 
 fn exchange(request: &PublishRequest) -> Result<(), String> {
-    let outgoing = build(request).ok_or("the server does not accept its URL")?;
-    let body = outgoing.body().map_err(|()| "the server accepts no request body")?;
+    let outgoing = build(request).ok_or("the server does not accept this address")?;
+    let body = outgoing
+        .body()
+        .map_err(|()| "the server accepts no request body")?;
     let options = RequestOptions::new();
     // A server that does not know these limits has its own.
     let _ = options.set_connect_timeout(Some(TIMEOUT));

@@ -104,7 +104,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
             "--decision-timeout" => options.decision_timeout = seconds(name, &value()?)?,
             _ if is_of_the_runtime(name) => {
                 return Err(format!(
-                    "{name} is an option of `wasocket serve`; here the runtime has one like it"
+                    "{name} is an option of `wasocket serve`: use the runtime's own option"
                 ));
             }
             _ => return Err(format!("{argument:?} is not an option: see --help")),
@@ -133,7 +133,7 @@ fn is_of_the_runtime(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Other names than `localhost` (RFC 6761 §6.3) would have to be looked up, which is one more thing for the
+/// Names other than `localhost` (RFC 6761 §6.3) would require lookups, which is one more thing for the
 /// runtime to grant.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost:");
@@ -225,7 +225,7 @@ mod tests {
             ("--quiet=yes", "\"--quiet=yes\" is not an option"),
             ("--port 1", "\"--port\" is not an option: see --help"),
             ("app.wasm", "\"app.wasm\" is not an option"),
-            ("--memory 64", "the runtime has one like it"),
+            ("--memory 64", "use the runtime's own option"),
         ] {
             let error = parsed(line).err().unwrap_or_default();
             assert!(error.contains(said), "{line}: {error}");
