@@ -162,7 +162,7 @@ impl Instance {
         let returned = match advance(call.as_mut(), waker) {
             Advance::Done(returned) => Ok(returned),
             Advance::Blocked if self.file_wait.is_none() => Err(self.file_wait.fault()),
-            Advance::Blocked | Advance::GaveWay if Handle::try_current().is_ok() => {
+            Advance::Blocked | Advance::Yielded if Handle::try_current().is_ok() => {
                 return self.finish_elsewhere(waker.clone(), call, then);
             }
             // Without a runtime, there are no other tasks to run meanwhile.

@@ -221,7 +221,7 @@ async fn start(
     match advance(start.as_mut(), Waker::noop()) {
         Advance::Done(started) => return started,
         Advance::Blocked if file_wait.is_none() => return Err(file_wait.fault()),
-        Advance::Blocked | Advance::GaveWay => {}
+        Advance::Blocked | Advance::Yielded => {}
     }
     let rest = spawn_blocking(move || {
         let started = finish_with(start.as_mut(), Waker::noop(), file_wait);
