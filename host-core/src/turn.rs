@@ -167,8 +167,7 @@ impl Turn {
         None
     }
 
-    /// The host has sent as much as the socket accepts, and this many bytes are left. Sending the last of them earns a
-    /// wake:
+    /// The host has sent as much as the socket takes, and this many bytes are left. The last of them earn a wake:
     /// "all output is sent, where an earlier call had left some unsent".
     #[inline]
     #[must_use]
