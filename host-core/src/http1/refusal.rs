@@ -22,7 +22,7 @@ impl Refusal {
     /// The component keeps failing, and is not asked for a while (RFC 9110 §15.6.4). The host adds
     /// `Retry-After`.
     pub const BACKING_OFF: Self = Self::new(503, "The application keeps failing. Try again later.");
-    /// The component did not answer in time.
+    /// The component has not come to an answer in time.
     pub const UNDECIDED: Self = Self::new(504, "The application took too long.");
 
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {

@@ -25,7 +25,7 @@ pub(crate) enum Failure {
     BadAnswer(BadAnswer),
     /// The guest did not decide in time.
     Undecided,
-    /// Instances keep failing; none is started for this long.
+    /// Instances fail, and none is started for this long.
     BackingOff(Duration),
 }
 
@@ -96,7 +96,7 @@ impl From<BadAnswer> for Failure {
     }
 }
 
-/// Asks the guest for its answer. If the future is dropped before it completes, the guest stops deciding.
+/// Asks the guest for its answer. Dropped before, the guest stops deciding.
 pub(crate) async fn ask(
     worker: &Worker,
     request: &Arc<Request>,
@@ -117,7 +117,7 @@ pub(crate) async fn ask(
     Ok(answer)
 }
 
-/// Asks again at each wakeup until the guest has decided.
+/// Asks again whenever there is a reason to, until the guest has decided.
 async fn decide(worker: &Worker, undecided: &Undecided) -> Result<Decision, Dead> {
     loop {
         let wake_at = match undecided.decide(worker.now()).await? {

@@ -35,7 +35,7 @@ pub(super) struct Instance {
     /// `None` during a call, and forever after a fault.
     guest: RefCell<Option<Box<Guest>>>,
     pub(super) ceiling: Option<Ceiling>,
-    /// How long a call may wait for files.
+    /// How long it may wait in a call.
     file_wait: FileWait,
     /// Notified when the guest may be available again.
     available: Notify,

@@ -69,11 +69,11 @@ impl Drop for Member {
 pub(crate) struct Undecided(pub(super) Member);
 
 impl Undecided {
-    /// See [`Guest::decide`]. Without a decision, returns the time at which to ask again, if there is one.
+    /// See [`Guest::decide`]. Without a decision, the time at which to ask again, if there is one.
     ///
     /// # Errors
     ///
-    /// [`Dead`] if the instance died, in this call or before.
+    /// [`Dead`] when the instance has ended, by this call or before.
     pub(crate) fn decide(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
         let (handle, id) = (self.0.handle, self.0.id);
         let decide = call!(guest => guest.decide(handle, now, id));

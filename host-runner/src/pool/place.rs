@@ -20,11 +20,11 @@ impl Place {
         Self(Rc::clone(instance))
     }
 
-    /// Asks the guest about a request. Returns its decision, or that it has not decided yet.
+    /// Asks the guest about a request: its decision, or a request to ask again.
     ///
     /// # Errors
     ///
-    /// [`Dead`](crate::guest::fault::Dead) if the instance died, in this call or before.
+    /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
     pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, Undecided>> {
         let instance = Rc::clone(&self.0);
         let handle = call!(guest => guest.handle(&request));

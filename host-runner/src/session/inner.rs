@@ -157,8 +157,8 @@ impl Inner {
         }
     }
 
-    /// Returns how the socket ends now that the instance is dead.
-    pub(super) fn on_died(&mut self) -> Ending {
+    /// The instance is dead.
+    pub(super) fn died(&mut self) -> Ending {
         self.turn.on_died().unwrap_or(Ending::Farewell)
     }
 

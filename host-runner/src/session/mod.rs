@@ -112,7 +112,7 @@ impl Session {
                 continue;
             };
             let Ok(effects) = called.await else {
-                return Ok(self.inner().on_died());
+                return Ok(self.inner().died());
             };
             let Effects {
                 wake_at,

@@ -15,7 +15,7 @@ use crate::contract::{Decision, Deliberation, Effects, Handle};
 pub(crate) trait App {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault>;
 
-    /// Continues a decision. `now` is in nanoseconds.
+    /// Goes on deciding. `now` is in nanoseconds.
     fn decide(&mut self, handle: Handle, now: u64, id: ConnectionId)
     -> Result<Deliberation, Fault>;
 

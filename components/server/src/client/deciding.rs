@@ -1,4 +1,4 @@
-//! The handler has a request and is still deciding.
+//! The handler has a request and is making up its mind.
 
 use core::mem;
 
