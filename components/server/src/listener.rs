@@ -42,7 +42,7 @@ impl Listener {
         bind(address).map_err(|code| explain(address, code))
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address it listens on, with the port that the system chose.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.socket.local_address().ok().map(from_wasi)
     }

@@ -1,5 +1,5 @@
 //! HTTP/1.1 (RFC 9112) for hosts of `websocket-handler`: reads request heads strictly, checks and writes the
-//! answers of components, and decides by the framing when a connection can be used again. It knows nothing of RFC 6455.
+//! answers of components, and uses the framing to decide when a connection can be used again. It knows nothing of RFC 6455.
 //!
 //! - [`Head`] takes a request off a buffer, or returns the [`Refusal`] to answer it with.
 //! - [`Framing`] decides how the connection continues: the length of the body, and whether anything may follow.

@@ -37,7 +37,7 @@ impl Place {
         })
     }
 
-    /// Converts the guest's decision. A connection that comes of it keeps the place.
+    /// Converts the guest's decision. A resulting connection keeps the place.
     pub(super) fn decision(self, answer: bindings::Answer, fault: Option<String>) -> Decision {
         let answer = match answer {
             bindings::Answer::Respond(response) => Answer::Respond(response),

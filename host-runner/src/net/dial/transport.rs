@@ -38,7 +38,7 @@ pub struct Route<'a> {
     pub proxy: Option<&'a Proxy>,
     /// Whether to accept any certificate.
     pub insecure: bool,
-    /// The time limit for all of it.
+    /// The time limit for the whole process of connecting.
     pub timeout: Duration,
     /// Which of the server's addresses may be connected to. A proxy resolves names itself.
     pub may_reach: fn(IpAddr) -> bool,
