@@ -117,7 +117,7 @@ impl Turn {
         Self::default()
     }
 
-    /// Whether the component has the socket: it has not ended the connection, and the socket is not lost.
+    /// Whether the component has the socket: it has not ended the connection, and the socket was not lost.
     #[inline]
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -206,8 +206,7 @@ impl Turn {
         }
     }
 
-    /// Another call has named the connection in `wake-others`, or something outside is ready that it has
-    /// asked about.
+    /// Another call has named the connection in `wake-others`, or something outside that it waits for is ready.
     #[inline]
     #[must_use]
     pub fn on_woken(&mut self) -> Option<Call> {
@@ -227,7 +226,7 @@ impl Turn {
         Some(Call::Shutdown)
     }
 
-    /// The socket has failed, or the host has given it up. A component that has let go of it is not told.
+    /// The socket failed, or the host gave it up. A component that has let go of it is not told.
     #[inline]
     #[must_use]
     pub fn on_lost(&mut self) -> Option<Call> {

@@ -1,4 +1,4 @@
-//! The import `websocket-handler`, which is what is served. The only use of wit-bindgen.
+//! The import `websocket-handler`: the component to serve. The only use of wit-bindgen.
 
 #[allow(
     unsafe_code,
@@ -53,11 +53,11 @@ pub(crate) fn request(request: http1::Request, remote: String) -> types::Request
     }
 }
 
-/// A response of the handler's, checked.
+/// Checks and converts the handler's response.
 ///
 /// # Errors
 ///
-/// When it cannot be sent.
+/// If it cannot be sent.
 pub(crate) fn response(response: types::Response) -> Result<http1::Response, http1::BadAnswer> {
     let head = response.head;
     http1::check_response(head.status, &head.fields)?;
@@ -68,11 +68,11 @@ pub(crate) fn response(response: types::Response) -> Result<http1::Response, htt
     })
 }
 
-/// The head that a takeover begins with, checked. A takeover that fails drops the handler's connection.
+/// Checks a takeover, and returns the head that it begins with. A takeover that fails drops the handler's connection.
 ///
 /// # Errors
 ///
-/// When it cannot be made.
+/// If it cannot be made.
 pub(crate) fn takeover_head(
     takeover: &Takeover,
     framing: http1::Framing,

@@ -1,4 +1,4 @@
-//! Asks the guest about a request, until it has decided.
+//! Asks the guest about a request until it has decided.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::net::peer::Peer;
 use crate::observe::access_log::log_fault;
 use crate::pool::{Answer, Decision, Undecided, Unplaced};
 
-/// Why the host answers a request in place of the guest.
+/// Why the host answers a request instead of the guest.
 pub(crate) enum Failure {
     /// The guest is not asked.
     Refused(Refusal),
-    /// The instance died of it.
+    /// The instance died while answering.
     Died,
-    /// The instance lives, but its answer cannot be sent.
+    /// The instance is alive, but its answer cannot be sent.
     BadAnswer(BadAnswer),
     /// The guest did not decide in time.
     Undecided,
@@ -30,7 +30,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The answer to the client. The reason is for the log only.
+    /// The response to the client. The cause appears in the log only.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => *refusal,
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Logs what is not in the log already, as the death of an instance and the begin of a pause are.
+    /// Logs the failure, unless it has been logged already, like the death of an instance or the start of a backoff.
     pub(crate) fn log(&self, request: &Request) {
         let (method, target) = (&request.method, &request.target);
         match self {
@@ -58,10 +58,12 @@ impl Failure {
             | Self::BackingOff(_)
             | Self::BadAnswer(BadAnswer::HttpVersion) => {}
             Self::BadAnswer(bad) => {
-                tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
+                tracing::error!(
+                    "cannot send the guest's answer to {method} {target}, sending 500: {bad}"
+                );
             }
             Self::Undecided => tracing::warn!(
-                "the guest has not answered {method} {target} in time (--decision-timeout)"
+                "the guest did not answer {method} {target} in time, sending 504 (--decision-timeout)"
             ),
         }
     }

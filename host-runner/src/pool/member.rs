@@ -1,4 +1,4 @@
-//! What is on an instance for longer than a call: requests that wait for their answer, and connections.
+//! Members of an instance, which stay on it beyond a call: undecided requests, and connections.
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -17,8 +17,8 @@ use crate::pool::Call;
 use crate::pool::batch::Receiver;
 use crate::pool::wakeups::{Signal, Signals};
 
-/// What a host holds of a guest's, and others of the instance can wake. Dropped, it is dropped in the
-/// guest too: exactly once.
+/// A guest's resource that the host holds and other members can wake. Dropping it drops the resource in the guest,
+/// exactly once.
 #[derive(Debug)]
 pub(super) struct Member {
     place: Place,
@@ -88,25 +88,25 @@ impl Undecided {
     ///
     /// # Errors
     ///
-    /// [`Dead`] when the instance has ended.
+    /// [`Dead`] if the instance died.
     pub(crate) async fn woken(&self) -> Result<(), Dead> {
         loop {
             match poll_fn(|context| self.0.signals.poll(context)).await {
                 Signal::Died => return Err(Dead),
                 Signal::Woken => return Ok(()),
-                // The runner answers what it has begun to.
+                // Requests that have begun are still answered.
                 Signal::Stop(_) => {}
             }
         }
     }
 }
 
-/// A connection of a guest.
+/// A guest's connection.
 #[derive(Debug)]
 pub struct Connection(pub(super) Member);
 
 impl Connection {
-    /// What has happened elsewhere, each once.
+    /// Returns each signal once, the most urgent first.
     pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
         self.0.signals.poll(context)
     }
@@ -115,7 +115,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Dead`] when the instance has ended, by this call or before. So in all that follow.
+    /// [`Dead`] if the instance died, in this call or before; the same for all calls below.
     pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
         let (handle, id) = (self.0.handle, self.0.id);
         match self.0.place.0.ceiling {
@@ -127,7 +127,7 @@ impl Connection {
         }
     }
 
-    /// See [`Guest::receive`]. What the bytes are in is given to `reuse` when the guest has them.
+    /// See [`Guest::receive`]. The bytes' buffer is passed to `reuse` when the guest has them.
     pub fn receive<B: AsRef<[u8]> + Send + 'static>(
         &self,
         now: Instant,
@@ -146,8 +146,8 @@ impl Connection {
         })
     }
 
-    /// Leaves what was received in the batch of the instance, if it has room. Then no other call may be made
-    /// until what comes of it is delivered.
+    /// Adds received bytes to the instance's batch. Returns whether they were added; if so, no other call may be made
+    /// until the outcome is delivered.
     pub(crate) fn join(&self, receiver: &Rc<impl Receiver + 'static>, bytes: &[u8]) -> bool {
         let receiver = Rc::clone(receiver);
         let Member {
@@ -177,7 +177,7 @@ impl Connection {
         self.call(call!(guest => guest.shutdown(handle, now, reason)))
     }
 
-    /// See [`Guest::lost`]. An instance that has ended need not be told.
+    /// See [`Guest::lost`]. A dead instance need not be told.
     pub fn lost(&self, now: Instant) -> Call<()> {
         let handle = self.0.handle;
         let lost = call!(guest => guest.lost(handle, now));

@@ -1,4 +1,4 @@
-//! A place on an instance, and what the guest says to a request there.
+//! A place on an instance, and the guest's decision on a request there.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Place {
         })
     }
 
-    /// The guest's decision. A connection that comes of it keeps the place.
+    /// Converts the guest's decision. A resulting connection keeps the place.
     pub(super) fn decision(self, answer: bindings::Answer, fault: Option<String>) -> Decision {
         let answer = match answer {
             bindings::Answer::Respond(response) => Answer::Respond(response),
@@ -61,7 +61,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) answer: Answer,
-    /// An error that the app reports of itself.
+    /// An error that the app reports about itself.
     pub(crate) fault: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum Answer {
     TakeOver(Takeover),
 }
 
-/// A guest's takeover of a socket. Dropped, the guest's connection is dropped too.
+/// A guest's takeover of a socket. Dropping it drops the guest's connection.
 #[derive(Debug)]
 pub(crate) struct Takeover {
     /// The head to send first; `None` for a raw takeover.

@@ -1,4 +1,4 @@
-//! An app as a component, in the engine of the runner.
+//! An app as a component, in the runner's engine.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::contract::{
     Verdict,
 };
 
-/// The memory that the runner gives, and ten times its time: a machine that runs tests is busy.
+/// The runner's memory limit, and ten times its time limits, as a machine that runs tests is busy.
 pub(crate) fn limits() -> Limits {
     Limits {
         call_time: Duration::from_secs(1),
@@ -30,7 +30,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-/// Loads a component: each file once in a process, since compiling takes a while.
+/// Loads a component. Each file is loaded once per process, since compiling takes a while.
 pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     static ENGINE: OnceLock<Result<wasmtime::Engine, String>> = OnceLock::new();
     static LOADED: Mutex<Vec<(PathBuf, Arc<Component>)>> = Mutex::new(Vec::new());
@@ -40,7 +40,7 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     if let Some((_, component)) = loaded.iter().find(|(own, _)| own == path) {
         return Ok(Arc::clone(component));
     }
-    // The app may call HTTP backends, and is told that none is allowed.
+    // Apps that call HTTP backends load too; their requests are denied.
     let grants = Grants {
         http: Some(Arc::default()),
         ..Grants::default()
@@ -52,8 +52,7 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     Ok(component)
 }
 
-/// Shows what guests print in the output of the test that they print in. Without effect if the test has a
-/// subscriber of its own.
+/// Shows the guests' output in the output of their test. Has no effect if the test has a subscriber of its own.
 pub(crate) fn show_output() {
     let _ = tracing_subscriber::fmt()
         .without_time()

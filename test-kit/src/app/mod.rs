@@ -1,4 +1,4 @@
-//! An app as the host calls it.
+//! The host's interface to an app.
 
 #[cfg(feature = "component")]
 pub(crate) mod component;
@@ -9,7 +9,7 @@ use wasocket::{ConnectionId, Report, Request, ShutdownReason};
 use crate::Fault;
 use crate::contract::{Decision, Deliberation, Effects, Handle};
 
-/// An app as the host calls it: the functions of `websocket-handler`, whether it is native or a component.
+/// The functions of `websocket-handler`, of a native app or of a component.
 ///
 /// After a [`Fault`] the instance is gone with all its connections; the next request gets a new one.
 pub(crate) trait App {
@@ -27,7 +27,7 @@ pub(crate) trait App {
 
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
 
-    /// Asks what became of a connection: the last call.
+    /// Asks for the report on a connection: the last call.
     fn report(&mut self, handle: Handle) -> Result<Report, Fault>;
 
     /// Drops a connection, after the last call.

@@ -4,10 +4,10 @@ use std::fmt;
 
 use wasocket_host_core::http1::BadAnswer;
 
-/// How many calls one event may cause.
+/// The most calls that one event may cause.
 pub(super) const MAX_CALLS: usize = 100_000;
 
-/// How the app broke the contract: the test fails with this.
+/// How the app broke the contract; the test fails with this message.
 #[derive(Debug)]
 pub(crate) enum Breach {
     /// The answer to this request.

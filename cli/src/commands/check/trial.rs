@@ -210,8 +210,8 @@ impl<'a> Trial<'a> {
         let mut outputs = Vec::new();
         for (connection, outcome) in connections.iter_mut().zip(&outcomes.each) {
             let parts = rest.split_at_checked(outcome.output_length as usize);
-            let (output, behind) = parts.ok_or_else(|| self.failure("all output", "less"))?;
-            rest = behind;
+            let (output, after) = parts.ok_or_else(|| self.failure("all output", "less"))?;
+            rest = after;
             connection.on_effects(outcome.next, outcome.wake_at);
             let mut output = output.to_vec();
             if connection.turn.on_time(now).is_some() {

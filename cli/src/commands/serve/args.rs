@@ -162,7 +162,7 @@ impl Serve {
     fn grants(&self) -> Grants {
         let policy = || Policy {
             allowed: self.allow_http.clone(),
-            max_under_way: self.connections_per_instance.saturating_mul(2),
+            max_in_progress: self.connections_per_instance.saturating_mul(2),
             silence_timeout: Duration::from_secs(self.http_timeout),
             ..Policy::default()
         };

@@ -58,7 +58,7 @@ impl Client {
         };
         let Subject { method, target, .. } = subject;
         context.log.warn(format_args!(
-            "the app has not answered {method} {target} in time (--decision-timeout)"
+            "the app did not answer {method} {target} in time, sending 504 (--decision-timeout)"
         ));
         let is_head = subject.framing.is_head;
         self.refuse(Refusal::UNDECIDED, is_head, context)
