@@ -83,7 +83,7 @@ fn breaches_are_found() {
 /// The kit has no backends: an app may ask, and is told so.
 #[test]
 fn backends_are_denied() {
-    let kit = Kit::component(build("asks"));
+    let kit = Kit::component(build("outgoing"));
     let response = kit.get("/enter?backend=http://localhost/");
     response.assert_status(502);
     assert_eq!(response.text(), "Denied\n");

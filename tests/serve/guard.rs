@@ -186,7 +186,7 @@ fn a_peer_that_stops_reading_is_disconnected() {
 
 #[test]
 fn decisions_may_take_time_up_to_the_limit() {
-    let component = build_guest("hesitates", "");
+    let component = build_guest("pending", "");
     host_behaviours::decisions_may_take_time_up_to_the_limit(|options| {
         Server::serving(&component, options)
     });

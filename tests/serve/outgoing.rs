@@ -16,7 +16,7 @@ fn serve(backend: &Backend, options: &[&str]) -> Server {
     let allowed = backend.allowed();
     let mut all: Vec<&str> = allowed.iter().map(String::as_str).collect();
     all.extend(options);
-    Server::serving(&build_guest("asks", ""), &all)
+    Server::serving(&build_guest("outgoing", ""), &all)
 }
 
 #[track_caller]
@@ -144,7 +144,7 @@ fn failing_backends_are_errors() {
     let closed = free.local_addr().expect("an address");
     drop(free);
     let server = Server::serving(
-        &build_guest("asks", ""),
+        &build_guest("outgoing", ""),
         &["--allow-http", &closed.to_string()],
     );
     let mut client = server.websocket("/");
@@ -224,7 +224,7 @@ fn only_allowed_backends_are_reachable() {
     let backend = Backend::start();
     let port = backend.address.port();
     let server = Server::serving(
-        &build_guest("asks", ""),
+        &build_guest("outgoing", ""),
         &[
             "--allow-http",
             &format!("localhost:{port}"),

@@ -105,7 +105,7 @@ fn a_peer_that_stops_reading_is_disconnected() {
 
 #[test]
 fn decisions_may_take_time_up_to_the_limit() {
-    let folder = guest("hesitates", "");
+    let folder = guest("pending", "");
     host_behaviours::decisions_may_take_time_up_to_the_limit(|options| serve(&folder, options));
 }
 

@@ -112,7 +112,7 @@ fn a_peer_that_stops_reading_is_disconnected() {
 #[test]
 fn decisions_may_take_time_up_to_the_limit() {
     for runtime in [wasmtime, jco] {
-        let component = compose(&build_guest("hesitates", ""), "server");
+        let component = compose(&build_guest("pending", ""), "server");
         host_behaviours::decisions_may_take_time_up_to_the_limit(|options| {
             serve(runtime, &component, options)
         });

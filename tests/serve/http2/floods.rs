@@ -14,11 +14,11 @@ use tokio::time::sleep;
 /// CVE-2023-44487, whether the resets come with the requests or while the guest decides.
 #[test]
 fn a_client_that_opens_and_resets_streams_is_disconnected() {
-    let hesitates = support::build_guest("hesitates", "");
+    let pending = support::build_guest("pending", "");
     let servers = [
         (serve(&["--verbose"]), Duration::ZERO),
         (
-            Server::serving(&hesitates, &["--http2", "--verbose"]),
+            Server::serving(&pending, &["--http2", "--verbose"]),
             Duration::from_millis(5),
         ),
     ];
@@ -181,8 +181,8 @@ fn a_client_that_acknowledges_what_it_gets_stays() {
 /// Each stream over the limit is refused with a frame, while the guest is still deciding about the others.
 #[test]
 fn a_client_that_exceeds_the_stream_limit_is_disconnected() {
-    let hesitates = support::build_guest("hesitates", "");
-    let server = Server::serving(&hesitates, &["--http2", "--verbose"]);
+    let pending = support::build_guest("pending", "");
+    let server = Server::serving(&pending, &["--http2", "--verbose"]);
     let mut other = server.websocket("/echo");
     let before = server.memory();
     let mut attacker = server.connect();
@@ -235,8 +235,8 @@ fn a_client_that_blocks_all_output_is_disconnected() {
 /// deciding about the requests.
 #[test]
 fn unread_small_frames_do_not_fill_the_memory() {
-    let hesitates = support::build_guest("hesitates", "");
-    let server = Server::serving(&hesitates, &["--http2"]);
+    let pending = support::build_guest("pending", "");
+    let server = Server::serving(&pending, &["--http2"]);
     let streams = || (1..=99u32).step_by(2);
     let begin: Vec<u8> = streams()
         .flat_map(|stream| headers(4, stream, "/never"))

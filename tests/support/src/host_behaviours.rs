@@ -423,7 +423,7 @@ fn exceeding_the_apps_message_rate_ends_the_connection(site: &Site) {
     assert!(said.ends_with(b"\x03\xf0too many messages in a second"));
 }
 
-/// Of a host that serves the guest `hesitates`.
+/// Of a host that serves the guest `pending`.
 pub fn decisions_may_take_time_up_to_the_limit(serve: impl Fn(&[&str]) -> Server) {
     let server = serve(&["--decision-timeout", "1"]);
     let mut never = server.connect();

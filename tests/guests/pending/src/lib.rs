@@ -11,13 +11,13 @@ wasocket::export!(decide(answer));
 async fn answer(request: Request) -> Answer {
     match request.path() {
         "/never" => pending().await,
-        _ => hesitate(100).await,
+        _ => wait_for_calls(100).await,
     }
     Upgrade::new().accept(&request, echo)
 }
 
-/// Asks to be called again, this number of times.
-async fn hesitate(mut calls: u32) {
+/// Stays pending until it has been called again this many times.
+async fn wait_for_calls(mut calls: u32) {
     poll_fn(|context| match calls {
         0 => Poll::Ready(()),
         _ => {

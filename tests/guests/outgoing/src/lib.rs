@@ -1,5 +1,5 @@
 //! A component that sends requests to HTTP backends on command. A message is a command, often with a URL: see
-//! [`obey`]. Messages report the results.
+//! [`execute`]. Messages report the results.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(3600);
 async fn serve(ws: WebSocket) -> Result<(), Error> {
     while let Some(command) = ws.receive::<String>().await? {
         let (name, url) = command.split_once(' ').unwrap_or((&command, ""));
-        match obey(&ws, name, url).await {
+        match execute(&ws, name, url).await {
             Err(Error::Http(error)) => ws.send(format!("{error:?}")).await?,
             result => result?,
         }
@@ -27,7 +27,7 @@ async fn serve(ws: WebSocket) -> Result<(), Error> {
     Ok(())
 }
 
-async fn obey(ws: &WebSocket, name: &str, url: &str) -> Result<(), Error> {
+async fn execute(ws: &WebSocket, name: &str, url: &str) -> Result<(), Error> {
     match name {
         // Reports the status, each chunk as it arrives, and the end.
         "get" => say(ws, http::get(url)).await,
