@@ -4,7 +4,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The answers, as data.
-pub const ACTIONS: &str = include_str!("actions.json");
+pub const ACTIONS: &str = include_str!("../actions.json");
+
+/// The answers of apps of the event form.
+#[must_use]
+pub fn actions() -> Vec<ActionVector> {
+    serde_json::from_str(ACTIONS).unwrap_or_default()
+}
 
 /// An answer of an app, and its outcome.
 #[derive(Clone, Debug, Deserialize)]

@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// The table of transitions, as data.
-pub const TURNS: &str = include_str!("turns.json");
+pub const TURNS: &str = include_str!("../turns.json");
+
+/// The calls into a taken-over connection.
+#[must_use]
+pub fn turns() -> Turns {
+    serde_json::from_str(TURNS).unwrap_or_default()
+}
 
 /// The table of transitions, and sequences that reach beyond it. `README.md` describes the notation.
 #[derive(Clone, Debug, Default, Deserialize)]
