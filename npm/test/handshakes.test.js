@@ -16,13 +16,13 @@ const REFUSED_BY_THE_PLATFORM =
 const DIFFERENT = {
   // Stricter: `websocket` has to be the only protocol.
   'Upgrade on two lines': 400,
-  'Upgrade with a versioned protocol beside it': 400,
-  'Upgrade with an empty line beside it': 400,
-  'empty elements and odd white space': 400,
+  'Upgrade alongside a versioned protocol': 400,
+  'Upgrade on two lines, one of them empty': 400,
+  'empty elements and unusual white space': 400,
   // Refused as well, with another status.
   'Origin repeated': 403,
   'Origin repeated, one foreign': 403,
-  'Upgrade inside of a quoted string': 400,
+  'Upgrade inside a quoted string': 400,
   // `Host` counts, which the platform makes the same as the target.
   'same origin as Host, not as the absolute target': 101,
   'same origin as the absolute target': 403,

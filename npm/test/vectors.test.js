@@ -12,15 +12,15 @@ const vectors = JSON.parse(readFileSync(new URL('../../tests/vectors/handshakes.
 const DIFFERENT = {
   // Looser.
   'two spaces before the target': 101,
-  'two spaces behind the target': 101,
-  'a request line too long': 101,
+  'two spaces after the target': 101,
+  'a request line that is too long': 101,
   // Stricter.
   'a higher minor version of HTTP': 400,
   'Connection with tabs': 501,
   // Refused as well, with another status.
   '2000 fields': 404, // Node drops those at the end, among them Upgrade.
   'Transfer-Encoding in HTTP/1.0': 426,
-  'a path as target of CONNECT': 'none',
+  'a path as the target of CONNECT': 'none',
   'a request line that never ends': 431,
   'method GETT': 400,
   'method Get': 400,

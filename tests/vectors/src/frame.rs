@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::frames::frames;
 use crate::notation::decode;
 
 /// A frame as a client sees it; of a Close frame without the reason, which is free text.
