@@ -41,7 +41,7 @@ fn failure(test: impl FnOnce()) -> String {
 }
 
 #[test]
-fn plain_http() {
+fn plain_requests_are_answered() {
     let kit = Kit::native(|request: &Request| {
         let text = format!("{} {}\n", request.method, request.target);
         Response::text(200, text).with_field("X-A", "b")
@@ -72,7 +72,7 @@ fn plain_http() {
 }
 
 #[test]
-fn what_is_negotiated() {
+fn negotiates_subprotocol_compression_and_origin() {
     let kit = Kit::native(echo);
     let plain = kit.connect(websocket("/"));
     assert_eq!((plain.subprotocol(), plain.is_compressed()), (None, false));
@@ -90,7 +90,7 @@ fn what_is_negotiated() {
 }
 
 #[test]
-fn messages_and_the_end() {
+fn messages_and_the_close_are_received() {
     let kit = Kit::native(echo);
     let ws = kit.connect(websocket("/"));
     ws.send("text");
@@ -111,7 +111,7 @@ fn messages_and_the_end() {
 }
 
 #[test]
-fn pings_that_no_app_has_asked_for_are_silence() {
+fn automatic_pings_count_as_silence() {
     let kit = Kit::native(wasocket::websocket(|ws: WebSocket| async move {
         ws.sleep(60 * SECOND).await;
         ws.send_ping(b"own")?;
@@ -130,7 +130,7 @@ fn pings_that_no_app_has_asked_for_are_silence() {
 }
 
 #[test]
-fn assertions_say_what_came() {
+fn failed_assertions_say_what_was_received() {
     let kit = Kit::native(echo);
     let ws = kit.connect(websocket("/"));
     let told = failure(|| ws.assert_text("a"));
@@ -153,7 +153,7 @@ fn assertions_say_what_came() {
 }
 
 #[test]
-fn raw_takeovers_and_residual_bytes() {
+fn raw_takeovers_receive_residual_bytes() {
     struct Lines;
     impl RawHandler for Lines {
         fn open(&mut self, socket: &mut RawSocket) {
@@ -183,7 +183,7 @@ fn raw_takeovers_and_residual_bytes() {
 }
 
 #[test]
-fn an_app_of_the_event_form() {
+fn an_event_form_app_publishes_and_keeps_state() {
     struct Room;
     impl EventHandler for Room {
         type State = String;
@@ -217,7 +217,7 @@ fn an_app_of_the_event_form() {
 }
 
 #[test]
-fn time_passes_in_order() {
+fn timers_fire_in_order() {
     let order = Rc::new(RefCell::new(Vec::new()));
     let log = Rc::clone(&order);
     let kit = Kit::native(move |request: &Request| {
@@ -242,7 +242,7 @@ fn time_passes_in_order() {
 }
 
 #[test]
-fn a_silent_peer_is_given_up_and_one_that_answers_is_not() {
+fn only_a_silent_peer_is_disconnected() {
     let kit = Kit::native(echo);
     let [here, gone, slow] = [(); 3].map(|()| kit.connect(websocket("/")));
     gone.hold();
@@ -261,7 +261,7 @@ fn a_silent_peer_is_given_up_and_one_that_answers_is_not() {
 }
 
 #[test]
-fn a_slow_network_is_seen_in_the_round_trip() {
+fn held_replies_lengthen_the_round_trip() {
     let times = Rc::new(RefCell::new(None));
     let made = Rc::clone(&times);
     let kit = Kit::native(move |request: &Request| {
@@ -315,7 +315,7 @@ fn connections_wake_each_other() {
 }
 
 #[test]
-fn nothing_is_received_while_output_is_unsent() {
+fn unsent_output_holds_up_receiving() {
     let kit = Kit::native(echo);
     let ws = kit.connect(websocket("/"));
     ws.block();
@@ -350,7 +350,7 @@ fn a_paused_connection_receives_nothing() {
 }
 
 #[test]
-fn how_a_host_ends_connections() {
+fn shutdown_and_lost_sockets_end_connections() {
     let kit = Kit::native(echo);
     let ws = kit.connect(websocket("/"));
     ws.shutdown(ShutdownReason::ServiceRestart);
@@ -374,7 +374,7 @@ fn how_a_host_ends_connections() {
 }
 
 #[test]
-fn an_app_that_fails_takes_its_connections_along() {
+fn a_failed_app_closes_all_its_connections() {
     let kit = Kit::native(|request: &Request| match request.path() {
         "/panic" => panic!("in handle"),
         _ => Upgrade::new().accept(
@@ -473,7 +473,7 @@ fn an_answer_may_come_later() {
 }
 
 #[test]
-fn breaches_of_the_contract() {
+fn breaches_of_the_contract_are_reported() {
     let kit = Kit::native(|request: &Request| match request.path() {
         "/status" => Response::text(99, "x").into(),
         "/field" => Response::text(200, "x").with_field("X", "a\r\nb").into(),
@@ -518,7 +518,7 @@ fn breaches_of_the_contract() {
 }
 
 #[test]
-fn limits_of_the_app_hold() {
+fn the_apps_message_limit_holds() {
     let kit = Kit::native(|request: &Request| {
         Upgrade::new().limits(Limits::for_messages(10)).accept(
             request,

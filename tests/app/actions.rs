@@ -88,7 +88,7 @@ fn outcome(app: &impl App, vector: &ActionVector) -> (Vec<String>, Option<u16>) 
 }
 
 #[test]
-fn answers_have_the_outcome_of_the_vectors() {
+fn answers_match_the_vectors() {
     let vectors = wasocket_vectors::actions();
     assert!(vectors.len() > 50);
     for vector in vectors {

@@ -124,7 +124,7 @@ fn a_message_rate_over_the_ceiling_ends_the_connection() {
 }
 
 #[test]
-fn a_lower_limit_of_the_app_stays() {
+fn the_apps_lower_limit_is_kept() {
     let limited: fn(&Request) -> Answer = |request| {
         let limits = Limits {
             max_messages_per_second: Some(2),

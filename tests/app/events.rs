@@ -357,7 +357,7 @@ struct Counted {
 }
 
 #[test]
-fn an_event_handler_is_an_app() {
+fn an_event_handler_keeps_state_per_connection() {
     let app = events(Count);
     let mut host = Host::default();
     let id = open(&mut host, &app);

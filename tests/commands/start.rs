@@ -110,7 +110,7 @@ fn talk(component: &Path) {
 }
 
 #[test]
-fn rust() {
+fn a_new_rust_project_builds_and_runs() {
     let steps = ["cargo build --release --target wasm32-wasip2", "cp "];
     let project = start("rust", "src/lib.rs", &steps);
     let status = Command::new(env!("CARGO"))
@@ -121,14 +121,14 @@ fn rust() {
 }
 
 #[test]
-fn javascript() {
+fn a_new_javascript_project_builds_and_runs() {
     let project = start("js", "app.js", &["npm install", "node build.js"]);
     let again = succeed(&project, &["build"]);
     assert!(again.starts_with("$ node build.js\n"), "{again}");
 }
 
 #[test]
-fn python() {
+fn a_new_python_project_builds_and_runs() {
     let steps = [
         "python3 -m venv",
         ".venv/bin/python -m pip",
@@ -140,7 +140,7 @@ fn python() {
 }
 
 #[test]
-fn c() {
+fn a_new_c_project_builds_and_runs() {
     let project = start("c", "app.c", &["(wasocket) componentize"]);
     // `puts` needs an adapter for WASI.
     let source = project.join("app.c");
@@ -157,7 +157,7 @@ fn c() {
 }
 
 #[test]
-fn go() {
+fn a_new_go_project_builds_and_runs() {
     let steps = ["env GOOS=wasip1 GOARCH=wasm ", "(wasocket) componentize"];
     let project = start("go", "app.go", &steps);
     // Go's message about a panic is logged.

@@ -129,7 +129,7 @@ fn only_directories_granted_for_writing_are_writable() {
 
 /// The other end of the pipe is never opened.
 #[test]
-fn waiting_for_a_file_delays_no_other_call_and_has_a_limit() {
+fn waiting_for_a_file_is_limited_and_delays_no_other_call() {
     let folder = folder("pipe");
     make_pipe(&folder);
     let dir = format!("{}::/data", folder.join("data").display());
@@ -159,7 +159,7 @@ fn waiting_for_a_file_delays_no_other_call_and_has_a_limit() {
 
 /// Opening a named pipe takes until its other end is opened: here, each time, longer than a call may compute.
 #[test]
-fn time_spent_waiting_for_files_is_not_the_calls_own() {
+fn time_spent_waiting_for_files_is_not_call_time() {
     const TIMES: usize = 3;
     let folder = folder("slow");
     let pipe = make_pipe(&folder);

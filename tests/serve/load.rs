@@ -140,7 +140,7 @@ fn assert_echoes(stream: &mut (impl Read + Write), message: &str) {
 }
 
 #[test]
-fn twenty_thousand_connections_at_once() {
+fn serves_twenty_thousand_connections_at_once() {
     let _alone = alone();
     let many = many();
     let most = many.to_string();

@@ -224,7 +224,7 @@ fn the_service_manager_is_notified() {
 }
 
 #[test]
-fn a_restart_may_close_with_its_own_code() {
+fn the_shutdown_close_code_can_be_set() {
     let mut server = Server::with_options(&["--shutdown-code", "1012"]);
     let mut client = server.websocket("/echo");
     server.signal("TERM");

@@ -72,7 +72,7 @@ fn awaiting_a_response_holds_up_no_other_connection() {
 }
 
 #[test]
-fn a_thousand_requests_at_once() {
+fn a_thousand_requests_may_be_pending_at_once() {
     const ASKING: usize = 1000;
     let backend = Backend::start();
     let server = serve(&backend, &["--connections-per-instance", "1001"]);

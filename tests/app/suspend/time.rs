@@ -49,7 +49,7 @@ fn an_unanswered_ping_is_not_forgotten() {
 
 /// A clock that has run for a shorter time than the connection was suspended.
 #[test]
-fn a_clock_younger_than_the_suspension_gives_more_time() {
+fn a_clock_younger_than_the_suspension_extends_the_deadline() {
     let app = events(Room);
     let mut host = Host::default();
     open(&mut host, &app);

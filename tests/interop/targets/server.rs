@@ -121,7 +121,7 @@ fn decisions_may_take_time_up_to_the_limit() {
 
 /// Third-party clients.
 #[test]
-fn peers() {
+fn third_party_clients_connect() {
     for runtime in [wasmtime, jco] {
         let server = serve(runtime, &default_app(), &[]);
         for peer in ["ws", "python"] {
@@ -210,7 +210,7 @@ fn listens_on_ipv6() {
 
 /// The lowest version of WASI 0.2, and no unused imports.
 #[test]
-fn imports() {
+fn imports_only_the_lowest_version_of_wasi() {
     assert_eq!(
         super::imports(&default_app()),
         [

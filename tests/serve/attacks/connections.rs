@@ -71,7 +71,7 @@ fn a_flood_of_connections_affects_only_its_own_address() {
 }
 
 #[test]
-fn an_address_has_a_limited_rate_of_connections() {
+fn connections_per_address_are_rate_limited() {
     let server = Server::with_options(&["--max-handshakes-per-address", "1"]);
     let attacker = [127, 0, 0, 2];
     // Even a slow machine makes more than 20 in 20 seconds.

@@ -5,7 +5,7 @@ use support::{Client, Server};
 use super::{KIB, MIB, assert_echoes, flood_until};
 
 #[test]
-fn announced_lengths_cost_nothing() {
+fn announced_lengths_allocate_nothing() {
     let server = Server::with_options(&["--idle-timeout", "3"]);
     let mut other = server.websocket("/echo");
     let before = server.memory();

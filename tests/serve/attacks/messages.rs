@@ -5,7 +5,7 @@ use support::{Server, build_guest, text};
 use super::{EMPTY, KIB, MIB, PING, PONG, assert_echoes, flood};
 
 #[test]
-fn input_over_the_byte_rate_waits_with_the_client() {
+fn input_over_the_byte_rate_is_delayed() {
     let server = Server::with_options(&["--max-bytes-per-second", "20000"]);
     let mut other = server.websocket("/echo");
     let mut attacker = server.websocket("/echo");
@@ -24,7 +24,7 @@ fn input_over_the_byte_rate_waits_with_the_client() {
 }
 
 #[test]
-fn floods_of_small_frames_cost_only_time() {
+fn floods_of_small_frames_do_not_fill_the_memory() {
     let server = Server::with_options(&["--send-timeout", "2", "--verbose"]);
     let mut other = server.websocket("/echo");
     let before = server.memory();

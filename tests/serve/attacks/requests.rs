@@ -9,7 +9,7 @@ use super::connections::status;
 use super::{KIB, MIB, assert_echoes};
 
 #[test]
-fn an_address_has_a_limited_rate_of_requests() {
+fn requests_per_address_are_rate_limited() {
     let server = Server::with_options(&["--max-requests-per-address", "5"]);
     let mut other = server.websocket("/echo");
     let mut attacker = server.connect_from([127, 0, 0, 2]);
@@ -67,7 +67,7 @@ fn the_operator_limits_request_heads() {
 }
 
 #[test]
-fn endless_heads_cost_only_what_has_arrived() {
+fn endless_heads_do_not_fill_the_memory() {
     let server = Server::with_options(&["--head-timeout", "4"]);
     let mut other = server.websocket("/echo");
     let before = server.memory();

@@ -7,7 +7,7 @@ use wasocket_vectors as vectors;
 
 /// For every row of the table in docs/security.md, the tests and vectors it names exist.
 #[test]
-fn every_proof_named_in_the_security_table_exists() {
+fn every_test_named_in_the_security_table_exists() {
     let text = fs::read_to_string(root().join("docs/security.md")).expect("the page");
     let (_, table) = text
         .split_once("| Failure | Handled in | Shown by |\n")

@@ -136,7 +136,7 @@ fn endless_heads_are_refused() {
 /// CVE-2019-9512, CVE-2019-9513, CVE-2019-9515, CVE-2019-9518: clients that send only no-op frames are
 /// disconnected, whether they read the responses or not.
 #[test]
-fn floods_of_frames_are_cut_off() {
+fn floods_of_no_op_frames_are_disconnected() {
     let stream = headers(4, 1, "/echo");
     let kinds = [
         ("PING", frame(6, 0, 0, &[0; 8]), &[][..]),
@@ -165,7 +165,7 @@ fn floods_of_frames_are_cut_off() {
 
 /// WINDOW_UPDATE frames for data received are no flood, however many they are.
 #[test]
-fn a_client_that_acknowledges_what_it_gets_stays() {
+fn acknowledging_received_data_is_not_a_flood() {
     let server = serve(&[]);
     let mut client = server.connect();
     client.send(&[PREFACE, &headers(4, 1, "/echo")].concat());

@@ -53,7 +53,7 @@ fn a_unix_socket_is_served_alongside_a_port() {
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_left_alone() {
+fn a_file_is_not_replaced_by_a_socket() {
     let path = folder("file").join("app.sock");
     fs::write(&path, "precious").expect("the folder is writable");
     let place = format!("unix:{}", path.display());

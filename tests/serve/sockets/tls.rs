@@ -18,7 +18,7 @@ use super::tls_client::{client_config, echo, tls_to};
 use super::{assert_fails, serve};
 
 #[test]
-fn tls_is_spoken() {
+fn serves_tls_1_2_and_1_3() {
     let certificate = Certificate::new("tls");
     let server = Server::run(&mut certificate.serve(&[]));
     let trusted = certificate.file();

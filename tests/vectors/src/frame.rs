@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_read() {
+    fn reads_frames_and_rejects_invalid_ones() {
         let frames = Frame::read_all(b"\x81\x02hi\x88\x05\x03\xe8bye\x8a\0");
         let frames = frames.expect("three frames");
         let shown: Vec<_> = frames.iter().map(Frame::to_string).collect();
