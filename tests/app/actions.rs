@@ -7,9 +7,9 @@ mod host;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use host::Host;
+use host::{Host, answer};
 use wasocket::events::{Accept, Action, Closed, Event, EventApp, events};
-use wasocket::{Answer, App, Message, Request, Response, Verdict};
+use wasocket::{Answer, App, Message, Request, Response};
 use wasocket_vectors::ActionVector;
 
 /// An app that answers one event as a vector says, and notes the rule that it is told it broke.
@@ -50,14 +50,6 @@ fn to_action(action: wasocket_vectors::Action) -> Action {
             channel,
             message: text.into(),
         },
-    }
-}
-
-fn answer(app: &impl App, request: Request) -> Answer {
-    match app.handle(request) {
-        Verdict::Answer(answer) => answer,
-        Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
     }
 }
 

@@ -6,7 +6,7 @@ mod host;
 
 use std::time::Duration;
 
-use host::Host;
+use host::{Host, answer};
 use wasocket::events::{Context, EventHandler, events};
 use wasocket::{
     Answer, App, Ceiling, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
@@ -48,13 +48,6 @@ async fn count(ws: WebSocket) -> Result<(), Error> {
     Ok(())
 }
 
-fn answer(request: &Request, app: &dyn App) -> Answer {
-    match app.handle(request.clone()) {
-        Verdict::Answer(answer) => answer,
-        verdict => panic!("{verdict:?}"),
-    }
-}
-
 const FORMS: [fn(&Request) -> Answer; 4] = [
     |request| Upgrade::new().accept(request, Echo),
     |request| Upgrade::new().converse(request, echo),
@@ -65,7 +58,7 @@ const FORMS: [fn(&Request) -> Answer; 4] = [
         };
         Upgrade::new().limits(limits).converse(request, count)
     },
-    |request| answer(request, &events(Echo)),
+    |request| answer(&events(Echo), request.clone()),
 ];
 
 fn size(bytes: u64) -> Ceiling {

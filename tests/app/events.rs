@@ -7,7 +7,7 @@ mod host;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use host::Host;
+use host::{Host, answer};
 use wasocket::events::{
     Accept, Action, Closed, Context, Event, EventApp, EventHandler, MAX_ACTIONS, MAX_ANSWER,
     MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE, Settings, events,
@@ -86,14 +86,6 @@ fn closed(code: u16, reason: &str) -> Event {
 
 fn open(host: &mut Host, app: &impl App) -> usize {
     host.open_answer(|request| answer(app, request.clone()))
-}
-
-fn answer(app: &impl App, request: Request) -> Answer {
-    match app.handle(request) {
-        Verdict::Answer(answer) => answer,
-        Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
-    }
 }
 
 /// The response to a request without an upgrade.

@@ -269,10 +269,7 @@ impl EventApp for Answering {
 }
 
 fn answer(request: &Request, actions: Vec<Action>) -> Answer {
-    match events(Answering(actions)).handle(request.clone()) {
-        Verdict::Answer(answer) => answer,
-        verdict => panic!("{verdict:?}"),
-    }
+    host::answer(&events(Answering(actions)), request.clone())
 }
 
 #[test]

@@ -11,17 +11,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::{Server, build_guest, text, wasocket};
+use support::{Server, build_guest, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("start")
-        .join(test);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
+    target_folder(&format!("start-{test}"))
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
@@ -327,8 +322,7 @@ fn a_watched_file_is_reloaded_when_it_changes() {
     fs::write(&file, b"\0asm\x0d\0\x01\0broken").expect("written");
     server.wait_for_log("still serving the previous version: it is not a valid component");
     fs::remove_file(&file).expect("removed");
-    kept.send(&text("hello"));
-    assert_eq!(kept.read_text(), "hello");
+    kept.assert_echoes("hello");
 
     fs::write(&file, DEFAULT_APP).expect("written");
     assert_eq!(kept.read_exactly(4), CLOSE_1012);

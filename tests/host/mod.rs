@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wasocket::{
-    Answer, Closed, Connection, Disposition, Effects, Event, Instant, Limits, MaskingKeys, Message,
-    Outcome, ReadyList, Request, Session, Upgrade, WebSocket,
+    Answer, App, Closed, Connection, Disposition, Effects, Event, Instant, Limits, MaskingKeys,
+    Message, Outcome, ReadyList, Request, Response, Session, Upgrade, Verdict, WebSocket,
 };
 use wasocket_host_core::turn::{Call, Next, Turn};
 
@@ -198,6 +198,15 @@ impl Host {
             }
             event => panic!("{event:?}"),
         }
+    }
+}
+
+/// The app's answer to a request, which it must not put off. A fault is a 500.
+pub fn answer(app: &dyn App, request: Request) -> Answer {
+    match app.handle(request) {
+        Verdict::Answer(answer) => answer,
+        Verdict::Failed(_) => Response::text(500, "").into(),
+        Verdict::Later(_) => panic!("there is nothing to wait for"),
     }
 }
 

@@ -13,16 +13,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use support::{Client, Server, build_guest, text, wasocket};
+use support::{Client, Server, build_guest, temporary_folder, text, wasocket};
 
 /// A Close frame with code 1011: the farewell.
 const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
 
 /// A new folder for a test, with data to grant, in which a link leads outside.
 fn folder(test: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("wasocket-files-{}-{test}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("data/deep")).expect("a new folder");
+    let folder = temporary_folder(&format!("files-{test}"));
+    fs::create_dir_all(folder.join("data/deep")).expect("a folder in it");
     fs::write(folder.join("secret"), "outside").expect("a file");
     fs::write(folder.join("data/file"), "inside").expect("a file");
     fs::write(folder.join("data/deep/large"), vec![b'a'; 300_000]).expect("a file");

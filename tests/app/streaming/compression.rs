@@ -1,7 +1,6 @@
 //! Compressed messages in pieces.
 
 use proptest::collection::vec;
-use proptest::prelude::*;
 use wasocket::{Event, Limits, MessageType, ProtocolError};
 
 use super::{NOW, events, failed, frame, joined, peers, piece};

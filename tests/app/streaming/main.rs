@@ -6,7 +6,6 @@ mod receiving;
 mod sending;
 
 use proptest::collection::vec;
-use proptest::prelude::*;
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{
     Closed, Connection, Event, Instant, Limits, MaskingKeys, MessageType, Piece, ProtocolError,

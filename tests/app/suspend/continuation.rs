@@ -11,9 +11,10 @@ use wasocket::{
     resume, websocket,
 };
 
-use super::eligibility::listens;
-use super::invalid_states::with;
-use super::{Room, SECOND, answer, host, move_over, open, refusal, state, suspended, try_resume};
+use super::{
+    Room, SECOND, answer, host, listens, move_over, open, refusal, replaced, state, suspended,
+    try_resume,
+};
 
 #[test]
 fn a_conversation_continues_in_another_instance() {
@@ -126,13 +127,13 @@ fn message_counts_continue_without_overflow() {
     let app = events(Room);
     let state = state(&app);
     let counts = |count: u64| [1 << 20, count, count].map(u64::to_le_bytes).concat();
-    let most = with(&state, &counts(1), &counts(u64::MAX / 2));
+    let most = replaced(&state, &counts(1), &counts(u64::MAX / 2));
     let mut session = try_resume(&app, &most).expect("of the right form").session;
     session.receive(Instant::from_nanos(SECOND), b"\x81\x81\0\0\0\0a".to_vec());
     let report = session.report();
     assert_eq!(report.messages_received, 1 << 63);
     assert_eq!(report.messages_sent, 1 << 63);
-    let more = with(&state, &counts(1), &counts((u64::MAX / 2) + 1));
+    let more = replaced(&state, &counts(1), &counts((u64::MAX / 2) + 1));
     assert_eq!(refusal(&app, &more), ResumeError::Invalid);
 }
 

@@ -1,14 +1,13 @@
 //! Connections that can be suspended, and those that cannot.
 
 use host::Host;
-use proptest::prelude::*;
 use wasocket::events::events;
 use wasocket::{
     Answer, App, Handler, Instant, Message, RawError, RawStream, Request, ResumeError,
     ShutdownReason, Upgrade, WebSocket, suspend, takeover, websocket,
 };
 
-use super::{Room, answer, host, open, refusal, state, suspended};
+use super::{Room, answer, host, listens, open, refusal, state, suspended};
 
 #[test]
 fn only_a_connection_at_rest_is_suspended() {
@@ -63,10 +62,6 @@ impl Handler for Says {
     ) -> Result<(), wasocket::UsageError> {
         connection.send(message)
     }
-}
-
-pub async fn listens(ws: WebSocket) {
-    while let Ok(Some(Message::Text(_))) = ws.receive().await {}
 }
 
 async fn raw(stream: RawStream) -> Result<(), RawError> {

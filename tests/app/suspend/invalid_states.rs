@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wasocket::events::events;
 use wasocket::{Instant, ResumeError};
 
-use super::{Room, SECOND, refusal, state, try_resume};
+use super::{Room, SECOND, refusal, replaced, state, try_resume};
 
 #[test]
 fn an_invalid_state_is_refused() {
@@ -22,13 +22,6 @@ fn an_invalid_state_is_refused() {
         let foreign = [&[version], &state[1..]].concat();
         assert_eq!(refusal(&app, &foreign), ResumeError::UnknownVersion);
     }
-}
-
-/// The state, with one part of it replaced by another.
-pub fn with(state: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
-    let at = state.windows(old.len()).position(|part| part == old);
-    let at = at.expect("it is there");
-    [&state[..at], new, &state[at + old.len()..]].concat()
 }
 
 #[test]
@@ -51,7 +44,10 @@ fn a_state_that_breaks_a_limit_is_refused() {
         // A length beyond the end and over the limit.
         (b"\x04\0room", b"\xff\xffroom"),
     ] {
-        assert_eq!(refusal(&app, &with(&state, old, new)), ResumeError::Invalid);
+        assert_eq!(
+            refusal(&app, &replaced(&state, old, new)),
+            ResumeError::Invalid
+        );
     }
 }
 
@@ -60,7 +56,7 @@ fn a_state_that_breaks_a_limit_is_refused() {
 fn a_state_cannot_raise_the_message_limit() {
     let app = events(Room);
     let most = (1_u64 << 20).to_le_bytes();
-    let state = with(&state(&app), &most, &u64::MAX.to_le_bytes());
+    let state = replaced(&state(&app), &most, &u64::MAX.to_le_bytes());
     let mut session = try_resume(&app, &state).expect("of the right form").session;
     let now = Instant::from_nanos(SECOND);
     let header = [&[0x82, 0xff][..], &(5_u64 << 20).to_be_bytes(), &[0; 4]].concat();

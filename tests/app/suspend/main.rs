@@ -1,6 +1,9 @@
 //! Connections saved as bytes and restored from them: `suspend` and `resume`.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
+#[path = "../../host/mod.rs"]
+mod host;
+
 mod continuation;
 mod eligibility;
 mod invalid_states;
@@ -8,16 +11,12 @@ mod time;
 
 use std::time::Duration;
 
-use host::Host;
-use proptest::prelude::*;
+use host::{Host, answer};
 use wasocket::events::{Accept, Context, EventHandler};
 use wasocket::{
-    Answer, App, Instant, Message, ReadyList, Request, Response, ResumeError, Resumed, Verdict,
-    resume, suspend,
+    App, Instant, Message, ReadyList, Request, Response, ResumeError, Resumed, WebSocket, resume,
+    suspend,
 };
-
-#[path = "../../host/mod.rs"]
-mod host;
 
 /// Numbers the messages of each connection, and publishes them to everyone in the room.
 struct Room;
@@ -45,13 +44,6 @@ const SECOND: u64 = 1_000_000_000;
 
 fn open(host: &mut Host, app: &dyn App) -> usize {
     host.open_answer(|request| answer(app, request.clone()))
-}
-
-fn answer(app: &dyn App, request: Request) -> Answer {
-    match app.handle(request) {
-        Verdict::Answer(answer) => answer,
-        verdict => panic!("{verdict:?}"),
-    }
 }
 
 fn suspended(host: &Host, app: &dyn App, id: usize) -> Option<Vec<u8>> {
@@ -90,4 +82,15 @@ fn move_over(from: &mut Host, old: &dyn App, to: &mut Host, new: &dyn App) -> us
     to.connections.push(peer);
     to.settle();
     id
+}
+
+/// The state, with one part of it replaced by another.
+fn replaced(state: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = state.windows(old.len()).position(|part| part == old);
+    let at = at.expect("it is there");
+    [&state[..at], new, &state[at + old.len()..]].concat()
+}
+
+async fn listens(ws: WebSocket) {
+    while let Ok(Some(Message::Text(_))) = ws.receive().await {}
 }

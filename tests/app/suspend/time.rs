@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use host::Host;
-use proptest::prelude::*;
 use wasocket::events::events;
 use wasocket::{Instant, ReadyList, resume};
 

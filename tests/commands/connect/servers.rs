@@ -112,10 +112,6 @@ fn tunnel(mut client: TcpStream, authorization: Option<&str>) {
     pump(server, client);
 }
 
-pub fn tls_file(name: &str) -> PathBuf {
-    root().join("tests/tls").join(name)
-}
-
 /// Starts a proxy that terminates TLS in front of a server.
 pub fn tls_in_front_of(server: SocketAddr) -> SocketAddr {
     let certificate = CertificateDer::from_pem_file(tls_file("certificate.pem"));

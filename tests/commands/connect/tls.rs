@@ -1,9 +1,9 @@
 //! TLS.
 
-use support::Server;
 use support::connect::{command, connect, run};
+use support::{Server, tls_file};
 
-use super::servers::{tls_file, tls_in_front_of};
+use super::servers::tls_in_front_of;
 use super::url;
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use super::compose;
-use support::host_behaviours::{self, assert_echoes};
+use support::host_behaviours;
 use support::{Server, app_behaviours, build_guest, root, text, wasocket};
 
 /// Behaviours that this target cannot have.
@@ -138,7 +138,7 @@ fn connections_over_the_limit_wait() {
         let mut second = server.websocket("/echo");
         let mut third = server.connect();
         third.send(b"GET /nowhere HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
-        assert_echoes(&mut second, "only two");
+        second.assert_echoes("only two");
         assert!(third.has_nothing_to_read());
         drop(first);
         assert_eq!(third.read_head().status, 404);
@@ -205,7 +205,7 @@ fn listens_on_ipv6() {
     command.arg(default_app()).args(["--listen", "[::1]:0"]);
     let server = Server::run(&mut command);
     assert!(server.address.is_ipv6());
-    assert_echoes(&mut server.websocket("/echo"), "hello");
+    server.websocket("/echo").assert_echoes("hello");
 }
 
 /// The lowest version of WASI 0.2, and no unused imports.

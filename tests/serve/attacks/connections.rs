@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use support::{Client, Server, Site, TIMEOUT, opening_handshake};
 
-use super::{MIB, assert_echoes};
+use super::MIB;
 
 /// The status of the response to a handshake, on a new connection from this address. A client that is refused
 /// may get its response before it sends the request.
@@ -35,11 +35,11 @@ fn connections_over_the_limit_wait() {
     let second = server.websocket("/echo");
     let mut third = server.connect();
     third.send(&opening_handshake("/echo"));
-    assert_echoes(&mut first, "served");
+    first.assert_echoes("served");
     assert!(third.has_nothing_to_read());
     drop(second);
     assert_eq!(third.read_head().status, 101);
-    assert_echoes(&mut third, "served at last");
+    third.assert_echoes("served at last");
     server.wait_for_log("--max-connections");
 }
 
@@ -61,9 +61,9 @@ fn a_flood_of_connections_affects_only_its_own_address() {
         assert!(head.field("Retry-After").is_some(), "{head:?}");
         assert!(denied.read_body(&head).contains("too many connections"));
         assert_eq!(denied.read_to_end(), b"");
-        assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
-    assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 4 * MIB, "{grown} bytes");
     held.pop();
@@ -101,7 +101,7 @@ fn a_silent_raw_socket_is_closed() {
 fn a_connection_is_closed_at_its_maximum_lifetime() {
     let server = Server::with_options(&["--max-lifetime", "1"]);
     let mut client = server.websocket("/echo");
-    assert_echoes(&mut client, "young");
+    client.assert_echoes("young");
     assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xf4");
     client.send(b"\x88\x82\0\0\0\0\x03\xf4");
     assert_eq!(client.read_to_end(), b"");

@@ -30,11 +30,6 @@ const PONG: &[u8] = b"\x8a\x80\0\0\0\0";
 /// A masked message without a payload.
 const EMPTY: &[u8] = b"\x82\x80\0\0\0\0";
 
-fn assert_echoes(client: &mut Client, message: &str) {
-    client.send(&text(message));
-    assert_eq!(client.read_text(), message);
-}
-
 /// Writes the same bytes again and again, until `most` are written or the runner has often refused to take any,
 /// while it serves another client. Returns the number of bytes it took, or `None` if it ended the connection.
 fn flood(attacker: &mut Client, bytes: &[u8], most: usize, other: &mut Client) -> Option<usize> {
@@ -64,12 +59,12 @@ fn flood_until(
                 rest = &rest[taken..];
                 // Also while all is taken: on a slow machine the other client would be pinged for its silence.
                 if written / MIB > before {
-                    assert_echoes(other, "served");
+                    other.assert_echoes("served");
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 refusals += 1;
-                assert_echoes(other, "served");
+                other.assert_echoes("served");
             }
             Err(_) => return None,
         }

@@ -2,7 +2,7 @@
 
 use support::{Client, Server};
 
-use super::{KIB, MIB, assert_echoes, flood_until};
+use super::{KIB, MIB, flood_until};
 
 #[test]
 fn announced_lengths_allocate_nothing() {
@@ -13,7 +13,7 @@ fn announced_lengths_allocate_nothing() {
     for attacker in &mut attackers {
         // Announces a MiB, and sends a byte.
         attacker.send(b"\x82\xff\0\0\0\0\0\x10\0\0\0\0\0\0a");
-        assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 16 * MIB, "{grown} bytes");
@@ -37,7 +37,7 @@ fn clients_that_do_not_read_do_not_fill_the_memory() {
         lost += usize::from(taken.is_none());
     }
     server.wait_for_log("--max-unsent");
-    assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
     assert!(
         lost < attackers.len(),
         "connections within their share are kept"

@@ -2,7 +2,7 @@
 
 use support::{Server, build_guest, text};
 
-use super::{EMPTY, KIB, MIB, PING, PONG, assert_echoes, flood};
+use super::{EMPTY, KIB, MIB, PING, PONG, flood};
 
 #[test]
 fn input_over_the_byte_rate_is_delayed() {
@@ -13,7 +13,7 @@ fn input_over_the_byte_rate_is_delayed() {
     let taken = flood(&mut attacker, PONG, 64 * MIB, &mut other).expect("still connected");
     assert!(taken < 64 * MIB);
     // Each connection has its own allowance, and is answered within it.
-    assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
     let mut slow = server.websocket("/echo");
     for number in 0..500 {
         slow.send(&text(&format!("{number:0100}")));
@@ -32,7 +32,7 @@ fn floods_of_small_frames_do_not_fill_the_memory() {
     for frame in [PING, PONG, EMPTY] {
         let mut attacker = server.websocket("/echo");
         let written = flood(&mut attacker, frame, 32 * MIB, &mut other);
-        assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
         let grown = server.memory().saturating_sub(before);
         assert!(grown < 8 * MIB, "{grown} bytes by {frame:?}");
         if frame != EMPTY {
@@ -59,7 +59,7 @@ fn exceeding_the_apps_or_operators_message_rate_ends_the_connection() {
 
 fn too_many_messages_end(server: &Server, path: &str) {
     let mut other = server.websocket(path);
-    assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
     let before = server.memory();
     for frame in [EMPTY, PING] {
         let mut attacker = server.websocket(path);
@@ -70,7 +70,7 @@ fn too_many_messages_end(server: &Server, path: &str) {
         assert!(said.ends_with(close), "{:?}", &said[..said.len().min(200)]);
         assert_eq!(said[said.len() - close.len() - 2..][..2], [0x03, 0xf0]);
         assert!(said.len() < 600, "{} bytes", said.len());
-        assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 8 * MIB, "{grown} bytes");
@@ -81,14 +81,14 @@ fn the_operator_limits_message_size() {
     let server = Server::with_options(&["--max-message-size", "1"]);
     let mut other = server.websocket("/echo");
     let fits = "a".repeat(KIB);
-    assert_echoes(&mut other, &fits);
+    other.assert_echoes(&fits);
     let mut attacker = server.websocket("/echo");
     // The header of a text of 1,025 bytes is enough.
     attacker.send(b"\x81\xfe\x04\x01");
     let said = attacker.read_to_end();
     assert_eq!(said[..1], [0x88]);
     assert_eq!(said[2..4], 1009_u16.to_be_bytes());
-    assert_echoes(&mut other, &fits);
+    other.assert_echoes(&fits);
     // Raw sockets have no messages, and no limit.
     let mut raw = server.connect();
     raw.send(b"GET /hijack HTTP/1.1\r\nHost: a.test\r\n\r\n");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use support::{Client, Server, TIMEOUT};
 
 use super::connections::status;
-use super::{KIB, MIB, assert_echoes};
+use super::{KIB, MIB};
 
 #[test]
 fn requests_per_address_are_rate_limited() {
@@ -25,7 +25,7 @@ fn requests_per_address_are_rate_limited() {
             _ => break (head, body),
         }
         assert!(answered < 1000, "none is refused");
-        assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     };
     let (head, body) = refused;
     assert_eq!(head.status, 429);
@@ -74,7 +74,7 @@ fn endless_heads_do_not_fill_the_memory() {
     let mut attackers: Vec<Client> = (0..200).map(|_| server.connect()).collect();
     for attacker in &mut attackers {
         attacker.send(b"GET /echo HTTP/1.1\r\nHost: a.test\r\nUpgrade: web");
-        assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 8 * MIB, "{grown} bytes");
@@ -82,5 +82,5 @@ fn endless_heads_do_not_fill_the_memory() {
         // After 4 seconds, not the default 10, which would exceed the client's timeout.
         assert_eq!(attacker.read_head().status, 408);
     }
-    assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
 }

@@ -36,7 +36,7 @@ fn a_client_that_opens_and_resets_streams_is_disconnected() {
             }
         });
         server.wait_for_log("excessive load");
-        host_behaviours::assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
 }
 
@@ -118,7 +118,7 @@ fn flood_from(server: &Server, mut attacker: Client, begin: &[u8], again: &[u8])
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => break,
         }
-        host_behaviours::assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
         assert!(start.elapsed() < 3 * TIMEOUT, "the attacker stays");
     }
     let grown = server.memory().saturating_sub(before);
@@ -191,7 +191,7 @@ fn a_client_that_exceeds_the_stream_limit_is_disconnected() {
         attacker.try_send(&headers(4, stream, "/never"));
     }
     server.wait_for_log("excessive load");
-    host_behaviours::assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes");
     attacker.wait_for_end();
@@ -222,7 +222,7 @@ fn a_client_that_blocks_all_output_is_disconnected() {
         let (kind, ..) = read_frame(&mut attacker);
         assert_ne!(kind, 0, "DATA exceeds the window");
         reset += usize::from(kind == 3);
-        host_behaviours::assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes");

@@ -14,10 +14,9 @@ pub struct Certificate(pub PathBuf);
 
 impl Certificate {
     pub fn new(name: &str) -> Self {
-        let folder = folder(name);
+        let folder = target_folder(&format!("sockets-{name}"));
         for file in ["certificate.pem", "key.pem"] {
-            let from = root().join("tests/tls").join(file);
-            fs::copy(from, folder.join(file)).expect("the folder is writable");
+            fs::copy(tls_file(file), folder.join(file)).expect("the folder is writable");
         }
         Self(folder)
     }

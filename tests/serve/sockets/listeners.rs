@@ -14,7 +14,7 @@ use super::{assert_fails, folder, serve};
 
 #[test]
 fn a_unix_socket_is_served_alongside_a_port() {
-    let path = folder("unix").join("app.sock");
+    let path = target_folder("sockets-unix").join("app.sock");
     let place = format!("unix:{}", path.display());
     // A socket left behind by a process that was killed.
     drop(UnixListener::bind(&path).expect("the folder is writable"));
@@ -33,13 +33,7 @@ fn a_unix_socket_is_served_alongside_a_port() {
     let handshake = String::from_utf8(opening_handshake("/echo")).expect("ASCII");
     let handshake = handshake.replace("a.test", "localhost");
     client.write_all(handshake.as_bytes()).expect("it reads");
-    let mut received = Vec::new();
-    while !received.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        client.read_exact(&mut byte).expect("a head");
-        received.extend(byte);
-    }
-    assert!(received.starts_with(b"HTTP/1.1 101 "));
+    assert!(read_head(&mut client).starts_with("HTTP/1.1 101 "));
     client.write_all(&text("hello")).expect("it reads");
     let mut echo = [0; 7];
     client.read_exact(&mut echo).expect("an echo");
@@ -54,7 +48,7 @@ fn a_unix_socket_is_served_alongside_a_port() {
 
 #[test]
 fn a_file_is_not_replaced_by_a_socket() {
-    let path = folder("file").join("app.sock");
+    let path = target_folder("sockets-file").join("app.sock");
     fs::write(&path, "precious").expect("the folder is writable");
     let place = format!("unix:{}", path.display());
     assert_fails(&["--listen", &place], "no socket");

@@ -12,19 +12,9 @@ mod proxies;
 mod tls;
 mod tls_client;
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
-use support::{root, wasocket};
-
-/// An empty folder for a test.
-fn folder(name: &str) -> PathBuf {
-    let folder = root().join("target/sockets").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("target is writable");
-    folder
-}
+use support::wasocket;
 
 /// `wasocket serve` on a loopback port, with these options.
 fn serve(options: &[&str]) -> Command {

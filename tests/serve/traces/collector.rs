@@ -41,10 +41,9 @@ impl Collector {
 
     /// Over TLS, with the tests' certificate for localhost.
     pub fn with_tls() -> Self {
-        let file = |name: &str| root().join("tests/tls").join(name);
-        let chain = CertificateDer::pem_file_iter(file("certificate.pem")).expect("a file");
+        let chain = CertificateDer::pem_file_iter(tls_file("certificate.pem")).expect("a file");
         let chain = chain.collect::<Result<_, _>>().expect("certificates");
-        let key = PrivateKeyDer::from_pem_file(file("key.pem")).expect("a key");
+        let key = PrivateKeyDer::from_pem_file(tls_file("key.pem")).expect("a key");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

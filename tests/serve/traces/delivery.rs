@@ -74,7 +74,7 @@ fn shutdown_does_not_wait_for_the_retry_delay() {
 #[test]
 fn a_collector_may_require_tls_and_a_key() {
     let collector = Collector::with_tls();
-    let certificate = root().join("tests/tls/certificate.pem");
+    let certificate = tls_file("certificate.pem");
     let trusted = ("SSL_CERT_FILE", certificate.to_str().expect("a path"));
     let fields = (
         "OTEL_EXPORTER_OTLP_HEADERS",

@@ -24,8 +24,7 @@ fn a_connection_is_a_span_in_the_clients_trace() {
             .as_bytes(),
     );
     assert_eq!(client.read_head().status, 101);
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     client.send(b"\x88\x85\0\0\0\0\x03\xe8bye");
     client.read_to_end();
     stop(server);

@@ -10,6 +10,7 @@ pub mod app_behaviours;
 pub mod backend;
 mod client;
 pub mod connect;
+mod files;
 pub mod host_behaviours;
 pub mod operator;
 mod peer;
@@ -20,7 +21,8 @@ mod site;
 
 use std::time::Duration;
 
-pub use client::{Client, Head, opening_handshake, text};
+pub use client::{Client, Head, opening_handshake, read_head, text};
+pub use files::{target_folder, temporary_folder, tls_file};
 pub use process::{collect_lines, kill_group};
 pub use program::{build_guest, root, wasocket};
 pub use server::Server;

@@ -103,8 +103,9 @@ impl FrameVector {
 
 fn describe(frames: &[Frame], then: Then) -> String {
     let frames: Vec<_> = frames.iter().map(Frame::to_string).collect();
-    match frames.is_empty() {
-        true => format!("no frame, {then}"),
-        false => format!("{}, {then}", frames.join(", ")),
+    if frames.is_empty() {
+        format!("no frame, {then}")
+    } else {
+        format!("{}, {then}", frames.join(", "))
     }
 }

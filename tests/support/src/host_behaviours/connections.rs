@@ -60,10 +60,3 @@ pub fn each_connection_gets_its_own_messages(site: &Site) {
         }
     }
 }
-
-/// The app echoes this short message.
-pub fn assert_echoes(client: &mut Client, message: &str) {
-    client.send(&text(message));
-    let expected = [&[0x81, message.len() as u8], message.as_bytes()].concat();
-    assert_eq!(client.read_exactly(expected.len()), expected);
-}

@@ -2,7 +2,6 @@
 
 use crate::{Site, opening_handshake};
 
-use super::connections::assert_echoes;
 use super::{PING, PONG};
 
 pub fn an_invalid_response_of_the_app_becomes_500(site: &Site) {
@@ -21,21 +20,21 @@ pub fn an_invalid_response_of_the_app_becomes_500(site: &Site) {
         assert!(!client.read_body(&head).contains("wasm"), "{path}");
         assert_eq!(client.read_to_end(), b"", "{path}");
     }
-    assert_echoes(&mut site.websocket("/"), "fresh");
+    site.websocket("/").assert_echoes("fresh");
 }
 
 pub fn a_slow_reader_gets_everything(site: &Site) {
     let mut client = site.connect();
     client.send(b"GET /raw HTTP/1.1\r\nHost: a.test\r\n\r\nx");
     // Larger than all socket buffers: most of it waits in the host while it serves others.
-    assert_echoes(&mut site.websocket("/"), "meanwhile");
+    site.websocket("/").assert_echoes("meanwhile");
     assert_eq!(client.read_to_end().len(), 8 << 20);
 }
 
 pub fn a_slow_reader_gets_the_whole_response_before_the_close(site: &Site) {
     let mut client = site.connect();
     client.send(b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    assert_echoes(&mut site.websocket("/"), "meanwhile");
+    site.websocket("/").assert_echoes("meanwhile");
     let head = client.read_head();
     assert_eq!(client.read_body(&head).len(), 8 << 20);
     assert_eq!(client.read_to_end(), b"");

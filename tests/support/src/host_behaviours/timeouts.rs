@@ -2,15 +2,13 @@
 
 use crate::{Server, opening_handshake, text};
 
-use super::connections::assert_echoes;
-
 /// Of a host that serves the guest `pending`.
 pub fn decisions_may_take_time_up_to_the_limit(serve: impl Fn(&[&str]) -> Server) {
     let server = serve(&["--decision-timeout", "1"]);
     let mut never = server.connect();
     never.send(&opening_handshake("/never"));
     // Meanwhile another is decided, whose guest asks again and again to be called at once.
-    assert_echoes(&mut server.websocket("/"), "decided");
+    server.websocket("/").assert_echoes("decided");
     let head = never.read_head();
     assert_eq!(head.status, 504);
     assert!(never.read_body(&head).contains("too long"));
@@ -30,7 +28,7 @@ pub fn a_peer_that_stops_reading_is_disconnected(serve: impl Fn(&[&str]) -> Serv
     let mut websocket = server.websocket("/flood");
     websocket.send(&text("go"));
     server.wait_for_log("stopped reading");
-    assert_echoes(&mut server.websocket("/"), "after");
+    server.websocket("/").assert_echoes("after");
     // Its unsent output does not hold up the others.
-    assert_echoes(&mut server.websocket("/"), "and after");
+    server.websocket("/").assert_echoes("and after");
 }
