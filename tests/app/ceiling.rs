@@ -9,8 +9,8 @@ use std::time::Duration;
 use host::{Host, answer};
 use wasocket::events::{Context, EventHandler, events};
 use wasocket::{
-    Answer, App, Ceiling, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
-    MessageType, RawError, RawStream, Request, Upgrade, UsageError, Verdict, WebSocket,
+    Answer, Ceiling, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
+    MessageType, RawError, RawStream, Request, Upgrade, UsageError, WebSocket,
 };
 
 struct Echo;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use host::Host;
 use wasocket::events::{Accept, Action, Event, EventApp, MAX_ACTIONS, events};
 use wasocket::{
-    Answer, App, CloseCode, CodecError, Connection, Disposition, Error, Initiator, Limits, Message,
+    Answer, CloseCode, CodecError, Connection, Disposition, Error, Initiator, Limits, Message,
     MessageType, Outcome, Prepared, RawError, RawStream, Report, Request, ShutdownReason, Upgrade,
-    Verdict, WebSocket,
+    WebSocket,
 };
 
 async fn echo(ws: WebSocket) -> Result<(), Error> {

@@ -1,6 +1,5 @@
 //! Compressed messages in pieces.
 
-use proptest::collection::vec;
 use wasocket::{Event, Limits, MessageType, ProtocolError};
 
 use super::{NOW, events, failed, frame, joined, peers, piece};

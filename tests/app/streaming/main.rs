@@ -5,7 +5,6 @@ mod compression;
 mod receiving;
 mod sending;
 
-use proptest::collection::vec;
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{
     Closed, Connection, Event, Instant, Limits, MaskingKeys, MessageType, Piece, ProtocolError,

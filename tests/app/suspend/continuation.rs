@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use wasocket::events::{Accept, Context, EventHandler, events};
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{
-    App, Instant, Limits, MaskingKeys, Message, Request, Response, ResumeError, Router, WebSocket,
-    resume, websocket,
+    App, Instant, Limits, MaskingKeys, Message, Request, Response, ResumeError, Router, resume,
+    websocket,
 };
 
 use super::{

@@ -4,7 +4,7 @@ use host::Host;
 use wasocket::events::events;
 use wasocket::{
     Answer, App, Handler, Instant, Message, RawError, RawStream, Request, ResumeError,
-    ShutdownReason, Upgrade, WebSocket, suspend, takeover, websocket,
+    ShutdownReason, Upgrade, suspend, takeover, websocket,
 };
 
 use super::{Room, answer, host, listens, open, refusal, state, suspended};

@@ -6,7 +6,7 @@ use host::Host;
 use wasocket::events::events;
 use wasocket::{Instant, ReadyList, resume};
 
-use super::{Room, SECOND, host, open, state, suspended};
+use super::{Room, SECOND, host, open, suspended};
 
 /// The connection is pinged after 20 seconds of silence, and ends 20 seconds later.
 #[test]
