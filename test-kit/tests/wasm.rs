@@ -1,4 +1,4 @@
-//! The kit on components: as natively, and what only they can do.
+//! The kit on components: what works as on native apps, and what only components have.
 #![allow(clippy::expect_used, reason = "how a test fails")]
 
 use std::panic::catch_unwind;
@@ -80,7 +80,7 @@ fn a_breach_of_the_contract_is_reported() {
     );
 }
 
-/// The kit has no backends: an app may ask, and is told so.
+/// The kit has no backends: an app's requests are denied.
 #[test]
 fn backends_are_denied() {
     let kit = Kit::component(build("outgoing"));

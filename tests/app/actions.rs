@@ -12,7 +12,7 @@ use wasocket::events::{Accept, Action, Closed, Event, EventApp, events};
 use wasocket::{Answer, App, Message, Request, Response};
 use wasocket_vectors::ActionVector;
 
-/// An app that answers one event as a vector says, and notes the rule that it is told it broke.
+/// An app that answers one event as a vector says, and records the fault that it is told of.
 #[derive(Clone)]
 struct Script(Rc<ActionVector>, Rc<RefCell<Option<String>>>);
 
@@ -53,7 +53,7 @@ fn to_action(action: wasocket_vectors::Action) -> Action {
     }
 }
 
-/// The texts that the client receives, where the app takes the handshake; the status, where it does not.
+/// The texts that the client receives if the app accepts the handshake; otherwise the status.
 fn outcome(app: &impl App, vector: &ActionVector) -> (Vec<String>, Option<u16>) {
     let name = &vector.name;
     let open = |request: &Request| answer(app, request.clone());

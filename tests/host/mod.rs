@@ -1,4 +1,4 @@
-//! A host of connections whose apps are functions, with the clients' sides of them.
+//! A host that runs apps natively, together with the clients of their connections.
 #![allow(dead_code, reason = "each test that includes this module uses a part")]
 
 use std::cell::RefCell;
@@ -26,9 +26,9 @@ pub struct Peer {
     pub client: Connection,
     /// Which call into the session may come next.
     pub turn: Turn,
-    /// Sent by the client, and not received by the app.
+    /// Sent by the client, and not yet received by the app.
     pub input: Vec<u8>,
-    /// The number of bytes sent by the app and not taken by the client.
+    /// The number of bytes sent by the app and not yet taken by the client.
     pub stuck: usize,
     pub takes_output: bool,
     /// The effects of the latest call.
@@ -156,7 +156,7 @@ impl Host {
         self.settle();
     }
 
-    /// Time passes, and the client answers pings meanwhile.
+    /// Lets time pass, while the client answers pings.
     pub fn pass_by_seconds(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.pass(Duration::from_secs(1));
@@ -166,7 +166,7 @@ impl Host {
         }
     }
 
-    /// The client takes all that is stuck.
+    /// Has the client take all unsent output.
     pub fn unblock(&mut self, id: usize) {
         let now = self.time();
         let peer = &mut self.connections[id];
@@ -242,7 +242,7 @@ fn request() -> Request {
 }
 
 impl Peer {
-    /// Gives the app the input, if it may have it. Whether it did.
+    /// Passes the input to the app if it may receive, and returns whether it did.
     fn receive(&mut self, now: Instant) -> bool {
         if self.input.is_empty() || !self.turn.may_receive() {
             return false;
@@ -253,7 +253,7 @@ impl Peer {
         true
     }
 
-    /// Makes the call that something has earned, if it has: a wake.
+    /// Wakes the connection if the turn says so.
     fn wake(&mut self, now: Instant, call: Option<Call>) {
         if call.is_some() {
             let effects = self.session.wake(now, self.stuck as u64);

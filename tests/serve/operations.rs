@@ -1,4 +1,4 @@
-//! What the operator sees of the running binary: access log, metrics, and health.
+//! The operator's view of the running binary: access log, metrics, and health.
 #![allow(
     missing_docs,
     clippy::expect_used,

@@ -14,7 +14,7 @@ fn shutdown_and_lost_sockets_end_connections() {
     let ws = kit.connect(websocket("/"));
     ws.shutdown(ShutdownReason::ServiceRestart);
     ws.assert_closed(1012);
-    // It is told once.
+    // The app is told only once.
     kit.shutdown(ShutdownReason::GoingAway);
     ws.assert_closed(1012);
     let [first, second] = [(); 2].map(|()| kit.connect(websocket("/")));
@@ -66,7 +66,7 @@ fn a_failed_app_closes_all_its_connections() {
     assert_eq!(told, "the app failed: it panicked: in handle");
 }
 
-/// Does what it was made to.
+/// A session that returns the same effects for every call.
 #[derive(Clone, Copy, Default)]
 struct Bad {
     wake_at: Option<Instant>,

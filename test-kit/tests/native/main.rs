@@ -1,4 +1,4 @@
-//! The kit itself, on apps as functions.
+//! The kit on native apps.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -20,7 +20,7 @@ use wasocket_test::request;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An echo that speaks all that can be negotiated.
+/// An echo that supports everything that can be negotiated.
 fn echo(request: &Request) -> wasocket::Answer {
     Upgrade::new()
         .subprotocols(&["chat"])

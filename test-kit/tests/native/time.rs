@@ -66,7 +66,7 @@ fn only_a_silent_peer_is_disconnected() {
     assert!(here.is_open());
     assert_eq!(gone.disposition(), Disposition::Abort);
     gone.assert_closed(1006);
-    // Its ping is among what is unsent.
+    // Its ping is part of the unsent output.
     assert!(slow.is_open() && slow.unsent() > 0);
     slow.unblock();
     kit.pass(SECOND);

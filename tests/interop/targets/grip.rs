@@ -42,7 +42,7 @@ const CANNOT: &[(&str, &str)] = &[
     ),
 ];
 
-/// The proxy, and the server behind it, which lives as long.
+/// The proxy, and the server behind it, which lives as long as the proxy.
 struct Deployment<S> {
     pushpin: Pushpin,
     #[allow(dead_code, reason = "dropping it stops the server")]

@@ -23,7 +23,7 @@ pub fn status(site: &Site, bytes: &[u8]) -> u16 {
     client.read_head().status
 }
 
-/// Sends bytes on a new connection; returns all that comes before it is closed or reset.
+/// Sends bytes on a new connection; returns everything received before it is closed or reset.
 fn read_all(site: &Site, bytes: &[u8]) -> Vec<u8> {
     let mut client = site.connect();
     client.send(bytes);
@@ -93,7 +93,7 @@ fn the_proxy_protocol_comes_before_tls() {
     }
 }
 
-/// The app's decision shows what it was told: to a secure connection, an origin of `http://` is foreign.
+/// The app's decision shows what it knows: on a secure connection, an origin with `http://` is foreign.
 #[test]
 fn only_trusted_proxies_may_name_the_client() {
     let origin = "Origin: http://a.test\r\n";

@@ -1,5 +1,5 @@
-//! What the tests of the running binary share. [`Server`] starts it, [`Client`] talks to it byte by byte;
-//! [`app_behaviours`] and [`host_behaviours`] are tables of what every app and every host must do.
+//! Helpers that the tests of the running binary share. [`Server`] starts it, [`Client`] talks to it byte by byte;
+//! [`app_behaviours`] and [`host_behaviours`] are tables of the behaviour of every app and every host.
 #![allow(
     clippy::expect_used,
     clippy::panic,

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{Server, Site, root};
 
 impl Site {
-    /// Runs a peer, such as Chromium, against this server; it exits by itself within a minute.
+    /// Runs a peer, such as Chromium, against this server; it exits on its own within a minute.
     /// `scheme`: `ws` or `wss`.
     ///
     /// # Errors

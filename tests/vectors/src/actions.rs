@@ -20,12 +20,12 @@ pub struct ActionVector {
     /// The event that is answered: `request`, `open`, or `message`.
     pub answers: String,
     actions: Vec<Value>,
-    /// The texts that the peer of a WebSocket is sent.
+    /// The text messages sent to the peer of a WebSocket.
     #[serde(default)]
     pub received: Vec<String>,
-    /// The status of the response, where there is no WebSocket.
+    /// The status of the response if there is no WebSocket.
     pub status: Option<u16>,
-    /// The rule that the answer breaks, as the app is told it.
+    /// The reason that the app is given if the answer breaks a rule.
     pub fault: Option<String>,
 }
 
@@ -51,7 +51,7 @@ pub enum Action {
 }
 
 impl ActionVector {
-    /// The actions in order; empty where the data breaks the notation.
+    /// The actions in order; empty if the data breaks the notation.
     #[must_use]
     pub fn actions(&self) -> Vec<Action> {
         let actions: Option<Vec<_>> = self.actions.iter().map(parse).collect();
@@ -59,7 +59,7 @@ impl ActionVector {
     }
 }
 
-/// The actions that a line stands for; `None` where it breaks the notation.
+/// The actions that a line stands for; `None` if it breaks the notation.
 fn parse(line: &Value) -> Option<Vec<Action>> {
     let text = |index| text(line.get(index)?);
     let number = |index| u16::try_from(line.get(index)?.as_u64()?).ok();

@@ -16,7 +16,7 @@ pub const FRAMES: &str = include_str!("../frames.json");
 pub struct FrameVector {
     /// The subject.
     pub name: String,
-    /// The RFC and the section that rules: `6455 5.2`.
+    /// The RFC and the section with the rule: `6455 5.2`.
     pub rfc: String,
     /// Whether permessage-deflate is in use.
     #[serde(default)]
@@ -25,11 +25,11 @@ pub struct FrameVector {
     pub send: String,
     /// The frames that come back, in the notation of the vectors.
     pub receive: Vec<String>,
-    /// What becomes of the connection.
+    /// Whether the connection stays open.
     pub then: Then,
 }
 
-/// What becomes of a connection.
+/// Whether a connection stays open.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Then {

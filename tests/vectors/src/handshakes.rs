@@ -18,15 +18,15 @@ pub const HTTP2_HANDSHAKES: &str = include_str!("../http2.json");
 pub struct HandshakeVector {
     /// The subject.
     pub name: String,
-    /// The RFC and the section that rules: `6455 4.2.1`.
+    /// The RFC and the section with the rule: `6455 4.2.1`.
     pub rfc: String,
     /// The lines of the head.
     #[serde(default)]
     pub request: Vec<String>,
-    /// The parts of the bytes on the wire, where HTTP does not pass them on.
+    /// The bytes on the wire, in parts, if the head is not well-formed HTTP.
     #[serde(default)]
     pub raw: Vec<Value>,
-    /// The statuses of the responses that come before, on the wire.
+    /// The statuses of the interim responses before it, on the wire.
     #[serde(default)]
     pub interim: Vec<u16>,
     /// The status of the response.
@@ -37,14 +37,14 @@ pub struct HandshakeVector {
     pub lacks: Vec<String>,
 }
 
-/// All handshakes, for the socket.
+/// All handshakes, to be sent over a socket.
 #[must_use]
 pub fn handshakes() -> Vec<HandshakeVector> {
-    // Well-formed: see the tests below.
+    // Well-formed: a test of the crate holds this.
     serde_json::from_str(HANDSHAKES).unwrap_or_default()
 }
 
-/// The handshakes whose heads HTTP passes on.
+/// The handshakes whose heads are well-formed HTTP.
 pub fn parsed_handshakes() -> impl Iterator<Item = HandshakeVector> {
     let vectors = handshakes().into_iter();
     vectors.filter(|vector| vector.raw.is_empty())
@@ -63,16 +63,16 @@ pub struct Http2Head {
     pub method: String,
     /// `:path`.
     pub path: String,
-    /// `:authority`, where there is one.
+    /// `:authority`, if there is one.
     pub authority: Option<String>,
-    /// `:protocol`, where there is one.
+    /// `:protocol`, if there is one.
     pub protocol: Option<String>,
     /// The others.
     pub fields: Fields,
 }
 
 impl HandshakeVector {
-    /// The request head as it is on the wire.
+    /// The request head on the wire.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         if self.raw.is_empty() {
@@ -81,7 +81,7 @@ impl HandshakeVector {
         self.raw.iter().flat_map(raw_part).collect()
     }
 
-    /// The head of one of the [handshakes of HTTP/2](http2_handshakes), parsed.
+    /// Parses the head of one of the [handshakes of HTTP/2](http2_handshakes).
     #[must_use]
     pub fn parse_http2(&self) -> Http2Head {
         let mut head = Http2Head::default();
@@ -98,8 +98,7 @@ impl HandshakeVector {
         head
     }
 
-    /// The head, parsed, which is easy, as it is well-formed: method, target, minor version of HTTP,
-    /// fields.
+    /// Parses the head, which is well-formed: method, target, minor version of HTTP, fields.
     #[must_use]
     pub fn parse(&self) -> (String, String, u8, Fields) {
         let mut lines = self.request.iter();
@@ -166,7 +165,7 @@ impl HandshakeVector {
     }
 }
 
-/// A text, or a text and how many times it stands there.
+/// A text, or a text and how often it is repeated.
 fn raw_part(part: &Value) -> Vec<u8> {
     let count = part.get(1).and_then(Value::as_u64).unwrap_or(1);
     let text = part.get(0).unwrap_or(part).as_str().unwrap_or_default();

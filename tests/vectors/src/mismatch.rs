@@ -1,13 +1,13 @@
-//! A difference between what a vector expects and what came back.
+//! The result of a comparison.
 
 use std::fmt;
 
-/// A vector expects something else than what came back.
+/// A difference between what a vector expects and what came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The expectation, for a person.
+    /// The expectation, for people to read.
     pub expected: String,
-    /// What came back, for a person.
+    /// What came back, for people to read.
     pub received: String,
 }
 

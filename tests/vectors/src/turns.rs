@@ -18,7 +18,7 @@ pub fn turns() -> Turns {
 pub struct Turns {
     /// The states of the table, each with the events that lead to it after `open`.
     pub states: BTreeMap<String, Vec<String>>,
-    /// A state, an event, and what comes of it.
+    /// A state, an event, what the host does, and what it may do then.
     pub transitions: Vec<(String, String, String, String)>,
     /// Events in order.
     pub sequences: Vec<Sequence>,
@@ -27,10 +27,10 @@ pub struct Turns {
 /// An event, what the host does, and what it may do then.
 pub type Step = (String, String, String);
 
-/// A name, the events that come first, and the steps whose results are looked at.
+/// A name, the events that come first, and the steps whose results are checked.
 pub type Run = (String, Vec<String>, Vec<Step>);
 
-/// Events in order, and what comes of each.
+/// Events in order, with the outcome of each.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Sequence {
     /// The subject.
@@ -43,7 +43,7 @@ pub struct Sequence {
 
 impl Turns {
     /// All sequences, with one more for each transition: the events that lead to its state, whose results are
-    /// not looked at, and the event itself.
+    /// not checked, and the event itself.
     #[must_use]
     pub fn all(&self) -> Vec<Run> {
         let transitions = self.transitions.iter().map(|(state, event, does, then)| {

@@ -1,5 +1,5 @@
-//! What every host of `websocket-handler` does, `wasocket serve` and `components/server` alike: tables of
-//! behaviours, each checked by a client on a socket.
+//! The behaviour of every host of `websocket-handler`, such as `wasocket serve` and `components/server`: tables
+//! whose rows are checked by a client on a socket.
 
 mod connections;
 mod faults;
@@ -34,7 +34,7 @@ pub use timeouts::{
     a_peer_that_stops_reading_is_disconnected, decisions_may_take_time_up_to_the_limit,
 };
 
-/// Of a host that serves the default app, `examples/echo`.
+/// The behaviour of a host that serves the default app, `examples/echo`.
 pub const DEFAULT_APP: &[Behaviour] = &[
     ("the vectors of opening handshakes", handshake_vectors),
     (
@@ -77,7 +77,7 @@ pub const DEFAULT_APP: &[Behaviour] = &[
     ),
 ];
 
-/// Of a host that serves the guest `faults`, which does what no component should.
+/// The behaviour of a host that serves the guest `faults`, which does what no component should.
 pub const FAULTS: &[Behaviour] = &[
     (
         "an invalid response of the app becomes 500",

@@ -2,7 +2,7 @@
 
 use crate::{Server, opening_handshake, text};
 
-/// Of a host that serves the guest `pending`.
+/// Checks a host that serves the guest `pending`.
 pub fn decisions_may_take_time_up_to_the_limit(serve: impl Fn(&[&str]) -> Server) {
     let server = serve(&["--decision-timeout", "1"]);
     let mut never = server.connect();
@@ -16,7 +16,7 @@ pub fn decisions_may_take_time_up_to_the_limit(serve: impl Fn(&[&str]) -> Server
     server.wait_for_log("in time (");
 }
 
-/// Whether the output is the component's or a response of HTTP.
+/// Checks a host that serves the guest `faults`: output of the component, and a response of HTTP.
 pub fn a_peer_that_stops_reading_is_disconnected(serve: impl Fn(&[&str]) -> Server) {
     let options = ["--send-timeout", "1", "--verbose"];
     let server = serve(&options);
