@@ -36,7 +36,7 @@ export async function example(name) {
 
 /** The certificate of `localhost`, and its key. */
 export function certificate() {
-  const read = (name) => readFileSync(`${root}tests/tls/${name}.pem`);
+  const read = (name) => readFileSync(`${root}tests/support/tls/${name}.pem`);
   return { cert: read('certificate'), key: read('key') };
 }
 

@@ -1,7 +1,6 @@
 //! The answers of `tests/vectors/actions.json`, natively.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;

@@ -1,7 +1,6 @@
 //! Ceilings: the operator's limits, which hold for apps of every form, whatever limits the app sets itself.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::time::Duration;

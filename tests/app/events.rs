@@ -1,7 +1,6 @@
 //! Apps of the event form, run natively: events in, actions out.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;

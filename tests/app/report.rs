@@ -1,7 +1,6 @@
 //! The report to the host at the end of a connection: counts, who ended it, and what the app did wrong.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::future::pending;

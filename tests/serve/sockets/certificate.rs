@@ -9,7 +9,7 @@ use support::root;
 use super::proxies::status;
 use super::{folder, serve};
 
-/// A copy of the certificate in `tests/tls`, in a folder of its own.
+/// A copy of the certificate in `tests/support/tls`, in a folder of its own.
 pub struct Certificate(pub PathBuf);
 
 impl Certificate {

@@ -23,7 +23,7 @@ pub fn target_folder(test: &str) -> PathBuf {
     folder
 }
 
-/// A file of `tests/tls`: `certificate.pem` or `key.pem`, for localhost.
+/// A file of `tests/support/tls`: `certificate.pem` or `key.pem`, for localhost.
 pub fn tls_file(name: &str) -> PathBuf {
-    root().join("tests/tls").join(name)
+    root().join("tests/support/tls").join(name)
 }

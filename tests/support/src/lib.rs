@@ -13,7 +13,6 @@ pub mod connect;
 mod files;
 pub mod host_behaviours;
 pub mod operator;
-mod peer;
 mod process;
 mod program;
 mod server;
