@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use support::Server;
-use support::connect::{connect, run};
+use support::connect::connect;
 
 use super::servers::accept;
 use super::{closed_port, url};

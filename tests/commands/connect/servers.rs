@@ -1,12 +1,11 @@
 //! Servers and proxies that tests start.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use support::root;
+use support::tls_file;
 use tokio::io::copy_bidirectional;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;

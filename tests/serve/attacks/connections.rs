@@ -9,7 +9,7 @@ use super::MIB;
 
 /// The status of the response to a handshake, on a new connection from this address. A client that is refused
 /// may get its response before it sends the request.
-pub fn status(site: &Site, from: [u8; 4]) -> (u16, Client) {
+fn status(site: &Site, from: [u8; 4]) -> (u16, Client) {
     let mut client = site.connect_from(from);
     client.try_send(&opening_handshake("/echo"));
     (client.read_head().status, client)

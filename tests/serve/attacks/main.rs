@@ -18,7 +18,6 @@ use std::io::{ErrorKind, Write as _};
 use support::{Client, text};
 
 const KIB: usize = 1024;
-
 const MIB: usize = 1024 * KIB;
 
 /// A masked ping without a payload.

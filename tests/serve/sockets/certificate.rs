@@ -4,10 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use support::root;
+use support::{target_folder, tls_file};
 
-use super::proxies::status;
-use super::{folder, serve};
+use super::serve;
 
 /// A copy of the certificate in `tests/support/tls`, in a folder of its own.
 pub struct Certificate(pub PathBuf);

@@ -6,11 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
-use support::{Server, TIMEOUT, opening_handshake, text, wasocket};
+use support::{Server, TIMEOUT, opening_handshake, read_head, target_folder, text, wasocket};
 
-use super::proxies::handshake;
-use super::tls_client::echo;
-use super::{assert_fails, folder, serve};
+use super::{assert_fails, serve};
 
 #[test]
 fn a_unix_socket_is_served_alongside_a_port() {

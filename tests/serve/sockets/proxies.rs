@@ -2,7 +2,6 @@
 
 use std::io::Read;
 
-use support::connect;
 use support::{Server, Site, opening_handshake};
 
 use super::certificate::Certificate;
@@ -10,14 +9,14 @@ use super::tls_client::tls_to;
 use super::{assert_fails, serve};
 
 /// A valid opening handshake with further field lines.
-pub fn handshake(fields: &str) -> Vec<u8> {
+fn handshake(fields: &str) -> Vec<u8> {
     let mut handshake = opening_handshake("/echo");
     handshake.truncate(handshake.len() - 2);
     [&handshake[..], fields.as_bytes(), b"\r\n"].concat()
 }
 
 /// Sends bytes on a new connection; returns the status of the response.
-pub fn status(site: &Site, bytes: &[u8]) -> u16 {
+fn status(site: &Site, bytes: &[u8]) -> u16 {
     let mut client = site.connect();
     client.send(bytes);
     client.read_head().status

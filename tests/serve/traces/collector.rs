@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{TIMEOUT, root};
+use support::{TIMEOUT, tls_file};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig, ServerConnection, StreamOwned};
@@ -21,9 +21,9 @@ pub struct Collector {
 }
 
 /// A request with spans.
-struct Received {
-    head: Vec<String>,
-    document: Value,
+pub struct Received {
+    pub head: Vec<String>,
+    pub document: Value,
 }
 
 const TAKEN: &str =

@@ -3,12 +3,12 @@
 use std::net::TcpListener;
 
 use support::operator::{admin, wait_for_metric};
-use support::{Server, root};
+use support::{Server, tls_file};
 
 use super::collector::{Collector, free_port};
 use super::stop;
 
-pub const GET: &str = "GET /missing HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+const GET: &str = "GET /missing HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
 
 const DROPPED: &str = "wasocket_trace_spans_total{outcome=\"dropped\"}";
 

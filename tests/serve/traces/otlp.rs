@@ -1,7 +1,6 @@
 //! Spans in the JSON of OTLP.
 
 use serde_json::Value;
-use support::text;
 
 pub fn assert_is_otlp(document: &Value) {
     assert_members(document, &["resourceSpans"]);

@@ -1,12 +1,9 @@
 //! The spans of connections and of requests.
 
-use std::io::Read;
-
 use support::{Server, opening_handshake, text, wasocket};
 
 use super::collector::Collector;
-use super::delivery::GET;
-use super::otlp::assert_has;
+use super::otlp::{assert_has, attribute};
 use super::stop;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
