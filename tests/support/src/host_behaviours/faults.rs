@@ -2,8 +2,6 @@
 
 use crate::{Site, opening_handshake};
 
-use super::{PING, PONG};
-
 pub fn an_invalid_response_of_the_app_becomes_500(site: &Site) {
     for path in [
         "/bad-field",

@@ -1,6 +1,6 @@
 //! Opening handshakes.
 
-use crate::{Client, Site, opening_handshake, text};
+use crate::{Client, Site, opening_handshake};
 use wasocket_vectors::{self as vectors, HandshakeVector};
 
 use super::{PING, PONG};

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::{Site, opening_handshake, text};
+use crate::{Site, opening_handshake};
 
 pub fn the_default_app_answers_plain_http(site: &Site) {
     let get = |line: &str| site.request(&format!("{line} HTTP/1.1\r\nHost: a.test\r\n\r\n"));

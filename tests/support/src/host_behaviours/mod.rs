@@ -9,7 +9,6 @@ mod http;
 mod timeouts;
 
 use crate::app_behaviours::Behaviour;
-use wasocket_vectors as vectors;
 
 use connections::{
     connections_are_independent, each_connection_gets_its_own_messages, hijack_speaks_raw_tcp,
