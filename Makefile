@@ -115,12 +115,12 @@ soak: target ## load the runner for SOAK_MINUTES=30, and check that its memory s
 lint: target links $(WASM_TOOLS) ## check format, lints, documentation, links and the WIT package
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p compresses -p hesitates -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p compresses -p pending -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo -p portable-json --features composed -- -D warnings
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
 	$(CARGO) fmt --manifest-path benches/Cargo.toml --all --check
 	$(CARGO) clippy --manifest-path benches/Cargo.toml --target-dir target/bench --all-targets -- -D warnings
-	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p asks -p faults -p files -p breaches -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p outgoing -p faults -p files -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(WASM_TOOLS) component wit wit >target/wit.txt
 	$(WASM_TOOLS) component wit --wasm wit --output $(WIT_PACKAGE)

@@ -31,7 +31,7 @@ fn main() {
         "--allow-http",
         &allowed,
     ];
-    let server = Server::serving(&build_guest("asks", ""), &options);
+    let server = Server::serving(&build_guest("outgoing", ""), &options);
     let mut echo = server.websocket("/");
     let mut waiting: Vec<_> = (0..WAITING).map(|_| server.websocket("/")).collect();
 

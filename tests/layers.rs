@@ -220,7 +220,7 @@ fn folders_have_few_entries() {
 }
 
 #[test]
-fn an_import_that_goes_up_is_named_with_the_rule() {
+fn an_upward_import_is_reported_with_the_order() {
     let layers = Layers {
         source: "",
         floors: &[&["net"], &["http"]],

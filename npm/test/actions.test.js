@@ -1,4 +1,4 @@
-// The answers of apps in tests/vectors/actions.json, by the rules of `wasocket/workers`.
+// The answers of apps in tests/vectors/actions.json, under the rules of `wasocket/workers`.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -100,7 +100,7 @@ function outcomeOf(answers, actions) {
   }
 }
 
-test('answers have the outcome of the vectors', () => {
+test('answers match the vectors', () => {
   assert.ok(vectors.length > 50);
   for (const { name, answers, actions, ...expected } of vectors) {
     assert.deepEqual(outcomeOf(answers, actions.flatMap(actionsOf)), expected, name);

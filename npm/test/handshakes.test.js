@@ -1,5 +1,5 @@
-// The opening handshakes of tests/vectors, by the rules of `wasocket/workers`: which ones it answers differently. What
-// the platform does before, such as parsing HTTP and checking the version, is not here.
+// The opening handshakes of tests/vectors under the rules of `wasocket/workers`, and those it answers differently. The
+// platform's own steps before that, such as parsing HTTP and checking the version, are not tested here.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,27 +8,27 @@ import { refusal, subprotocol, wantsWebSocket } from '../workers/handshake.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../tests/vectors/handshakes.json', import.meta.url), 'utf8'));
 
-/** What the platform refuses by itself, by the names of the vectors: HTTP, and what it checks of the handshake. */
+/** The names of the vectors that the platform refuses: malformed HTTP, and its own checks of the handshake. */
 const REFUSED_BY_THE_PLATFORM =
   /^(Connection|versions? |HTTP\/1\.0|another expectation|a target|an absolute target|Host missing|extensions malformed)/;
 
-/** What the rules make of the rest, where the vectors say something else. */
+/** The statuses of the others, where they differ from the vectors. */
 const DIFFERENT = {
   // Stricter: `websocket` has to be the only protocol.
   'Upgrade on two lines': 400,
-  'Upgrade with a versioned protocol beside it': 400,
-  'Upgrade with an empty line beside it': 400,
-  'empty elements and odd white space': 400,
+  'Upgrade alongside a versioned protocol': 400,
+  'Upgrade on two lines, one of them empty': 400,
+  'empty elements and unusual white space': 400,
   // Refused as well, with another status.
   'Origin repeated': 403,
   'Origin repeated, one foreign': 403,
-  'Upgrade inside of a quoted string': 400,
-  // `Host` counts, which the platform makes the same as the target.
+  'Upgrade inside a quoted string': 400,
+  // `Host` decides; on the platform it is always the target's host.
   'same origin as Host, not as the absolute target': 101,
   'same origin as the absolute target': 403,
 };
 
-/** The request as the platform has it: lines of one name are joined, and values have no white space around them. */
+/** The request as the platform presents it: lines of one name are joined, and values have no white space around them. */
 function toRequest([first, ...lines]) {
   const [method, target] = first.split(' ');
   const fields = new Map();
@@ -55,7 +55,7 @@ function selected(request) {
   return subprotocol(request, 'chat') ?? subprotocol(request, 'superchat');
 }
 
-test('the statuses and subprotocols of opening handshakes', () => {
+test('opening handshakes get the statuses and subprotocols of the vectors', () => {
   const parsed = vectors.filter(({ request }) => request);
   assert.ok(parsed.length > 300);
   const different = {};

@@ -67,7 +67,7 @@ test('works with Express, alongside its routes and another upgrade', async (t) =
   await app.close();
 });
 
-test('receives the bytes after the request first', async (t) => {
+test('bytes sent with the request come first', async (t) => {
   const client = new Client(await serve(t, appOf(echo)));
   client.send(handshake(), frame(TEXT, 'early'), frame(PING, 'p'));
   assert.match(await client.head(), /^HTTP\/1.1 101 /);
@@ -84,7 +84,7 @@ test('sends the component\'s 101, after a 100', async (t) => {
   assert.match(head, /Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/);
 });
 
-test('a refused upgrade is the last request', async (t) => {
+test('nothing after a refused upgrade is answered', async (t) => {
   const client = new Client(await serve(t, appOf(echo)));
   client.send(handshake('/', 'Origin: https://b.test\r\n'), 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
   const all = (await client.rest()).toString();
@@ -93,7 +93,7 @@ test('a refused upgrade is the last request', async (t) => {
   assert.equal(all.split('HTTP/1.1').length, 2);
 });
 
-test('the strict handshake is the component\'s', async (t) => {
+test('the component checks the handshake strictly', async (t) => {
   const port = await serve(t, appOf(echo));
   for (const [fields, status] of [
     ['Content-Length: 3\r\n', 400],
@@ -108,7 +108,7 @@ test('the strict handshake is the component\'s', async (t) => {
   }
 });
 
-test('does not read a client that does not read, which loses nothing', async (t) => {
+test('stops reading clients that do not read, and loses nothing', async (t) => {
   const client = await opened(await serve(t, appOf(echo)), '/');
   const payload = Buffer.alloc(2 ** 20, 'x');
   const count = 32;
@@ -125,7 +125,7 @@ test('does not read a client that does not read, which loses nothing', async (t)
   }
 });
 
-test('gives up a client that stops reading for too long', async (t) => {
+test('disconnects a client that stops reading for too long', async (t) => {
   const app = appOf(echo, { sendTimeout: 1 });
   const client = await opened(await serve(t, app), '/');
   client.socket.pause();
@@ -157,7 +157,7 @@ test('a trap closes the connections of its instance with 1011, and no others', a
   assert.match(app.log.join('\n'), /an instance ends, and with it 2 connections/);
 });
 
-test('an instance that takes more memory than it may ends', async (t) => {
+test('an instance over its memory limit ends', async (t) => {
   const app = appOf(echo, { memory: 2 });
   const client = await opened(await serve(t, app), '/');
   client.send(frame(BINARY, Buffer.alloc(2 ** 20)));
@@ -182,7 +182,7 @@ test('a call that takes too long ends the instance', async (t) => {
   assert.equal((await fetch(url)).status, 204);
 });
 
-test('a raw takeover, whose peer sends without reading, loses nothing', async (t) => {
+test('a raw takeover whose peer sends without reading loses nothing', async (t) => {
   const client = new Client(await serve(t, appOf(await example('hijack'))));
   const bytes = Buffer.alloc(8 * 2 ** 20).map((_, i) => i % 251);
   client.socket.pause();
@@ -270,14 +270,14 @@ test('a peer that half-closes is still answered', async (t) => {
   await hears(client, 'last words');
 });
 
-test('options are checked', () => {
+test('invalid options are rejected', () => {
   assert.throws(() => new App(echo, { calltimeout: 1 }), /there is no option calltimeout, but .*callTimeout/);
   for (const memory of [0, -1, 1.5, NaN, '64', undefined]) {
     assert.throws(() => new App(echo, { memory }), /memory is a whole number from 1/);
   }
 });
 
-test('each target says what it needs', () => {
+test('a component unfit for a target is rejected with the reason', () => {
   const run = (file, target) => transpile(`${languages}${file}.wasm`, target, `${languages}none`);
   assert.match(run('rust-echo', 'node').stderr, /wasocket compose COMPONENT --target handler/);
   assert.match(run('fused-echo', 'workers').stderr, /event form/);

@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The languages' apps are there: `tests/interop/targets` builds them, and runs this. */
+/** The apps in other languages, which `tests/interop/targets` builds before it runs these tests. */
 export const languages = `${root}target/languages/`;
 
 /** Runs wasocket-transpile. */
@@ -29,14 +29,14 @@ export async function component(app) {
   return (await import(pathToFileURL(`${folder}/component.js`).href)).default;
 }
 
-/** The component of an example in Rust, which has the protocol in it: `tests/interop/targets/node.rs` makes the folder. */
+/** The component of an example in Rust, which includes the protocol: `tests/interop/targets/node.rs` makes the folder. */
 export async function example(name) {
   return (await import(pathToFileURL(`${root}target/targets/${name}+-node/component.js`).href)).default;
 }
 
 /** The certificate of `localhost`, and its key. */
 export function certificate() {
-  const read = (name) => readFileSync(`${root}tests/tls/${name}.pem`);
+  const read = (name) => readFileSync(`${root}tests/support/tls/${name}.pem`);
   return { cert: read('certificate'), key: read('key') };
 }
 

@@ -1,4 +1,4 @@
-// The opening handshakes of tests/vectors, through Node's HTTP parser: which ones it reads differently.
+// The opening handshakes of tests/vectors, through Node's HTTP parser, and those it reads differently.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,19 +8,19 @@ import { Client, component, serve } from './support.js';
 
 const vectors = JSON.parse(readFileSync(new URL('../../tests/vectors/handshakes.json', import.meta.url), 'utf8'));
 
-/** Node's statuses, where the vectors say something else; `docs/targets/node.md` lists them, too. */
+/** Node's statuses where they differ from the vectors; `docs/targets/node.md` lists them, too. */
 const DIFFERENT = {
   // Looser.
   'two spaces before the target': 101,
-  'two spaces behind the target': 101,
-  'a request line too long': 101,
+  'two spaces after the target': 101,
+  'a request line that is too long': 101,
   // Stricter.
   'a higher minor version of HTTP': 400,
   'Connection with tabs': 501,
   // Refused as well, with another status.
   '2000 fields': 404, // Node drops those at the end, among them Upgrade.
   'Transfer-Encoding in HTTP/1.0': 426,
-  'a path as target of CONNECT': 'none',
+  'a path as the target of CONNECT': 'none',
   'a request line that never ends': 431,
   'method GETT': 400,
   'method Get': 400,
@@ -28,7 +28,7 @@ const DIFFERENT = {
   'no version': 426,
   'the preface of HTTP/2': 400,
   'version HTTP/0.9': 426,
-  'version HTTP/2.0': 404, // Where Upgrade means nothing.
+  'version HTTP/2.0': 404, // Where Upgrade has no meaning.
   'version HTTP/3.0': 400,
 };
 
@@ -57,13 +57,13 @@ async function statusOf(port, vector) {
   }
 }
 
-test('the statuses of opening handshakes', async (t) => {
+test('opening handshakes get the statuses of the vectors, except the documented ones', async (t) => {
   const port = await serve(t, new App(await component('echo'), { callTimeout: 0 }));
   assert.ok(vectors.length > 300);
   const different = {};
   for (const vector of vectors) {
     const status = await statusOf(port, vector);
-    // Where `Upgrade` has no `websocket`, the vectors' app says 426, and this one that there is no page.
+    // If `Upgrade` lacks `websocket`, the vectors' app answers 426, and this one that there is no page.
     if (status !== vector.status && !(vector.status === 426 && status === 404)) {
       different[vector.name] = status;
     }

@@ -10,7 +10,7 @@ import { languages } from './support.js';
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
 
-/** A request as the platform has it. `Request` of Node keeps such fields to itself. */
+/** A request as the platform presents it. Node's own `Request` hides such fields. */
 function request(fields = {}, url = 'http://a.test/') {
   const headers = new Map(
     Object.entries({ host: 'a.test', upgrade: 'websocket', 'sec-websocket-key': KEY, ...fields }),

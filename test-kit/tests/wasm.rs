@@ -1,4 +1,4 @@
-//! The kit on components: as natively, and what only they can do.
+//! The kit on components: what works as on native apps, and what only components have.
 #![allow(clippy::expect_used, reason = "how a test fails")]
 
 use std::panic::catch_unwind;
@@ -30,7 +30,7 @@ fn a_component_converses() {
 }
 
 #[test]
-fn the_clock_is_the_tests() {
+fn the_test_controls_the_clock() {
     let ws_of = |kit: &Kit| kit.connect(websocket("/keepalive"));
     let kit = faults();
     let (here, gone) = (ws_of(&kit), ws_of(&kit));
@@ -57,7 +57,7 @@ fn a_trap_is_an_error_with_a_backtrace() {
 }
 
 #[test]
-fn limits_hold() {
+fn memory_and_call_time_are_limited() {
     let limits = Limits {
         memory: 8 << 20,
         call_time: Duration::from_millis(50),
@@ -71,7 +71,7 @@ fn limits_hold() {
 }
 
 #[test]
-fn breaches_are_found() {
+fn a_breach_of_the_contract_is_reported() {
     let told = catch_unwind(|| faults().get("/own-length")).expect_err("a breach");
     let told = told.downcast_ref::<String>().expect("a text");
     assert!(
@@ -80,10 +80,10 @@ fn breaches_are_found() {
     );
 }
 
-/// The kit has no backends: an app may ask, and is told so.
+/// The kit has no backends: an app's requests are denied.
 #[test]
 fn backends_are_denied() {
-    let kit = Kit::component(build("asks"));
+    let kit = Kit::component(build("outgoing"));
     let response = kit.get("/enter?backend=http://localhost/");
     response.assert_status(502);
     assert_eq!(response.text(), "Denied\n");
@@ -93,7 +93,7 @@ fn backends_are_denied() {
 }
 
 #[test]
-fn what_is_no_component() {
+fn a_missing_component_is_reported() {
     let told = catch_unwind(|| Kit::component("no-such-file.wasm")).expect_err("no file");
     let told = told.downcast_ref::<String>().expect("a text");
     assert_eq!(

@@ -1,18 +1,17 @@
 //! The answers of `tests/vectors/actions.json`, natively.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use host::Host;
+use host::{Host, answer};
 use wasocket::events::{Accept, Action, Closed, Event, EventApp, events};
-use wasocket::{Answer, App, Message, Request, Response, Verdict};
+use wasocket::{Answer, App, Message, Request, Response};
 use wasocket_vectors::ActionVector;
 
-/// An app that answers one event as a vector says, and notes the rule that it is told it broke.
+/// An app that answers one event as a vector says, and records the fault that it is told of.
 #[derive(Clone)]
 struct Script(Rc<ActionVector>, Rc<RefCell<Option<String>>>);
 
@@ -53,15 +52,7 @@ fn to_action(action: wasocket_vectors::Action) -> Action {
     }
 }
 
-fn answer(app: &impl App, request: Request) -> Answer {
-    match app.handle(request) {
-        Verdict::Answer(answer) => answer,
-        Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
-    }
-}
-
-/// The texts that the client receives, where the app takes the handshake; the status, where it does not.
+/// The texts that the client receives if the app accepts the handshake; otherwise the status.
 fn outcome(app: &impl App, vector: &ActionVector) -> (Vec<String>, Option<u16>) {
     let name = &vector.name;
     let open = |request: &Request| answer(app, request.clone());
@@ -88,7 +79,7 @@ fn outcome(app: &impl App, vector: &ActionVector) -> (Vec<String>, Option<u16>) 
 }
 
 #[test]
-fn answers_have_the_outcome_of_the_vectors() {
+fn answers_match_the_vectors() {
     let vectors = wasocket_vectors::actions();
     assert!(vectors.len() > 50);
     for vector in vectors {

@@ -1,16 +1,15 @@
 //! Ceilings: the operator's limits, which hold for apps of every form, whatever limits the app sets itself.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::time::Duration;
 
-use host::Host;
+use host::{Host, answer};
 use wasocket::events::{Context, EventHandler, events};
 use wasocket::{
-    Answer, App, Ceiling, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
-    MessageType, RawError, RawStream, Request, Upgrade, UsageError, Verdict, WebSocket,
+    Answer, Ceiling, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
+    MessageType, RawError, RawStream, Request, Upgrade, UsageError, WebSocket,
 };
 
 struct Echo;
@@ -48,13 +47,6 @@ async fn count(ws: WebSocket) -> Result<(), Error> {
     Ok(())
 }
 
-fn answer(request: &Request, app: &dyn App) -> Answer {
-    match app.handle(request.clone()) {
-        Verdict::Answer(answer) => answer,
-        verdict => panic!("{verdict:?}"),
-    }
-}
-
 const FORMS: [fn(&Request) -> Answer; 4] = [
     |request| Upgrade::new().accept(request, Echo),
     |request| Upgrade::new().converse(request, echo),
@@ -65,7 +57,7 @@ const FORMS: [fn(&Request) -> Answer; 4] = [
         };
         Upgrade::new().limits(limits).converse(request, count)
     },
-    |request| answer(request, &events(Echo)),
+    |request| answer(&events(Echo), request.clone()),
 ];
 
 fn size(bytes: u64) -> Ceiling {
@@ -124,7 +116,7 @@ fn a_message_rate_over_the_ceiling_ends_the_connection() {
 }
 
 #[test]
-fn a_lower_limit_of_the_app_stays() {
+fn the_apps_lower_limit_is_kept() {
     let limited: fn(&Request) -> Answer = |request| {
         let limits = Limits {
             max_messages_per_second: Some(2),

@@ -1,13 +1,12 @@
 //! Apps of the event form, run natively: events in, actions out.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use host::Host;
+use host::{Host, answer};
 use wasocket::events::{
     Accept, Action, Closed, Context, Event, EventApp, EventHandler, MAX_ACTIONS, MAX_ANSWER,
     MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE, Settings, events,
@@ -86,14 +85,6 @@ fn closed(code: u16, reason: &str) -> Event {
 
 fn open(host: &mut Host, app: &impl App) -> usize {
     host.open_answer(|request| answer(app, request.clone()))
-}
-
-fn answer(app: &impl App, request: Request) -> Answer {
-    match app.handle(request) {
-        Verdict::Answer(answer) => answer,
-        Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
-    }
 }
 
 /// The response to a request without an upgrade.
@@ -357,7 +348,7 @@ struct Counted {
 }
 
 #[test]
-fn an_event_handler_is_an_app() {
+fn an_event_handler_keeps_state_per_connection() {
     let app = events(Count);
     let mut host = Host::default();
     let id = open(&mut host, &app);

@@ -1,7 +1,6 @@
 //! The report to the host at the end of a connection: counts, who ended it, and what the app did wrong.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
 mod host;
 
 use std::future::pending;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use host::Host;
 use wasocket::events::{Accept, Action, Event, EventApp, MAX_ACTIONS, events};
 use wasocket::{
-    Answer, App, CloseCode, CodecError, Connection, Disposition, Error, Initiator, Limits, Message,
+    Answer, CloseCode, CodecError, Connection, Disposition, Error, Initiator, Limits, Message,
     MessageType, Outcome, Prepared, RawError, RawStream, Report, Request, ShutdownReason, Upgrade,
-    Verdict, WebSocket,
+    WebSocket,
 };
 
 async fn echo(ws: WebSocket) -> Result<(), Error> {
@@ -269,10 +268,7 @@ impl EventApp for Answering {
 }
 
 fn answer(request: &Request, actions: Vec<Action>) -> Answer {
-    match events(Answering(actions)).handle(request.clone()) {
-        Verdict::Answer(answer) => answer,
-        verdict => panic!("{verdict:?}"),
-    }
+    host::answer(&events(Answering(actions)), request.clone())
 }
 
 #[test]

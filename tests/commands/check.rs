@@ -127,7 +127,7 @@ fn breaches_of_the_contract_are_found() {
             "contract",
             "a request with a body is not taken over",
         ),
-        ("/accept", "handshakes", "the example of the RFC"),
+        ("/accept", "handshakes", "the RFC's example"),
         (
             "/residual",
             "contract",

@@ -10,15 +10,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use support::{Server, text, wasocket};
+use support::{Server, temporary_folder, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// A folder for a test with a compiled app, and the compiled file.
 fn compiled(test: &str) -> (PathBuf, PathBuf) {
-    let folder = format!("wasocket-compile-{}-{test}", std::process::id());
-    let folder = std::env::temp_dir().join(folder);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir(&folder).expect("a new folder");
+    let folder = temporary_folder(&format!("compile-{test}"));
     let app = folder.join("app.wasm");
     fs::write(&app, DEFAULT_APP).expect("a file in it");
     let output = wasocket(&["compile"]).arg(&app).output().expect("it runs");
@@ -43,8 +40,7 @@ fn a_precompiled_component_is_served() {
     let (folder, file) = compiled("served");
     let server = Server::serving(&file, &["--allow-precompiled"]);
     let mut client = server.websocket("/echo");
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     fs::remove_dir_all(folder).expect("the folder");
 }
 

@@ -11,14 +11,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use support::{Server, text, wasocket};
+use support::{Server, temporary_folder, wasocket};
 
 /// A folder for a test, with this config file in it.
 fn folder(test: &str, file: &str) -> PathBuf {
-    let folder =
-        std::env::temp_dir().join(format!("wasocket-config-{}-{test}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir(&folder).expect("a new folder");
+    let folder = temporary_folder(&format!("config-{test}"));
     fs::write(folder.join("wasocket.toml"), file).expect("a file in it");
     folder
 }
@@ -44,8 +41,7 @@ fn the_config_file_in_the_current_folder_is_read_and_logged() {
     server.wait_for_log("options of wasocket.toml");
     server.wait_for_log("/metrics");
     let mut client = server.websocket("/echo");
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     // Close code 1012, from --max-lifetime.
     assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xf4");
     fs::remove_dir_all(folder).expect("the folder");

@@ -14,18 +14,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Server, Site, TIMEOUT, opening_handshake, root, text, wasocket};
+use support::{Server, Site, TIMEOUT, opening_handshake, root, temporary_folder, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_wasocket");
 
-/// A folder for a test.
+/// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
-    let folder =
-        std::env::temp_dir().join(format!("wasocket-deploy-{}-{test}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir(&folder).expect("a new folder");
-    folder
+    temporary_folder(&format!("deploy-{test}"))
 }
 
 fn example(name: &str) -> String {
@@ -109,8 +105,7 @@ fn the_service_needs_only_the_system_calls_it_may_use() {
     command.env("XDG_CACHE_HOME", folder.join("cache"));
     let mut server = Server::run(command.current_dir(&folder));
     let mut client = server.websocket("/echo");
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     assert!(folder.join("cache/wasocket").exists(), "{}", server.log());
     drop(client);
     server.signal("TERM");
@@ -175,8 +170,7 @@ fn the_services_command_serves_systemds_socket() {
     let host = host.expect("a host");
     client.send(handshake.replace(host, "Host: chat.example").as_bytes());
     assert_eq!(client.read_head().status, 101);
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     fs::remove_dir_all(folder).expect("the folder");
 }
 
@@ -198,8 +192,7 @@ fn the_containerfiles_command_serves_a_precompiled_component() {
     let mut command = wasocket(&["serve", "--config", file]);
     let server = Server::run(command.args(["--listen", "127.0.0.1:0", "--allow-host", "*"]));
     let mut client = server.websocket("/echo");
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     fs::remove_dir_all(folder).expect("the folder");
 }
 
@@ -328,8 +321,7 @@ fn the_container_is_built_and_serves() {
     run.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
     let server = Server::run(run.args(["--allow-host", "*"]));
     let mut client = server.websocket("/echo");
-    client.send(&text("hello"));
-    assert_eq!(client.read_text(), "hello");
+    client.assert_echoes("hello");
     server.wait_for_log("options of /etc/wasocket/wasocket.toml");
     assert_eq!(owner_of(server.address).as_deref(), Some("65532"));
 }

@@ -11,17 +11,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::{Server, build_guest, text, wasocket};
+use support::{Server, build_guest, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("start")
-        .join(test);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
+    target_folder(&format!("start-{test}"))
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
@@ -110,7 +105,7 @@ fn talk(component: &Path) {
 }
 
 #[test]
-fn rust() {
+fn a_new_rust_project_builds_and_runs() {
     let steps = ["cargo build --release --target wasm32-wasip2", "cp "];
     let project = start("rust", "src/lib.rs", &steps);
     let status = Command::new(env!("CARGO"))
@@ -121,14 +116,14 @@ fn rust() {
 }
 
 #[test]
-fn javascript() {
+fn a_new_javascript_project_builds_and_runs() {
     let project = start("js", "app.js", &["npm install", "node build.js"]);
     let again = succeed(&project, &["build"]);
     assert!(again.starts_with("$ node build.js\n"), "{again}");
 }
 
 #[test]
-fn python() {
+fn a_new_python_project_builds_and_runs() {
     let steps = [
         "python3 -m venv",
         ".venv/bin/python -m pip",
@@ -140,7 +135,7 @@ fn python() {
 }
 
 #[test]
-fn c() {
+fn a_new_c_project_builds_and_runs() {
     let project = start("c", "app.c", &["(wasocket) componentize"]);
     // `puts` needs an adapter for WASI.
     let source = project.join("app.c");
@@ -157,7 +152,7 @@ fn c() {
 }
 
 #[test]
-fn go() {
+fn a_new_go_project_builds_and_runs() {
     let steps = ["env GOOS=wasip1 GOARCH=wasm ", "(wasocket) componentize"];
     let project = start("go", "app.go", &steps);
     // Go's message about a panic is logged.
@@ -327,8 +322,7 @@ fn a_watched_file_is_reloaded_when_it_changes() {
     fs::write(&file, b"\0asm\x0d\0\x01\0broken").expect("written");
     server.wait_for_log("still serving the previous version: it is not a valid component");
     fs::remove_file(&file).expect("removed");
-    kept.send(&text("hello"));
-    assert_eq!(kept.read_text(), "hello");
+    kept.assert_echoes("hello");
 
     fs::write(&file, DEFAULT_APP).expect("written");
     assert_eq!(kept.read_exactly(4), CLOSE_1012);

@@ -30,28 +30,28 @@ fn serve(language: &str, app: &str) -> Server {
 }
 
 #[test]
-fn rust_fused() {
+fn rust_fused_behaves_alike() {
     check("fused", &["portable_chat::Chat"]);
 }
 
 #[test]
-fn rust_composed() {
+fn rust_composed_behaves_alike() {
     check("rust", &["portable_chat::Chat", "ImportedApp"]);
 }
 
 #[test]
-fn composed_by_hand() {
+fn composed_by_hand_behaves_alike() {
     build();
     run("composed", ECHO, &serve("composed", "echo"), &[]);
 }
 
 #[test]
-fn c() {
+fn c_behaves_alike() {
     check("c", &["languages/c/chat.c", "ImportedApp"]);
 }
 
 #[test]
-fn go() {
+fn go_behaves_alike() {
     check(
         "go",
         &["panic: the chat crashed", "chat/main.go", "ImportedApp"],
@@ -72,7 +72,7 @@ fn go_collects_its_garbage_between_large_messages() {
 }
 
 #[test]
-fn javascript() {
+fn javascript_behaves_alike() {
     check(
         "javascript",
         &["the chat crashed", "hear@chat.js", "ImportedApp"],
@@ -80,7 +80,7 @@ fn javascript() {
 }
 
 #[test]
-fn python() {
+fn python_behaves_alike() {
     check(
         "python",
         &["RuntimeError: the chat crashed", "chat.py", "ImportedApp"],

@@ -13,16 +13,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use support::{Client, Server, build_guest, text, wasocket};
+use support::{Client, Server, build_guest, temporary_folder, text, wasocket};
 
 /// A Close frame with code 1011: the farewell.
 const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
 
 /// A new folder for a test, with data to grant, in which a link leads outside.
 fn folder(test: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("wasocket-files-{}-{test}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("data/deep")).expect("a new folder");
+    let folder = temporary_folder(&format!("files-{test}"));
+    fs::create_dir_all(folder.join("data/deep")).expect("a folder in it");
     fs::write(folder.join("secret"), "outside").expect("a file");
     fs::write(folder.join("data/file"), "inside").expect("a file");
     fs::write(folder.join("data/deep/large"), vec![b'a'; 300_000]).expect("a file");
@@ -129,7 +128,7 @@ fn only_directories_granted_for_writing_are_writable() {
 
 /// The other end of the pipe is never opened.
 #[test]
-fn waiting_for_a_file_delays_no_other_call_and_has_a_limit() {
+fn waiting_for_a_file_is_limited_and_delays_no_other_call() {
     let folder = folder("pipe");
     make_pipe(&folder);
     let dir = format!("{}::/data", folder.join("data").display());
@@ -159,7 +158,7 @@ fn waiting_for_a_file_delays_no_other_call_and_has_a_limit() {
 
 /// Opening a named pipe takes until its other end is opened: here, each time, longer than a call may compute.
 #[test]
-fn time_spent_waiting_for_files_is_not_the_calls_own() {
+fn time_spent_waiting_for_files_is_not_call_time() {
     const TIMES: usize = 3;
     let folder = folder("slow");
     let pipe = make_pipe(&folder);

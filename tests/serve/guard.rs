@@ -8,7 +8,7 @@
     reason = "how a test fails"
 )]
 
-use support::host_behaviours::{self, assert_echoes};
+use support::host_behaviours;
 use support::{Server, app_behaviours, build_guest, opening_handshake, text};
 
 /// A Close frame with code 1011: the farewell.
@@ -39,14 +39,14 @@ fn a_fault_ends_only_its_own_instance() {
             let mut faulty = server.websocket("/");
             let mut neighbour = server.websocket("/");
             let mut elsewhere = server.websocket("/");
-            assert_echoes(&mut neighbour, "before");
+            neighbour.assert_echoes("before");
 
             faulty.send(&text(fault));
             assert_eq!(faulty.read_to_end(), FAREWELL, "{fault}");
             assert_eq!(neighbour.read_to_end(), FAREWELL, "{fault}");
-            assert_echoes(&mut elsewhere, "after");
+            elsewhere.assert_echoes("after");
             let mut fresh = server.websocket("/");
-            assert_echoes(&mut fresh, "fresh");
+            fresh.assert_echoes("fresh");
             server.wait_for_log(reason);
         }
     }
@@ -61,10 +61,10 @@ fn a_busy_guest_delays_no_other_guest() {
         spinning.send(&text("spin"));
         neighbour.send(&text("never answered"));
         for _ in 0..100 {
-            assert_echoes(&mut elsewhere, "meanwhile");
+            elsewhere.assert_echoes("meanwhile");
         }
         let mut fresh = server.websocket("/");
-        assert_echoes(&mut fresh, "fresh");
+        fresh.assert_echoes("fresh");
         assert!(
             spinning.has_nothing_to_read(),
             "the others were served first"
@@ -89,7 +89,7 @@ fn a_long_call_may_succeed() {
         assert_eq!(busy.read_text(), "toil");
         assert_eq!(neighbour.read_text(), "afterwards");
         for client in [&mut busy, &mut neighbour] {
-            assert_echoes(client, "as before");
+            client.assert_echoes("as before");
         }
         assert!(!server.log().contains("ERROR"), "{}", server.log());
     }
@@ -143,7 +143,7 @@ fn a_fault_before_the_response_is_a_500() {
             assert_eq!(client.read_to_end(), b"", "{path}");
         }
         let mut client = server.websocket("/");
-        assert_echoes(&mut client, "fresh");
+        client.assert_echoes("fresh");
     }
 }
 
@@ -160,14 +160,14 @@ fn a_guest_that_blocks_is_at_fault() {
 fn output_of_the_guest_is_logged() {
     let server = Server::serving(&build_guest("faults", ""), &[]);
     let mut client = server.websocket("/");
-    assert_echoes(&mut client, "print");
+    client.assert_echoes("print");
     server.wait_for_log("printed by the guest");
 }
 
 #[test]
 fn the_smallest_app_is_served() {
     let server = Server::serving(&build_guest("hello", ""), &[]);
-    assert_echoes(&mut server.websocket("/anything"), "hello");
+    server.websocket("/anything").assert_echoes("hello");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_peer_that_stops_reading_is_disconnected() {
 
 #[test]
 fn decisions_may_take_time_up_to_the_limit() {
-    let component = build_guest("hesitates", "");
+    let component = build_guest("pending", "");
     host_behaviours::decisions_may_take_time_up_to_the_limit(|options| {
         Server::serving(&component, options)
     });

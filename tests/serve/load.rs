@@ -19,7 +19,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use support::{Server, TIMEOUT, opening_handshake, text, wasocket};
+use support::{Server, TIMEOUT, opening_handshake, read_head, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// The number of connections at once.
@@ -42,16 +42,6 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An empty folder for a test.
-fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("load")
-        .join(test);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
 }
 
 /// Raises the limit on open files to `wanted`, or as far as possible, for this process and its children.
@@ -122,16 +112,6 @@ fn open<S: Read + Write>(mut stream: S) -> S {
     stream
 }
 
-/// Reads the head of a response, byte by byte, so that what follows stays in the stream.
-fn read_head(stream: &mut impl Read) -> String {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).expect("a head");
-        head.extend(byte);
-    }
-    String::from_utf8(head).expect("ASCII")
-}
-
 fn assert_echoes(stream: &mut (impl Read + Write), message: &str) {
     stream.write_all(&text(message)).expect("the runner reads");
     let mut echo = vec![0; 2 + message.len()];
@@ -140,7 +120,7 @@ fn assert_echoes(stream: &mut (impl Read + Write), message: &str) {
 }
 
 #[test]
-fn twenty_thousand_connections_at_once() {
+fn serves_twenty_thousand_connections_at_once() {
     let _alone = alone();
     let many = many();
     let most = many.to_string();
@@ -179,7 +159,7 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Self {
-        let folder = folder(name);
+        let folder = target_folder(name);
         let component = folder.join("app.wasm");
         fs::write(&component, DEFAULT_APP).expect("written");
         fs::create_dir(folder.join("tmp")).expect("a folder");
@@ -266,7 +246,7 @@ fn wait_for(echoes: &Receiver<()>, number: usize) {
 #[test]
 fn a_killed_runner_leaves_only_closed_sockets() {
     let _alone = alone();
-    let place = Place::new("kill");
+    let place = Place::new("load-kill");
     let mut server = place.serve("127.0.0.1:0");
     let address = server.address;
     let (sender, echoes) = channel();

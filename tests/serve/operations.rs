@@ -1,4 +1,4 @@
-//! What the operator sees of the running binary: access log, metrics, and health.
+//! The operator's view of the running binary: access log, metrics, and health.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -18,11 +18,6 @@ use std::{env, fs};
 use serde_json::Value;
 use support::operator::{admin, get, metric, wait_for_metric};
 use support::{Client, Server, TIMEOUT, build_guest, text};
-
-fn assert_echoes(client: &mut Client, message: &str) {
-    client.send(&text(message));
-    assert_eq!(client.read_text(), message);
-}
 
 /// The lines of the access log, once there are this many.
 fn access(server: &Server, number: usize) -> Vec<Value> {
@@ -60,7 +55,7 @@ fn metrics_count_what_happens() {
         assert_eq!(metric(&admin, name), 0, "{name}");
     }
     let mut client = server.websocket("/echo");
-    assert_echoes(&mut client, "hello");
+    client.assert_echoes("hello");
     assert_eq!(get(&server, "/missing").0, 404);
     wait_for_metric(&admin, "wasocket_connections_open", 1);
     let _second = server.connect();
@@ -151,7 +146,7 @@ fn every_connection_and_every_response_is_logged() {
     let (head, _) = server.request("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     assert_eq!(head.status, 400);
     let mut client = server.websocket("/echo?token=secret");
-    assert_echoes(&mut client, "hello");
+    client.assert_echoes("hello");
     client.send(b"\x88\x85\0\0\0\0\x03\xe8bye");
     client.read_to_end();
 
@@ -224,7 +219,7 @@ fn the_service_manager_is_notified() {
 }
 
 #[test]
-fn a_restart_may_close_with_its_own_code() {
+fn the_shutdown_close_code_can_be_set() {
     let mut server = Server::with_options(&["--shutdown-code", "1012"]);
     let mut client = server.websocket("/echo");
     server.signal("TERM");
@@ -256,7 +251,7 @@ fn a_runner_under_nohup_outlives_its_terminal() {
     let mut client = server.websocket("/echo");
     server.signal("HUP");
     for _ in 0..20 {
-        assert_echoes(&mut client, "still here");
+        client.assert_echoes("still here");
         thread::sleep(Duration::from_millis(10));
     }
     assert!(!server.log().contains("stopping"));

@@ -16,7 +16,7 @@ fn serve(backend: &Backend, options: &[&str]) -> Server {
     let allowed = backend.allowed();
     let mut all: Vec<&str> = allowed.iter().map(String::as_str).collect();
     all.extend(options);
-    Server::serving(&build_guest("asks", ""), &all)
+    Server::serving(&build_guest("outgoing", ""), &all)
 }
 
 #[track_caller]
@@ -72,7 +72,7 @@ fn awaiting_a_response_holds_up_no_other_connection() {
 }
 
 #[test]
-fn a_thousand_requests_at_once() {
+fn a_thousand_requests_may_be_pending_at_once() {
     const ASKING: usize = 1000;
     let backend = Backend::start();
     let server = serve(&backend, &["--connections-per-instance", "1001"]);
@@ -144,7 +144,7 @@ fn failing_backends_are_errors() {
     let closed = free.local_addr().expect("an address");
     drop(free);
     let server = Server::serving(
-        &build_guest("asks", ""),
+        &build_guest("outgoing", ""),
         &["--allow-http", &closed.to_string()],
     );
     let mut client = server.websocket("/");
@@ -224,7 +224,7 @@ fn only_allowed_backends_are_reachable() {
     let backend = Backend::start();
     let port = backend.address.port();
     let server = Server::serving(
-        &build_guest("asks", ""),
+        &build_guest("outgoing", ""),
         &[
             "--allow-http",
             &format!("localhost:{port}"),

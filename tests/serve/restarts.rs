@@ -81,8 +81,7 @@ fn a_stable_instance_clears_the_backoff() {
     assert_eq!(get(&server, "/").0, 426, "the app answers");
     assert_eq!(metric(&admin, "wasocket_workers_backing_off"), 0);
     assert_eq!(get(&admin, "/readyz").0, 200);
-    good.send(&text("hello"));
-    assert_eq!(good.read_text(), "hello");
+    good.assert_echoes("hello");
 }
 
 #[test]

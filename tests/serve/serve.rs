@@ -24,7 +24,7 @@ fn every_host_behaviour_holds() {
 }
 
 #[test]
-fn a_stop_closes_connections_with_1001() {
+fn shutdown_closes_connections_with_1001() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start();
         let mut idle = server.connect();

@@ -9,11 +9,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use support::operator::{admin, get, metric, wait_for_metric};
-use support::{Client, Server, Site, TIMEOUT, build_guest, opening_handshake, text, wasocket};
+use support::{
+    Client, Server, Site, TIMEOUT, build_guest, opening_handshake, read_head, target_folder, text,
+    wasocket,
+};
 use wasocket_host::default_app::DEFAULT_APP;
 
 const CLOSE_1001: [u8; 4] = [0x88, 2, 0x03, 0xe9];
@@ -22,23 +24,8 @@ const CLOSE_1012: [u8; 4] = [0x88, 2, 0x03, 0xf4];
 /// The client's answer to both.
 const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe9";
 
-/// An empty folder for a test.
-fn folder(test: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("workers")
-        .join(test);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
 fn websockets(site: &Site, number: usize) -> Vec<Client> {
     (0..number).map(|_| site.websocket("/echo")).collect()
-}
-
-fn assert_echoes(client: &mut Client, message: &str) {
-    client.send(&text(message));
-    assert_eq!(client.read_text(), message);
 }
 
 /// The number of connections of each worker.
@@ -54,7 +41,7 @@ fn connections_are_spread_over_workers_and_counted_together() {
     let admin = admin(&server);
     let mut clients = websockets(&server, 64);
     for client in &mut clients {
-        assert_echoes(client, "hello");
+        client.assert_echoes("hello");
     }
     // That all 64 go to one worker is as likely as guessing a key of 63 bits.
     let numbers = by_worker(&admin, 2);
@@ -85,7 +72,7 @@ fn one_worker_is_the_default() {
     let _clients = websockets(&server, 16);
     assert_eq!(by_worker(&admin(&server), 2), [16, 0]);
     let server = Server::with_options(&["--workers", "auto"]);
-    assert_echoes(&mut server.websocket("/echo"), "hello");
+    server.websocket("/echo").assert_echoes("hello");
 }
 
 #[test]
@@ -98,14 +85,14 @@ fn the_connection_limit_spans_workers() {
     }
     server.wait_for_log("--max-connections");
     for client in &mut clients {
-        assert_echoes(client, "served");
+        client.assert_echoes("served");
     }
     assert!(further.iter().all(Client::has_nothing_to_read));
     // Room with any worker serves clients that wait with another.
     drop(clients);
     for client in &mut further {
         assert_eq!(client.read_head().status, 101);
-        assert_echoes(client, "served at last");
+        client.assert_echoes("served at last");
     }
 }
 
@@ -118,7 +105,7 @@ fn limits_per_address_span_workers() {
         assert_eq!(server.connect().read_head().status, 429);
     }
     for client in &mut clients {
-        assert_echoes(client, "served");
+        client.assert_echoes("served");
     }
     let mut other = server.connect_from([127, 0, 0, 2]);
     other.send(&opening_handshake("/echo"));
@@ -218,7 +205,7 @@ fn a_port_is_shared_only_among_own_workers() {
 
 #[test]
 fn every_worker_reloads_a_changed_file() {
-    let file = folder("watch").join("app.wasm");
+    let file = target_folder("workers-watch").join("app.wasm");
     fs::write(&file, DEFAULT_APP).expect("written");
     let server = Server::serving(&file, &["--watch", "--workers", "2"]);
     let mut clients = websockets(&server, 16);
@@ -236,7 +223,7 @@ fn every_worker_reloads_a_changed_file() {
 
 #[test]
 fn every_worker_accepts_from_a_unix_socket() {
-    let path = folder("unix").join("app.sock");
+    let path = target_folder("workers-unix").join("app.sock");
     let place = format!("unix:{}", path.display());
     let options = ["--listen", &place, "--workers", "2"];
     let mut server = Server::with_options(&[&options[..], &["--admin", "127.0.0.1:0"]].concat());
@@ -251,12 +238,7 @@ fn every_worker_accepts_from_a_unix_socket() {
         client.write_all(&opening_handshake("/echo")).expect("read");
     }
     for client in &mut clients {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            client.read_exact(&mut byte).expect("a head");
-            head.extend(byte);
-        }
+        read_head(client);
         client.write_all(&text("hello")).expect("read");
         let mut echo = [0; 7];
         client.read_exact(&mut echo).expect("an echo");

@@ -1,7 +1,7 @@
 //! A connection as the traits of the crates `futures-*`.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host/mod.rs"]
+#[path = "../app/host.rs"]
 mod host;
 
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use host::{Host, outcome};
 use wasocket::{CloseCode, Closed, Error, Event, Limits, Message, MessageType};
 
 #[test]
-fn a_stream_of_messages_forwarded_to_a_sink() {
+fn a_stream_can_be_forwarded_to_a_sink() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let (sender, receiver) = ws.split();
@@ -109,7 +109,7 @@ fn a_flushed_sink_has_sent_everything() {
 }
 
 #[test]
-fn bytes_over_binary_messages() {
+fn bytes_travel_in_binary_messages() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let mut stream = ws.into_byte_stream();
@@ -195,7 +195,7 @@ fn bytes_are_copied_back_however_they_were_split() {
 }
 
 #[test]
-fn bytes_are_written_as_text_between_characters() {
+fn text_is_cut_between_characters() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let mut stream = ws.into_byte_stream().message_type(MessageType::Text);

@@ -1,4 +1,4 @@
-//! How connections end, and what the app learns of it.
+//! The ends of connections, and what the app learns of them.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -57,7 +57,7 @@ fn a_message_the_app_does_not_read_pauses_input() {
         client.send_binary(&message).expect("open");
     });
     assert_eq!(host.connections[id].effects.next, Disposition::Pause);
-    // What the app has read, and what is buffered for it.
+    // The bytes that the app has read, and those buffered for it.
     assert_eq!(sent, 65_536 * 5);
     host.pass(Duration::from_secs(10));
     assert_eq!(host.connections[id].effects.next, Disposition::Open);

@@ -42,7 +42,7 @@ const CANNOT: &[(&str, &str)] = &[
     ),
 ];
 
-/// The proxy, and the server behind it, which lives as long.
+/// The proxy, and the server behind it, which lives as long as the proxy.
 struct Deployment<S> {
     pushpin: Pushpin,
     #[allow(dead_code, reason = "dropping it stops the server")]
@@ -82,14 +82,14 @@ fn rust(app: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn grip_on_wasmtime() {
+fn apps_on_wasmtime() {
     for language in super::LANGUAGES {
         super::check("grip", language, CANNOT, on_wasmtime);
     }
 }
 
 #[test]
-fn grip_on_jco() {
+fn apps_on_jco() {
     super::check("grip on jco", "rust", CANNOT, |app| {
         let component = super::compose(app, "grip");
         deploy(|environment| Jco::serve(&component, environment))
@@ -275,7 +275,7 @@ fn read_message(client: &mut Client) -> (u8, Vec<u8>) {
 
 /// The lowest version of WASI 0.2, and no unused imports.
 #[test]
-fn imports() {
+fn imports_only_the_lowest_version_of_wasi() {
     assert_eq!(
         super::imports(&super::compose(&rust("echo"), "grip")),
         [

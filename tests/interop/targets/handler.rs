@@ -3,7 +3,7 @@
 use support::Server;
 
 #[test]
-fn handler() {
+fn apps_on_wasocket_serve() {
     // JavaScript's engine takes some 100 ns for each character of a text, and the machine may be busy.
     let options = ["--call-timeout", "5000"];
     for language in super::ALL_FORMS {

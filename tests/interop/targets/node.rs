@@ -62,7 +62,7 @@ fn guest(package: &str, features: &str) -> PathBuf {
 }
 
 #[test]
-fn node() {
+fn apps_on_node() {
     for language in super::ALL_FORMS {
         super::check("node", language, &[], |app| {
             serve(&super::compose(app, "node"), &[])
@@ -105,13 +105,13 @@ fn a_peer_that_stops_reading_is_disconnected() {
 
 #[test]
 fn decisions_may_take_time_up_to_the_limit() {
-    let folder = guest("hesitates", "");
+    let folder = guest("pending", "");
     host_behaviours::decisions_may_take_time_up_to_the_limit(|options| serve(&folder, options));
 }
 
 /// The tests in `npm/test`, and the check of the types.
 #[test]
-fn the_package() {
+fn the_npm_package_passes_its_own_tests() {
     guest("hijack", "");
     for script in ["check", "test"] {
         let output = Command::new("npm")

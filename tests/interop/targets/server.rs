@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use super::compose;
-use support::host_behaviours::{self, assert_echoes};
+use support::host_behaviours;
 use support::{Server, app_behaviours, build_guest, root, text, wasocket};
 
 /// Behaviours that this target cannot have.
@@ -112,7 +112,7 @@ fn a_peer_that_stops_reading_is_disconnected() {
 #[test]
 fn decisions_may_take_time_up_to_the_limit() {
     for runtime in [wasmtime, jco] {
-        let component = compose(&build_guest("hesitates", ""), "server");
+        let component = compose(&build_guest("pending", ""), "server");
         host_behaviours::decisions_may_take_time_up_to_the_limit(|options| {
             serve(runtime, &component, options)
         });
@@ -121,7 +121,7 @@ fn decisions_may_take_time_up_to_the_limit() {
 
 /// Third-party clients.
 #[test]
-fn peers() {
+fn third_party_clients_connect() {
     for runtime in [wasmtime, jco] {
         let server = serve(runtime, &default_app(), &[]);
         for peer in ["ws", "python"] {
@@ -138,7 +138,7 @@ fn connections_over_the_limit_wait() {
         let mut second = server.websocket("/echo");
         let mut third = server.connect();
         third.send(b"GET /nowhere HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
-        assert_echoes(&mut second, "only two");
+        second.assert_echoes("only two");
         assert!(third.has_nothing_to_read());
         drop(first);
         assert_eq!(third.read_head().status, 404);
@@ -205,12 +205,12 @@ fn listens_on_ipv6() {
     command.arg(default_app()).args(["--listen", "[::1]:0"]);
     let server = Server::run(&mut command);
     assert!(server.address.is_ipv6());
-    assert_echoes(&mut server.websocket("/echo"), "hello");
+    server.websocket("/echo").assert_echoes("hello");
 }
 
 /// The lowest version of WASI 0.2, and no unused imports.
 #[test]
-fn imports() {
+fn imports_only_the_lowest_version_of_wasi() {
     assert_eq!(
         super::imports(&default_app()),
         [

@@ -23,7 +23,7 @@ fn serve(app: &Path) -> Server {
 }
 
 #[test]
-fn workers() {
+fn apps_on_workerd() {
     for language in super::LANGUAGES {
         super::check("workers", language, CANNOT, serve);
     }

@@ -14,11 +14,11 @@ use tokio::time::sleep;
 /// CVE-2023-44487, whether the resets come with the requests or while the guest decides.
 #[test]
 fn a_client_that_opens_and_resets_streams_is_disconnected() {
-    let hesitates = support::build_guest("hesitates", "");
+    let pending = support::build_guest("pending", "");
     let servers = [
         (serve(&["--verbose"]), Duration::ZERO),
         (
-            Server::serving(&hesitates, &["--http2", "--verbose"]),
+            Server::serving(&pending, &["--http2", "--verbose"]),
             Duration::from_millis(5),
         ),
     ];
@@ -36,7 +36,7 @@ fn a_client_that_opens_and_resets_streams_is_disconnected() {
             }
         });
         server.wait_for_log("excessive load");
-        host_behaviours::assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
 }
 
@@ -118,7 +118,7 @@ fn flood_from(server: &Server, mut attacker: Client, begin: &[u8], again: &[u8])
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => break,
         }
-        host_behaviours::assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
         assert!(start.elapsed() < 3 * TIMEOUT, "the attacker stays");
     }
     let grown = server.memory().saturating_sub(before);
@@ -136,7 +136,7 @@ fn endless_heads_are_refused() {
 /// CVE-2019-9512, CVE-2019-9513, CVE-2019-9515, CVE-2019-9518: clients that send only no-op frames are
 /// disconnected, whether they read the responses or not.
 #[test]
-fn floods_of_frames_are_cut_off() {
+fn floods_of_no_op_frames_are_disconnected() {
     let stream = headers(4, 1, "/echo");
     let kinds = [
         ("PING", frame(6, 0, 0, &[0; 8]), &[][..]),
@@ -165,7 +165,7 @@ fn floods_of_frames_are_cut_off() {
 
 /// WINDOW_UPDATE frames for data received are no flood, however many they are.
 #[test]
-fn a_client_that_acknowledges_what_it_gets_stays() {
+fn acknowledging_received_data_is_not_a_flood() {
     let server = serve(&[]);
     let mut client = server.connect();
     client.send(&[PREFACE, &headers(4, 1, "/echo")].concat());
@@ -181,8 +181,8 @@ fn a_client_that_acknowledges_what_it_gets_stays() {
 /// Each stream over the limit is refused with a frame, while the guest is still deciding about the others.
 #[test]
 fn a_client_that_exceeds_the_stream_limit_is_disconnected() {
-    let hesitates = support::build_guest("hesitates", "");
-    let server = Server::serving(&hesitates, &["--http2", "--verbose"]);
+    let pending = support::build_guest("pending", "");
+    let server = Server::serving(&pending, &["--http2", "--verbose"]);
     let mut other = server.websocket("/echo");
     let before = server.memory();
     let mut attacker = server.connect();
@@ -191,7 +191,7 @@ fn a_client_that_exceeds_the_stream_limit_is_disconnected() {
         attacker.try_send(&headers(4, stream, "/never"));
     }
     server.wait_for_log("excessive load");
-    host_behaviours::assert_echoes(&mut other, "served");
+    other.assert_echoes("served");
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes");
     attacker.wait_for_end();
@@ -222,7 +222,7 @@ fn a_client_that_blocks_all_output_is_disconnected() {
         let (kind, ..) = read_frame(&mut attacker);
         assert_ne!(kind, 0, "DATA exceeds the window");
         reset += usize::from(kind == 3);
-        host_behaviours::assert_echoes(&mut other, "served");
+        other.assert_echoes("served");
     }
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes");
@@ -235,8 +235,8 @@ fn a_client_that_blocks_all_output_is_disconnected() {
 /// deciding about the requests.
 #[test]
 fn unread_small_frames_do_not_fill_the_memory() {
-    let hesitates = support::build_guest("hesitates", "");
-    let server = Server::serving(&hesitates, &["--http2"]);
+    let pending = support::build_guest("pending", "");
+    let server = Server::serving(&pending, &["--http2"]);
     let streams = || (1..=99u32).step_by(2);
     let begin: Vec<u8> = streams()
         .flat_map(|stream| headers(4, stream, "/never"))

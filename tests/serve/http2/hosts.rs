@@ -1,4 +1,4 @@
-//! What every host does, on streams and alongside them.
+//! The behaviour of every host, on streams and alongside them.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -38,7 +38,7 @@ fn over_http2(server: SocketAddr) -> Site {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Forwards one request, and all that follows it.
+/// Forwards one request, and everything after it.
 async fn translate(mut client: TcpStream, requests: SendRequest<Bytes>) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     let (request, head) = loop {

@@ -2,14 +2,13 @@
 
 use std::process::Command;
 
-use support::{Server, root};
+use support::{Server, tls_file};
 
 /// Serves over TLS, with the tests' certificate.
 fn over_tls(options: &[&str]) -> Server {
-    let file = |name: &str| root().join("tests/tls").join(name);
     let mut command = support::wasocket(&["serve", "--listen", "127.0.0.1:0"]);
-    command.arg("--tls-cert").arg(file("certificate.pem"));
-    command.arg("--tls-key").arg(file("key.pem"));
+    command.arg("--tls-cert").arg(tls_file("certificate.pem"));
+    command.arg("--tls-key").arg(tls_file("key.pem"));
     Server::run(command.args(options))
 }
 
@@ -25,7 +24,7 @@ fn tls_negotiates_http_2() {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--include", offered, "--cacert"]);
         let output = curl
-            .arg(root().join("tests/tls/certificate.pem"))
+            .arg(tls_file("certificate.pem"))
             .arg(url)
             .output()
             .expect("curl runs");

@@ -1,5 +1,5 @@
-//! What the example apps do, whatever language they are written in (`tests/interop/parity.rs`) and wherever they
-//! run (`tests/interop/targets/main.rs`): tables of behaviours, each checked by a client on a socket.
+//! The behaviour of the example apps in every language (`tests/interop/parity.rs`) and on every target
+//! (`tests/interop/targets/main.rs`): tables whose rows are checked by a client on a socket.
 
 use std::process::Command;
 use std::sync::Once;

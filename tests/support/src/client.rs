@@ -30,6 +30,16 @@ pub fn text(payload: &str) -> Vec<u8> {
     frame
 }
 
+/// Reads the head of a response byte by byte, so that what follows stays in the stream.
+pub fn read_head(stream: &mut impl Read) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).expect("a head");
+        head.extend(byte);
+    }
+    String::from_utf8(head).expect("ASCII")
+}
+
 /// The head of a response.
 #[derive(Debug)]
 pub struct Head {
@@ -128,11 +138,23 @@ impl Client {
         let length = match start[1] {
             126 => {
                 let length = self.read_exactly(2);
-                u16::from_be_bytes([length[0], length[1]]).into()
+                let length = u16::from_be_bytes([length[0], length[1]]);
+                assert!(length >= 126, "the shortest form (RFC 6455 5.2)");
+                length.into()
             }
-            length => length.into(),
+            length => {
+                assert!(length < 126, "unmasked, and at most 65,535 bytes");
+                length.into()
+            }
         };
         String::from_utf8(self.read_exactly(length)).expect("text")
+    }
+
+    /// Sends a text message, and reads its echo.
+    #[track_caller]
+    pub fn assert_echoes(&mut self, message: &str) {
+        self.send(&text(message));
+        assert_eq!(self.read_text(), message);
     }
 
     /// Reads this number of bytes.

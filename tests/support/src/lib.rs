@@ -1,5 +1,5 @@
-//! What the tests of the running binary share. [`Server`] starts it, [`Client`] talks to it byte by byte;
-//! [`app_behaviours`] and [`host_behaviours`] are tables of what every app and every host must do.
+//! Helpers that the tests of the running binary share. [`Server`] starts it, [`Client`] talks to it byte by byte;
+//! [`app_behaviours`] and [`host_behaviours`] are tables of the behaviour of every app and every host.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -10,9 +10,9 @@ pub mod app_behaviours;
 pub mod backend;
 mod client;
 pub mod connect;
+mod files;
 pub mod host_behaviours;
 pub mod operator;
-mod peer;
 mod process;
 mod program;
 mod server;
@@ -20,7 +20,8 @@ mod site;
 
 use std::time::Duration;
 
-pub use client::{Client, Head, opening_handshake, text};
+pub use client::{Client, Head, opening_handshake, read_head, text};
+pub use files::{target_folder, temporary_folder, tls_file};
 pub use process::{collect_lines, kill_group};
 pub use program::{build_guest, root, wasocket};
 pub use server::Server;

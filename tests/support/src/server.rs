@@ -115,6 +115,14 @@ impl Server {
         let status = wait_for_exit(&mut self.child).expect("the runner exits in time");
         status.code()
     }
+
+    /// Runs a peer against this server; a failure shows the server's log, too.
+    #[track_caller]
+    pub fn assert_serves(&self, peer: &str, scheme: &str) {
+        if let Err(output) = self.serves(peer, scheme) {
+            panic!("{output}{}", self.log());
+        }
+    }
 }
 
 impl Drop for Server {

@@ -1,11 +1,12 @@
 //! Where an app is served, and how to reach it.
 
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::{Client, Head, opening_handshake};
+use crate::{Client, Head, opening_handshake, root};
 
 /// Where an app is served.
 #[derive(Clone, Copy, Debug)]
@@ -59,5 +60,23 @@ impl Site {
         let head = client.read_head();
         let body = client.read_body(&head);
         (head, body)
+    }
+
+    /// Runs a third-party client from `tests/peers`, such as Chromium, against this server; it exits on its own
+    /// within a minute. `scheme`: `ws` or `wss`.
+    ///
+    /// # Errors
+    ///
+    /// The peer's output, if it fails.
+    pub fn serves(&self, peer: &str, scheme: &str) -> Result<(), String> {
+        let output = Command::new(root().join("tests/peers/run"))
+            .args([peer, &format!("{scheme}://{}", self.address)])
+            .output()
+            .expect("tests/peers/run runs");
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy;
+        Err(format!("{}{}", text(&output.stdout), text(&output.stderr)))
     }
 }

@@ -84,8 +84,8 @@ pub(crate) fn echoes(subject: &mut Subject) -> Result<(), String> {
 /// If the limit is another.
 pub(crate) fn has_the_limit(subject: &mut Subject, echoes: bool) -> Result<(), String> {
     let at_the_limit = |vector: &FrameVector| match vector.name.as_str() {
-        "a message of exactly the limit" => echoes,
-        "a frame of one byte more than the limit" => true,
+        "a message exactly at the limit" => echoes,
+        "a frame one byte over the limit" => true,
         _ => false,
     };
     for vector in wasocket_vectors::frames()

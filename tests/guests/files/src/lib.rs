@@ -1,5 +1,5 @@
 //! A component that reads and writes files on command. A message is a command, a path, and perhaps a text: see
-//! [`obey`]. A message reports the result.
+//! [`execute`]. A message reports the result.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -10,13 +10,13 @@ wasocket::export!(websocket(serve));
 
 async fn serve(ws: WebSocket) -> Result<(), Error> {
     while let Some(command) = ws.receive::<String>().await? {
-        let said = obey(&command).unwrap_or_else(|error| format!("error: {:?}", error.kind()));
+        let said = execute(&command).unwrap_or_else(|error| format!("error: {:?}", error.kind()));
         ws.send(said).await?;
     }
     Ok(())
 }
 
-fn obey(command: &str) -> io::Result<String> {
+fn execute(command: &str) -> io::Result<String> {
     let mut words = command.splitn(3, ' ');
     let mut word = || words.next().unwrap_or_default();
     let (name, path, text) = (word(), word(), word());

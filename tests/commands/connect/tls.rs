@@ -1,0 +1,32 @@
+//! TLS.
+
+use support::connect::{command, connect, run};
+use support::{Server, tls_file};
+
+use super::servers::tls_in_front_of;
+use super::url;
+
+#[test]
+fn tls_certificates_are_verified() {
+    let server = Server::start();
+    let tls = tls_in_front_of(server.address);
+    let echo = format!("wss://localhost:{}/echo", tls.port());
+    connect(&[&echo], b"").assert_failed(1, &["TLS failed", "--insecure"]);
+    connect(&[&echo, "--insecure"], b"x\n").assert_printed("x\n");
+
+    let certificate = tls_file("certificate.pem");
+    let trusting = |url: &str| {
+        let mut command = command(&[url, "--binary"]);
+        command.env("SSL_CERT_FILE", &certificate);
+        command
+    };
+    let bytes = vec![b'y'; 1_000_000];
+    let trusted = run(&mut trusting(&echo), &bytes);
+    assert_eq!(trusted.code, Some(0), "{}", trusted.stderr);
+    assert!(trusted.stdout == bytes, "the bytes differ");
+    let other_name = format!("wss://127.0.0.2:{}/echo", tls.port());
+    run(&mut trusting(&other_name), b"").assert_failed(1, &["TLS failed"]);
+
+    let plain = format!("wss://{}/echo", server.address);
+    connect(&[&plain, "--insecure"], b"").assert_failed(1, &["TLS failed", "ws://"]);
+}

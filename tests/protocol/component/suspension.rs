@@ -1,0 +1,163 @@
+//! Connections that move to another instance.
+
+use std::time::Duration;
+
+use wasmtime::component::ResourceAny;
+use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
+use wasocket::{Connection, Event, MaskingKeys, Message};
+use wasocket_host::bindings::{Answer, Effects, ResumeError};
+use wasocket_host::component::Component;
+use wasocket_host::engine::engine;
+use wasocket_host::guest::{Guest, Limits, finish};
+use wasocket_vectors as vectors;
+
+use super::{answer, default_app, open_echo, request};
+
+fn guest_of(package: &str) -> (Component, Guest) {
+    let engine = engine().expect("an engine");
+    let file = std::fs::read(support::build_guest(package, "")).expect("the component");
+    let component = Component::from_bytes(&engine, &file).expect("a component");
+    let guest = finish(Guest::new(&component, Limits::default())).expect("an instance");
+    (component, guest)
+}
+
+fn join(guest: &mut Guest, now: u64, id: u64, name: &str) -> ResourceAny {
+    let mut request = request(&vectors::handshakes()[0]);
+    request.target = format!("/rooms/blue?{name}");
+    let Answer::Takeover(takeover) = answer(guest, &request) else {
+        panic!("refused");
+    };
+    let connection = takeover.connection;
+    finish(guest.open(connection, now, id, &[])).expect("no fault");
+    connection
+}
+
+/// Sends a message of up to 125 bytes; returns the effects.
+fn say(guest: &mut Guest, connection: ResourceAny, now: u64, text: &str) -> Effects {
+    let length = 0x80 | u8::try_from(text.len()).expect("short");
+    let frame = [&[0x81, length, 0, 0, 0, 0], text.as_bytes()].concat();
+    finish(guest.receive(connection, now, &frame)).expect("no fault")
+}
+
+fn text_frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("short");
+    [&[0x81, length], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_chat_member_continues_in_another_instance() {
+    let (component, mut old) = guest_of("portable-chat");
+    let ann = join(&mut old, 0, 1, "ann");
+    let first = say(&mut old, ann, 0, "hi").output;
+    assert_eq!(first, text_frame("ann (1): hi"));
+    let state = finish(old.suspend(ann, 0))
+        .expect("no fault")
+        .expect("at rest");
+    drop(old);
+
+    let mut new = finish(Guest::new(&component, Limits::default())).expect("an instance");
+    // Another clock.
+    let now = 1 << 50;
+    let bob = join(&mut new, now, 1, "bob");
+    let resumed = finish(new.resume(now, 2, Duration::from_secs(5), &state));
+    let resumed = resumed.expect("no fault").expect("a state");
+    let ann = resumed.connection;
+    assert_eq!(resumed.farewell, [0x88, 2, 0x03, 0xf3]);
+    // Of the 20 seconds of silence after which it is pinged, 5 have passed.
+    let due = now + 15_000_000_000;
+    assert_eq!(resumed.effects.wake_at, Some(due));
+    let second = say(&mut new, ann, now, "back");
+    assert_eq!(second.output, text_frame("ann (2): back"));
+    assert_eq!(second.wake_others, [1]);
+    let heard = finish(new.wake(bob, now, 0)).expect("no fault");
+    assert_eq!(heard.output, text_frame("ann (2): back"));
+    let report = finish(new.report(ann)).expect("no fault");
+    assert_eq!((report.messages_received, report.messages_sent), (2, 3));
+
+    // It is not suspended inside a frame, and the frame then continues.
+    finish(new.receive(ann, now, b"\x81\x81\0\0")).expect("no fault");
+    assert_eq!(finish(new.suspend(ann, now)).expect("no fault"), None);
+    let third = finish(new.receive(ann, now, b"\0\0!")).expect("no fault");
+    assert_eq!(third.output, text_frame("ann (3): !"));
+}
+
+/// The client's side of a connection with compression, as negotiated with default options.
+fn compressing_client() -> Connection {
+    let agreed = Agreed {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        ..Agreed::default()
+    };
+    let extension = PermessageDeflate::client(agreed, &DeflateOptions::default());
+    let keys = MaskingKeys::from_seed([7; 32]);
+    Connection::client(wasocket::Limits::default(), keys).with_extensions(extension.into())
+}
+
+#[test]
+fn a_compressed_conversation_continues_in_another_instance() {
+    let (component, mut guest) = guest_of("compresses");
+    let mut request = request(&vectors::handshakes()[0]);
+    let offer = (
+        "Sec-WebSocket-Extensions".into(),
+        b"permessage-deflate".to_vec(),
+    );
+    request.fields.push(offer);
+    let Answer::Takeover(takeover) = answer(&mut guest, &request) else {
+        panic!("refused");
+    };
+    let mut connection = takeover.connection;
+    finish(guest.open(connection, 0, 1, &[])).expect("no fault");
+    let mut client = compressing_client();
+    for number in 1..=5 {
+        let text = format!("{number}, and what is longer is compressed ").repeat(20);
+        client.send_text(&text).expect("open");
+        let sent = client.take_output();
+        let received = finish(guest.receive(connection, 0, &sent)).expect("no fault");
+        // FIN, RSV1 and text (RFC 7692 §6): compressed in both directions.
+        assert_eq!((sent[0], received.output[0]), (0xc1, 0xc1));
+        client.receive_bytes(wasocket::Instant::from_nanos(0), &received.output[..]);
+        let expected = Message::from(format!("{number}: {text}"));
+        assert_eq!(client.next_event(), Some(Event::Message(expected)));
+
+        let state = finish(guest.suspend(connection, 0)).expect("no fault");
+        let state = state.expect("it is at rest");
+        guest = finish(Guest::new(&component, Limits::default())).expect("an instance");
+        let resumed = finish(guest.resume(0, number, Duration::ZERO, &state)).expect("no fault");
+        connection = resumed.expect("a state").connection;
+    }
+}
+
+#[test]
+fn an_invalid_state_is_an_error_not_a_trap() {
+    let (_, mut guest) = guest_of("portable-chat");
+    let ann = join(&mut guest, 0, 1, "ann");
+    let state = finish(guest.suspend(ann, 0))
+        .expect("no fault")
+        .expect("at rest");
+    finish(guest.drop_resource(ann)).expect("no fault");
+    let mut resume = |state: &[u8]| {
+        let resumed = finish(guest.resume(0, 2, Duration::ZERO, state)).expect("no fault");
+        resumed.map(|resumed| finish(guest.drop_resource(resumed.connection)).expect("no fault"))
+    };
+    assert_eq!(resume(&state), Ok(()));
+    for len in 0..state.len() {
+        assert_eq!(resume(&state[..len]), Err(ResumeError::Invalid), "{len}");
+    }
+    for at in 0..state.len() {
+        for bit in 0..8 {
+            let mut changed = state.clone();
+            changed[at] ^= 1 << bit;
+            let _ = resume(&changed);
+        }
+    }
+    let foreign = [&[2], &state[1..]].concat();
+    assert_eq!(resume(&foreign), Err(ResumeError::UnknownVersion));
+
+    // The echo is a function: there is no telling where it waits.
+    let mut echo = default_app();
+    let connection = open_echo(&mut echo, false);
+    finish(echo.open(connection, 0, 1, &[])).expect("no fault");
+    assert_eq!(finish(echo.suspend(connection, 0)).expect("no fault"), None);
+    let refused = finish(echo.resume(0, 2, Duration::ZERO, &state)).expect("no fault");
+    assert_eq!(refused.err(), Some(ResumeError::Unsupported));
+}
