@@ -21,7 +21,7 @@ import { Session, now } from './node/session.js';
  * @typedef {import('./node/options.js').End} End
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Answer} Answer
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Takeover} Takeover
- * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Undecided} Undecided
+ * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').PendingRequest} PendingRequest
  */
 
 /** The answer to a client if the app fails. The log has the rest. */
@@ -292,7 +292,7 @@ export class App {
       const { verdict, wakeOthers, fault } = instance.call((handler) => handler.handle(request));
       instance.wake(wakeOthers);
       this.#logFault(request, fault);
-      const answer = verdict.tag === 'answer' ? verdict.val : await this.#deliberate(instance, verdict.val, request, socket);
+      const answer = verdict.tag === 'answer' ? verdict.val : await this.#poll(instance, verdict.val, request, socket);
       return { answer, instance };
     } catch (error) {
       if (error instanceof Dead) {
@@ -317,12 +317,12 @@ export class App {
    * client is gone.
    *
    * @param {Instance} instance
-   * @param {Undecided} undecided
+   * @param {PendingRequest} pendingRequest
    * @param {Request} request
    * @param {Socket} socket
    * @returns {Promise<Answer>}
    */
-  #deliberate(instance, undecided, request, socket) {
+  #poll(instance, pendingRequest, request, socket) {
     return new Promise((resolve, reject) => {
       /** @type {NodeJS.Timeout | undefined} */
       let timer;
@@ -336,11 +336,11 @@ export class App {
         clearTimeout(deadline);
         socket.off('close', giveUp);
         instance.places -= 1;
-        instance.leave(id, undecided);
+        instance.leave(id, pendingRequest);
       };
       const ask = () => {
         try {
-          const { answer, wakeAt, wakeOthers, fault } = instance.call(() => undecided.decide(now(), id));
+          const { answer, wakeAt, wakeOthers, fault } = instance.call(() => pendingRequest.poll(now(), id));
           instance.wake(wakeOthers);
           this.#logFault(request, fault);
           clearTimeout(timer);

@@ -122,7 +122,7 @@ mod web_socket;
 #[cfg(feature = "router")]
 pub use app::Router;
 pub use app::{
-    Answer, App, Deliberation, Takeover, Undecided, Upgrade, Verdict, decide, resume, suspend,
+    Answer, App, PendingRequest, PollResult, Takeover, Upgrade, Verdict, decide, resume, suspend,
     websocket,
 };
 pub use head::{Fields, HttpVersion, NotSingle, Request, Response, ResponseHead};

@@ -381,7 +381,7 @@ fn opening_handshake(deflate: bool) -> bindings::Request {
 fn guest_handle(guest: &mut Guest, request: &bindings::Request) -> bindings::Answer {
     match finish(guest.handle(request)).expect("no fault").verdict {
         bindings::Verdict::Answer(answer) => answer,
-        bindings::Verdict::Later(_) => panic!("an echo has nothing to wait for"),
+        bindings::Verdict::Pending(_) => panic!("an echo has nothing to wait for"),
     }
 }
 

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
 use super::bindings::handler::wasocket::websocket::types as wit_types;
 use super::effects::READY;
-use crate::app::{Answer, App, Undecided, Verdict, failure};
+use crate::app::{self, Answer, App, Verdict, failure};
 use crate::protocol::{Ceiling, Initiator, Instant, Report, ResumeError, shortened};
 use crate::session::{Session, ShutdownReason};
 
@@ -34,14 +34,15 @@ pub struct Connection<E>(RefCell<Box<dyn Session>>, PhantomData<E>);
 impl<E: Exported> wit::Guest for Adapter<E> {
     type Connection = Connection<E>;
 
-    type Undecided = UndecidedRequest<E>;
+    type PendingRequest = PendingRequest<E>;
 
     fn handle(request: wit_types::Request) -> wit::Decision {
         let (verdict, fault) = match E::app().handle(request.into()) {
             Verdict::Answer(answer) => (wit::Verdict::Answer(exported::<E>(answer)), None),
-            Verdict::Later(undecided) => {
-                let undecided = UndecidedRequest::<E>(RefCell::new(undecided), PhantomData);
-                (wit::Verdict::Later(wit::Undecided::new(undecided)), None)
+            Verdict::Pending(request) => {
+                let request = PendingRequest::<E>(RefCell::new(request), PhantomData);
+                let pending = wit::PendingRequest::new(request);
+                (wit::Verdict::Pending(pending), None)
             }
             Verdict::Failed(fault) => (wit::Verdict::Answer(exported::<E>(failure())), Some(fault)),
         };
@@ -99,14 +100,14 @@ impl<E: Exported> wit::Guest for Adapter<E> {
     }
 }
 
-/// The `undecided` resource, of an exported app.
-pub struct UndecidedRequest<E>(RefCell<Undecided>, PhantomData<E>);
+/// The `pending-request` resource, of an exported app.
+pub struct PendingRequest<E>(RefCell<app::PendingRequest>, PhantomData<E>);
 
-impl<E: Exported> wit::GuestUndecided for UndecidedRequest<E> {
-    fn decide(&self, now: u64, id: u64) -> wit::Deliberation {
+impl<E: Exported> wit::GuestPendingRequest for PendingRequest<E> {
+    fn poll(&self, now: u64, id: u64) -> wit::PollResult {
         let now = Instant::from_nanos(now);
-        let progress = self.0.borrow_mut().decide(now, id, &READY);
-        wit::Deliberation {
+        let progress = self.0.borrow_mut().poll(now, id, &READY);
+        wit::PollResult {
             answer: progress.answer.map(exported::<E>),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),

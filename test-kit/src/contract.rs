@@ -15,7 +15,7 @@ pub(crate) struct Decision {
 
 pub(crate) enum Verdict {
     Answer(Answer),
-    Later(Handle),
+    Pending(Handle),
 }
 
 pub(crate) enum Answer {
@@ -23,8 +23,8 @@ pub(crate) enum Answer {
     Takeover(Takeover),
 }
 
-/// The progress of a decision.
-pub(crate) struct Deliberation {
+/// The result of polling a pending request.
+pub(crate) struct PollResult {
     pub(crate) answer: Option<Answer>,
     /// In nanoseconds.
     pub(crate) wake_at: Option<u64>,

@@ -92,7 +92,7 @@ fn answer(app: &impl App, request: Request) -> Answer {
     match app.handle(request) {
         Verdict::Answer(answer) => answer,
         Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
+        Verdict::Pending(_) => panic!("there is nothing to wait for"),
     }
 }
 

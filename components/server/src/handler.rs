@@ -22,7 +22,7 @@ use wasocket_host_core::{http1, turn};
 
 pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{
-    Answer, Connection, Initiator, Takeover, Undecided, Verdict, handle,
+    Answer, Connection, Initiator, PendingRequest, Takeover, Verdict, handle,
 };
 
 impl From<types::Next> for turn::Next {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::component::{ResourceAny, TypedFunc};
 
 use crate::contract::bindings::{
-    Arrival, Ceiling, ConnectionId, Decision, Deliberation, Effects, Instant, Outcomes, Report,
+    Arrival, Ceiling, ConnectionId, Decision, Effects, Instant, Outcomes, PollResult, Report,
     Request, ResumeError, Resumed, ShutdownReason,
 };
 use crate::guest::fault::GuestFault;
@@ -53,19 +53,19 @@ impl Guest {
         self.instance.call(function, (request,)).await
     }
 
-    /// `undecided.decide`: continues a decision.
+    /// `pending-request.poll`: asks whether there is an answer yet.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub async fn decide(
+    pub async fn poll(
         &mut self,
-        undecided: ResourceAny,
+        pending_request: ResourceAny,
         now: Instant,
         id: ConnectionId,
-    ) -> Result<Deliberation, GuestFault> {
+    ) -> Result<PollResult, GuestFault> {
         self.instance
-            .call(self.functions.decide, (undecided, now, id))
+            .call(self.functions.poll, (pending_request, now, id))
             .await
     }
 
@@ -275,7 +275,7 @@ type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 /// which of the two is needed depends on the component.
 struct Functions {
     handle: TypedFunc<(&'static Request,), (Decision,)>,
-    decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,
+    poll: TypedFunc<(ResourceAny, Instant, ConnectionId), (PollResult,)>,
     open: Open<'static>,
     limit: TypedFunc<(ResourceAny, Ceiling), ()>,
     receive: WithBytes<'static>,
@@ -293,7 +293,7 @@ impl Functions {
     fn of(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(Self {
             handle: exports.function(World::Handler, "handle")?,
-            decide: exports.function(World::Handler, "[method]undecided.decide")?,
+            poll: exports.function(World::Handler, "[method]pending-request.poll")?,
             open: exports.function(World::Handler, "[method]connection.open")?,
             limit: exports.function(World::Handler, "[method]connection.limit")?,
             receive: exports.function(World::Handler, "[method]connection.receive")?,

@@ -14,7 +14,7 @@ pub mod wakeups;
 
 pub use call::Call;
 pub use member::Connection;
-pub(crate) use member::Undecided;
+pub(crate) use member::PendingRequest;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 
 use std::cell::{Cell, RefCell};

@@ -23,21 +23,21 @@ export interface AnswerTakeover {
   tag: 'takeover',
   val: Takeover,
 }
-export type Verdict = VerdictAnswer | VerdictLater;
+export type Verdict = VerdictAnswer | VerdictPending;
 export interface VerdictAnswer {
   tag: 'answer',
   val: Answer,
 }
-export interface VerdictLater {
-  tag: 'later',
-  val: Undecided,
+export interface VerdictPending {
+  tag: 'pending',
+  val: PendingRequest,
 }
 export interface Decision {
   verdict: Verdict,
   wakeOthers: BigUint64Array,
   fault?: string,
 }
-export interface Deliberation {
+export interface PollResult {
   answer?: Answer,
   wakeAt?: Instant,
   wakeOthers: BigUint64Array,
@@ -124,10 +124,10 @@ export class Connection {
   suspend(now: Instant): Uint8Array | undefined;
 }
 
-export class Undecided {
+export class PendingRequest {
   /**
    * This type does not have a public constructor.
    */
   private constructor();
-  decide(now: Instant, id: ConnectionId): Deliberation;
+  poll(now: Instant, id: ConnectionId): PollResult;
 }
