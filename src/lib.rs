@@ -136,9 +136,9 @@ pub use protocol::handshake::{
     Origins, accept_key, read_response_head,
 };
 pub use protocol::{
-    Ceiling, CloseCode, CloseReason, Closed, Closing, Connection, Disposition, Event, Initiator,
-    Instant, Limits, Message, MessageType, Piece, Prepared, ProtocolError, Report, ResumeError,
-    UsageError, extension, frame,
+    CloseCode, CloseReason, Closed, Closing, Connection, Disposition, Event, Initiator, Instant,
+    Limits, Message, MessageLimits, MessageType, Piece, Prepared, ProtocolError, Report,
+    ResumeError, UsageError, extension, frame,
 };
 pub use raw_stream::{RawError, RawStream, takeover};
 pub use session::{

@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, Ceiling, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant,
-    Message, ReadyList, Session, Upgrade,
+    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
+    MessageLimits, ReadyList, Session, Upgrade,
 };
 use wasocket_host::bindings::{self, Arrival, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -65,7 +65,7 @@ enum What<'a> {
     Binary(&'a [u8]),
     Ping(&'a [u8]),
     Close(u16, &'a str),
-    Limit(Option<u16>, Option<u8>),
+    SetLimits(Option<u16>, Option<u8>),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -88,7 +88,7 @@ const LIMITS: Limits = Limits {
     call_time: Duration::from_secs(10),
     file_time: Duration::from_secs(10),
     start_time: Duration::from_secs(10),
-    ceiling: None,
+    message_limits: None,
 };
 
 fn guests() -> (Guest, Client) {
@@ -240,15 +240,15 @@ impl Pair {
         self.take(effects.expect("no fault"), expected);
     }
 
-    fn limit(&mut self, guest: &mut Guest, size: Option<u16>, rate: Option<u8>) {
-        let ceiling = bindings::Ceiling {
+    fn set_limits(&mut self, guest: &mut Guest, size: Option<u16>, rate: Option<u8>) {
+        let limits = bindings::MessageLimits {
             max_message_size: size.map(Into::into),
             max_messages_per_second: rate.map(Into::into),
         };
-        finish(guest.limit(self.connection, ceiling)).expect("no fault");
-        self.native.limit(Ceiling {
-            max_message_size: ceiling.max_message_size,
-            max_messages_per_second: ceiling.max_messages_per_second,
+        finish(guest.set_limits(self.connection, limits)).expect("no fault");
+        self.native.set_limits(MessageLimits {
+            max_message_size: limits.max_message_size,
+            max_messages_per_second: limits.max_messages_per_second,
         });
     }
 
@@ -284,7 +284,7 @@ impl Pair {
                 let effects = finish(guest.shutdown(connection, self.now, reason));
                 (effects, native.shutdown(now, expected))
             }
-            What::Limit(size, rate) => return self.limit(guest, size, rate),
+            What::SetLimits(size, rate) => return self.set_limits(guest, size, rate),
             _ => return,
         };
         self.take(effects.expect("no fault"), expected);

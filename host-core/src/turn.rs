@@ -25,7 +25,7 @@
 //! `report` may follow.
 //!
 //! `open` is not among the calls here: a `Turn` begins with its effects. `receive` is made whenever bytes
-//! arrive and `may_receive` holds. `limit` may be called at any time.
+//! arrive and `may_receive` holds. `set-limits` may be called at any time.
 
 /// A point in time, as in `wit/types.wit`: nanoseconds on a clock that never runs backwards.
 pub type Instant = u64;

@@ -10,7 +10,7 @@ use super::bindings::handler::exports::wasocket::websocket::websocket_handler as
 use super::bindings::handler::wasocket::websocket::types as wit_types;
 use super::effects::READY;
 use crate::app::{self, Answer, App, Verdict, failure};
-use crate::protocol::{Ceiling, Initiator, Instant, Report, ResumeError, shortened};
+use crate::protocol::{Initiator, Instant, MessageLimits, Report, ResumeError, shortened};
 use crate::session::{Session, ShutdownReason};
 
 /// The app that `export!` exports.
@@ -140,10 +140,10 @@ impl<E: Exported> wit::GuestConnection for Connection<E> {
         self.0.borrow_mut().open(now, id, &READY, residual).into()
     }
 
-    fn limit(&self, ceiling: wit::Ceiling) {
-        self.0.borrow_mut().limit(Ceiling {
-            max_message_size: ceiling.max_message_size,
-            max_messages_per_second: ceiling.max_messages_per_second,
+    fn set_limits(&self, limits: wit::MessageLimits) {
+        self.0.borrow_mut().set_limits(MessageLimits {
+            max_message_size: limits.max_message_size,
+            max_messages_per_second: limits.max_messages_per_second,
         });
     }
 

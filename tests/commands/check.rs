@@ -167,7 +167,7 @@ fn breaches_of_the_contract_are_found() {
             "a report says who ended the connection, and how",
         ),
         (
-            "/limit",
+            "/limits",
             "contract",
             "a limited connection accepts no more than its limits",
         ),

@@ -22,8 +22,8 @@ mod generated_client {
 
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
-    Answer, Arrival, Ceiling, Closing, Decision, Initiator, Outcome, Outcomes, PollResult, Report,
-    ResumeError, Resumed, ShutdownReason, Takeover, Verdict,
+    Answer, Arrival, Closing, Decision, Initiator, MessageLimits, Outcome, Outcomes, PollResult,
+    Report, ResumeError, Resumed, ShutdownReason, Takeover, Verdict,
 };
 pub use generated::wasocket::websocket::types::{
     ConnectionId, Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,

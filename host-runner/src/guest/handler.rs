@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::component::{ResourceAny, TypedFunc};
 
 use crate::contract::bindings::{
-    Arrival, Ceiling, ConnectionId, Decision, Effects, Instant, Outcomes, PollResult, Report,
+    Arrival, ConnectionId, Decision, Effects, Instant, MessageLimits, Outcomes, PollResult, Report,
     Request, ResumeError, Resumed, ShutdownReason,
 };
 use crate::guest::fault::GuestFault;
@@ -87,18 +87,18 @@ impl Guest {
             .await
     }
 
-    /// `connection.limit`: lowers the connection's limits to these.
+    /// `connection.set-limits`: lowers the connection's limits to these.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub async fn limit(
+    pub async fn set_limits(
         &mut self,
         connection: ResourceAny,
-        ceiling: Ceiling,
+        limits: MessageLimits,
     ) -> Result<(), GuestFault> {
         self.instance
-            .tell(self.functions.limit, (connection, ceiling))
+            .tell(self.functions.set_limits, (connection, limits))
             .await
     }
 
@@ -277,7 +277,7 @@ struct Functions {
     handle: TypedFunc<(&'static Request,), (Decision,)>,
     poll: TypedFunc<(ResourceAny, Instant, ConnectionId), (PollResult,)>,
     open: Open<'static>,
-    limit: TypedFunc<(ResourceAny, Ceiling), ()>,
+    set_limits: TypedFunc<(ResourceAny, MessageLimits), ()>,
     receive: WithBytes<'static>,
     receive_many: Many<'static>,
     receive_eof: WithTime,
@@ -295,7 +295,7 @@ impl Functions {
             handle: exports.function(World::Handler, "handle")?,
             poll: exports.function(World::Handler, "[method]pending-request.poll")?,
             open: exports.function(World::Handler, "[method]connection.open")?,
-            limit: exports.function(World::Handler, "[method]connection.limit")?,
+            set_limits: exports.function(World::Handler, "[method]connection.set-limits")?,
             receive: exports.function(World::Handler, "[method]connection.receive")?,
             receive_many: exports.function(World::Handler, "receive-many")?,
             receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,

@@ -111,17 +111,17 @@ impl Connection {
         self.0.signals.poll(context)
     }
 
-    /// See [`Guest::open`]. Where there is a ceiling, the connection is limited to it before.
+    /// See [`Guest::open`]. Sets the limits on messages first, if there are any.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before. So in all that follow.
     pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
         let (handle, id) = (self.0.handle, self.0.id);
-        match self.0.place.0.ceiling {
+        match self.0.place.0.message_limits {
             None => self.call(call!(guest => guest.open(handle, now, id, &residual))),
-            Some(ceiling) => self.call(call!(guest => async {
-                guest.limit(handle, ceiling).await?;
+            Some(limits) => self.call(call!(guest => async {
+                guest.set_limits(handle, limits).await?;
                 guest.open(handle, now, id, &residual).await
             })),
         }

@@ -144,7 +144,7 @@ impl Pool {
             guest,
             file_wait,
             born,
-            self.limits.ceiling,
+            self.limits.message_limits,
             &self.shared,
         ));
         if let Some(reason) = self.stopping.get() {

@@ -72,7 +72,7 @@ export interface Outcomes {
   output: Uint8Array,
   wakeOthers: BigUint64Array,
 }
-export interface Ceiling {
+export interface MessageLimits {
   maxMessageSize?: bigint,
   maxMessagesPerSecond?: number,
 }
@@ -114,7 +114,7 @@ export class Connection {
    */
   private constructor();
   open(now: Instant, id: ConnectionId, residual: Uint8Array): Effects;
-  limit(ceiling: Ceiling): void;
+  setLimits(limits: MessageLimits): void;
   receive(now: Instant, bytes: Uint8Array): Effects;
   receiveEof(now: Instant): Effects;
   wake(now: Instant, unsent: bigint): Effects;

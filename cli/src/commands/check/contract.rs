@@ -6,7 +6,7 @@ use wasocket_vectors::Frame;
 
 use wasocket_host::bindings::initiator_name;
 use wasocket_host::bindings::{
-    Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover,
+    Answer, Initiator, MessageLimits, Next, Request, ShutdownReason, Takeover,
 };
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
@@ -111,7 +111,7 @@ const CHECKS: [(&str, &str, Check); 20] = [
     ),
     (
         "a limited connection accepts no more than its limits",
-        "websocket-handler.wit, connection.limit",
+        "websocket-handler.wit, connection.set-limits",
         limited,
     ),
     (
@@ -498,20 +498,20 @@ fn many_at_once(trial: &mut Trial<'_>) -> Result<(), Failure> {
 
 fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
     const RATE: u32 = 2;
-    let ceiling = |max_message_size, max_messages_per_second| Ceiling {
+    let limits = |max_message_size, max_messages_per_second| MessageLimits {
         max_message_size,
         max_messages_per_second,
     };
     // The header of a text of 11 bytes, which is enough to see that it is too long.
     let too_long = b"\x81\x8b".to_vec();
     let pings = PING.repeat(2 * RATE as usize + 1);
-    for (ceiling, bytes, code) in [
-        (ceiling(Some(10), None), too_long, 1009_u16),
-        (ceiling(None, Some(RATE)), pings, 1008),
+    for (limits, bytes, code) in [
+        (limits(Some(10), None), too_long, 1009_u16),
+        (limits(None, Some(RATE)), pings, 1008),
     ] {
         trial.begin();
         let (mut connection, _) = trial.open(b"")?;
-        trial.limit(&connection, ceiling)?;
+        trial.set_limits(&connection, limits)?;
         let output = trial.receive(&mut connection, &bytes)?;
         let frames = trial.frames(&output)?;
         let is_refused = frames.last().is_some_and(|frame| {

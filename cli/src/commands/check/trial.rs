@@ -9,8 +9,8 @@ use wasocket_host_core::turn::Turn;
 use wasocket_vectors::Frame;
 
 use wasocket_host::bindings::{
-    Answer, Arrival, Ceiling, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason,
-    Takeover,
+    Answer, Arrival, Effects, Instant, MessageLimits, Next, Report, Request, ResumeError,
+    ShutdownReason, Takeover,
 };
 use wasocket_host::guest::GuestFault;
 use wasocket_host::guest::{Guest, finish};
@@ -154,19 +154,19 @@ impl<'a> Trial<'a> {
     }
 
     /// Limits a connection.
-    pub(crate) fn limit(
+    pub(crate) fn set_limits(
         &mut self,
         connection: &Connection,
-        ceiling: Ceiling,
+        limits: MessageLimits,
     ) -> Result<(), Failure> {
         self.tell(&format!(
-            "limit (max-message-size {:?}, max-messages-per-second {:?})",
-            ceiling.max_message_size, ceiling.max_messages_per_second
+            "set-limits (max-message-size {:?}, max-messages-per-second {:?})",
+            limits.max_message_size, limits.max_messages_per_second
         ));
         let handle = connection.handle;
         let limited = self
             .subject
-            .call(|guest| finish(guest.limit(handle, ceiling)));
+            .call(|guest| finish(guest.set_limits(handle, limits)));
         limited.map_err(|fault| self.fault(&fault))
     }
 

@@ -1,7 +1,7 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
 use wasocket::{
-    Answer, Ceiling, Connection, Disposition, Effects, Instant, Message, ReadyList, Report,
+    Answer, Connection, Disposition, Effects, Instant, Message, MessageLimits, ReadyList, Report,
     Request, Response, Session, ShutdownReason, Takeover, Upgrade,
 };
 
@@ -75,9 +75,9 @@ impl Session for Breaching {
         self.inner.open(now, id, ready, residual)
     }
 
-    fn limit(&mut self, ceiling: Ceiling) {
-        if self.path != "/limit" {
-            self.inner.limit(ceiling);
+    fn set_limits(&mut self, limits: MessageLimits) {
+        if self.path != "/limits" {
+            self.inner.set_limits(limits);
         }
     }
 
