@@ -338,7 +338,7 @@ fn handle(guest: &mut Guest, request: &Request) {
             let expected_head = expected.response.expect("a WebSocket has a response");
             assert_eq!(head.status, expected_head.status);
             assert_eq!(head.fields, fields(expected_head));
-            assert_eq!(takeover.farewell, expected.farewell);
+            assert_eq!(takeover.final_bytes, expected.final_bytes);
         }
         (bindings::Answer::Respond(response), Answer::Respond(expected)) => {
             assert_eq!(response.head.status, expected.head.status);

@@ -65,8 +65,8 @@ pub enum Ending {
     Close,
     /// Closes at once; unsent output may be discarded.
     Abort,
-    /// Sends the farewell after all output, then closes like [`Close`](Self::Close).
-    Farewell,
+    /// Sends the final bytes after all output, then closes like [`Close`](Self::Close).
+    FinalBytes,
 }
 
 /// The state of one taken-over connection, as the contract sees it.
@@ -244,7 +244,7 @@ impl Turn {
     pub fn on_died(&mut self) -> Option<Ending> {
         let was_open = self.is_open();
         self.leave(Phase::Over);
-        was_open.then_some(Ending::Farewell)
+        was_open.then_some(Ending::FinalBytes)
     }
 
     /// The host wants to know what became of the connection.
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn a_dead_instance_is_not_asked_for_a_report() {
         let mut turn = opened();
-        assert_eq!(turn.on_died(), Some(Ending::Farewell));
+        assert_eq!(turn.on_died(), Some(Ending::FinalBytes));
         assert_eq!((turn.on_died(), turn.on_lost()), (None, None));
         assert_eq!(turn.on_report(), None);
         let mut turn = opened();

@@ -31,7 +31,7 @@ export class Session {
   #socket;
   #instance;
   #connection;
-  #farewell;
+  #finalBytes;
   #limits;
   #onEnd;
   #id;
@@ -62,7 +62,7 @@ export class Session {
     this.#socket = socket;
     this.#instance = instance;
     this.#connection = takeover.connection;
-    this.#farewell = takeover.farewell;
+    this.#finalBytes = takeover.finalBytes;
     this.#limits = limits;
     this.#onEnd = onEnd;
     instance.places += 1;
@@ -259,8 +259,8 @@ export class Session {
 
   /** @param {Ending} ending */
   #end(ending) {
-    if (ending === 'farewell') {
-      this.#socket.write(this.#farewell);
+    if (ending === 'final-bytes') {
+      this.#socket.write(this.#finalBytes);
     }
     this.#conclude();
     if (ending === 'abort') {

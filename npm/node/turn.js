@@ -8,8 +8,8 @@
  */
 
 /**
- * How the host ends the socket: after all output, at once, or after all output and the farewell.
- * @typedef {'close' | 'abort' | 'farewell'} Ending
+ * How the host ends the socket: after all output, at once, or after all output and the final bytes.
+ * @typedef {'close' | 'abort' | 'final-bytes'} Ending
  */
 
 /** @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Next} Next */
@@ -149,7 +149,7 @@ export class Turn {
   onDied() {
     const wasOpen = this.isOpen;
     this.#leave('over');
-    return wasOpen ? 'farewell' : undefined;
+    return wasOpen ? 'final-bytes' : undefined;
   }
 
   /**

@@ -94,7 +94,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
         let resumed = crate::resume(E::app(), now, id, &READY, suspended_for, &state)?;
         Ok(wit::Resumed {
             connection: wit::Connection::new(Connection::<E>::new(resumed.session)),
-            farewell: resumed.farewell.into(),
+            final_bytes: resumed.final_bytes.into(),
             effects: resumed.effects.into(),
         })
     }
@@ -123,7 +123,7 @@ fn exported<E: Exported>(answer: Answer) -> wit::Answer {
         Answer::Takeover(takeover) => wit::Answer::Takeover(wit::Takeover {
             response: takeover.response.map(Into::into),
             connection: wit::Connection::new(Connection::<E>::new(takeover.session)),
-            farewell: takeover.farewell.into(),
+            final_bytes: takeover.final_bytes.into(),
         }),
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct WebSocketSession<H> {
 
 impl<H> WebSocketSession<H> {
     /// A Close frame with code 1011 (RFC 6455 §7.4.1).
-    pub(crate) const FAREWELL: &[u8] = &[0x88, 2, 0x03, 0xf3];
+    pub(crate) const FINAL_BYTES: &[u8] = &[0x88, 2, 0x03, 0xf3];
 
     pub(crate) fn new(connection: Connection, handler: H) -> Self {
         Self {

@@ -50,7 +50,7 @@ pub struct Response {
 pub struct Takeover {
     pub response: Option<ResponseHead>,
     pub connection: Handle,
-    pub farewell: Vec<u8>,
+    pub final_bytes: Vec<u8>,
 }
 
 /// The kit's name for a resource of the app: a connection, or a request that waits for its answer.

@@ -116,9 +116,9 @@ fn breaches_of_the_contract_are_found() {
             "an opening handshake is answered",
         ),
         (
-            "/farewell",
+            "/final-bytes",
             "contract",
-            "the farewell is a Close frame with code 1011",
+            "the final bytes are a Close frame with code 1011",
         ),
         ("/response", "contract", "answers to requests can be sent"),
         ("/handshake", "handshakes", "key missing"),

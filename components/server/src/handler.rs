@@ -80,5 +80,5 @@ pub(crate) fn takeover_head(
     framing.check_takeover()?;
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
-    http1::takeover_head(head, &takeover.farewell, framing.expects_continue)
+    http1::takeover_head(head, &takeover.final_bytes, framing.expects_continue)
 }

@@ -44,7 +44,7 @@ impl Place {
             bindings::Answer::Takeover(takeover) => Answer::TakeOver(Takeover {
                 response: takeover.response,
                 connection: Connection(Member::new(self, takeover.connection)),
-                farewell: takeover.farewell,
+                final_bytes: takeover.final_bytes,
             }),
         };
         Decision { answer, fault }
@@ -82,5 +82,5 @@ pub(crate) struct Takeover {
     /// The guest's side of the socket.
     pub(crate) connection: Connection,
     /// The bytes to send if the guest dies.
-    pub(crate) farewell: Vec<u8>,
+    pub(crate) final_bytes: Vec<u8>,
 }

@@ -12,7 +12,7 @@ export type ResponseHead = import('./wasocket-websocket-types.js').ResponseHead;
 export interface Takeover {
   response?: ResponseHead,
   connection: Connection,
-  farewell: Uint8Array,
+  finalBytes: Uint8Array,
 }
 export type Answer = AnswerRespond | AnswerTakeover;
 export interface AnswerRespond {
@@ -45,7 +45,7 @@ export interface PollResult {
 }
 export interface Resumed {
   connection: Connection,
-  farewell: Uint8Array,
+  finalBytes: Uint8Array,
   effects: Effects,
 }
 /**

@@ -119,7 +119,7 @@ impl Instances {
             wit::Answer::Takeover(takeover) => Answer::Takeover(Takeover {
                 response: takeover.response.map(Into::into),
                 connection: self.keep(takeover.connection),
-                farewell: takeover.farewell,
+                final_bytes: takeover.final_bytes,
             }),
         }
     }

@@ -44,7 +44,7 @@ impl Native {
                 Answer::Takeover(Takeover {
                     response: takeover.response.map(Into::into),
                     connection,
-                    farewell: takeover.farewell.into(),
+                    final_bytes: takeover.final_bytes.into(),
                 })
             }
         }

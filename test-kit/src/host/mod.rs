@@ -279,7 +279,7 @@ impl Host {
         peer.put_out(now, &effects.output);
         match ending {
             None => return Ok(()),
-            Some(Ending::Close | Ending::Farewell) => peer.close(now),
+            Some(Ending::Close | Ending::FinalBytes) => peer.close(now),
             Some(Ending::Abort) => peer.finish(now),
         }
         self.end(id);
@@ -363,7 +363,7 @@ impl Host {
     fn bury(&mut self, fault: Fault) {
         let now = self.now();
         for peer in &mut self.peers {
-            peer.bid_farewell(now);
+            peer.send_final_bytes(now);
         }
         self.fault.get_or_insert(fault);
     }

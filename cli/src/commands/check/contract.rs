@@ -25,9 +25,9 @@ type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
 /// Each check with its rule.
 const CHECKS: [(&str, &str, Check); 20] = [
     (
-        "the farewell is a Close frame with code 1011",
-        "websocket-handler.wit, takeover.farewell",
-        farewell,
+        "the final bytes are a Close frame with code 1011",
+        "websocket-handler.wit, takeover.final-bytes",
+        final_bytes,
     ),
     (
         "answers to requests can be sent",
@@ -148,16 +148,16 @@ pub(crate) fn cases(subject: &mut Subject, progress: &mut Progress) -> Vec<Case>
     cases
 }
 
-fn farewell(trial: &mut Trial<'_>) -> Result<(), Failure> {
+fn final_bytes(trial: &mut Trial<'_>) -> Result<(), Failure> {
     let takeover = trial.take_over()?;
     trial.discard(takeover.connection)?;
-    let farewell = &takeover.farewell;
+    let final_bytes = &takeover.final_bytes;
     let is_close = |frames: &[Frame]| matches!(frames, [frame] if (frame.opcode, &frame.payload[..]) == ("close", &1011_u16.to_be_bytes()));
-    let holds = Frame::read_all(farewell).is_ok_and(|frames| is_close(&frames));
+    let holds = Frame::read_all(final_bytes).is_ok_and(|frames| is_close(&frames));
     trial.expect(
         holds,
-        "a Close frame with code 1011, as the farewell",
-        || shown(farewell),
+        "a Close frame with code 1011, as the final bytes",
+        || shown(final_bytes),
     )
 }
 
@@ -201,7 +201,7 @@ fn refuse(
 ) -> Result<Result<(), BadAnswer>, Failure> {
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
-    let checked = answer::takeover(head, &takeover.farewell, &request.fields);
+    let checked = answer::takeover(head, &takeover.final_bytes, &request.fields);
     trial.discard(takeover.connection)?;
     Ok(checked.map(drop))
 }

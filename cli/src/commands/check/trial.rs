@@ -129,7 +129,7 @@ impl<'a> Trial<'a> {
             Answer::Takeover(takeover) => {
                 let head = takeover.response.as_ref();
                 let head = head.map(|head| (head.status, &head.fields[..]));
-                let checked = answer::takeover(head, &takeover.farewell, &request.fields);
+                let checked = answer::takeover(head, &takeover.final_bytes, &request.fields);
                 checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
                 Ok(takeover)
             }

@@ -29,8 +29,8 @@ fn handle(request: &Request) -> Answer {
 }
 
 fn takeover_of(mut takeover: Takeover, path: String) -> Takeover {
-    if path == "/farewell" {
-        takeover.farewell = b"\x88\x02\x03\xe8";
+    if path == "/final-bytes" {
+        takeover.final_bytes = b"\x88\x02\x03\xe8";
     }
     if let (Some(head), "/accept") = (&mut takeover.response, path.as_str()) {
         head.fields.append("Sec-WebSocket-Extensions", "x-unasked");
