@@ -144,14 +144,14 @@ fn together(guest: &mut Guest, deflate: bool, rounds: &[Round]) {
 
 /// Keeps to the contract: each connection is named once at most, with at least one byte, and only while it
 /// may receive.
-fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8, &[u8])]) {
-    let (mut named, mut arrived, mut all, mut expected) = (vec![], vec![], vec![], vec![]);
-    for (number, bytes) in arrivals {
+fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], inputs: &[(u8, &[u8])]) {
+    let (mut named, mut arrivals, mut all, mut expected) = (vec![], vec![], vec![], vec![]);
+    for (number, bytes) in inputs {
         let number = usize::from(*number) % pairs.len();
         let pair = &mut pairs[number];
         if pair.turn.may_receive() && !bytes.is_empty() && !named.contains(&number) {
             named.push(number);
-            arrived.push(Arrival {
+            arrivals.push(Arrival {
                 connection: pair.connection,
                 length: bytes.len().try_into().expect("it is short"),
             });
@@ -160,11 +160,11 @@ fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8
             expected.push(pair.native.receive(now, bytes.to_vec()));
         }
     }
-    let outcomes = finish(guest.receive_many(now, &arrived, &all)).expect("no fault");
-    assert_eq!(outcomes.each.len(), named.len());
+    let outcomes = finish(guest.receive_many(now, &arrivals, &all)).expect("no fault");
+    assert_eq!(outcomes.results.len(), named.len());
     assert!(outcomes.wake_others.is_empty());
     let mut output = &outcomes.output[..];
-    for ((number, outcome), expected) in named.into_iter().zip(outcomes.each).zip(expected) {
+    for ((number, outcome), expected) in named.into_iter().zip(outcomes.results).zip(expected) {
         let (own, rest) = output.split_at(outcome.output_length as usize);
         output = rest;
         let effects = bindings::Effects {

@@ -53,7 +53,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
         }
     }
 
-    fn receive_many(now: u64, arrived: Vec<wit::Arrival<'_>>, bytes: Vec<u8>) -> wit::Outcomes {
+    fn receive_many(now: u64, arrivals: Vec<wit::Arrival<'_>>, bytes: Vec<u8>) -> wit::Outcomes {
         let now = Instant::from_nanos(now);
         let (mut rest, mut output) = (&bytes[..], Vec::<u8>::new());
         let receive = |arrival: wit::Arrival<'_>| {
@@ -77,7 +77,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             }
         };
         wit::Outcomes {
-            each: arrived.into_iter().map(receive).collect(),
+            results: arrivals.into_iter().map(receive).collect(),
             output,
             wake_others: READY.take(),
         }

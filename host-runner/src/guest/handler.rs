@@ -125,13 +125,13 @@ impl Guest {
     pub async fn receive_many(
         &mut self,
         now: Instant,
-        arrived: &[Arrival],
+        arrivals: &[Arrival],
         bytes: &[u8],
     ) -> Result<Outcomes, GuestFault> {
         let function: Many<'_> = self.functions.receive_many;
-        let params = (now, arrived, bytes);
+        let params = (now, arrivals, bytes);
         self.instance
-            .call_for(arrived.len(), function, params)
+            .call_for(arrivals.len(), function, params)
             .await
     }
 

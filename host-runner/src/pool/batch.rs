@@ -68,7 +68,7 @@ impl Bargain {
 /// What the guest is given.
 #[derive(Default)]
 pub(crate) struct Left {
-    pub(crate) arrived: Vec<Arrival>,
+    pub(crate) arrivals: Vec<Arrival>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -89,7 +89,7 @@ impl Batch {
         if left.bytes.len().saturating_add(bytes.len()) > MAX_BYTES {
             return false;
         }
-        left.arrived.push(Arrival {
+        left.arrivals.push(Arrival {
             connection,
             length: bytes.len() as u32,
         });
@@ -108,8 +108,9 @@ impl Batch {
 impl Left {
     /// Checks that there is an outcome for each arrival, and output for each outcome.
     pub(crate) fn check(&self, outcomes: Outcomes) -> Result<Outcomes, GuestFault> {
-        let lengths = outcomes.each.iter().map(|one| u64::from(one.output_length));
-        let fits = outcomes.each.len() == self.arrived.len()
+        let results = &outcomes.results;
+        let lengths = results.iter().map(|one| u64::from(one.output_length));
+        let fits = results.len() == self.arrivals.len()
             && lengths.sum::<u64>() == outcomes.output.len() as u64;
         match fits {
             true => Ok(outcomes),
@@ -133,7 +134,7 @@ impl Waiting {
     /// Gives each its part.
     pub(crate) fn deliver(mut self, now: Instant, outcomes: &Outcomes) {
         let mut rest = &outcomes.output[..];
-        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.each) {
+        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.results) {
             let length = rest.len().min(outcome.output_length as usize);
             let (output, behind) = rest.split_at(length);
             rest = behind;
@@ -233,7 +234,7 @@ mod tests {
             next: Next::Open,
         };
         Outcomes {
-            each: lengths.iter().map(outcome).collect(),
+            results: lengths.iter().map(outcome).collect(),
             output: output.to_vec(),
             wake_others: Vec::new(),
         }

@@ -266,7 +266,7 @@ impl Instance {
         let waker = batch.waker();
         let Batch { left, waiting, .. } = batch;
         let receive = move |mut guest: Box<Guest>| async move {
-            let outcomes = guest.receive_many(now, &left.arrived, &left.bytes).await;
+            let outcomes = guest.receive_many(now, &left.arrivals, &left.bytes).await;
             let outcomes = outcomes.and_then(|outcomes| left.check(outcomes));
             (guest, outcomes)
         };

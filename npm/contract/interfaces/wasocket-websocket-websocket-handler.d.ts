@@ -1,7 +1,7 @@
 /** @module Interface wasocket:websocket/websocket-handler@0.1.0 **/
 export function handle(request: Request): Decision;
 export function resume(now: Instant, id: ConnectionId, suspendedFor: bigint, state: Uint8Array): Resumed;
-export function receiveMany(now: Instant, arrived: Array<Arrival>, bytes: Uint8Array): Outcomes;
+export function receiveMany(now: Instant, arrivals: Array<Arrival>, bytes: Uint8Array): Outcomes;
 export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
 export type Effects = import('./wasocket-websocket-types.js').Effects;
 export type Instant = import('./wasocket-websocket-types.js').Instant;
@@ -68,7 +68,7 @@ export interface Outcome {
   next: Next,
 }
 export interface Outcomes {
-  each: Array<Outcome>,
+  results: Array<Outcome>,
   output: Uint8Array,
   wakeOthers: BigUint64Array,
 }

@@ -197,18 +197,18 @@ impl<'a> Trial<'a> {
             connection: connection.handle,
             length: bytes.len() as u32,
         };
-        let arrived: Vec<_> = connections.iter().zip(pieces).map(arrival).collect();
+        let arrivals: Vec<_> = connections.iter().zip(pieces).map(arrival).collect();
         let (now, bytes) = (self.now, pieces.concat());
-        let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrived, &bytes));
+        let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrivals, &bytes));
         let outcomes = self.subject.call(received);
         let outcomes = outcomes.map_err(|fault| self.fault(&fault))?;
-        let number = outcomes.each.len();
+        let number = outcomes.results.len();
         self.expect(number == connections.len(), "an outcome for each", || {
             format!("{number} outcomes")
         })?;
         let mut rest = &outcomes.output[..];
         let mut outputs = Vec::new();
-        for (connection, outcome) in connections.iter_mut().zip(&outcomes.each) {
+        for (connection, outcome) in connections.iter_mut().zip(&outcomes.results) {
             let parts = rest.split_at_checked(outcome.output_length as usize);
             let (output, behind) = parts.ok_or_else(|| self.failure("all output", "less"))?;
             rest = behind;
