@@ -30,7 +30,7 @@
 /// A point in time, as in `wit/types.wit`: nanoseconds on a clock that never runs backwards.
 pub type Instant = u64;
 
-/// What becomes of a socket after a call: `next` in `wit/types.wit`.
+/// What happens to a socket after a call: `next` in `wit/types.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It stays open.
@@ -39,7 +39,7 @@ pub enum Next {
     Pause,
     /// The component is done.
     Close,
-    /// The component gives the peer up.
+    /// The component gives up the peer.
     Abort,
 }
 
@@ -168,7 +168,7 @@ impl Turn {
     }
 
     /// The host has sent as much as the socket takes, and this many bytes are left. The last of them earn a wake:
-    /// "all output is sent, where an earlier call had left some unsent".
+    /// "all output is sent, after an earlier call had left some unsent".
     #[inline]
     #[must_use]
     pub fn on_sent(&mut self, unsent: usize) -> Option<Call> {
@@ -195,7 +195,7 @@ impl Turn {
         Some(Call::ReceiveEof)
     }
 
-    /// The time is now this. Wakes the component if it asked for that, and never early.
+    /// The time is `now`. Wakes the component if it asked for that, and never early.
     #[inline]
     #[must_use]
     pub fn on_time(&mut self, now: Instant) -> Option<Call> {
@@ -214,7 +214,7 @@ impl Turn {
         self.wake()
     }
 
-    /// The host wants the connection to end, and to end well.
+    /// The host wants the connection to end cleanly.
     ///
     /// "Called at most once, possibly while output is unsent."
     #[inline]
@@ -247,9 +247,9 @@ impl Turn {
         was_open.then_some(Ending::FinalBytes)
     }
 
-    /// The host wants to know what became of the connection.
+    /// The host asks for the outcome of the connection.
     ///
-    /// "The last call, made once at most."
+    /// "The last call, made at most once."
     #[inline]
     #[must_use]
     pub fn on_report(&mut self) -> Option<Call> {
@@ -259,7 +259,7 @@ impl Turn {
         })
     }
 
-    /// "`wake-at` is used up, whichever it was".
+    /// Each wake "uses up `wake-at`".
     #[inline]
     fn wake(&mut self) -> Option<Call> {
         self.wake_at = None;
