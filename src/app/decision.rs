@@ -68,8 +68,8 @@ impl PendingRequest {
         }
     }
 
-    /// Works on the answer, and returns it if it is ready. The host knows the request by `id`, which goes on the list `ready` when the
-    /// request wants to be called.
+    /// Works on the answer, and returns it if it is ready. The host knows the request by `id`, which goes on the
+    /// list `ready` when the request wants to be called.
     pub fn poll(&mut self, now: Instant, id: ConnectionId, ready: &ReadyList) -> PollResult {
         let called = self.called.get_or_insert_with(|| Called::new(id, ready));
         called.calling.begin();
