@@ -32,10 +32,10 @@ pub fn response(
 /// A [`BadAnswer`]: the client gets status 500 instead.
 pub fn takeover(
     response: Option<(u16, &[Field])>,
-    farewell: &[u8],
+    final_bytes: &[u8],
     request: &[Field],
 ) -> Result<Vec<u8>, BadAnswer> {
-    takeover_head(response, farewell, expects_continue(request))
+    takeover_head(response, final_bytes, expects_continue(request))
 }
 
 fn header_map(fields: Vec<Field>) -> Result<HeaderMap, BadAnswer> {

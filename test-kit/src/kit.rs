@@ -190,7 +190,7 @@ impl Kit {
     }
 
     /// Does something that may make the app fail, and goes on as the runner does: a request gets status 500, and
-    /// all connections of the instance get their farewell.
+    /// all connections of the instance get their final bytes.
     ///
     /// # Errors
     ///

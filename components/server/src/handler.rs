@@ -22,7 +22,7 @@ use wasocket_host_core::{http1, turn};
 
 pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{
-    Answer, Connection, Initiator, Takeover, Undecided, Verdict, handle,
+    Answer, Connection, Initiator, PendingRequest, Takeover, Verdict, handle,
 };
 
 impl From<types::Next> for turn::Next {
@@ -80,5 +80,5 @@ pub(crate) fn takeover_head(
     framing.check_takeover()?;
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
-    http1::takeover_head(head, &takeover.farewell, framing.expects_continue)
+    http1::takeover_head(head, &takeover.final_bytes, framing.expects_continue)
 }

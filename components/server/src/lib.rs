@@ -3,7 +3,7 @@
 //! component what `wasocket serve` does on a machine, and likewise knows nothing of RFC 6455.
 //!
 //! ```text
-//!   listener ── accept ──▶ client ── head ──▶ handle, decide ──▶ respond ──▶ client
+//!   listener ── accept ──▶ client ── head ──▶ handle, poll* ──▶ respond ──▶ client
 //!                            ▲                      │
 //!      server: poll, timers, │                      └─ takeover ─▶ open, receive, wake, ..
 //!      wake-others ──────────┘                                        │

@@ -26,8 +26,8 @@ pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most fields of a response: as many as the crate `http`, which the runner uses, can hold.
 pub const MAX_RESPONSE_FIELDS: usize = 24_000;
 
-/// The most bytes that a farewell may have (`websocket-handler.wit`, `takeover`).
-pub const MAX_FAREWELL: usize = 1024;
+/// The most final bytes of a connection (`websocket-handler.wit`, `takeover`).
+pub const MAX_FINAL_BYTES: usize = 1024;
 
 /// How long the peer may accept none of the last bytes before the socket is closed.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -23,7 +23,7 @@ impl Refusal {
     /// `Retry-After`.
     pub const BACKING_OFF: Self = Self::new(503, "The application keeps failing. Try again later.");
     /// The component has not come to an answer in time.
-    pub const UNDECIDED: Self = Self::new(504, "The application took too long.");
+    pub const APP_TIMEOUT: Self = Self::new(504, "The application took too long.");
 
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }

@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::fields::{Field, has, is_value, token};
 use super::framing::closes;
-use super::limits::{MAX_FAREWELL, MAX_RESPONSE_FIELDS};
+use super::limits::{MAX_FINAL_BYTES, MAX_RESPONSE_FIELDS};
 use super::refusal::Refusal;
 
 /// Checks the head of a final response.
@@ -31,11 +31,11 @@ pub fn check_response(status: u16, fields: &[Field]) -> Result<(), BadAnswer> {
 /// A [`BadAnswer`]: the client gets [its refusal](BadAnswer::refusal) instead.
 pub fn takeover_head(
     response: Option<(u16, &[Field])>,
-    farewell: &[u8],
+    final_bytes: &[u8],
     expects_continue: bool,
 ) -> Result<Vec<u8>, BadAnswer> {
-    if farewell.len() > MAX_FAREWELL {
-        return Err(BadAnswer::Farewell(farewell.len()));
+    if final_bytes.len() > MAX_FINAL_BYTES {
+        return Err(BadAnswer::FinalBytes(final_bytes.len()));
     }
     let Some((status, fields)) = response else {
         return Ok(Vec::new());
@@ -181,8 +181,8 @@ pub enum BadAnswer {
     Framing(String),
     /// More than [`MAX_RESPONSE_FIELDS`] fields.
     TooManyFields,
-    /// The farewell has this many bytes.
-    Farewell(usize),
+    /// There are this many final bytes.
+    FinalBytes(usize),
     /// A request with a body is taken over.
     RequestBody,
     /// An HTTP/1.0 request is taken over. Not the component's fault, as it need not check the version.
@@ -207,8 +207,8 @@ impl fmt::Display for BadAnswer {
             Self::Field(name) => write!(f, "the field {name:?} has a bad name or value"),
             Self::Framing(name) => write!(f, "the field {name:?} is for the host to set"),
             Self::TooManyFields => write!(f, "more than {MAX_RESPONSE_FIELDS} fields"),
-            Self::Farewell(length) => {
-                write!(f, "a farewell of {length} bytes, more than {MAX_FAREWELL}")
+            Self::FinalBytes(length) => {
+                write!(f, "{length} final bytes, more than {MAX_FINAL_BYTES}")
             }
             Self::RequestBody => write!(f, "a request with a body cannot be taken over"),
             Self::HttpVersion => write!(f, "an HTTP/1.0 request cannot be taken over"),
@@ -261,11 +261,11 @@ mod tests {
         assert_eq!(takeover_head(None, b"", true), Ok(vec![]));
         let continued = head(101, true).unwrap_or_default();
         assert!(continued.starts_with(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 "));
-        let farewell = [0; MAX_FAREWELL + 1];
-        assert_eq!(takeover_head(None, &farewell[1..], false), Ok(vec![]));
+        let final_bytes = [0; MAX_FINAL_BYTES + 1];
+        assert_eq!(takeover_head(None, &final_bytes[1..], false), Ok(vec![]));
         assert_eq!(
-            takeover_head(None, &farewell, false),
-            Err(BadAnswer::Farewell(MAX_FAREWELL + 1))
+            takeover_head(None, &final_bytes, false),
+            Err(BadAnswer::FinalBytes(MAX_FINAL_BYTES + 1))
         );
     }
 

@@ -13,7 +13,7 @@ use crate::guest::fault::Dead;
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::observe::access_log::log_fault;
-use crate::pool::{Answer, Decision, Undecided, Unplaced};
+use crate::pool::{Answer, Decision, PendingRequest, Unplaced};
 
 /// Why the host answers a request instead of the guest.
 pub(crate) enum Failure {
@@ -23,8 +23,8 @@ pub(crate) enum Failure {
     Died,
     /// The instance is alive, but its answer cannot be sent.
     BadAnswer(BadAnswer),
-    /// The guest did not decide in time.
-    Undecided,
+    /// The guest did not answer in time.
+    Timeout,
     /// Instances fail, and none is started for this long.
     BackingOff(Duration),
 }
@@ -36,7 +36,7 @@ impl Failure {
             Self::Refused(refusal) => *refusal,
             Self::Died => Refusal::FAILED,
             Self::BadAnswer(bad) => bad.refusal(),
-            Self::Undecided => Refusal::UNDECIDED,
+            Self::Timeout => Refusal::APP_TIMEOUT,
             Self::BackingOff(_) => Refusal::BACKING_OFF,
         }
     }
@@ -62,7 +62,7 @@ impl Failure {
                     "cannot send the guest's answer to {method} {target}, sending 500: {bad}"
                 );
             }
-            Self::Undecided => tracing::warn!(
+            Self::Timeout => tracing::warn!(
                 "the guest did not answer {method} {target} in time, sending 504 (--decision-timeout)"
             ),
         }
@@ -96,7 +96,7 @@ impl From<BadAnswer> for Failure {
     }
 }
 
-/// Asks the guest for its answer. Dropped before, the guest stops deciding.
+/// Asks the guest for its answer. Dropping the future cancels the request in the guest, too.
 pub(crate) async fn ask(
     worker: &Worker,
     request: &Arc<Request>,
@@ -105,10 +105,10 @@ pub(crate) async fn ask(
     let place = worker.pool.place().await?;
     let Decision { answer, fault } = match place.handle(Arc::clone(request)).await? {
         Ok(decision) => decision,
-        Err(undecided) => {
-            let decision = decide(worker, &undecided);
+        Err(pending_request) => {
+            let decision = poll(worker, &pending_request);
             let decision = timeout(worker.settings.decision_timeout, decision).await;
-            decision.map_err(|_| Failure::Undecided)??
+            decision.map_err(|_| Failure::Timeout)??
         }
     };
     if let Some(fault) = fault {
@@ -117,15 +117,15 @@ pub(crate) async fn ask(
     Ok(answer)
 }
 
-/// Asks again whenever there is a reason to, until the guest has decided.
-async fn decide(worker: &Worker, undecided: &Undecided) -> Result<Decision, Dead> {
+/// Polls the request whenever there is a reason to, until the guest has decided.
+async fn poll(worker: &Worker, pending_request: &PendingRequest) -> Result<Decision, Dead> {
     loop {
-        let wake_at = match undecided.decide(worker.now()).await? {
+        let wake_at = match pending_request.poll(worker.now()).await? {
             Ok(decision) => return Ok(decision),
             Err(wake_at) => wake_at.and_then(|instant| worker.at(instant)),
         };
         select! {
-            woken = undecided.woken() => woken?,
+            woken = pending_request.woken() => woken?,
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
     }

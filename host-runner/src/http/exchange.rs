@@ -210,10 +210,10 @@ impl Opened {
     ) -> impl Future<Output = io::Result<()>> + use<> {
         let Takeover {
             connection,
-            farewell,
+            final_bytes,
             ..
         } = self.takeover;
-        let session = Session::new(&worker.session, stream, connection, farewell, self.entry);
+        let session = Session::new(&worker.session, stream, connection, final_bytes, self.entry);
         session.run(head, self.effects)
     }
 

@@ -70,7 +70,7 @@ impl BatchPolicy {
 /// The arguments of the call.
 #[derive(Default)]
 pub(crate) struct Input {
-    pub(crate) arrived: Vec<Arrival>,
+    pub(crate) arrivals: Vec<Arrival>,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -91,7 +91,7 @@ impl Batch {
         if input.bytes.len().saturating_add(bytes.len()) > MAX_BYTES {
             return false;
         }
-        input.arrived.push(Arrival {
+        input.arrivals.push(Arrival {
             connection,
             length: bytes.len() as u32,
         });
@@ -110,8 +110,9 @@ impl Batch {
 impl Input {
     /// Checks that there is an outcome for each arrival, and output for each outcome.
     pub(crate) fn check(&self, outcomes: Outcomes) -> Result<Outcomes, GuestFault> {
-        let lengths = outcomes.each.iter().map(|one| u64::from(one.output_length));
-        let fits = outcomes.each.len() == self.arrived.len()
+        let results = &outcomes.results;
+        let lengths = results.iter().map(|one| u64::from(one.output_length));
+        let fits = results.len() == self.arrivals.len()
             && lengths.sum::<u64>() == outcomes.output.len() as u64;
         if fits {
             Ok(outcomes)
@@ -138,7 +139,7 @@ impl Receivers {
     /// Delivers to each its outcome and output.
     pub(crate) fn deliver(mut self, now: Instant, outcomes: &Outcomes) {
         let mut rest = &outcomes.output[..];
-        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.each) {
+        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.results) {
             let length = rest.len().min(outcome.output_length as usize);
             let (output, after) = rest.split_at(length);
             rest = after;
@@ -238,7 +239,7 @@ mod tests {
             next: Next::Open,
         };
         Outcomes {
-            each: lengths.iter().map(outcome).collect(),
+            results: lengths.iter().map(outcome).collect(),
             output: output.to_vec(),
             wake_others: Vec::new(),
         }

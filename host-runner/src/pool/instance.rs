@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
-use crate::contract::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
+use crate::contract::bindings::{ConnectionId, Instant, MessageLimits, Outcomes, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::fault::GuestFault;
 use crate::guest::file_wait::FileWait;
@@ -34,7 +34,7 @@ use crate::pool::wakeups::{Signal, Signals};
 pub(super) struct Instance {
     /// `None` during a call, and forever after a fault.
     guest: RefCell<Option<Box<Guest>>>,
-    pub(super) ceiling: Option<Ceiling>,
+    pub(super) message_limits: Option<MessageLimits>,
     /// How long it may wait in a call.
     file_wait: FileWait,
     /// Notified when the guest may be available again.
@@ -84,12 +84,12 @@ impl Instance {
         guest: Guest,
         file_wait: FileWait,
         started: time::Instant,
-        ceiling: Option<Ceiling>,
+        message_limits: Option<MessageLimits>,
         shared: &Shared,
     ) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
-            ceiling,
+            message_limits,
             file_wait,
             available: Notify::new(),
             is_dead: Cell::new(false),
@@ -268,7 +268,7 @@ impl Instance {
             input, receivers, ..
         } = batch;
         let receive = move |mut guest: Box<Guest>| async move {
-            let outcomes = guest.receive_many(now, &input.arrived, &input.bytes).await;
+            let outcomes = guest.receive_many(now, &input.arrivals, &input.bytes).await;
             let outcomes = outcomes.and_then(|outcomes| input.check(outcomes));
             (guest, outcomes)
         };

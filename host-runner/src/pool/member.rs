@@ -1,4 +1,4 @@
-//! Members of an instance, which stay on it beyond a call: undecided requests, and connections.
+//! Members of an instance, which stay on it beyond a call: pending requests, and connections.
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -64,27 +64,27 @@ impl Drop for Member {
     }
 }
 
-/// A request that the guest has not decided on yet.
+/// A request that the guest has not answered yet.
 #[derive(Debug)]
-pub(crate) struct Undecided(pub(super) Member);
+pub(crate) struct PendingRequest(pub(super) Member);
 
-impl Undecided {
-    /// See [`Guest::decide`]. Without a decision, the time at which to ask again, if there is one.
+impl PendingRequest {
+    /// See [`Guest::poll`]. Without a decision, returns the time at which to poll again, if there is one.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub(crate) fn decide(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
+    pub(crate) fn poll(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
         let (handle, id) = (self.0.handle, self.0.id);
-        let decide = call!(guest => guest.decide(handle, now, id));
-        self.0.call(decide, |instance, deliberation| {
-            instance.wake(&deliberation.wake_others);
-            let answer = deliberation.answer.ok_or(deliberation.wake_at)?;
-            Ok(Place::on(instance).decision(answer, deliberation.fault))
+        let poll = call!(guest => guest.poll(handle, now, id));
+        self.0.call(poll, |instance, poll_result| {
+            instance.wake(&poll_result.wake_others);
+            let answer = poll_result.answer.ok_or(poll_result.wake_at)?;
+            Ok(Place::on(instance).decision(answer, poll_result.fault))
         })
     }
 
-    /// Waits for a reason to ask again.
+    /// Waits for a reason to poll again.
     ///
     /// # Errors
     ///
@@ -111,17 +111,17 @@ impl Connection {
         self.0.signals.poll(context)
     }
 
-    /// See [`Guest::open`]. Where there is a ceiling, the connection is limited to it before.
+    /// See [`Guest::open`]. Sets the limits on messages first, if there are any.
     ///
     /// # Errors
     ///
     /// [`Dead`] if the instance died, in this call or before; the same for all calls below.
     pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
         let (handle, id) = (self.0.handle, self.0.id);
-        match self.0.place.0.ceiling {
+        match self.0.place.0.message_limits {
             None => self.call(call!(guest => guest.open(handle, now, id, &residual))),
-            Some(ceiling) => self.call(call!(guest => async {
-                guest.limit(handle, ceiling).await?;
+            Some(limits) => self.call(call!(guest => async {
+                guest.set_limits(handle, limits).await?;
                 guest.open(handle, now, id, &residual).await
             })),
         }

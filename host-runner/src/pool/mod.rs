@@ -14,7 +14,7 @@ pub mod wakeups;
 
 pub use call::Call;
 pub use member::Connection;
-pub(crate) use member::Undecided;
+pub(crate) use member::PendingRequest;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 
 use std::cell::{Cell, RefCell};
@@ -144,7 +144,7 @@ impl Pool {
             guest,
             file_wait,
             started,
-            self.limits.ceiling,
+            self.limits.message_limits,
             &self.shared,
         ));
         if let Some(reason) = self.stopping.get() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::instance::{Instance, call};
-use super::member::{Connection, Member, Undecided};
+use super::member::{Connection, Member, PendingRequest};
 use crate::contract::bindings::{self, Request, Response, ResponseHead, Verdict};
 use crate::guest::handler::Guest;
 use crate::pool::Call;
@@ -20,19 +20,19 @@ impl Place {
         Self(Rc::clone(instance))
     }
 
-    /// Asks the guest about a request: its decision, or a request to ask again.
+    /// Asks the guest about a request. Returns its decision, or the pending request.
     ///
     /// # Errors
     ///
     /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
-    pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, Undecided>> {
+    pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, PendingRequest>> {
         let instance = Rc::clone(&self.0);
         let handle = call!(guest => guest.handle(&request));
         instance.call(Waker::noop(), handle, move |decision| {
             self.0.wake(&decision.wake_others);
             match decision.verdict {
                 Verdict::Answer(answer) => Ok(self.decision(answer, decision.fault)),
-                Verdict::Later(undecided) => Err(Undecided(Member::new(self, undecided))),
+                Verdict::Pending(handle) => Err(PendingRequest(Member::new(self, handle))),
             }
         })
     }
@@ -44,7 +44,7 @@ impl Place {
             bindings::Answer::Takeover(takeover) => Answer::TakeOver(Takeover {
                 response: takeover.response,
                 connection: Connection(Member::new(self, takeover.connection)),
-                farewell: takeover.farewell,
+                final_bytes: takeover.final_bytes,
             }),
         };
         Decision { answer, fault }
@@ -82,5 +82,5 @@ pub(crate) struct Takeover {
     /// The guest's side of the socket.
     pub(crate) connection: Connection,
     /// The bytes to send if the guest dies.
-    pub(crate) farewell: Vec<u8>,
+    pub(crate) final_bytes: Vec<u8>,
 }

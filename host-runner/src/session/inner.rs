@@ -32,7 +32,7 @@ pub(super) struct Inner {
     context: Rc<SessionContext>,
     socket: Socket<Accepted>,
     connection: Connection,
-    farewell: Vec<u8>,
+    final_bytes: Vec<u8>,
     /// Which calls may come next.
     turn: Turn,
     timer: Timer,
@@ -98,7 +98,7 @@ impl Inner {
         context: &Rc<SessionContext>,
         stream: Accepted,
         connection: Connection,
-        farewell: Vec<u8>,
+        final_bytes: Vec<u8>,
         entry: ConnectionEntry,
     ) -> Self {
         let settings = &context.settings;
@@ -107,7 +107,7 @@ impl Inner {
             socket: Socket::new(stream, context.max_backlog)
                 .with_send_timeout(settings.send_timeout),
             connection,
-            farewell,
+            final_bytes,
             turn: Turn::new(),
             timer: Timer::default(),
             called_at: now,
@@ -132,7 +132,7 @@ impl Inner {
         let metrics = &self.context.metrics;
         match outcome {
             Ok(Ending::Close | Ending::Abort) => metrics.ended_well.count(),
-            Ok(Ending::Farewell) => metrics.ended_by_fault.count(),
+            Ok(Ending::FinalBytes) => metrics.ended_by_fault.count(),
             Err(_) => metrics.ended_by_failure.count(),
         }
         if let Ok(report) = &report {
@@ -159,7 +159,7 @@ impl Inner {
 
     /// The instance is dead.
     pub(super) fn died(&mut self) -> Ending {
-        self.turn.on_died().unwrap_or(Ending::Farewell)
+        self.turn.on_died().unwrap_or(Ending::FinalBytes)
     }
 
     /// Sets the timer to the next deadline. Returns whether it must be polled to go off then.
@@ -389,7 +389,7 @@ impl Inner {
         match ending {
             Ending::Abort => return Ok(None),
             Ending::Close => {}
-            Ending::Farewell => self.socket.send(&self.farewell)?,
+            Ending::FinalBytes => self.socket.send(&self.final_bytes)?,
         }
         // The guest has had its last call, so its place is free before the peer has closed.
         drop(self.connection);

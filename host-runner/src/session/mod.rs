@@ -42,10 +42,10 @@ impl Session {
         context: &Rc<SessionContext>,
         stream: Accepted,
         connection: Connection,
-        farewell: Vec<u8>,
+        final_bytes: Vec<u8>,
         entry: ConnectionEntry,
     ) -> Rc<Self> {
-        let inner = Inner::new(context, stream, connection, farewell, entry);
+        let inner = Inner::new(context, stream, connection, final_bytes, entry);
         Rc::new(Self(RefCell::new(inner)))
     }
 

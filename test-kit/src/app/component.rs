@@ -18,8 +18,7 @@ use wasocket_host::guest::{Guest, GuestFault, Limits, finish};
 use crate::Fault;
 use crate::app::{App, Call};
 use crate::contract::{
-    Answer, Decision, Deliberation, Effects, Handle, Next, Response, ResponseHead, Takeover,
-    Verdict,
+    Answer, Decision, Effects, Handle, Next, PollResult, Response, ResponseHead, Takeover, Verdict,
 };
 
 /// The runner's memory limit, and ten times its time limits, as a machine that runs tests is busy.
@@ -119,7 +118,7 @@ impl Instances {
             wit::Answer::Takeover(takeover) => Answer::Takeover(Takeover {
                 response: takeover.response.map(Into::into),
                 connection: self.keep(takeover.connection),
-                farewell: takeover.farewell,
+                final_bytes: takeover.final_bytes,
             }),
         }
     }
@@ -136,7 +135,7 @@ impl App for Instances {
         let decision = self.guard(|guest| finish(guest.handle(&request)))?;
         let verdict = match decision.verdict {
             wit::Verdict::Answer(answer) => Verdict::Answer(self.keep_answer(answer)),
-            wit::Verdict::Later(undecided) => Verdict::Later(self.keep(undecided)),
+            wit::Verdict::Pending(pending_request) => Verdict::Pending(self.keep(pending_request)),
         };
         Ok(Decision {
             verdict,
@@ -144,22 +143,17 @@ impl App for Instances {
         })
     }
 
-    fn decide(
-        &mut self,
-        handle: Handle,
-        now: u64,
-        id: ConnectionId,
-    ) -> Result<Deliberation, Fault> {
+    fn poll(&mut self, handle: Handle, now: u64, id: ConnectionId) -> Result<PollResult, Fault> {
         let it = self.resource(handle);
-        let progress = self.guard(|guest| finish(guest.decide(it, now, id)))?;
-        Ok(Deliberation {
+        let progress = self.guard(|guest| finish(guest.poll(it, now, id)))?;
+        Ok(PollResult {
             answer: progress.answer.map(|answer| self.keep_answer(answer)),
             wake_at: progress.wake_at,
             wake_others: progress.wake_others,
         })
     }
 
-    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
+    fn drop_pending_request(&mut self, handle: Handle) -> Result<(), Fault> {
         let it = self.resource(handle);
         self.resources.remove(&handle);
         self.guard(|guest| finish(guest.drop_resource(it)))

@@ -7,7 +7,7 @@ pub(crate) mod native;
 use wasocket::{ConnectionId, Report, Request, ShutdownReason};
 
 use crate::Fault;
-use crate::contract::{Decision, Deliberation, Effects, Handle};
+use crate::contract::{Decision, Effects, Handle, PollResult};
 
 /// The functions of `websocket-handler`, of a native app or of a component.
 ///
@@ -16,11 +16,10 @@ pub(crate) trait App {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault>;
 
     /// Goes on deciding. `now` is in nanoseconds.
-    fn decide(&mut self, handle: Handle, now: u64, id: ConnectionId)
-    -> Result<Deliberation, Fault>;
+    fn poll(&mut self, handle: Handle, now: u64, id: ConnectionId) -> Result<PollResult, Fault>;
 
     /// Drops a request that waits for its answer.
-    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault>;
+    fn drop_pending_request(&mut self, handle: Handle) -> Result<(), Fault>;
 
     /// Calls a connection. `now` is in nanoseconds.
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;

@@ -34,7 +34,7 @@ pub(super) fn check_takeover(request: &Request, takeover: &Takeover) -> Result<V
     let fields: Vec<Field> = request.fields.clone().into();
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
-    takeover_head(head, &takeover.farewell, expects_continue(&fields)).map_err(breach)
+    takeover_head(head, &takeover.final_bytes, expects_continue(&fields)).map_err(breach)
 }
 
 /// RFC 9112 §6.3: the fields tell whether a request has a body.

@@ -18,7 +18,7 @@ use client::Client;
 use peer::{Input, Peer};
 
 /// The number of a request that waits, which no connection has.
-const UNDECIDED_ID: ConnectionId = ConnectionId::MAX;
+const PENDING_REQUEST_ID: ConnectionId = ConnectionId::MAX;
 
 pub(crate) struct Host {
     app: Box<dyn App>,
@@ -95,7 +95,7 @@ impl Host {
         self.mark(&decision.wake_others);
         let answer = match decision.verdict {
             Verdict::Answer(answer) => answer,
-            Verdict::Later(undecided) => match self.decide(request, undecided)? {
+            Verdict::Pending(pending_request) => match self.poll(request, pending_request)? {
                 Ok(answer) => answer,
                 Err(fault) => return Ok(self.failed(fault)),
             },
@@ -108,27 +108,27 @@ impl Host {
         Ok(outcome)
     }
 
-    /// Lets the app decide. There is nothing outside of it that it could wait for.
-    fn decide(
+    /// Polls a request until the app has answered. There is nothing outside of the app that it could wait for.
+    fn poll(
         &mut self,
         request: &Request,
-        undecided: Handle,
+        pending_request: Handle,
     ) -> Result<Result<Answer, Fault>, Breach> {
         for _ in 0..MAX_CALLS {
-            let progress = match self.app.decide(undecided, self.now, UNDECIDED_ID) {
+            let progress = match self.app.poll(pending_request, self.now, PENDING_REQUEST_ID) {
                 Ok(progress) => progress,
                 Err(fault) => return Ok(Err(fault)),
             };
             self.mark(&progress.wake_others);
             if let Some(answer) = progress.answer {
-                let dropped = self.app.drop_undecided(undecided);
+                let dropped = self.app.drop_pending_request(pending_request);
                 return Ok(dropped.map(|()| answer));
             }
             if progress.wake_at.is_none_or(|at| at > self.now) {
                 break;
             }
         }
-        Err(Breach::Undecided(name(request)))
+        Err(Breach::NoAnswer(name(request)))
     }
 
     fn take_over(
@@ -279,7 +279,7 @@ impl Host {
         peer.put_out(now, &effects.output);
         match ending {
             None => return Ok(()),
-            Some(Ending::Close | Ending::Farewell) => peer.close(now),
+            Some(Ending::Close | Ending::FinalBytes) => peer.close(now),
             Some(Ending::Abort) => peer.finish(now),
         }
         self.end(id);
@@ -363,7 +363,7 @@ impl Host {
     fn bury(&mut self, fault: Fault) {
         let now = self.now();
         for peer in &mut self.peers {
-            peer.bid_farewell(now);
+            peer.send_final_bytes(now);
         }
         self.fault.get_or_insert(fault);
     }

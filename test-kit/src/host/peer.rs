@@ -19,7 +19,7 @@ pub(crate) struct Peer {
     pub(crate) turn: Turn,
     /// The app's report, once it has ended.
     pub(crate) report: Option<Report>,
-    farewell: Vec<u8>,
+    final_bytes: Vec<u8>,
     /// The latest `next` of the app.
     pub(crate) next: Next,
     /// Another connection wants this one to be woken.
@@ -56,7 +56,7 @@ impl Peer {
             handle: takeover.connection,
             turn: Turn::new(),
             report: None,
-            farewell: takeover.farewell,
+            final_bytes: takeover.final_bytes,
             next: Next::Open,
             is_named: false,
             earned: None,
@@ -172,10 +172,10 @@ impl Peer {
     }
 
     /// The instance has died.
-    pub(crate) fn bid_farewell(&mut self, now: Instant) {
+    pub(crate) fn send_final_bytes(&mut self, now: Instant) {
         if self.turn.on_died().is_some() {
-            let farewell = mem::take(&mut self.farewell);
-            self.put_out(now, &farewell);
+            let final_bytes = mem::take(&mut self.final_bytes);
+            self.put_out(now, &final_bytes);
             self.close(now);
         }
     }

@@ -154,7 +154,7 @@ impl Serve {
             call_time: Duration::from_millis(self.call_timeout),
             file_time: Duration::from_millis(self.file_timeout),
             start_time: Duration::from_millis(self.start_timeout),
-            ceiling: self.network.ceiling(),
+            message_limits: self.network.message_limits(),
         }
     }
 

@@ -129,7 +129,7 @@ impl Client {
     /// Handles a wake by another connection, or a request, that named the client in `wake-others`.
     pub(crate) fn on_woken(&mut self, context: &mut Context) {
         let outcome = match self.phase {
-            Phase::Deciding(_) => self.decide(context),
+            Phase::Deciding(_) => self.poll(context),
             _ => self.wake_if(Turn::on_woken, context),
         };
         self.settle(outcome, context);
@@ -202,7 +202,7 @@ impl Client {
             Phase::Deciding(deciding) if is_over(Some(deciding.until)) => {
                 self.stop_deciding(context)
             }
-            Phase::Deciding(_) => self.decide(context),
+            Phase::Deciding(_) => self.poll(context),
             Phase::Taken(_) => self.wake_if(|turn| turn.on_time(now), context),
             Phase::Discarding(_) => self.stop_discarding(context),
             Phase::Lingering(lingering) if is_over(lingering.ends_at) => {

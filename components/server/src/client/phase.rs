@@ -7,7 +7,7 @@ use wasocket_host_core::http1::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, MAX_LINGER
 use wasocket_host_core::http1::{Framing, Head, Response};
 use wasocket_host_core::turn::Turn;
 
-use crate::handler::{Connection, ConnectionId, Instant, Undecided};
+use crate::handler::{Connection, ConnectionId, Instant, PendingRequest};
 use crate::time::{after, earlier};
 
 /// The phase of a connection.
@@ -57,7 +57,7 @@ pub(super) struct Subject {
 
 /// The handler has a request and has not answered it yet.
 pub(super) struct Deciding {
-    pub(super) undecided: Undecided,
+    pub(super) pending_request: PendingRequest,
     pub(super) id: ConnectionId,
     pub(super) subject: Subject,
     pub(super) wake_at: Option<Instant>,

@@ -68,7 +68,7 @@ impl Client {
         self.log_fault(decision.fault.as_deref(), context);
         match decision.verdict {
             Verdict::Answer(answer) => self.answer(answer, subject, context),
-            Verdict::Later(undecided) => self.begin_deciding(undecided, subject, context),
+            Verdict::Pending(request) => self.begin_deciding(request, subject, context),
         }
     }
 

@@ -72,7 +72,7 @@ impl Client {
                 let unsent = self.socket.unsent();
                 self.wake_if(|turn| turn.on_sent(unsent), context)?;
             }
-            Some(Ending::Close | Ending::Farewell) => {
+            Some(Ending::Close | Ending::FinalBytes) => {
                 // This drops the handler's connection, which has had its last call.
                 self.report(context);
                 self.phase = Phase::Closing;

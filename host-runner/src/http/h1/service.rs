@@ -131,7 +131,7 @@ impl Version for Framing {
         self.check_takeover()?;
         let head = takeover.response.as_ref();
         let head = head.map(|head| (head.status, &head.fields[..]));
-        answer::takeover(head, &takeover.farewell, &request.fields).map(Some)
+        answer::takeover(head, &takeover.final_bytes, &request.fields).map(Some)
     }
 }
 

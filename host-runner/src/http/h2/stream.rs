@@ -211,7 +211,7 @@ impl Version for ExtendedConnect {
         if !(200..300).contains(&head.status) {
             return Err(BadAnswer::Status(head.status));
         }
-        http1::takeover_head(None, &takeover.farewell, false)?;
+        http1::takeover_head(None, &takeover.final_bytes, false)?;
         let head = answer::response(head.status, head.fields, Vec::new())?;
         Ok(Some(without_connection(head).map(drop)))
     }
