@@ -4,10 +4,14 @@
 use std::env;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::panic;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
@@ -19,6 +23,7 @@ use wasocket_cli::commands::project::{build, compose, new};
 use wasocket_cli::commands::serve::serve;
 use wasocket_cli::config_file;
 use wasocket_cli::json_log::Json;
+use wasocket_host::log_writer::{Line, LogWriter, Weight};
 
 fn main() -> ExitCode {
     let (options, file) = match config_file::parse(env::args_os().collect()) {
@@ -26,10 +31,22 @@ fn main() -> ExitCode {
         Err(config_file::Error::CommandLine(error)) => error.exit(),
         Err(config_file::Error::File(error)) => return fail(&error, 2),
     };
-    start_logging(&options);
+    let log = match start_logging(&options) {
+        Ok(log) => log,
+        Err(error) => return fail(&format_args!("cannot start the log: {error}"), 1),
+    };
     if let Some(file) = file {
         tracing::info!("loaded options from {}", file.display());
     }
+    let code = run(options, &|error, code| fail_after(&log, error, code));
+    log.flush(LAST_LINES);
+    code
+}
+
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+fn run(options: Options, fail: &dyn Fn(&dyn fmt::Display, u8) -> ExitCode) -> ExitCode {
     match options.command {
         Command::Serve(command) => match serve(*command) {
             Ok(()) => ExitCode::SUCCESS,
@@ -69,7 +86,18 @@ fn fail(error: &dyn fmt::Display, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_logging(options: &Options) {
+/// The same once lines are logged, after the others.
+fn fail_after(log: &LogWriter, error: &dyn fmt::Display, code: u8) -> ExitCode {
+    let _ = writeln!(log.line(Weight::Important), "error: {error}");
+    ExitCode::from(code)
+}
+
+/// Logs to stderr, and the runner's own panics with the rest.
+///
+/// # Errors
+///
+/// If the thread that writes cannot be started.
+fn start_logging(options: &Options) -> io::Result<LogWriter> {
     let level = match (options.quiet, options.verbose) {
         (true, _) => "error",
         (_, true) => "info,wasocket_host=debug,wasocket_cli=debug",
@@ -80,8 +108,9 @@ fn start_logging(options: &Options) {
     let filter = env::var("RUST_LOG")
         .ok()
         .and_then(|filter| filter.parse().ok());
+    let writer = LogWriter::start(io::stderr())?;
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(Lines(writer.clone()))
         .with_ansi(io::stderr().is_terminal());
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.log_format {
         LogFormat::Text => lines.boxed(),
@@ -90,4 +119,25 @@ fn start_logging(options: &Options) {
     tracing_subscriber::registry()
         .with(lines.with_filter(filter.unwrap_or(default)))
         .init();
+    panic::set_hook(Box::new(|panic| tracing::error!("bug in the runner: {panic}")));
+    Ok(writer)
+}
+
+/// A line in the queue for each event.
+struct Lines(LogWriter);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        self.0.line(Weight::Ordinary)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        self.0.line(if *metadata.level() <= Level::WARN {
+            Weight::Important
+        } else {
+            Weight::Ordinary
+        })
+    }
 }

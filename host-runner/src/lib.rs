@@ -43,6 +43,7 @@ pub mod session;
 pub use contract::{bindings, clock};
 pub use guest::{client, default_app, engine};
 pub use net::dial::{transport, url};
+pub use observe::log_writer;
 
 /// Loading of components.
 pub mod component {

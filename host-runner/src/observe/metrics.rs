@@ -175,6 +175,8 @@ pub(crate) struct Now {
     pub(crate) max_connections: usize,
     /// Numbers of spans sent and dropped, if there is a collector.
     pub(crate) spans: Option<(u64, u64)>,
+    /// Log lines that were not written.
+    pub(crate) lost_log_lines: u64,
 }
 
 /// All metrics in Prometheus's text format.
@@ -321,6 +323,11 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
             &[("sent", sent), ("dropped", dropped)],
         );
     }
+    text.counter(
+        "log_lines_lost_total",
+        "Log lines that could not be written, or that nothing read in time.",
+        now.lost_log_lines,
+    );
     text.family(
         "build_info",
         "The version of the program.",

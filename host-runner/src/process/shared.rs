@@ -11,6 +11,7 @@ use crate::limits::open_files;
 use crate::limits::per_address::PerAddressLimiter;
 use crate::limits::settings::LimitSettings;
 use crate::limits::unsent::UnsentBudget;
+use crate::observe::log_writer;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::trace;
 
@@ -93,6 +94,7 @@ impl Shared {
             unsent: self.unsent.total(),
             max_connections: self.connection_limit.max(),
             spans: trace::counts(),
+            lost_log_lines: log_writer::lost(),
         };
         metrics::to_text(&self.metrics, &now)
     }
