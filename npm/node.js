@@ -217,7 +217,7 @@ export class App {
       }
     } catch (error) {
       if (error instanceof BadAnswer) {
-        this.#log(`the app's answer to ${subject(request)} is refused: ${error.message}`);
+        this.#log(`cannot send the app's answer to ${subject(request)}, sending 500: ${error.message}`);
       } else if (!(error instanceof Dead)) {
         throw error;
       }
@@ -364,7 +364,7 @@ export class App {
       const id = instance.admit({ woken: ask, died });
       instance.places += 1;
       const deadline = setTimeout(() => {
-        this.#log(`the app has not answered ${subject(request)} in time (decisionTimeout)`);
+        this.#log(`the app did not answer ${subject(request)} in time, sending 504 (decisionTimeout)`);
         giveUp();
       }, this.#limits.decisionTimeout * 1000);
       socket.once('close', giveUp);

@@ -127,7 +127,7 @@ class Site {
       if (error instanceof Fault) {
         this.#tell(id, error);
       } else if (error instanceof TypeError) {
-        console.error(`the app's answer to ${request.method} ${request.url} is refused: ${error.message}`);
+        console.error(`cannot send the app's answer to ${request.method} ${request.url}, sending 500: ${error.message}`);
       } else if (!(error instanceof Trapped)) {
         throw error;
       }

@@ -320,8 +320,8 @@ impl<'a> Conversation<'a> {
     }
 
     /// Closes the socket, and returns how the connection ended.
-    async fn end(self, conversed: Result<(), ConnectError>) -> Result<(), ConnectError> {
-        conversed?;
+    async fn end(self, result: Result<(), ConnectError>) -> Result<(), ConnectError> {
+        result?;
         self.connection.end().await?;
         match self.outcome {
             Some(Outcome::Closed(closed)) => judge(closed, self.quiet),
