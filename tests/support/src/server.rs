@@ -48,16 +48,25 @@ impl Server {
         Self::run(command.args(arguments))
     }
 
+    /// Starts `wasocket serve` with these arguments, and with this as its stderr.
+    pub fn logging_to(log: impl Into<Stdio>, arguments: &[&str]) -> Self {
+        let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
+        Self::spawn(command.args(arguments).stderr(log))
+    }
+
     /// Starts a server whose first line of output has `http://ADDRESS/` or `https://ADDRESS/` in it.
     pub fn run(program: &mut Command) -> Self {
+        Self::spawn(program.stderr(Stdio::piped()))
+    }
+
+    fn spawn(program: &mut Command) -> Self {
         let mut child = program
             // So that whatever it starts, as jco does, is killed with it.
             .process_group(0)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let log = collect_lines(child.stderr.take().expect("piped"));
+        let log = child.stderr.take().map(collect_lines).unwrap_or_default();
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped"))
             .read_line(&mut line)
