@@ -21,7 +21,7 @@ fn serve(log: impl Into<Stdio>) -> (Server, Site) {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = free.local_addr().expect("it is bound");
     drop(free);
-    let folder = temporary_folder("log");
+    let folder = temporary_folder(&format!("log-{}", address.port()));
     let config = folder.join("wasocket.toml");
     fs::write(&config, format!("admin = \"{address}\"\n")).expect("the folder is writable");
     let config = config.to_str().expect("a path in UTF-8");
