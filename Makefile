@@ -11,13 +11,13 @@ MDBOOK := target/tools/bin/mdbook
 WIT_PACKAGE := target/wasocket-websocket.wasm
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
-# With the features that the tests of the whole workspace need, so that wasmtime is built once.
+# The whole workspace, with the features that its tests need, so that wasmtime is only built once.
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 BUILD_DIST := $(CARGO) build --profile dist --workspace --bin wasocket
 LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
 APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
-# The components that do without.
+# The components that do not use `std`.
 BARE := client echo grip portable-chat portable-echo portable-json protocol server
 
 .DEFAULT_GOAL := help
@@ -36,7 +36,7 @@ dist: target ## build the program for production: target/dist/wasocket
 	$(BUILD_DIST)
 
 .PHONY: test
-test: setup lint ## run every check and test; installs what they need
+test: setup lint ## run every check and test, and install what they need
 	$(CARGO) test --workspace
 	$(CARGO) test --manifest-path tests/views/Cargo.toml --target-dir target/views
 	$(CARGO) test --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench
@@ -53,7 +53,7 @@ component: target ## build the components: target/wasm32-wasip2/release/*.wasm
 	$(CARGO) build --release --target $(WASM_TARGET) $(APPS:%=-p %)
 
 .PHONY: languages
-languages: target ## build the apps in other languages: target/languages/*.wasm; installs what they need
+languages: target ## build the apps in other languages, and install what they need: target/languages/*.wasm
 	tests/setup.sh
 	languages/build.sh
 
@@ -66,20 +66,22 @@ conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := contract deflate frames handshake resume
 
+FUZZ := RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz
+FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1
+
+# Two targets at a time: each fuzzer is one thread.
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
-	for target in $(FUZZ_TARGETS); do \
-	  mkdir -p fuzz/corpus/$$target && \
-	  RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz run --sanitizer none $$target \
-	    fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1 || exit 1; \
-	done
+	$(FUZZ) build --sanitizer none
+	mkdir -p $(FUZZ_TARGETS:%=fuzz/corpus/%)
+	printf '%s\n' $(FUZZ_TARGETS) | xargs -P 2 -I {} env $(FUZZ) run --sanitizer none {} \
+	  fuzz/corpus/{} fuzz/seeds/{} -- $(FUZZ_OPTIONS)
 
-# In a workspace and a folder of its own, so that nothing of the rest is built otherwise for it.
+# In its own workspace and folder, so that it does not change how the rest is built.
 BENCH := target/bench
 BUILD_BENCH := $(CARGO) build --release --manifest-path benches/Cargo.toml --target-dir $(BENCH)
 
-# Everything that is served has to be optimised, the runner, too: the first time it takes long.
+# The runner and everything it serves must be optimised, so the first build takes long.
 .PHONY: bench-build
 bench-build: target
 	tests/setup.sh
@@ -90,7 +92,7 @@ bench-build: target
 	$(BUILD_BENCH) -p wasocket-bench -p wasocket-bench-peers
 
 .PHONY: bench
-bench: bench-build ## measure beside other servers, for 20 minutes (BENCH_OPTIONS=--quick, or --write for docs/performance.md)
+bench: bench-build ## compare with other servers, for 20 minutes (BENCH_OPTIONS=--quick, or --write for docs/performance.md)
 	$(BENCH)/release/wasocket-bench run $(BENCH_OPTIONS)
 
 .PHONY: bench-grow
@@ -104,7 +106,7 @@ bench-micro: ## measure the parts of the protocol: masking, headers, UTF-8, hand
 SOAK_MINUTES ?= 30
 
 .PHONY: soak
-soak: target ## load the runner for SOAK_MINUTES=30, and see that its memory stays flat (SOAK_OPTIONS=--write for docs/performance.md)
+soak: target ## load the runner for SOAK_MINUTES=30, and check that its memory stays flat (SOAK_OPTIONS=--write for docs/performance.md)
 	$(BUILD_DIST)
 	$(BUILD_BENCH) -p wasocket-bench
 	$(BENCH)/release/wasocket-bench soak --minutes $(SOAK_MINUTES) $(SOAK_OPTIONS)
@@ -125,7 +127,7 @@ lint: target links $(WASM_TOOLS) ## check format, lints, documentation, links an
 	$(WASM_TOOLS) component wit $(WIT_PACKAGE) | diff target/wit.txt -
 
 .PHONY: wit
-wit: $(WKG) ## make the WIT package as it is to be published: target/wasocket-websocket.wasm
+wit: $(WKG) ## build the WIT package for publication: target/wasocket-websocket.wasm
 	$(WKG) wit build --output $(WIT_PACKAGE)
 
 .PHONY: fmt
@@ -137,7 +139,7 @@ doc: ## build the documentation: target/doc/wasocket/index.html
 	$(CARGO) doc -p wasocket -p wasocket-host -p wasocket-test --no-deps
 
 .PHONY: screenshot
-screenshot: target setup ## take the README's picture of the default page again: docs/default-page.png
+screenshot: target setup ## retake the README's screenshot of the default page: docs/default-page.png
 	$(BUILD_RUNNER)
 	tests/peers/browser/screenshot.sh $(CURDIR)/target/debug/wasocket $(CURDIR)/docs/default-page.png
 
@@ -146,34 +148,34 @@ site: $(MDBOOK) ## build the documentation as a website: target/site/index.html
 	docs/site/build.py $(MDBOOK) target/site
 
 .PHONY: links
-links: ## check the links of all documents: files and anchors
+links: ## check the links in all documents: files and anchors
 	docs/site/check_links.py
 
 .PHONY: setup
 setup: target ## install what the tests need: Go, Chromium, npm packages
 	tests/setup.sh
 
-# Quiet where they are installed already.
+# Prints nothing if they are already installed.
 .PHONY: target
 target:
 	@rustup target list --installed | grep -q '^$(WASM_TARGET)$$' || rustup target add $(WASM_TARGET)
 	@rustup component list --installed | grep -q '^clippy' || rustup component add clippy rustfmt
 
-# The standard tool for WIT, of which only `wasm-tools component` is built.
+# The standard tool for WIT; only `wasm-tools component` is built.
 $(WASM_TOOLS):
-	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked \
+	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked --debug \
 	  --no-default-features --features component --root target/tools
 
-# Not for `make test`: it is some 400 crates, and encodes the package as `wasm-tools` does for `make lint`. Quick to
-# build will do.
+# Not for `make test`: it is about 400 crates, and encodes the package just as `wasm-tools` does for `make lint`. A debug
+# build is good enough.
 $(WKG):
 	$(CARGO) install wkg --version $(WKG_VERSION) --locked --debug --no-default-features --root target/tools
 
-# With search, without its server.
+# With search, but without its server.
 $(MDBOOK):
 	$(CARGO) install mdbook --version $(MDBOOK_VERSION) --locked \
 	  --no-default-features --features search --root target/tools
 
-# Without a sanitizer, for which a nightly toolchain would be needed: there is no unsafe code to find.
+# Without a sanitizer, which would need a nightly toolchain: there is no unsafe code to check.
 $(CARGO_FUZZ):
-	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --root target/tools
+	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --debug --root target/tools

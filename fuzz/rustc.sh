@@ -1,6 +1,6 @@
 #!/bin/bash
-# The compiler for fuzzing, for Cargo's RUSTC_WRAPPER: watches the coverage of the protocol and its
-# parsers only. wasmtime, instrumented, would take long to build and to run, for coverage that says
+# The compiler for fuzzing, for Cargo's RUSTC_WRAPPER: only instruments the protocol and its
+# parsers for coverage. An instrumented wasmtime would take long to build and to run, for coverage that says
 # nothing about the protocol.
 set -euo pipefail
 

@@ -21,17 +21,17 @@ import { Session, now } from './node/session.js';
  * @typedef {import('./node/options.js').End} End
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Answer} Answer
  * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Takeover} Takeover
- * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').Undecided} Undecided
+ * @typedef {import('./contract/interfaces/wasocket-websocket-websocket-handler.js').PendingRequest} PendingRequest
  */
 
-/** The answer to a client if the app fails. The log has the rest. */
+/** The answer to a client if the app fails. The details are in the log. */
 const FAILED = plain(500, 'The application failed.');
 const TOO_LATE = plain(504, 'The application took too long.');
 const NEEDS_HTTP_11 = plain(501, 'This needs HTTP/1.1.');
 const NEEDS_UPGRADE = plain(501, 'This needs a request with Connection: Upgrade.');
 const CLOSING = plain(503, 'The server is stopping.');
 
-/** How much of a text from outside is logged, in characters. */
+/** The most characters of a text from outside that are logged. */
 const MAX_TEXT = 1024;
 
 /** Logs ordinary events, with `NODE_DEBUG=wasocket`. */
@@ -77,7 +77,7 @@ export class App {
   /**
    * @param {Component} component the export of `component.js` in a folder made by `wasocket-transpile`
    * @param {Options} [options]
-   * @throws {TypeError | RangeError} on an option that there is none of, or a value that is no limit
+   * @throws {TypeError | RangeError} on an unknown option, or an invalid value
    */
   constructor(component, options = {}) {
     this.#limits = limitsOf(options);
@@ -93,12 +93,12 @@ export class App {
    * Takes a server's requests for another protocol: WebSocket, or any that the app knows.
    *
    * @param {Server} server
-   * @param {(request: IncomingMessage) => boolean} [isOwn] which of them are the app's. Default: all. Those that
-   *   no listener takes get no answer
+   * @param {(request: IncomingMessage) => boolean} [isOwn] selects the app's. Default: all. Those that no listener
+   *   takes get no answer
    * @returns {this}
    */
   attach(server, isOwn = () => true) {
-    // All of them, whoever answers them.
+    // All responses, including those of other handlers.
     server.prependListener('request', (_, response) => this.#track(response));
     server.on('upgrade', (request, socket, head) => {
       if (isOwn(request)) {
@@ -109,8 +109,8 @@ export class App {
   }
 
   /**
-   * Ends all connections, and ends them well: a WebSocket with close code 1001. Those that have not ended when
-   * `shutdownTimeout` is over are cut off. From now on, requests for a WebSocket get 503.
+   * Ends all connections cleanly: a WebSocket with close code 1001. Those that have not ended after
+   * `shutdownTimeout` are cut off. From now on, requests for a WebSocket get 503.
    */
   async close() {
     this.#isClosing = true;
@@ -217,7 +217,7 @@ export class App {
       }
     } catch (error) {
       if (error instanceof BadAnswer) {
-        this.#log(`the app's answer to ${subject(request)} is refused: ${error.message}`);
+        this.#log(`cannot send the app's answer to ${subject(request)}, sending 500: ${error.message}`);
       } else if (!(error instanceof Dead)) {
         throw error;
       }
@@ -226,7 +226,7 @@ export class App {
   }
 
   /**
-   * Hands the socket over; or says why not.
+   * Hands the socket over, or returns the response that says why not.
    *
    * @param {Instance} instance
    * @param {Takeover} takeover
@@ -280,7 +280,8 @@ export class App {
   }
 
   /**
-   * The component's answer to a request, at once or later, and the instance that a takeover belongs to.
+   * Asks the component for its answer to a request, which may be pending first. Returns the answer, and the instance
+   * that a takeover belongs to.
    *
    * @param {Request} request
    * @param {Socket} socket
@@ -292,7 +293,7 @@ export class App {
       const { verdict, wakeOthers, fault } = instance.call((handler) => handler.handle(request));
       instance.wake(wakeOthers);
       this.#logFault(request, fault);
-      const answer = verdict.tag === 'answer' ? verdict.val : await this.#deliberate(instance, verdict.val, request, socket);
+      const answer = verdict.tag === 'answer' ? verdict.val : await this.#poll(instance, verdict.val, request, socket);
       return { answer, instance };
     } catch (error) {
       if (error instanceof Dead) {
@@ -304,7 +305,7 @@ export class App {
 
   /**
    * @param {Request} request
-   * @param {string | undefined} fault the app's mistake, before there is a connection
+   * @param {string | undefined} fault what the app has done wrong, before there is a connection
    */
   #logFault({ remote, target }, fault) {
     if (fault !== undefined) {
@@ -313,16 +314,16 @@ export class App {
   }
 
   /**
-   * Asks the component for its answer, whenever there is a reason to, until there is one; it is too late; or the
-   * client is gone.
+   * Polls a pending request whenever there is a reason to, until there is an answer, the time is up, or the client
+   * is gone.
    *
    * @param {Instance} instance
-   * @param {Undecided} undecided
+   * @param {PendingRequest} pendingRequest
    * @param {Request} request
    * @param {Socket} socket
    * @returns {Promise<Answer>}
    */
-  #deliberate(instance, undecided, request, socket) {
+  #poll(instance, pendingRequest, request, socket) {
     return new Promise((resolve, reject) => {
       /** @type {NodeJS.Timeout | undefined} */
       let timer;
@@ -336,11 +337,11 @@ export class App {
         clearTimeout(deadline);
         socket.off('close', giveUp);
         instance.places -= 1;
-        instance.leave(id, undecided);
+        instance.leave(id, pendingRequest);
       };
       const ask = () => {
         try {
-          const { answer, wakeAt, wakeOthers, fault } = instance.call(() => undecided.decide(now(), id));
+          const { answer, wakeAt, wakeOthers, fault } = instance.call(() => pendingRequest.poll(now(), id));
           instance.wake(wakeOthers);
           this.#logFault(request, fault);
           clearTimeout(timer);
@@ -363,7 +364,7 @@ export class App {
       const id = instance.admit({ woken: ask, died });
       instance.places += 1;
       const deadline = setTimeout(() => {
-        this.#log(`the app has not answered ${subject(request)} in time (decisionTimeout)`);
+        this.#log(`the app did not answer ${subject(request)} in time, sending 504 (decisionTimeout)`);
         giveUp();
       }, this.#limits.decisionTimeout * 1000);
       socket.once('close', giveUp);

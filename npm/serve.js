@@ -1,4 +1,4 @@
-// A server for an app alone, with the options of `wasocket serve`.
+// A server for a single app, with the options of `wasocket serve`.
 
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';

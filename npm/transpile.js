@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// From a component to a folder that can be deployed: the component as JavaScript and core modules, which jco makes
-// of it; what runs it; and an entry to begin with.
+// Turns a component into a folder that can be deployed: the component as JavaScript and core modules, made by jco; the
+// files that run it; and an entry point to start from.
 
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -18,7 +18,7 @@ Makes a folder to be deployed [default: COMPONENT's name and the target, next to
   workers  takes an app, which exports wasocket:websocket/app`;
 
 const HANDLER = 'wasocket:websocket/websocket-handler@0.1.0';
-/** How a component begins (component model, `Binary.md`): a module is of another layer. */
+/** The first bytes of a component (component model, `Binary.md`): a module has another layer. */
 const COMPONENT = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 const APP = 'wasocket:websocket/app@0.1.0';
 
@@ -36,7 +36,7 @@ const RUNTIME = {
   workers: ['workers.js', 'wasi.js', 'workers'],
 };
 
-/** Of the package, which the folder takes its files from. */
+/** The folder of the package, from which files are copied. */
 const here = dirname(fileURLToPath(import.meta.url));
 
 /**
@@ -164,7 +164,7 @@ export default { instantiate, modules };
 }
 
 /**
- * For workerd alone, without wrangler: it has to be told of every file.
+ * For workerd on its own, without wrangler: it needs a list of every file.
  *
  * @param {string[]} modules
  */

@@ -4,7 +4,7 @@
 //
 // Without dependencies, and without anything of Node, so that it is the same on Cloudflare Workers.
 
-/** How long a line may be until it is logged in parts. */
+/** The longest line that is logged in one piece. */
 const MAX_LINE = 8192;
 
 /** The most bytes that a call for random numbers may ask for: the limit of `crypto.getRandomValues`. */
@@ -57,7 +57,7 @@ export function wasi(log) {
   };
 }
 
-/** A resource that there is none of, or that is good for nothing. */
+/** A resource that does not exist, or does nothing. */
 class None {}
 
 /** The error code of `wasi:sockets` for anything not granted. */
@@ -70,7 +70,7 @@ function refuseToExit() {
   throw new Error('the app called exit');
 }
 
-/** Ready from an instant on, in nanoseconds of the monotonic clock; at once, if there is none. */
+/** Ready from an instant on, in nanoseconds of the monotonic clock; at once if there is no instant. */
 class Pollable {
   #at;
 

@@ -1,5 +1,5 @@
-// Apps as Cloudflare Durable Objects, which sleep while nothing happens: the object is forgotten then, its
-// WebSockets stay. The state of each is in its attachment, and nothing of the app is lost, as it keeps
+// Apps as Cloudflare Durable Objects, which sleep while nothing happens: the object is then discarded, and its
+// WebSockets stay. The state of each is in its attachment, and nothing of the app is lost, since an app keeps
 // nothing (`wit/app.wit`).
 
 import { DurableObject } from 'cloudflare:workers';
@@ -38,10 +38,10 @@ import { carryOut, publications } from './workers/judge.js';
  */
 
 const APP = 'wasocket:websocket/app@0.1.0';
-/** Unless the app says otherwise, and at most: the longest message to receive, in bytes. */
+/** The longest message to receive, in bytes: unless the app says otherwise, and at most. */
 const MESSAGE_SIZE = 2 ** 20;
 const MAX_MESSAGE_SIZE = 4 * 2 ** 20;
-/** The most bytes that wait for a peer that does not keep up with publications. */
+/** The most bytes that wait for a peer that cannot keep up with publications. */
 const MAX_WAITING = 2 ** 20;
 
 // Close codes (RFC 6455 §7.4.1, and 1013 of the IANA registry).
@@ -127,7 +127,7 @@ class Site {
       if (error instanceof Fault) {
         this.#tell(id, error);
       } else if (error instanceof TypeError) {
-        console.error(`the app's answer to ${request.method} ${request.url} is refused: ${error.message}`);
+        console.error(`cannot send the app's answer to ${request.method} ${request.url}, sending 500: ${error.message}`);
       } else if (!(error instanceof Trapped)) {
         throw error;
       }
@@ -234,7 +234,7 @@ class Site {
   }
 
   /**
-   * Has actions carried out. A fault among them is the end of the connection.
+   * Carries out actions. A fault among them ends the connection.
    *
    * @param {WebSocket} socket
    * @param {Connection} connection
@@ -314,7 +314,7 @@ class Site {
   }
 
   /**
-   * The connection has ended, as far as the app is concerned.
+   * Tells the app that the connection has ended.
    *
    * @param {WebSocket} socket
    * @param {Connection} connection
@@ -327,7 +327,7 @@ class Site {
     }
     connection.hasEnded = true;
     socket.serializeAttachment(connection);
-    // It is the last event: a fault in the answer is passed over.
+    // It is the last event: a fault in the answer is ignored.
     faultOf(() => this.#ask(socket, connection, { tag: 'closed', val: { code, reason } }));
     connection.channels = [];
     socket.serializeAttachment(connection);
@@ -341,7 +341,7 @@ class Site {
    */
   #tell(id, fault) {
     const val = { code: INTERNAL_ERROR, reason: fault.message };
-    // It has been told once. A fault in this answer is passed over.
+    // It has been told once. A fault in this answer is ignored.
     faultOf(() => {
       const actions = this.#call(id, new Uint8Array(), { tag: 'closed', val });
       checkSize(actions);
@@ -350,7 +350,7 @@ class Site {
   }
 
   /**
-   * Calls the app. A trap ends the instance, and with it all connections.
+   * Calls the app. A trap ends the instance with all its connections.
    *
    * @param {string} id
    * @param {Uint8Array} state
@@ -391,7 +391,7 @@ function instantiate(component) {
 }
 
 /**
- * The rule that was broken, if one was. A trap has been seen to.
+ * The rule that was broken, if any. A trap has been handled already.
  *
  * @param {() => void} carryOut
  * @returns {Fault | undefined}

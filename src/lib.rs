@@ -122,7 +122,7 @@ mod web_socket;
 #[cfg(feature = "router")]
 pub use app::Router;
 pub use app::{
-    Answer, App, Deliberation, Takeover, Undecided, Upgrade, Verdict, decide, resume, suspend,
+    Answer, App, PendingRequest, PollResult, Takeover, Upgrade, Verdict, decide, resume, suspend,
     websocket,
 };
 pub use head::{Fields, HttpVersion, NotSingle, Request, Response, ResponseHead};
@@ -136,9 +136,9 @@ pub use protocol::handshake::{
     Origins, accept_key, read_response_head,
 };
 pub use protocol::{
-    Ceiling, CloseCode, CloseReason, Closed, Closing, Connection, Disposition, Event, Initiator,
-    Instant, Limits, Message, MessageType, Piece, Prepared, ProtocolError, Report, ResumeError,
-    UsageError, extension, frame,
+    CloseCode, CloseReason, Closed, Closing, Connection, Disposition, Event, Initiator, Instant,
+    Limits, Message, MessageLimits, MessageType, Piece, Prepared, ProtocolError, Report,
+    ResumeError, UsageError, extension, frame,
 };
 pub use raw_stream::{RawError, RawStream, takeover};
 pub use session::{

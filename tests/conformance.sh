@@ -3,18 +3,18 @@
 #
 #     tests/conformance.sh [--if-available] [--client] [SET]
 #
-# As a server: with the set fast the default app's /echo, else tests/guests/conformance, whose limits
-# let the suite's messages of up to 16 MiB pass. With --client as a client: the component of
+# As a server, the set fast uses the default app's /echo, and the others tests/guests/conformance, whose limits
+# admit the suite's messages of up to 16 MiB. As a client, with --client, it tests the component of
 # `wasocket connect`, driven by tests/interop/autobahn_client.rs.
 #
 # SET is fast (default: all but the long and the compressed cases), core, deflate, all, or case
 # patterns such as '1.* 6.4.*'. Reports go to target/conformance/server and client. Exit status 0: every case passed.
-# With --if-available a missing suite is only noted, and not a failure.
+# With --if-available a missing suite is reported, but not a failure.
 #
 #   WASOCKET         the server (target/debug/wasocket)
 #   WASOCKET_CLIENT  the client (target/debug/examples/autobahn-client)
 #   AUTOBAHN_SUITE   a folder with the suite's setup.sh (../shared/autobahn)
-#   AUTOBAHN_HOME    the folder to which that installs the suite (~/.cache/autobahn-testsuite)
+#   AUTOBAHN_HOME    the folder where that installs the suite (~/.cache/autobahn-testsuite)
 #   AB_COUNT         the number of messages that each compressed case exchanges (1000)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -45,7 +45,7 @@ fi
 if [ ! -x "$suite/setup.sh" ]; then
   cat >&2 <<NOTE
 conformance: no Autobahn test suite at $suite; no case was run.
-It is the public Autobahn|Testsuite, the package autobahntestsuite on PyPI, and needs CPython 2.7.
+It is the public Autobahn|Testsuite, package autobahntestsuite on PyPI, which needs CPython 2.7.
 Set AUTOBAHN_SUITE to a folder with a setup.sh that installs to \${AUTOBAHN_HOME:-~/.cache/autobahn-testsuite}
   wstest                             the suite; written last
   run.sh URL AGENT CASES             runs its fuzzingclient, and
@@ -84,7 +84,7 @@ for _ in {1..100}; do
   sleep 0.1
 done
 if [ -z "$port" ]; then
-  echo "conformance: the server does not print its address:" >&2
+  echo "conformance: the server did not print its address:" >&2
   cat "$report/server.out" "$report/server.err" >&2
   exit 1
 fi

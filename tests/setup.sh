@@ -26,7 +26,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   as_root=()
   [ "$(id -u)" -eq 0 ] || as_root=(sudo)
   if ! command -v apt-get >/dev/null || ! command -v "${as_root[@]:-apt-get}" >/dev/null; then
-    echo "tests/setup.sh: please install, as root, these Debian packages or their like: ${missing[*]}" >&2
+    echo "tests/setup.sh: please install these Debian packages or their equivalents, as root: ${missing[*]}" >&2
     exit 1
   fi
   echo "tests/setup.sh: apt-get install ${missing[*]}"

@@ -68,8 +68,8 @@ fn said(arguments: &[OsString]) -> Option<ArgMatches> {
 fn insert(mut arguments: Vec<OsString>, entries: Vec<OsString>) -> Vec<OsString> {
     let is_serve = |argument: &OsString| argument == SERVE;
     let place = arguments.iter().skip(1).position(is_serve);
-    let behind = place.map_or(arguments.len(), |place| place.saturating_add(2));
-    arguments.splice(behind..behind, entries);
+    let at = place.map_or(arguments.len(), |place| place.saturating_add(2));
+    arguments.splice(at..at, entries);
     arguments
 }
 
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_can_stand_in_the_file_and_is_in_the_example() -> Result<(), Error> {
+    fn the_example_has_every_option() -> Result<(), Error> {
         let example = example();
         let table = DeTable::parse(&example)
             .map_err(|error| FileError::new(Path::new("example"), error.to_string()))?;

@@ -1,7 +1,7 @@
 //! Keeps the component at WASI 0.2.0.
 //!
-//! The linker of this target has an adapter for WASI 0.1 at hand, and where it has, it raises all imports to
-//! the version of that one. There is nothing to adapt here.
+//! The linker of this target comes with an adapter for WASI 0.1, and raises all imports to the adapter's version. Here
+//! there is nothing to adapt.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

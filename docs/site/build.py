@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds the documentation as a website: build.py MDBOOK OUTPUT.
 
-The links of the documents are made for GitHub, and go to any file of the repository. So the chapters are given to mdBook at
-their places in the repository, and of the other files that they link to, the site has pages of its own, with their text.
+The links in the documents are made for GitHub, and may go to any file of the repository. So mdBook gets the chapters at
+their paths in the repository, and the site has its own pages for the other files they link to, with their text.
 """
 
 import html
@@ -29,7 +29,7 @@ PAGE = """<!doctype html>
 
 
 def page_name(path):
-    """mdBook takes `.md` in any link for a chapter, which becomes `.html`."""
+    """mdBook takes any link to `.md` for a chapter, and makes it `.html`."""
     return str(path.with_suffix(".html")) if path.suffix == ".md" else f"{path}.html"
 
 
@@ -38,14 +38,14 @@ def relative(target, document):
 
 
 def resolve(document, link):
-    """The file that a link of the document goes to, and the link's anchor with its mark."""
+    """Returns the target file of a link in the document, and the anchor with its mark."""
     path, mark, anchor = link.partition("#")
     target = Path(os.path.normpath(document.parent / path)) if path else document
     return target, mark + anchor
 
 
 def convert(document, text, chapters, others):
-    """Returns the text for mdBook. Notes in `others` what it links to that is no chapter."""
+    """Returns the text for mdBook. Adds the files it links to that are not chapters to `others`."""
     parts, end = [], 0
     for match in links(text):
         target, anchor = resolve(document, match[0])
@@ -63,7 +63,7 @@ def write(path, text):
 
 
 def add_chapters(source):
-    """Puts the chapters of the summary where mdBook looks for them. Returns what else they link to."""
+    """Puts the chapters of the summary where mdBook looks for them. Returns the other files they link to."""
     summary = (ROOT / SUMMARY).read_text()
     chapters = {resolve(SUMMARY, match[0])[0] for match in links(summary)}
     move = lambda match: f"]({resolve(SUMMARY, match[1])[0].as_posix()})"
@@ -75,7 +75,7 @@ def add_chapters(source):
 
 
 def add_page(output, path, files):
-    """Makes a page of a file's text, or of a folder's list. Returns what the list links to."""
+    """Makes a page with a file's text, or a folder's list of files. Returns what the list links to."""
     if path.suffix in PICTURES:
         (output / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, output / path)
@@ -100,7 +100,7 @@ def add_pages(output, wanted):
 
 
 def broken(output):
-    """Yields the relative links of the site that lead nowhere."""
+    """Yields the site's broken relative links."""
     for page in sorted(output.rglob("*.html")):
         for link in re.findall(r'(?:href|src)="([^"#:?]+)[#"]', page.read_text()):
             if not link.startswith("/") and not (page.parent / html.unescape(link)).exists():

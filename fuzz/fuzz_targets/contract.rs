@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, Ceiling, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant,
-    Message, ReadyList, Session, Upgrade,
+    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
+    MessageLimits, ReadyList, Session, Upgrade,
 };
 use wasocket_host::bindings::{self, Arrival, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -65,7 +65,7 @@ enum What<'a> {
     Binary(&'a [u8]),
     Ping(&'a [u8]),
     Close(u16, &'a str),
-    Limit(Option<u16>, Option<u8>),
+    SetLimits(Option<u16>, Option<u8>),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -88,7 +88,7 @@ const LIMITS: Limits = Limits {
     call_time: Duration::from_secs(10),
     file_time: Duration::from_secs(10),
     start_time: Duration::from_secs(10),
-    ceiling: None,
+    message_limits: None,
 };
 
 fn guests() -> (Guest, Client) {
@@ -144,14 +144,14 @@ fn together(guest: &mut Guest, deflate: bool, rounds: &[Round]) {
 
 /// Keeps to the contract: each connection is named once at most, with at least one byte, and only while it
 /// may receive.
-fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8, &[u8])]) {
-    let (mut named, mut arrived, mut all, mut expected) = (vec![], vec![], vec![], vec![]);
-    for (number, bytes) in arrivals {
+fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], inputs: &[(u8, &[u8])]) {
+    let (mut named, mut arrivals, mut all, mut expected) = (vec![], vec![], vec![], vec![]);
+    for (number, bytes) in inputs {
         let number = usize::from(*number) % pairs.len();
         let pair = &mut pairs[number];
         if pair.turn.may_receive() && !bytes.is_empty() && !named.contains(&number) {
             named.push(number);
-            arrived.push(Arrival {
+            arrivals.push(Arrival {
                 connection: pair.connection,
                 length: bytes.len().try_into().expect("it is short"),
             });
@@ -160,11 +160,11 @@ fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], arrivals: &[(u8
             expected.push(pair.native.receive(now, bytes.to_vec()));
         }
     }
-    let outcomes = finish(guest.receive_many(now, &arrived, &all)).expect("no fault");
-    assert_eq!(outcomes.each.len(), named.len());
+    let outcomes = finish(guest.receive_many(now, &arrivals, &all)).expect("no fault");
+    assert_eq!(outcomes.results.len(), named.len());
     assert!(outcomes.wake_others.is_empty());
     let mut output = &outcomes.output[..];
-    for ((number, outcome), expected) in named.into_iter().zip(outcomes.each).zip(expected) {
+    for ((number, outcome), expected) in named.into_iter().zip(outcomes.results).zip(expected) {
         let (own, rest) = output.split_at(outcome.output_length as usize);
         output = rest;
         let effects = bindings::Effects {
@@ -240,15 +240,15 @@ impl Pair {
         self.take(effects.expect("no fault"), expected);
     }
 
-    fn limit(&mut self, guest: &mut Guest, size: Option<u16>, rate: Option<u8>) {
-        let ceiling = bindings::Ceiling {
+    fn set_limits(&mut self, guest: &mut Guest, size: Option<u16>, rate: Option<u8>) {
+        let limits = bindings::MessageLimits {
             max_message_size: size.map(Into::into),
             max_messages_per_second: rate.map(Into::into),
         };
-        finish(guest.limit(self.connection, ceiling)).expect("no fault");
-        self.native.limit(Ceiling {
-            max_message_size: ceiling.max_message_size,
-            max_messages_per_second: ceiling.max_messages_per_second,
+        finish(guest.set_limits(self.connection, limits)).expect("no fault");
+        self.native.set_limits(MessageLimits {
+            max_message_size: limits.max_message_size,
+            max_messages_per_second: limits.max_messages_per_second,
         });
     }
 
@@ -284,7 +284,7 @@ impl Pair {
                 let effects = finish(guest.shutdown(connection, self.now, reason));
                 (effects, native.shutdown(now, expected))
             }
-            What::Limit(size, rate) => return self.limit(guest, size, rate),
+            What::SetLimits(size, rate) => return self.set_limits(guest, size, rate),
             _ => return,
         };
         self.take(effects.expect("no fault"), expected);
@@ -338,7 +338,7 @@ fn handle(guest: &mut Guest, request: &Request) {
             let expected_head = expected.response.expect("a WebSocket has a response");
             assert_eq!(head.status, expected_head.status);
             assert_eq!(head.fields, fields(expected_head));
-            assert_eq!(takeover.farewell, expected.farewell);
+            assert_eq!(takeover.final_bytes, expected.final_bytes);
         }
         (bindings::Answer::Respond(response), Answer::Respond(expected)) => {
             assert_eq!(response.head.status, expected.head.status);
@@ -381,7 +381,7 @@ fn opening_handshake(deflate: bool) -> bindings::Request {
 fn guest_handle(guest: &mut Guest, request: &bindings::Request) -> bindings::Answer {
     match finish(guest.handle(request)).expect("no fault").verdict {
         bindings::Verdict::Answer(answer) => answer,
-        bindings::Verdict::Later(_) => panic!("an echo has nothing to wait for"),
+        bindings::Verdict::Pending(_) => panic!("an echo has nothing to wait for"),
     }
 }
 

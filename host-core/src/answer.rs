@@ -1,4 +1,4 @@
-//! The answers of components as values of the crate `http`, checked before a byte of them is sent.
+//! Answers of components, checked before any byte is sent, as values of the crate `http`.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 
 use crate::http1::{BadAnswer, Field, check_response, expects_continue, takeover_head};
 
-/// Checks a final response and turns it into one that hyper sends.
+/// Checks a final response, and converts it for hyper.
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub fn response(
     Ok(response)
 }
 
-/// Checks the takeover of a request with these fields, and serialises the head that goes out first: empty
+/// Checks the takeover of a request with these fields, and serialises the head, which is sent first: empty
 /// for a raw takeover. `response` is its status and fields.
 ///
 /// # Errors
@@ -32,10 +32,10 @@ pub fn response(
 /// A [`BadAnswer`]: the client gets status 500 instead.
 pub fn takeover(
     response: Option<(u16, &[Field])>,
-    farewell: &[u8],
+    final_bytes: &[u8],
     request: &[Field],
 ) -> Result<Vec<u8>, BadAnswer> {
-    takeover_head(response, farewell, expects_continue(request))
+    takeover_head(response, final_bytes, expects_continue(request))
 }
 
 fn header_map(fields: Vec<Field>) -> Result<HeaderMap, BadAnswer> {
@@ -67,7 +67,7 @@ mod tests {
         response(200, fields, Vec::new())
     }
 
-    /// hyper can send whatever has been checked: the two agree on every byte.
+    /// hyper can send everything that passes the check: the two agree on every byte.
     #[test]
     fn checked_fields_can_be_sent() {
         for byte in 0..=u8::MAX {

@@ -1,9 +1,9 @@
 //! The decisions that every host of `websocket-handler` makes, without I/O. A host brings the sockets,
 //! the clock and the component; this crate knows the rules.
 //!
-//! - [`http1`] reads requests and writes answers (RFC 9112).
+//! - [`http1`] reads requests and writes responses (RFC 9112).
 //! - [`turn`] says which call into a taken-over connection comes next.
-//! - `answer`, with the feature `http`, makes checked answers into values of the crate `http`.
+//! - `answer`, with the feature `http`, checks answers and converts them to values of the crate `http`.
 //!
 //! `wasocket serve`, the component `components/server` and the test kit are built on it.
 

@@ -25,12 +25,12 @@
 //! `report` may follow.
 //!
 //! `open` is not among the calls here: a `Turn` begins with its effects. `receive` is made whenever bytes
-//! arrive and `may_receive` holds. `limit` may be called at any time.
+//! arrive and `may_receive` holds. `set-limits` may be called at any time.
 
 /// A point in time, as in `wit/types.wit`: nanoseconds on a clock that never runs backwards.
 pub type Instant = u64;
 
-/// What becomes of a socket after a call: `next` in `wit/types.wit`.
+/// What happens to a socket after a call: `next` in `wit/types.wit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// It stays open.
@@ -39,7 +39,7 @@ pub enum Next {
     Pause,
     /// The component is done.
     Close,
-    /// The component gives the peer up.
+    /// The component gives up the peer.
     Abort,
 }
 
@@ -65,8 +65,8 @@ pub enum Ending {
     Close,
     /// Closes at once; unsent output may be discarded.
     Abort,
-    /// Sends the farewell after all output, then closes like [`Close`](Self::Close).
-    Farewell,
+    /// Sends the final bytes after all output, then closes like [`Close`](Self::Close).
+    FinalBytes,
 }
 
 /// The state of one taken-over connection, as the contract sees it.
@@ -117,7 +117,7 @@ impl Turn {
         Self::default()
     }
 
-    /// Whether the component has the socket: it has not ended the connection, and the socket is not lost.
+    /// Whether the component has the socket: it has not ended the connection, and the socket was not lost.
     #[inline]
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -168,7 +168,7 @@ impl Turn {
     }
 
     /// The host has sent as much as the socket takes, and this many bytes are left. The last of them earn a wake:
-    /// "all output is sent, where an earlier call had left some unsent".
+    /// "all output is sent, after an earlier call had left some unsent".
     #[inline]
     #[must_use]
     pub fn on_sent(&mut self, unsent: usize) -> Option<Call> {
@@ -195,7 +195,7 @@ impl Turn {
         Some(Call::ReceiveEof)
     }
 
-    /// The time is now this. Wakes the component if it asked for that, and never early.
+    /// The time is `now`. Wakes the component if it asked for that, and never early.
     #[inline]
     #[must_use]
     pub fn on_time(&mut self, now: Instant) -> Option<Call> {
@@ -206,15 +206,14 @@ impl Turn {
         }
     }
 
-    /// Another call has named the connection in `wake-others`, or something outside is ready that it has
-    /// asked about.
+    /// Another call has named the connection in `wake-others`, or something outside that it waits for is ready.
     #[inline]
     #[must_use]
     pub fn on_woken(&mut self) -> Option<Call> {
         self.wake()
     }
 
-    /// The host wants the connection to end, and to end well.
+    /// The host wants the connection to end cleanly.
     ///
     /// "Called at most once, possibly while output is unsent."
     #[inline]
@@ -227,7 +226,7 @@ impl Turn {
         Some(Call::Shutdown)
     }
 
-    /// The socket has failed, or the host has given it up. A component that has let go of it is not told.
+    /// The socket failed, or the host gave it up. A component that has let go of it is not told.
     #[inline]
     #[must_use]
     pub fn on_lost(&mut self) -> Option<Call> {
@@ -244,12 +243,12 @@ impl Turn {
     pub fn on_died(&mut self) -> Option<Ending> {
         let was_open = self.is_open();
         self.leave(Phase::Over);
-        was_open.then_some(Ending::Farewell)
+        was_open.then_some(Ending::FinalBytes)
     }
 
-    /// The host wants to know what became of the connection.
+    /// The host asks for the outcome of the connection.
     ///
-    /// "The last call, made once at most."
+    /// "The last call, made at most once."
     #[inline]
     #[must_use]
     pub fn on_report(&mut self) -> Option<Call> {
@@ -259,7 +258,7 @@ impl Turn {
         })
     }
 
-    /// "`wake-at` is used up, whichever it was".
+    /// Each wake "uses up `wake-at`".
     #[inline]
     fn wake(&mut self) -> Option<Call> {
         self.wake_at = None;
@@ -364,7 +363,7 @@ mod tests {
     #[test]
     fn a_dead_instance_is_not_asked_for_a_report() {
         let mut turn = opened();
-        assert_eq!(turn.on_died(), Some(Ending::Farewell));
+        assert_eq!(turn.on_died(), Some(Ending::FinalBytes));
         assert_eq!((turn.on_died(), turn.on_lost()), (None, None));
         assert_eq!(turn.on_report(), None);
         let mut turn = opened();

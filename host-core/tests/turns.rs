@@ -51,7 +51,7 @@ fn ending(ending: Option<Ending>) -> &'static str {
         None => "",
         Some(Ending::Close) => "close",
         Some(Ending::Abort) => "abort",
-        Some(Ending::Farewell) => "farewell",
+        Some(Ending::FinalBytes) => "final-bytes",
     }
 }
 

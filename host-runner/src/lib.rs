@@ -24,7 +24,7 @@
 //!                               └───── response ◀── hyper ◀─────┤                 │ open, receive, wake, ..
 //!                                 (host-core checks it)          └──▶ session ─────┘
 //!                                                                      │
-//!                                101, output, farewell ◀── net::stream ┘
+//!                             101, output, final bytes ◀── net::stream ┘
 //! ```
 //!
 //! `ARCHITECTURE.md` has the whole picture.

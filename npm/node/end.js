@@ -2,7 +2,7 @@
 
 /** @typedef {import('node:net').Socket} Socket */
 
-/** How long the last output may wait for a peer that takes nothing. */
+/** How long the last output may wait for a peer that has stopped reading. */
 const FLUSH_TIMEOUT_MS = 5000;
 /** For how long, and how much, a peer that keeps sending after the end is read. */
 const LINGER_MS = 1000;
@@ -13,7 +13,7 @@ const LINGER_BYTES = 2 ** 20;
  * unread input makes the system send a reset, which can erase the last bytes at the peer (RFC 9112 §9.6).
  *
  * @param {Socket} socket
- * @param {number} [timeout] how long the output may wait for a peer that takes nothing of it, in milliseconds
+ * @param {number} [timeout] how long the output may wait for a peer that has stopped reading, in milliseconds
  */
 export function end(socket, timeout = FLUSH_TIMEOUT_MS) {
   let discarded = 0;

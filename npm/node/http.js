@@ -10,14 +10,14 @@ import { STATUS_CODES } from 'node:http';
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Field} Field
  */
 
-/** A head that a component must not send. It costs the request a 500, and the instance nothing. */
+/** A head that a component must not send. The request gets a 500; the instance lives on. */
 export class BadAnswer extends Error {}
 
-/** Node accepts 0.9, too, and takes requests without a version for it. @type {Record<string, Request['version']>} */
+/** Node accepts 0.9, too, and treats requests without a version as 0.9. @type {Record<string, Request['version']>} */
 const VERSIONS = { '1.1': 'http11', '2.0': 'http2' };
 
 /**
- * The request as a component is given it.
+ * The request as the component gets it.
  *
  * @param {IncomingMessage} request
  * @returns {Request}
@@ -29,7 +29,7 @@ export function toRequest(request) {
   );
   return {
     method: request.method ?? '',
-    // Express takes the path off at which a handler is mounted.
+    // Express strips the path at which a handler is mounted.
     target: request.originalUrl ?? request.url ?? '',
     version: VERSIONS[request.httpVersion] ?? 'http10',
     authority: undefined,
@@ -48,7 +48,7 @@ function remoteOf({ remoteAddress: address, remoteFamily: family, remotePort: po
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-/** The elements of the comma-separated list that all lines of this name make, in lower case. */
+/** The elements of the comma-separated list in all lines of this name, in lower case. */
 export function listOf(/** @type {Field[]} */ fields, /** @type {string} */ name) {
   const lines = fields.filter(([own]) => own.toLowerCase() === name);
   return lines.flatMap(([, value]) => textOf(value).toLowerCase().split(',')).map((element) => element.trim());
@@ -71,8 +71,8 @@ export function fieldsOf({ head, body }) {
 }
 
 /**
- * A whole response on a socket that no HTTP server writes to any more. It is the last: what a client sends in the
- * belief that it was upgraded must not be read as a request.
+ * A whole response on a socket that no HTTP server writes to any more. It is the last: what a client sends because it
+ * believes it was upgraded must not be read as a request.
  *
  * @param {Response} response
  * @returns {Buffer}
@@ -113,8 +113,8 @@ export function takeoverHead(head, request) {
 }
 
 /**
- * RFC 9110 §5.1: a field's name is a token; §5.5: its value has no control bytes. How long a message is, the host
- * says: a second opinion is how requests are smuggled.
+ * RFC 9110 §5.1: a field's name is a token; §5.5: its value has no control bytes. Only the host says how
+ * long a message is: a second opinion is how requests are smuggled.
  *
  * @param {Field[]} fields
  * @returns {string[]}

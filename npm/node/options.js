@@ -2,12 +2,12 @@
 
 /**
  * @typedef {object} Limits
- * @property {number} connectionsPerInstance how many connections share an instance, and its fate should it fail
- * @property {number} memory the most that an instance may take, in MiB; checked after each call
- * @property {number} callTimeout the time a call into an instance may take, in milliseconds; 0 is any time, and
+ * @property {number} connectionsPerInstance how many connections share an instance, which all end if it fails
+ * @property {number} memory the most memory of an instance, in MiB; checked after each call
+ * @property {number} callTimeout the time a call into an instance may take, in milliseconds; 0 means no limit, and
  *   saves some 40 µs for each call
- * @property {number} startTimeout the time that making an instance may take, and the first call of all, in seconds:
- *   V8 compiles a function when it is called for the first time
+ * @property {number} startTimeout the time an instance may take to start, and the very first call, in seconds: V8
+ *   compiles a function when it is called for the first time
  * @property {number} sendTimeout the time a client may stop reading, in seconds
  * @property {number} decisionTimeout the time the app may take to answer a request, in seconds
  * @property {number} shutdownTimeout the time connections have to end on `close()`, in seconds
@@ -18,9 +18,9 @@
  *
  * @typedef {object} End
  * @property {string} [remote] the client's address and port
- * @property {string} path of the request, without its query: that is where pages put tokens
+ * @property {string} path of the request, without its query, where pages put tokens
  * @property {number} duration in milliseconds
- * @property {Error} [error] with which the socket has failed
+ * @property {Error} [error] of the socket, if it failed
  * @property {Report} [report] the component's report; undefined if its instance has ended
  *
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Report} Report
@@ -28,7 +28,7 @@
 
 /**
  * @typedef {object} Listeners
- * @property {(line: string) => void} log takes the app's output and mistakes, and why an instance has ended.
+ * @property {(line: string) => void} log logs the app's output and errors, and why an instance has ended.
  *   Default: `console.error`
  * @property {(end: End) => void} onEnd is called for each connection that has ended. Default: nothing
  *
@@ -48,7 +48,7 @@ export const DEFAULTS = Object.freeze({
 
 export const limitNames = /** @type {(keyof Limits)[]} */ (Object.keys(DEFAULTS));
 
-/** Those that may be nothing at all. */
+/** The options that may be 0. */
 const MAY_BE_ZERO = ['callTimeout', 'shutdownTimeout'];
 
 /** The longest time that Node's timers take, in seconds. */
@@ -57,7 +57,7 @@ const MAX = 2 ** 31 / 1000 - 1;
 /**
  * @param {Options} options
  * @returns {Limits}
- * @throws {TypeError | RangeError} on an option that there is none of, or a value that is no limit
+ * @throws {TypeError | RangeError} on an unknown option, or an invalid value
  */
 export function limitsOf({ log: _, onEnd: __, ...options }) {
   for (const [name, value] of Object.entries(options)) {

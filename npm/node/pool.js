@@ -19,7 +19,7 @@ import { wasi } from '../wasi.js';
  * @property {Record<string, WebAssembly.Module>} modules
  */
 
-/** A user of an instance, which is told what other users of it have caused.
+/** A user of an instance, which is told what other users of the instance have caused.
  *
  * @typedef {object} Member
  * @property {() => void} woken another member wants it to be called
@@ -28,7 +28,7 @@ import { wasi } from '../wasi.js';
 
 const HANDLER = 'wasocket:websocket/websocket-handler@0.1.0';
 
-/** How an exported resource is dropped, as jco has it. */
+/** The method with which jco drops an exported resource. */
 const dispose = /** @type {symbol} */ (Symbol.dispose ?? Symbol.for('dispose'));
 
 /** The instance has ended; why is in the log. */
@@ -55,7 +55,7 @@ export class Pool {
   }
 
   /**
-   * An instance with room for one more: one that lives, else a new one.
+   * An instance with room for one more: a live one if possible, else a new one.
    *
    * @returns {Instance}
    * @throws {Dead} when a new one cannot be made
@@ -74,7 +74,7 @@ export class Pool {
   }
 }
 
-/** Bounds the time of calls into the instances of a component. */
+/** Limits the time of calls into the instances of a component. */
 class Clock {
   #callTimeout;
   #startTimeout;

@@ -31,11 +31,11 @@ export class Session {
   #socket;
   #instance;
   #connection;
-  #farewell;
+  #finalBytes;
   #limits;
   #onEnd;
   #id;
-  /** The socket is the component's, and no longer HTTP's. */
+  /** Whether the component has the socket, which is no longer HTTP. */
   #isServed = false;
   #turn = new Turn();
   /** The peer has finished sending, whether or not the component knows. */
@@ -62,7 +62,7 @@ export class Session {
     this.#socket = socket;
     this.#instance = instance;
     this.#connection = takeover.connection;
-    this.#farewell = takeover.farewell;
+    this.#finalBytes = takeover.finalBytes;
     this.#limits = limits;
     this.#onEnd = onEnd;
     instance.places += 1;
@@ -70,7 +70,7 @@ export class Session {
   }
 
   /**
-   * Tells the component that the socket is its own. Nothing has been sent when this fails.
+   * Hands the socket over to the component. Nothing has been sent when this fails.
    *
    * @param {Uint8Array} residual the bytes read after the request
    * @returns {Effects}
@@ -102,7 +102,7 @@ export class Session {
     this.#read();
   }
 
-  /** The takeover fails, and the socket goes back to HTTP. */
+  /** Cancels the takeover, and gives the socket back to HTTP. */
   cancel() {
     this.#leave();
   }
@@ -131,7 +131,7 @@ export class Session {
       effects = this.#instance.call(call);
     } catch (error) {
       if (error instanceof Dead) {
-        return; // `#die` has seen to it.
+        return; // `#die` has handled it.
       }
       throw error;
     }
@@ -167,7 +167,7 @@ export class Session {
     }
   }
 
-  /** A write is done; perhaps it was the last. */
+  /** A write is done, possibly the last. */
   #sent() {
     if (this.#turn.unsent > 0 && this.#socket.writableLength === 0 && this.#turn.isOpen) {
       this.#socket.setTimeout(0);
@@ -183,7 +183,7 @@ export class Session {
     }
   }
 
-  /** Sees to it that `wake` is called at the instant asked for. */
+  /** Makes sure that `wake` is called at the requested instant. */
   #arm() {
     const { wakeAt } = this.#turn;
     if (wakeAt === undefined) {
@@ -213,7 +213,7 @@ export class Session {
     }
   }
 
-  /** Gives the component what has arrived. Bytes that it does not want stay in the socket, and slow the peer down. */
+  /** Gives the component the bytes that have arrived. Those it does not want stay in the socket, and slow the peer down. */
   #read() {
     while (this.#turn.mayReceive && this.#socket.readableLength > 0) {
       const bytes = this.#socket.read(Math.min(this.#socket.readableLength, MAX_RECEIVED));
@@ -259,8 +259,8 @@ export class Session {
 
   /** @param {Ending} ending */
   #end(ending) {
-    if (ending === 'farewell') {
-      this.#socket.write(this.#farewell);
+    if (ending === 'final-bytes') {
+      this.#socket.write(this.#finalBytes);
     }
     this.#conclude();
     if (ending === 'abort') {
@@ -270,7 +270,7 @@ export class Session {
     }
   }
 
-  /** The component has nothing more to do with the socket. If it still lives, it is asked for a report. */
+  /** The component is done with the socket. If its instance is alive, it is asked for a report. */
   #conclude() {
     if (this.#turn.onReport() !== undefined) {
       try {

@@ -8,8 +8,8 @@
  */
 
 /**
- * How the host ends the socket: after all output, at once, or after all output and the farewell.
- * @typedef {'close' | 'abort' | 'farewell'} Ending
+ * How the host ends the socket: after all output, at once, or after all output and the final bytes.
+ * @typedef {'close' | 'abort' | 'final-bytes'} Ending
  */
 
 /** @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Next} Next */
@@ -96,7 +96,7 @@ export class Turn {
   }
 
   /**
-   * The time is now this. Wakes the component if it asked for that, and never early.
+   * The time is `now`. Wakes the component if it asked for that, and never early.
    *
    * @param {bigint} now
    * @returns {Call | undefined}
@@ -116,7 +116,7 @@ export class Turn {
   }
 
   /**
-   * The host wants the connection to end, and to end well. The component is told once.
+   * The host wants the connection to end cleanly. The component is told once.
    *
    * @returns {Call | undefined}
    */
@@ -149,11 +149,11 @@ export class Turn {
   onDied() {
     const wasOpen = this.isOpen;
     this.#leave('over');
-    return wasOpen ? 'farewell' : undefined;
+    return wasOpen ? 'final-bytes' : undefined;
   }
 
   /**
-   * The host wants to know what became of the connection. It may ask once, as its last call.
+   * The host asks for the outcome of the connection: once, as its last call.
    *
    * @returns {Call | undefined}
    */

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Serves a folder that wasocket-transpile has made for workers, on a free port, and prints where:
+# Serves a folder that wasocket-transpile has made for workers on a free port, and prints its URL:
 #
 #     npm/test/workerd.sh FOLDER [OPTION...]
 #
-# It becomes workerd, so that killing it leaves nothing behind.
+# It execs workerd, so that killing it leaves nothing behind.
 set -euo pipefail
 folder=$1
 shift

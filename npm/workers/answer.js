@@ -1,4 +1,4 @@
-// The rules that an app's answer has to keep (`wit/app.wit`): the same as `src/events` has for the protocol.
+// The rules for an app's answer (`wit/app.wit`): the same as those of the protocol in `src/events`.
 
 /**
  * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Action} Action
@@ -49,7 +49,7 @@ function actionSize({ tag, val }) {
 }
 
 /**
- * Whether an answer is too much to be carried out at all.
+ * Checks that an answer is not too large to be carried out.
  *
  * @param {Action[]} actions
  * @throws {Fault}
@@ -65,7 +65,7 @@ export function checkSize(actions) {
 }
 
 /**
- * The one action that answers a request, 404 if there is none; and all others.
+ * The one action that answers a request (404 if there is none), and all others.
  *
  * @param {Action[]} actions
  * @returns {{ accept?: Accept, respond: AppResponse, others: Action[] }}
@@ -116,7 +116,7 @@ export function checkChannel(name) {
   }
 }
 
-/** Whether there may be one more. @param {string[]} channels */
+/** Checks that there may be one more. @param {string[]} channels */
 export function checkRoom(channels) {
   if (channels.length >= MAX_CHANNELS) {
     throw new Fault(`a connection has at most ${MAX_CHANNELS} channels`);

@@ -1,5 +1,5 @@
-// The part of an opening handshake (RFC 6455 §4.2.1) that the platform leaves to the app: which pages may connect, in
-// which subprotocol, and the rules that it does not check closely.
+// The part of an opening handshake (RFC 6455 §4.2.1) that the platform leaves to the app: which pages may connect, the
+// subprotocol, and the rules that the platform does not check strictly.
 
 import { plain } from './answer.js';
 
@@ -9,12 +9,12 @@ import { plain } from './answer.js';
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Response} AppResponse
  */
 
-/** A host and a port, as they are compared. @typedef {{ host: string, port: string | undefined }} Authority */
+/** A host and a port, normalised. @typedef {{ host: string, port: string | undefined }} Authority */
 
 /** The most subprotocols a client may offer. Real clients offer a handful. */
 const MAX_OFFERS = 64;
 
-/** The ports that are meant if none is given (RFC 6454 §4, item 4). @type {Record<string, string>} */
+/** The default ports (RFC 6454 §4, item 4). @type {Record<string, string>} */
 const DEFAULT_PORTS = { http: '80', https: '443' };
 
 /** @param {Request} request */

@@ -1,5 +1,5 @@
-// Whether an answer keeps the rules of the interface `app` (`wit/app.wit`), and in what order it is done: as
-// `src/events/judge.rs` of the protocol, with which it shares the answers of `tests/vectors/actions.json`.
+// Checks an answer against the rules of the interface `app` (`wit/app.wit`) and carries it out in order, as
+// `src/events/judge.rs` of the protocol does, with which it shares the answers of `tests/vectors/actions.json`.
 
 import { Fault, checkChannel, checkClose, checkSize, checkState } from './answer.js';
 
@@ -9,19 +9,19 @@ import { Fault, checkChannel, checkClose, checkSize, checkState } from './answer
  */
 
 /**
- * A WebSocket to which actions are done. All that it is given keeps the rules.
+ * A WebSocket that actions are carried out on. Each has been checked against the rules.
  *
  * @typedef {object} Target
- * @property {(message: Message) => void} send without effect where the connection is closing or closed
- * @property {(code: number, reason: string) => void} close without effect where the connection is closing or closed
+ * @property {(message: Message) => void} send has no effect if the connection is closing or closed
+ * @property {(code: number, reason: string) => void} close has no effect if the connection is closing or closed
  * @property {(state: Uint8Array) => void} setState
- * @property {(channel: string) => void} subscribe sees to it that there are not too many channels
+ * @property {(channel: string) => void} subscribe checks that there are not too many channels
  * @property {(channel: string) => void} unsubscribe
  * @property {(channel: string, message: Message) => void} publish
  */
 
 /**
- * Does what an answer says, up to the first action that breaks a rule; nothing of an answer that is too much.
+ * Carries out an answer up to the first action that breaks a rule; nothing of an answer that is too large.
  *
  * @param {Target} target
  * @param {Action[]} actions
@@ -64,7 +64,7 @@ function act(target, { tag, val }) {
 }
 
 /**
- * Does what is allowed without a WebSocket, up to the first action that is not: publishes.
+ * Carries out what is allowed without a WebSocket, which is publishing, up to the first action that is not.
  *
  * @param {Action[]} actions
  * @param {(channel: string, message: Message) => void} publish

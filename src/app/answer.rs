@@ -20,7 +20,7 @@ pub struct Takeover {
     /// The session that receives the bytes of the socket.
     pub session: Box<dyn Session>,
     /// The bytes that the host writes if the component dies.
-    pub farewell: &'static [u8],
+    pub final_bytes: &'static [u8],
 }
 
 impl fmt::Debug for Takeover {
@@ -39,7 +39,7 @@ impl Answer {
         Self::Takeover(Takeover {
             response: None,
             session: Box::new(RawSession::new(handler)),
-            farewell: &[],
+            final_bytes: &[],
         })
     }
 }

@@ -1,6 +1,6 @@
 use core::future::Future;
 
-use super::{App, Undecided, Verdict};
+use super::{App, PendingRequest, Verdict};
 use crate::head::Request;
 
 /// An app whose function may await something before it answers, such as a backend that knows who the user is.
@@ -43,7 +43,7 @@ where
     F: Future<Output: Into<Verdict>> + 'static,
 {
     fn handle(&self, request: Request) -> Verdict {
-        Undecided::new((self.0)(request)).into()
+        PendingRequest::new((self.0)(request)).into()
     }
 }
 
@@ -63,11 +63,11 @@ mod tests {
             async { verdict }
         });
         match outer.handle(Request::default()) {
-            Verdict::Later(mut undecided) => {
+            Verdict::Pending(mut pending_request) => {
                 let now = Instant::from_nanos(7);
-                let deliberation = undecided.decide(now, 1, &ReadyList::default());
-                let Some(Answer::Respond(response)) = deliberation.answer else {
-                    panic!("{deliberation:?}");
+                let poll_result = pending_request.poll(now, 1, &ReadyList::default());
+                let Some(Answer::Respond(response)) = poll_result.answer else {
+                    panic!("{poll_result:?}");
                 };
                 assert_eq!(response.head.status, 418);
             }

@@ -13,7 +13,7 @@ pub use answer::{Answer, Takeover};
 pub use decide::decide;
 #[cfg(target_family = "wasm")]
 pub(crate) use decision::failure;
-pub use decision::{Deliberation, Undecided, Verdict};
+pub use decision::{PendingRequest, PollResult, Verdict};
 #[cfg(feature = "router")]
 pub use router::Router;
 pub use serve::websocket;

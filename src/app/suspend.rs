@@ -65,7 +65,7 @@ pub fn resume(
     let effects = session.wake(now, 0);
     Ok(Resumed {
         session,
-        farewell: WebSocketSession::<()>::FAREWELL,
+        final_bytes: WebSocketSession::<()>::FINAL_BYTES,
         effects,
     })
 }

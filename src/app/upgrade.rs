@@ -180,7 +180,7 @@ impl Upgrade {
             Ok(mut accepted) => Answer::Takeover(Takeover {
                 response: Some(mem::take(&mut accepted.response)),
                 session: session(accepted, self.limits),
-                farewell: WebSocketSession::<()>::FAREWELL,
+                final_bytes: WebSocketSession::<()>::FINAL_BYTES,
             }),
             Err(error) => Answer::Respond(match self.refusal {
                 Some(Refusal(refuse)) => {

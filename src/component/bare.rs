@@ -13,7 +13,7 @@ unsafe extern "C" {}
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-/// A panic is a trap: the host logs it with the component's backtrace and sends the farewell.
+/// A panic is a trap: the host logs it with the component's backtrace and sends the final bytes.
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
     core::arch::wasm32::unreachable()

@@ -9,8 +9,8 @@ use core::time::Duration;
 use super::bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
 use super::bindings::handler::wasocket::websocket::types as wit_types;
 use super::effects::READY;
-use crate::app::{Answer, App, Undecided, Verdict, failure};
-use crate::protocol::{Ceiling, Initiator, Instant, Report, ResumeError, shortened};
+use crate::app::{self, Answer, App, Verdict, failure};
+use crate::protocol::{Initiator, Instant, MessageLimits, Report, ResumeError, shortened};
 use crate::session::{Session, ShutdownReason};
 
 /// The app that `export!` exports.
@@ -34,14 +34,15 @@ pub struct Connection<E>(RefCell<Box<dyn Session>>, PhantomData<E>);
 impl<E: Exported> wit::Guest for Adapter<E> {
     type Connection = Connection<E>;
 
-    type Undecided = UndecidedRequest<E>;
+    type PendingRequest = PendingRequest<E>;
 
     fn handle(request: wit_types::Request) -> wit::Decision {
         let (verdict, fault) = match E::app().handle(request.into()) {
             Verdict::Answer(answer) => (wit::Verdict::Answer(exported::<E>(answer)), None),
-            Verdict::Later(undecided) => {
-                let undecided = UndecidedRequest::<E>(RefCell::new(undecided), PhantomData);
-                (wit::Verdict::Later(wit::Undecided::new(undecided)), None)
+            Verdict::Pending(request) => {
+                let request = PendingRequest::<E>(RefCell::new(request), PhantomData);
+                let pending = wit::PendingRequest::new(request);
+                (wit::Verdict::Pending(pending), None)
             }
             Verdict::Failed(fault) => (wit::Verdict::Answer(exported::<E>(failure())), Some(fault)),
         };
@@ -52,7 +53,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
         }
     }
 
-    fn receive_many(now: u64, arrived: Vec<wit::Arrival<'_>>, bytes: Vec<u8>) -> wit::Outcomes {
+    fn receive_many(now: u64, arrivals: Vec<wit::Arrival<'_>>, bytes: Vec<u8>) -> wit::Outcomes {
         let now = Instant::from_nanos(now);
         let (mut rest, mut output) = (&bytes[..], Vec::<u8>::new());
         let receive = |arrival: wit::Arrival<'_>| {
@@ -76,7 +77,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             }
         };
         wit::Outcomes {
-            each: arrived.into_iter().map(receive).collect(),
+            results: arrivals.into_iter().map(receive).collect(),
             output,
             wake_others: READY.take(),
         }
@@ -93,20 +94,20 @@ impl<E: Exported> wit::Guest for Adapter<E> {
         let resumed = crate::resume(E::app(), now, id, &READY, suspended_for, &state)?;
         Ok(wit::Resumed {
             connection: wit::Connection::new(Connection::<E>::new(resumed.session)),
-            farewell: resumed.farewell.into(),
+            final_bytes: resumed.final_bytes.into(),
             effects: resumed.effects.into(),
         })
     }
 }
 
-/// The `undecided` resource, of an exported app.
-pub struct UndecidedRequest<E>(RefCell<Undecided>, PhantomData<E>);
+/// The `pending-request` resource, of an exported app.
+pub struct PendingRequest<E>(RefCell<app::PendingRequest>, PhantomData<E>);
 
-impl<E: Exported> wit::GuestUndecided for UndecidedRequest<E> {
-    fn decide(&self, now: u64, id: u64) -> wit::Deliberation {
+impl<E: Exported> wit::GuestPendingRequest for PendingRequest<E> {
+    fn poll(&self, now: u64, id: u64) -> wit::PollResult {
         let now = Instant::from_nanos(now);
-        let progress = self.0.borrow_mut().decide(now, id, &READY);
-        wit::Deliberation {
+        let progress = self.0.borrow_mut().poll(now, id, &READY);
+        wit::PollResult {
             answer: progress.answer.map(exported::<E>),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),
@@ -122,7 +123,7 @@ fn exported<E: Exported>(answer: Answer) -> wit::Answer {
         Answer::Takeover(takeover) => wit::Answer::Takeover(wit::Takeover {
             response: takeover.response.map(Into::into),
             connection: wit::Connection::new(Connection::<E>::new(takeover.session)),
-            farewell: takeover.farewell.into(),
+            final_bytes: takeover.final_bytes.into(),
         }),
     }
 }
@@ -139,10 +140,10 @@ impl<E: Exported> wit::GuestConnection for Connection<E> {
         self.0.borrow_mut().open(now, id, &READY, residual).into()
     }
 
-    fn limit(&self, ceiling: wit::Ceiling) {
-        self.0.borrow_mut().limit(Ceiling {
-            max_message_size: ceiling.max_message_size,
-            max_messages_per_second: ceiling.max_messages_per_second,
+    fn set_limits(&self, limits: wit::MessageLimits) {
+        self.0.borrow_mut().set_limits(MessageLimits {
+            max_message_size: limits.max_message_size,
+            max_messages_per_second: limits.max_messages_per_second,
         });
     }
 

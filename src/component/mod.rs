@@ -21,5 +21,5 @@ mod once;
 
 pub use app::{AppAdapter, ExportedApp, ImportedApp, boxed_events};
 pub use client::{ClientAdapter, ClientConnection};
-pub use handler::{Adapter, Connection, Exported, UndecidedRequest, boxed};
+pub use handler::{Adapter, Connection, Exported, PendingRequest, boxed};
 pub use once::Once;

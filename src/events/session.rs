@@ -21,7 +21,7 @@ use super::{
 use crate::protocol;
 use crate::protocol::extension::DeflateOptions;
 use crate::protocol::{
-    Ceiling, CloseCode, Connection, Initiator, Instant, Message, Reader, Report, ResumeError,
+    CloseCode, Connection, Initiator, Instant, Message, MessageLimits, Reader, Report, ResumeError,
     Writer,
 };
 use crate::session::{
@@ -289,8 +289,8 @@ impl<A: EventApp> Session for EventSession<A> {
         self.receive(now, residual)
     }
 
-    fn limit(&mut self, ceiling: Ceiling) {
-        self.connection.limit(ceiling);
+    fn set_limits(&mut self, limits: MessageLimits) {
+        self.connection.set_limits(limits);
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {

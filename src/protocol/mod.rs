@@ -16,7 +16,7 @@ mod time;
 pub use close::{CloseCode, CloseReason};
 pub use connection::{Closed, Connection, Disposition, Event};
 pub use error::{ProtocolError, UsageError};
-pub use limits::{Ceiling, Limits};
+pub use limits::{Limits, MessageLimits};
 pub(crate) use message::Utf8;
 pub use message::{Message, MessageType, Piece, Prepared};
 #[cfg(target_family = "wasm")]

@@ -71,7 +71,7 @@ impl Answer {
         Self::Takeover(Takeover {
             response: None,
             session: Box::new(Task::new(shared, future)),
-            farewell: &[],
+            final_bytes: &[],
         })
     }
 }

@@ -24,7 +24,9 @@ pub(crate) use web_socket::WebSocketSession;
 
 use alloc::vec::Vec;
 
-use crate::protocol::{Ceiling, CloseCode, Connection, Disposition, Initiator, Instant, Report};
+use crate::protocol::{
+    CloseCode, Connection, Disposition, Initiator, Instant, MessageLimits, Report,
+};
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
 /// contract says when each function is called.
@@ -39,8 +41,8 @@ pub trait Session {
         residual: Vec<u8>,
     ) -> Effects;
     /// Lowers the limits to the operator's. The default does nothing: a raw socket has no messages to limit.
-    fn limit(&mut self, ceiling: Ceiling) {
-        let _ = ceiling;
+    fn set_limits(&mut self, limits: MessageLimits) {
+        let _ = limits;
     }
     /// Bytes arrived.
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects;

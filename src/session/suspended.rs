@@ -38,7 +38,7 @@ pub struct Resumed {
     /// The session to call from now on.
     pub session: Box<dyn Session>,
     /// The bytes that the host writes if the component dies.
-    pub farewell: &'static [u8],
+    pub final_bytes: &'static [u8],
     /// The host's next actions.
     pub effects: Effects,
 }

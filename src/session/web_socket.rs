@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::{ConnectionId, Effects, Handler, ReadyList, Session, ShutdownReason, shut_down};
-use crate::protocol::{Ceiling, CloseCode, Connection, Event, Instant, Report, UsageError};
+use crate::protocol::{CloseCode, Connection, Event, Instant, MessageLimits, Report, UsageError};
 
 /// A WebSocket: the connection, and the app's handler that receives its events.
 pub(crate) struct WebSocketSession<H> {
@@ -16,7 +16,7 @@ pub(crate) struct WebSocketSession<H> {
 
 impl<H> WebSocketSession<H> {
     /// A Close frame with code 1011 (RFC 6455 §7.4.1).
-    pub(crate) const FAREWELL: &[u8] = &[0x88, 2, 0x03, 0xf3];
+    pub(crate) const FINAL_BYTES: &[u8] = &[0x88, 2, 0x03, 0xf3];
 
     pub(crate) fn new(connection: Connection, handler: H) -> Self {
         Self {
@@ -80,8 +80,8 @@ impl<H: Handler> Session for WebSocketSession<H> {
         self.receive(now, residual)
     }
 
-    fn limit(&mut self, ceiling: Ceiling) {
-        self.connection.limit(ceiling);
+    fn set_limits(&mut self, limits: MessageLimits) {
+        self.connection.set_limits(limits);
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {

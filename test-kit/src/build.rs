@@ -6,17 +6,16 @@ use std::sync::{Mutex, PoisonError};
 /// The files that Cargo leaves in every target directory.
 const MARKER: &str = ".rustc_info.json";
 
-/// Builds a package of the workspace for `wasm32-wasip2`, optimised, and returns the component: for
-/// `Kit::component`. Built into a directory of its own inside of the target directory; quick where
-/// nothing has changed.
+/// Builds a package of the workspace for `wasm32-wasip2`, optimised, and returns the component's file, for
+/// `Kit::component`. Builds into a directory of its own inside the target directory; quick if nothing has changed.
 ///
 /// # Panics
 ///
-/// When it does not build, or the package is not a `cdylib`.
+/// If it does not build, or the package is not a `cdylib`.
 #[must_use]
 #[track_caller]
 pub fn build(package: &str) -> PathBuf {
-    // Cargo waits for itself well, but says so on the terminal.
+    // Cargo would wait for its own lock, but would say so on the terminal.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = target_directory().join("wasocket-test");
@@ -32,19 +31,19 @@ pub fn build(package: &str) -> PathBuf {
             "the package {package:?} does not build for wasm32-wasip2 (see above). If the target is \
              missing: rustup target add wasm32-wasip2"
         ),
-        Err(error) => panic!("cargo does not run: {error}"),
+        Err(error) => panic!("cannot run cargo: {error}"),
     }
     let file = format!("{}.wasm", package.replace('-', "_"));
     let component = folder.join("wasm32-wasip2/release").join(file);
     assert!(
         component.exists(),
-        "the package {package:?} builds, but not to {}: has it `crate-type = [\"cdylib\"]`?",
+        "the package {package:?} builds, but not to {}: does it have `crate-type = [\"cdylib\"]`?",
         component.display()
     );
     component
 }
 
-/// That of the package under test: Cargo sets it for tests.
+/// The directory of the package under test, which Cargo sets for tests.
 fn package_directory() -> PathBuf {
     let directory = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     directory.unwrap_or_else(|| PathBuf::from("."))

@@ -6,12 +6,12 @@ use wasocket::{CloseCode, Closed, Event, Message, UsageError};
 use crate::host::client::Client;
 use crate::socket::Socket;
 
-/// A masking key for frames that the test makes itself.
+/// The masking key of frames that the test builds itself.
 const MASKING_KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A WebSocket, from the client's end. It can also do all that a [`Socket`] can.
+/// A WebSocket, from the client's end. Has all functions of [`Socket`] too.
 ///
-/// The client answers pings and Close frames by itself. Dropping the value does nothing to the connection.
+/// The client answers pings and Close frames by itself. Dropping the value does not affect the connection.
 #[derive(Clone)]
 pub struct Connection(Socket);
 
@@ -36,7 +36,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// When the connection is closing or closed.
+    /// If the connection is closing or closed.
     #[track_caller]
     pub fn send(&self, message: impl Into<Message>) {
         let message = message.into();
@@ -47,7 +47,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// As [`send`](Self::send).
+    /// Like [`send`](Self::send).
     #[track_caller]
     pub fn ping(&self, payload: &[u8]) {
         self.act("ping", |client| client.ping(payload));
@@ -57,7 +57,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// As [`send`](Self::send), and for a code that may not be sent.
+    /// Like [`send`](Self::send), and for a code that may not be sent.
     #[track_caller]
     pub fn close(&self, code: u16, reason: &str) {
         self.act("close", |client| {
@@ -65,7 +65,7 @@ impl Connection {
         });
     }
 
-    /// Sends a frame that the test makes: the byte with FIN, the reserved bits and the opcode, and the
+    /// Sends a frame that the test builds: the byte with FIN, the reserved bits and the opcode, and the
     /// payload, which is masked here.
     #[track_caller]
     pub fn send_frame(&self, first: u8, payload: &[u8]) {
@@ -87,20 +87,20 @@ impl Connection {
         self.send_bytes(&frame);
     }
 
-    /// Holds back what the client sends from here on, answers to pings included: the network is slow, or
-    /// the client gone without a word. Frames and bytes that the test makes itself are not held back.
+    /// Holds back everything that the client sends from now on, including answers to pings, as if the network were slow
+    /// or the client gone. Frames and bytes that the test builds itself are not held back.
     pub fn hold(&self) {
         self.client_mut(|client| client.is_held = true);
     }
 
-    /// Lets everything arrive that was held back.
+    /// Delivers everything that was held back.
     #[track_caller]
     pub fn release(&self) {
         self.client_mut(|client| client.is_held = false);
         self.fetch();
     }
 
-    /// Everything that has happened since the last call, pings and pongs included.
+    /// All events since the last call, including pings and pongs.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.client_mut(|client| client.events.drain(..).collect())
@@ -116,7 +116,7 @@ impl Connection {
     ///
     /// # Panics
     ///
-    /// When none has arrived.
+    /// If none has arrived.
     #[track_caller]
     pub fn receive(&self) -> Message {
         match self.try_receive() {
@@ -125,11 +125,11 @@ impl Connection {
         }
     }
 
-    /// The next message, which is text.
+    /// The next message, which must be text.
     ///
     /// # Panics
     ///
-    /// When it is binary, or none has arrived.
+    /// If it is binary, or none has arrived.
     #[track_caller]
     pub fn text(&self) -> String {
         match self.try_receive() {
@@ -139,11 +139,11 @@ impl Connection {
         }
     }
 
-    /// The next message, which is binary.
+    /// The next message, which must be binary.
     ///
     /// # Panics
     ///
-    /// When it is text, or none has arrived.
+    /// If it is text, or none has arrived.
     #[track_caller]
     pub fn binary(&self) -> Vec<u8> {
         match self.try_receive() {
@@ -153,11 +153,11 @@ impl Connection {
         }
     }
 
-    /// All messages that have arrived, which are text.
+    /// All messages that have arrived, which must be text.
     ///
     /// # Panics
     ///
-    /// When one is binary.
+    /// If one is binary.
     #[track_caller]
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
@@ -193,8 +193,8 @@ impl Connection {
     }
 
     /// Asserts that nothing has arrived, and that the connection is open. Empty pings are skipped: those of
-    /// [`Limits::ping_interval`](wasocket::Limits::ping_interval), which no app has asked for. Other pings, and
-    /// pongs, are something; where they do not matter, assert that [`try_receive`](Self::try_receive) returns `None`.
+    /// [`Limits::ping_interval`](wasocket::Limits::ping_interval), which apps do not ask for. Other pings, and
+    /// pongs, count; if they do not matter, assert that [`try_receive`](Self::try_receive) returns `None`.
     #[track_caller]
     pub fn assert_silent(&self) {
         self.client_mut(Client::skip_empty_pings);
@@ -207,14 +207,14 @@ impl Connection {
         }
     }
 
-    /// How the client's connection was closed. `None` while it is not.
+    /// How the client's connection was closed; `None` if it is not closed.
     #[must_use]
     pub fn closed(&self) -> Option<Closed> {
         self.client(|client| client.closed.clone())
     }
 
     /// Asserts that the connection is closed with this code, as a browser reports it: that of the app's
-    /// Close frame, 1005 where it had none, 1006 where none came.
+    /// Close frame, 1005 if it had none, 1006 if there was no Close frame.
     #[track_caller]
     pub fn assert_closed(&self, code: u16) -> Closed {
         match self.closed() {
@@ -236,7 +236,7 @@ impl Connection {
         })
     }
 
-    /// Describes what there is instead of a message.
+    /// Describes the situation if there is no message.
     fn situation(&self) -> String {
         let (event, closed) =
             self.client(|client| (client.events.front().cloned(), client.closed.clone()));
@@ -265,7 +265,7 @@ impl Connection {
         }
     }
 
-    /// Delivers to the app what the client has sent.
+    /// Delivers the client's bytes to the app.
     #[track_caller]
     fn fetch(&self) {
         self.kit().with(|host| {
@@ -304,7 +304,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A message in the words of an assertion, truncated if it is long.
+/// A message as shown by an assertion, truncated if it is long.
 struct Shown<'a>(&'a Message);
 
 impl fmt::Display for Shown<'_> {

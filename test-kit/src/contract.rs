@@ -15,7 +15,7 @@ pub(crate) struct Decision {
 
 pub(crate) enum Verdict {
     Answer(Answer),
-    Later(Handle),
+    Pending(Handle),
 }
 
 pub(crate) enum Answer {
@@ -23,8 +23,8 @@ pub(crate) enum Answer {
     Takeover(Takeover),
 }
 
-/// The progress of a decision.
-pub(crate) struct Deliberation {
+/// The result of polling a pending request.
+pub(crate) struct PollResult {
     pub(crate) answer: Option<Answer>,
     /// In nanoseconds.
     pub(crate) wake_at: Option<u64>,
@@ -50,7 +50,7 @@ pub struct Response {
 pub struct Takeover {
     pub response: Option<ResponseHead>,
     pub connection: Handle,
-    pub farewell: Vec<u8>,
+    pub final_bytes: Vec<u8>,
 }
 
 /// The kit's name for a resource of the app: a connection, or a request that waits for its answer.

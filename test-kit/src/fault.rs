@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// The app failed, and its instance has ended with all connections: a trap of the component, or a panic
+/// A failure of the app, which ended its instance with all connections: a trap of the component, or a panic
 /// of a native app.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The reason. It has the message of a panic; a component prints its message to the output of the test.
+    /// The reason: a native app's panic message. A component prints its panic message to the output of the test.
     pub reason: String,
     /// The backtrace of a component, one frame per line. `None` for a native app: the panic has printed it.
     pub backtrace: Option<String>,
@@ -20,7 +20,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// As it is displayed, since tests end with errors as `Debug` shows them.
+/// Same as `Display`, since tests show errors with `Debug`.
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -12,17 +12,17 @@ use crate::host::{Breach, Host, Outcome};
 use crate::request::{Handshake, RequestBuilder, get};
 use crate::{Connection, Fault, Response, Socket};
 
-/// A host with one instance of an app, and a clock that stands still until [`pass`](Self::pass).
+/// A host with one instance of an app, and a clock that only [`pass`](Self::pass) moves.
 ///
-/// Whatever the test does, the app is called until it rests before the function returns. If the app fails or
-/// breaks the contract, the function panics; [`attempt`](Self::attempt) is for tests in which it should fail. A
-/// new instance follows a failed one.
+/// Each function calls the app until it has nothing more to do, and then returns. It panics if the app fails or
+/// breaks the contract; use [`attempt`](Self::attempt) in tests where the app should fail. A failed instance is replaced
+/// by a new one.
 #[derive(Clone)]
 pub struct Kit(Rc<Shared>);
 
 struct Shared {
     host: RefCell<Host>,
-    /// The number of attempts under way.
+    /// The number of attempts in progress.
     attempts: Cell<usize>,
 }
 
@@ -31,36 +31,36 @@ struct Shared {
 pub enum Answer {
     /// Plain HTTP.
     Response(Response),
-    /// It takes the socket over.
+    /// The app takes over the socket.
     Takeover(Socket),
 }
 
 impl Kit {
     /// A kit for an app without WebAssembly: the value that `wasocket::export!` takes.
     ///
-    /// The kit treats a panic of the app as a trap of a component, except that whatever the app keeps outside of
-    /// its connections outlives it.
+    /// The kit treats a panic of the app like a trap of a component, except that the app's state outside its connections
+    /// survives.
     pub fn native(app: impl wasocket::App + 'static) -> Self {
         Self::of(Native::new(app))
     }
 
-    /// A kit for the component in a file. An instance may take the 64 MiB of memory that the runner
-    /// gives, and a call a second.
+    /// A kit for the component in a file. An instance may use 64 MiB of memory, as in the runner, and a call may take
+    /// one second.
     ///
     /// # Panics
     ///
-    /// When the file is no component of the world `handler`.
+    /// If the file is not a component of the world `handler`.
     #[cfg(feature = "component")]
     #[track_caller]
     pub fn component(file: impl AsRef<std::path::Path>) -> Self {
         Self::component_within(file, crate::app::component::limits())
     }
 
-    /// Like [`component`](Self::component), within other limits.
+    /// Like [`component`](Self::component), with other limits.
     ///
     /// # Panics
     ///
-    /// As [`component`](Self::component).
+    /// Like [`component`](Self::component).
     #[cfg(feature = "component")]
     #[track_caller]
     pub fn component_within(
@@ -101,12 +101,12 @@ impl Kit {
     ///
     /// # Panics
     ///
-    /// When the app takes the socket over.
+    /// If the app takes over the socket.
     #[track_caller]
     pub fn request(&self, request: impl Into<RequestBuilder>) -> Response {
         match self.answer(request) {
             Answer::Response(response) => response,
-            Answer::Takeover(_) => panic!("expected a response, but the app takes the socket over"),
+            Answer::Takeover(_) => panic!("expected a response, but the app takes over the socket"),
         }
     }
 
@@ -116,12 +116,12 @@ impl Kit {
         self.request(get(target))
     }
 
-    /// Sends a request by which the app takes the raw socket over, or any other takeover whose bytes
-    /// matter: no client understands them.
+    /// Sends a request to which the app responds with a takeover, raw or not. The test sees the bytes; no client
+    /// interprets them.
     ///
     /// # Panics
     ///
-    /// When the app answers with plain HTTP.
+    /// If the app answers with plain HTTP.
     #[track_caller]
     pub fn take_over(&self, request: impl Into<RequestBuilder>) -> Socket {
         match self.answer(request) {
@@ -146,7 +146,7 @@ impl Kit {
     ///
     /// # Panics
     ///
-    /// When the app refuses it, or its answer is no valid handshake.
+    /// If the app refuses it, or its answer is not a valid handshake.
     #[track_caller]
     pub fn connect(&self, handshake: Handshake) -> Connection {
         match self.try_connect(handshake) {
@@ -155,15 +155,15 @@ impl Kit {
         }
     }
 
-    /// Opens a WebSocket, if the app lets it.
+    /// Opens a WebSocket, if the app accepts it.
     ///
     /// # Errors
     ///
-    /// The response by which the app refuses it.
+    /// The app's response if it refuses.
     ///
     /// # Panics
     ///
-    /// When the app's answer is no valid handshake, or the handshake cannot be sent.
+    /// If the app's answer is not a valid handshake, or the handshake cannot be sent.
     #[track_caller]
     pub fn try_connect(&self, handshake: Handshake) -> Result<Connection, Response> {
         let number = self.with(|host| Ok(host.next_client()));
@@ -183,14 +183,14 @@ impl Kit {
         Ok(connection)
     }
 
-    /// The host wants all connections to end, as when the runner is stopped.
+    /// Asks all connections to end, as when the runner is stopped.
     #[track_caller]
     pub fn shutdown(&self, reason: ShutdownReason) {
         self.with(|host| host.shutdown_all(reason));
     }
 
     /// Does something that may make the app fail, and goes on as the runner does: a request gets status 500, and
-    /// all connections of the instance get their farewell.
+    /// all connections of the instance get their final bytes.
     ///
     /// # Errors
     ///
@@ -238,7 +238,7 @@ impl Kit {
     }
 }
 
-/// An attempt under way. A panic of the test ends it, too.
+/// An attempt in progress. A panic of the test ends it, too.
 struct Attempt<'a>(&'a Cell<usize>);
 
 impl<'a> Attempt<'a> {

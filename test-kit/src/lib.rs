@@ -1,8 +1,8 @@
-//! A test kit for apps on Wasocket: a host without sockets, whose clock the test moves.
+//! A test kit for apps on Wasocket: a host without sockets, with a clock that the test controls.
 //!
 //! A test sends the app plain HTTP requests, opens WebSockets and raw takeovers, and plays the client, the
-//! network and the clock. The client's side is that of the crate `wasocket`: it sends real frames, and checks the
-//! app's output as a real client does. The host keeps to
+//! network and the clock. The client is that of the crate `wasocket`: it sends real frames, and checks the
+//! app's output as a real client does. The host follows
 //! `wit/websocket-handler.wit`; if the app breaks that contract, the test panics and says how.
 //!
 //! ```
@@ -41,7 +41,7 @@
 //!
 //! # The component itself
 //!
-//! `Kit::component` runs the `.wasm` in the engine of the runner, within the same limits of memory; all
+//! `Kit::component` runs the `.wasm` in the runner's engine, with the same memory limit; everything
 //! else is the same. In `tests/app.rs` of the app's package:
 //!
 //! ```no_run
@@ -55,23 +55,23 @@
 //! # }
 //! ```
 //!
-//! The guest's output is in the output of the test. A trap fails the test with the guest's backtrace;
+//! The guest's output appears in the output of the test. A trap fails the test with the guest's backtrace;
 //! [`Kit::attempt`] is for tests that expect one.
 //!
-//! # Playing the world
+//! # Simulating the environment
 //!
 //! | | |
 //! |---|---|
 //! | Time | [`Kit::pass`]: the app is woken at the instants that it asked for, in order. |
-//! | A peer that reads slowly | [`Socket::block`], [`Socket::unblock`]: the output is not taken. |
-//! | A slow network, a peer that is silent | [`Connection::hold`], [`Connection::release`]. |
+//! | A slow reader | [`Socket::block`], [`Socket::unblock`]: output is not accepted in between. |
+//! | A slow network, a silent peer | [`Connection::hold`], [`Connection::release`]. |
 //! | A peer that breaks the protocol | [`Socket::send_bytes`], [`Connection::send_frame`]. |
 //! | The end | [`Socket::end_of_stream`], [`Socket::lost`], [`Socket::shutdown`], [`Kit::shutdown`]. |
 //!
 //! # Features
 //!
 //! - `component`, on by default: `Kit::component` and `build`. Without it (`default-features = false`)
-//!   the kit is for functions alone and builds in seconds.
+//!   the kit only tests native apps, and builds in seconds.
 
 #![allow(clippy::panic, reason = "how a test fails")]
 

@@ -3,7 +3,7 @@ use wasocket::{ClientRequest, Fields, HttpVersion, Request};
 
 use crate::contract::Field;
 
-/// The host that requests are for by default.
+/// The default host of requests.
 const HOST: &str = "app.test";
 
 /// A GET of a target: a path, and a query after a question mark.
@@ -46,8 +46,7 @@ pub fn websocket(target: &str) -> Handshake {
     }
 }
 
-/// A request being made: HTTP/1.1 for `Host: app.test` from 192.0.2.1:50000, without TLS, unless it says
-/// otherwise.
+/// A request being built. By default HTTP/1.1 for `Host: app.test` from 192.0.2.1:50000, without TLS.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RequestBuilder {
@@ -76,25 +75,25 @@ impl RequestBuilder {
         self.field("Content-Length", length.to_string())
     }
 
-    /// Sends bytes right after the head. The app gets them if it takes the socket over; otherwise they are lost.
+    /// Sends bytes right after the head. The app gets them if it takes over the socket; otherwise they are lost.
     pub fn residual(mut self, bytes: &[u8]) -> Self {
         self.residual.extend_from_slice(bytes);
         self
     }
 
-    /// Claims another version of HTTP.
+    /// Sets another version of HTTP.
     pub fn version(mut self, version: HttpVersion) -> Self {
         self.request.version = version;
         self
     }
 
-    /// Arrives over TLS.
+    /// Marks the request as received over TLS.
     pub fn secure(mut self) -> Self {
         self.request.secure = true;
         self
     }
 
-    /// Comes from this address.
+    /// Sets the client's address.
     pub fn remote(mut self, address: &str) -> Self {
         self.request.remote = Some(address.to_owned());
         self
@@ -105,7 +104,7 @@ impl RequestBuilder {
     }
 }
 
-/// A request as a value, such as one that was recorded.
+/// Converts a whole request, such as a recorded one.
 impl From<Request> for RequestBuilder {
     fn from(request: Request) -> Self {
         Self {
@@ -137,7 +136,7 @@ impl Handshake {
         self
     }
 
-    /// Comes from a browser, from a page of this origin: `https://app.example`.
+    /// Sets the origin, as a browser does for a page of `https://app.example`.
     pub fn origin(self, origin: &str) -> Self {
         self.field("Origin", origin)
     }
@@ -148,19 +147,19 @@ impl Handshake {
         self
     }
 
-    /// Asks for another host than `app.test`.
+    /// Sets a host other than `app.test`.
     pub fn host(mut self, host: &str) -> Self {
         self.request.host = host.to_owned();
         self
     }
 
-    /// Arrives over TLS: `wss`.
+    /// Marks the request as received over TLS: `wss`.
     pub fn secure(mut self) -> Self {
         self.secure = true;
         self
     }
 
-    /// Comes from this address.
+    /// Sets the client's address.
     pub fn remote(mut self, address: &str) -> Self {
         self.remote = Some(address.to_owned());
         self

@@ -2,8 +2,7 @@ use wasocket::Fields;
 
 use crate::contract;
 
-/// A plain HTTP response, checked: it can be sent. `Content-Length` and `Date`, which the host adds, are
-/// not in it.
+/// A plain HTTP response, checked to be sendable. Without `Content-Length` and `Date`, which the host adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Response {
@@ -11,7 +10,7 @@ pub struct Response {
     pub status: u16,
     /// The fields, as the app gave them.
     pub fields: Fields,
-    /// The body; empty in an answer to HEAD.
+    /// The body; empty in response to HEAD.
     pub body: Vec<u8>,
 }
 
@@ -66,7 +65,7 @@ impl Response {
         self
     }
 
-    /// All of it, for a person.
+    /// The whole response in readable form.
     pub(crate) fn describe(&self) -> String {
         let mut text = format!("status {}", self.status);
         for (name, value) in self.fields.iter() {

@@ -8,7 +8,7 @@ use crate::host::peer::Peer;
 
 /// A socket that the app has taken over, from the peer's end: bytes to it, bytes from it.
 ///
-/// Dropping the value does nothing to the socket.
+/// Dropping the value does not affect the socket.
 #[derive(Clone)]
 pub struct Socket {
     kit: Kit,
@@ -28,8 +28,8 @@ impl Socket {
         self.id
     }
 
-    /// Sends bytes. The app receives them once it takes input: not while it has paused, and not while
-    /// its output is unsent.
+    /// Sends bytes. The app receives them once it accepts input: not while it is paused, and not while
+    /// it has unsent output.
     #[track_caller]
     pub fn send_bytes(&self, bytes: &[u8]) {
         self.kit.with(|host| {
@@ -44,7 +44,7 @@ impl Socket {
         self.kit.with(|host| host.end_stream(self.id));
     }
 
-    /// The socket fails.
+    /// Makes the socket fail.
     #[track_caller]
     pub fn lost(&self) {
         self.kit.with(|host| {
@@ -53,13 +53,13 @@ impl Socket {
         });
     }
 
-    /// The host wants the connection to end. Has no effect the second time.
+    /// Asks the connection to end. Has no effect the second time.
     #[track_caller]
     pub fn shutdown(&self, reason: ShutdownReason) {
         self.kit.with(|host| host.shutdown(self.id, reason));
     }
 
-    /// The host wakes the connection without need, as it may.
+    /// Wakes the connection without need, as a host may.
     #[track_caller]
     pub fn wake(&self) {
         self.kit.with(|host| {
@@ -68,7 +68,7 @@ impl Socket {
         });
     }
 
-    /// The peer stops reading: output stays unsent, and the app is given no input.
+    /// Makes the peer stop reading: output stays unsent, and the app gets no input.
     pub fn block(&self) {
         self.kit.with(|host| {
             host.peer_mut(self.id).is_blocked = true;
@@ -76,14 +76,13 @@ impl Socket {
         });
     }
 
-    /// The peer takes all that is unsent, and the app is woken if there was any.
+    /// Makes the peer read again: it accepts all unsent output, and the app is woken if there was any.
     #[track_caller]
     pub fn unblock(&self) {
         self.kit.with(|host| host.unblock(self.id));
     }
 
-    /// The bytes that the peer has been sent since the last call. A takeover begins with the head of its response,
-    /// if it has one.
+    /// The bytes sent to the peer since the last call. A takeover begins with the head of its response, if it has one.
     #[must_use]
     pub fn output(&self) -> Vec<u8> {
         self.kit
@@ -109,7 +108,7 @@ impl Socket {
         self.look(|peer| peer.turn.wake_at().map(Instant::from_nanos))
     }
 
-    /// Whether the app still has the connection: it has neither ended it nor failed, and the socket is
+    /// Whether the app still has the connection: it has neither ended it nor failed, and the socket was
     /// not lost.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -122,8 +121,8 @@ impl Socket {
         self.look(|peer| peer.is_closed)
     }
 
-    /// The app's report of the connection, for the host's log: the number of messages, who ended it, and what the
-    /// app did wrong. `None` until it has ended, and if its instance has died.
+    /// The app's report on the connection, for the host's log: the number of messages, who ended it, and the app's
+    /// fault. `None` until the connection has ended, and if its instance died.
     ///
     /// ```
     /// # use wasocket::{Error, Initiator, WebSocket, websocket};
@@ -145,7 +144,7 @@ impl Socket {
         self.look(|peer| peer.report.clone())
     }
 
-    /// Asserts that the peer has been sent these bytes since the last call of this or [`output`](Self::output).
+    /// Asserts that these bytes were sent to the peer since the last call of this or [`output`](Self::output).
     #[track_caller]
     pub fn assert_output(&self, expected: &[u8]) {
         let output = self.output();

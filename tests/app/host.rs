@@ -206,7 +206,7 @@ pub fn answer(app: &dyn App, request: Request) -> Answer {
     match app.handle(request) {
         Verdict::Answer(answer) => answer,
         Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Later(_) => panic!("there is nothing to wait for"),
+        Verdict::Pending(_) => panic!("there is nothing to wait for"),
     }
 }
 

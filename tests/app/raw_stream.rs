@@ -19,7 +19,7 @@ where
 {
     match Answer::converse_raw(&Request::default(), converse) {
         Answer::Takeover(takeover) => {
-            assert!(takeover.response.is_none() && takeover.farewell.is_empty());
+            assert!(takeover.response.is_none() && takeover.final_bytes.is_empty());
             takeover.session
         }
         Answer::Respond(response) => panic!("{response:?}"),
@@ -168,7 +168,7 @@ fn a_stopping_host_ends_an_app_that_does_not_react() {
 }
 
 #[test]
-fn an_app_may_write_a_farewell_when_the_host_stops() {
+fn an_app_may_write_a_last_line_when_the_host_stops() {
     let (mut session, ended) = outcome(|stream| async move {
         let line = stream.read_line(100).await;
         stream.write("QUIT\n").await.expect("told already");

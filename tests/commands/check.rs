@@ -116,9 +116,9 @@ fn breaches_of_the_contract_are_found() {
             "an opening handshake is answered",
         ),
         (
-            "/farewell",
+            "/final-bytes",
             "contract",
-            "the farewell is a Close frame with code 1011",
+            "the final bytes are a Close frame with code 1011",
         ),
         ("/response", "contract", "answers to requests can be sent"),
         ("/handshake", "handshakes", "key missing"),
@@ -167,7 +167,7 @@ fn breaches_of_the_contract_are_found() {
             "a report says who ended the connection, and how",
         ),
         (
-            "/limit",
+            "/limits",
             "contract",
             "a limited connection accepts no more than its limits",
         ),

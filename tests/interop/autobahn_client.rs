@@ -31,7 +31,7 @@ const LIMITS: Limits = Limits {
     call_time: Duration::from_secs(10),
     file_time: Duration::from_secs(5),
     start_time: Duration::from_secs(1),
-    ceiling: None,
+    message_limits: None,
 };
 
 fn main() -> ExitCode {

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use support::{Client, Server, build_guest, temporary_folder, text, wasocket};
 
-/// A Close frame with code 1011: the farewell.
-const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
+/// A Close frame with code 1011: the final bytes.
+const FINAL_BYTES: &[u8] = b"\x88\x02\x03\xf3";
 
 /// A new folder for a test, with data to grant, in which a link leads outside.
 fn folder(test: &str) -> PathBuf {
@@ -147,7 +147,7 @@ fn waiting_for_a_file_is_limited_and_delays_no_other_call() {
         assert_eq!(ask(&mut other, "read /data/file"), "inside");
     }
     assert!(client.has_nothing_to_read(), "the other was served first");
-    assert_eq!(client.read_to_end(), FAREWELL);
+    assert_eq!(client.read_to_end(), FINAL_BYTES);
     server.wait_for_log("the guest waited for files for more than 2000 ms inside a call");
     assert_eq!(ask(&mut other, "read /data/file"), "inside");
     // The thread that opens the pipe still waits; the runner exits without it.

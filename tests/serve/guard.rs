@@ -11,8 +11,8 @@
 use support::host_behaviours;
 use support::{Server, app_behaviours, build_guest, opening_handshake, text};
 
-/// A Close frame with code 1011: the farewell.
-const FAREWELL: &[u8] = b"\x88\x02\x03\xf3";
+/// A Close frame with code 1011: the final bytes.
+const FINAL_BYTES: &[u8] = b"\x88\x02\x03\xf3";
 
 /// Both kinds of the component `faults`.
 fn servers(options: &[&str]) -> [Server; 2] {
@@ -42,8 +42,8 @@ fn a_fault_ends_only_its_own_instance() {
             neighbour.assert_echoes("before");
 
             faulty.send(&text(fault));
-            assert_eq!(faulty.read_to_end(), FAREWELL, "{fault}");
-            assert_eq!(neighbour.read_to_end(), FAREWELL, "{fault}");
+            assert_eq!(faulty.read_to_end(), FINAL_BYTES, "{fault}");
+            assert_eq!(neighbour.read_to_end(), FINAL_BYTES, "{fault}");
             elsewhere.assert_echoes("after");
             let mut fresh = server.websocket("/");
             fresh.assert_echoes("fresh");
@@ -70,7 +70,7 @@ fn a_busy_guest_delays_no_other_guest() {
             "the others were served first"
         );
         for mut client in [spinning, neighbour] {
-            assert_eq!(client.read_to_end(), FAREWELL);
+            assert_eq!(client.read_to_end(), FINAL_BYTES);
         }
     }
 }
@@ -101,7 +101,7 @@ fn the_log_shows_where_a_guest_failed() {
     for server in [&bare, &with_std] {
         let mut client = server.websocket("/");
         client.send(&text("trap"));
-        assert_eq!(client.read_to_end(), FAREWELL);
+        assert_eq!(client.read_to_end(), FINAL_BYTES);
         server.wait_for_log("faults::panic_for_the_test");
     }
     // `std` writes the reason to stderr.
@@ -115,7 +115,7 @@ fn output_before_a_fault_is_sent() {
         client.send(&text("one"));
         assert_eq!(client.read_exactly(5), b"\x81\x03one");
         client.send(&text("trap"));
-        assert_eq!(client.read_to_end(), FAREWELL);
+        assert_eq!(client.read_to_end(), FINAL_BYTES);
     }
 }
 
@@ -152,7 +152,7 @@ fn a_guest_that_blocks_is_at_fault() {
     let server = Server::serving(&build_guest("faults", ""), &[]);
     let mut client = server.websocket("/");
     client.send(&text("sleep"));
-    assert_eq!(client.read_to_end(), FAREWELL);
+    assert_eq!(client.read_to_end(), FINAL_BYTES);
     server.wait_for_log("every function must return at once");
 }
 

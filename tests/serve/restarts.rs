@@ -13,8 +13,8 @@ use support::operator::{admin, get, metric};
 use support::{Client, Head, Server, TIMEOUT, build_guest, opening_handshake};
 
 const FAULTS: &str = "wasocket_guest_faults_total{reason=\"trap\"}";
-const BEGIN: &str = "instances fail one after the other";
-const END: &str = "instances live on";
+const BEGIN: &str = "instances keep failing";
+const END: &str = "instances are stable again";
 
 /// Repeats a handshake until the response has this status.
 fn ask_until(server: &Server, path: &str, status: u16) -> (Client, Head) {

@@ -16,7 +16,7 @@ use crate::messages::Messages;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most that a server sends after a Close frame: perhaps with a ping before its own.
-const MAX_FAREWELL: u64 = 1024;
+const MAX_FINAL_BYTES: u64 = 1024;
 
 /// The number of handshakes in progress at a time: enough to keep a server busy, and fewer than any server's backlog.
 pub const AT_ONCE: usize = 16;
@@ -177,7 +177,7 @@ impl Connection {
         self.stream.set_nonblocking(false)?;
         self.stream.write_all(b"\x88\x82\0\0\0\0\x03\xe8")?;
         let mut answer = Vec::new();
-        let end = (&self.stream).take(MAX_FAREWELL).read_to_end(&mut answer);
+        let end = (&self.stream).take(MAX_FINAL_BYTES).read_to_end(&mut answer);
         end.map_err(|error| format!("the connection is not closed: {error}"))?;
         if answer.ends_with(b"\x88\x02\x03\xe8") {
             Ok(())

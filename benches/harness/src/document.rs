@@ -19,7 +19,7 @@ pub fn run(report: &Report) -> String {
         .partition(|table| cell(table).is_some());
     let mut text = conditions(report) + "\n" + &legend(report);
     if !throughput.is_empty() {
-        text += "\nCPU time of the server for each message, in µs; in brackets how often Wasocket's goes into it:\n\n";
+        text += "\nServer CPU time per message, in µs; in parentheses the ratio to Wasocket's:\n\n";
         text += &report.overview(&throughput, REFERENCE);
     }
     text += &details(&rest);
@@ -37,13 +37,13 @@ pub fn grow(report: &Report) -> String {
     let mut text = conditions(report);
     let (others, cells): (Vec<_>, Vec<_>) = report.tables.iter().partition(|table| is_own(table));
     if !cells.is_empty() {
-        text += "\nCPU time of the server for each message, in µs:\n\n";
+        text += "\nServer CPU time per message, in µs:\n\n";
         text += &report.overview(&cells, REFERENCE);
     }
     text + &details(&others)
 }
 
-/// Whether a table has Wasocket alone.
+/// Whether a table only has figures of Wasocket.
 fn is_own(table: &Table) -> bool {
     [START, WORKERS].contains(&&*table.id)
 }
@@ -62,7 +62,11 @@ fn conditions(report: &Report) -> String {
         seconds,
         ..
     } = report;
-    format!("`{command}` on {machine}: medians of {rounds} rounds of {seconds} s.\n")
+    let rounds = match rounds {
+        1 => "one round".to_owned(),
+        _ => format!("medians of {rounds} rounds"),
+    };
+    format!("`{command}` on {machine}: {rounds} of {seconds} s.\n")
 }
 
 fn legend(report: &Report) -> String {
@@ -150,15 +154,11 @@ fn messages_plot(report: &Report) -> String {
         .filter(|table| cell(table).is_some())
         .map(|table| (table.title.clone(), panel(table, 0).1))
         .collect();
-    bars(
-        "CPU time of the server for each message, in µs",
-        &panels,
-        REFERENCE,
-    )
+    bars("Server CPU time per message, in µs", &panels, REFERENCE)
 }
 
 fn write_growth_plots(report: &Report, folder: &Path) -> Result<()> {
-    let title = "CPU time of the server for each message, in µs";
+    let title = "Server CPU time per message, in µs";
     let by_connections = growth(report, is_of_connections, |cell| cell.connections);
     let label = |count: usize| count.to_string();
     let plot = lines(

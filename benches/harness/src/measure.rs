@@ -123,11 +123,11 @@ impl Measurement {
         match self {
             Self::Throughput(cell) => cell.title(),
             Self::Latency => format!(
-                "Latency: {}, {PACED_RATE} messages a second in all",
+                "Latency: {}, {PACED_RATE} messages per second in total",
                 PACED.title()
             ),
             Self::Handshakes => format!("Opening handshakes, {AT_ONCE} at a time"),
-            Self::Memory => "Memory of idle connections, without the kernel's".to_owned(),
+            Self::Memory => "Memory of idle connections, excluding the kernel's".to_owned(),
         }
     }
 

@@ -60,7 +60,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "composed",
-        what: "`wasocket serve`, the event-form echo, joined with the protocol from two components",
+        what: "`wasocket serve`, the event-form echo: app and protocol composed from two components",
         deflates: false,
         max_message: MIB,
         command: |places| component(places, "portable_echo.wasm", &[]),
@@ -68,7 +68,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "native",
-        what: "the same protocol crate without WebAssembly, with the runner's way of reading and writing",
+        what: "the same protocol crate without WebAssembly, reading and writing as the runner does",
         deflates: true,
         max_message: MAX_MESSAGE,
         command: |places| peer(places, "native"),
@@ -122,7 +122,7 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "floor",
-        what: "a bare epoll loop that unmasks and sends back, and checks next to nothing",
+        what: "a bare epoll loop that unmasks and echoes, and checks next to nothing",
         deflates: false,
         max_message: MAX_MESSAGE,
         command: |places| peer(places, "floor"),

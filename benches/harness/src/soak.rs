@@ -297,21 +297,23 @@ fn median(samples: &[Sample]) -> u64 {
 fn judge(samples: &[Sample]) -> Result<String> {
     let third = samples.len() / 3;
     if third < WARM_UP {
-        return Ok("Too short to say whether the memory is flat: that takes 3 minutes.".into());
+        return Ok(
+            "The run was too short to tell whether memory stays flat: that takes 3 minutes.".into(),
+        );
     }
     let (second, last) = (
         median(&samples[third..2 * third]),
         median(&samples[2 * third..]),
     );
     let text = format!(
-        "The median of the memory is {} in the second third of the time and {} in the last",
+        "Median memory was {} in the second third of the run and {} in the last",
         mebibytes(second),
         mebibytes(last)
     );
     if last > second + second * TOLERANCE / 100 + SLACK {
-        Err(format!("{text}: it grows.").into())
+        Err(format!("{text}: it grew.").into())
     } else {
-        Ok(format!("{text}: it is flat."))
+        Ok(format!("{text}: it stayed flat."))
     }
 }
 

@@ -1,4 +1,4 @@
-// An app: at / a page, and the WebSocket that it talks to. wit/app.wit says what there is to it.
+// An app: a page at /, and the WebSocket that the page talks to. wit/app.wit documents all events and actions.
 
 #include <stdio.h>
 #include <string.h>
@@ -39,8 +39,8 @@ static void on(event_t *event, unsigned *count, actions_t *actions) {
   }
 }
 
-// Called when something has happened on a connection. What is to be known of it the next time is its state, up to
-// 2,048 bytes. The parameters are ours to free.
+// Called for events on a connection. Its state, up to 2,048 bytes, is kept until the next call. The parameters are ours
+// to free.
 void exports_websocket_handle(wasocket_string_t *connection, wasocket_list_u8_t *state,
                               events_t *events, actions_t *actions) {
   *actions = (actions_t){0};

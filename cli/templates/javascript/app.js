@@ -1,10 +1,9 @@
-// An app: at / a page, and the WebSocket that it talks to. wit/app.wit says what there is to it.
+// An app: a page at /, and the WebSocket that the page talks to. wit/app.wit documents all events and actions.
 
 import page from './page.js';
 
 export const app = {
-  // Called when something has happened on a connection. What is to be known of it the next time is its state,
-  // up to 2,048 bytes.
+  // Called for events on a connection. Its state, up to 2,048 bytes, is kept until the next call.
   handle(connection, state, events) {
     const member = state.length > 0 ? JSON.parse(decode(state)) : { count: 0 };
     return events.flatMap((event) => on(event, member));

@@ -1,4 +1,4 @@
-// Makes app.wasm of app.js.
+// Builds app.wasm from app.js.
 
 import { writeFile } from 'node:fs/promises';
 import { componentize } from '@bytecodealliance/componentize-js';
@@ -7,7 +7,7 @@ const { component } = await componentize({
   sourcePath: 'app.js',
   witPath: 'wit',
   worldName: 'application',
-  // `http` has to be disabled: `fetch` would wait inside of a call. What is left is for console.error.
+  // `http` must be disabled: `fetch` would wait inside a call. The features left are for console.error.
   disableFeatures: ['random', 'clocks', 'http', 'fetch-event'],
 });
 await writeFile('app.wasm', component);

@@ -1,4 +1,4 @@
-"""An app: at / a page, and the WebSocket that it talks to. wit/app.wit says what there is to it."""
+"""An app: a page at /, and the WebSocket that the page talks to. wit/app.wit documents all events and actions."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,12 @@ from wit_world.exports.app import (
 )
 from wit_world.imports.types import Response, ResponseHead
 
-# Read when the component is built: it has no files then.
+# Read when the component is built, as it has no files when it runs.
 PAGE = Path(__file__).with_name("page.html").read_bytes()
 
 
 class App(exports.App):
-    # Called when something has happened on a connection. What is to be known of it the next time is its state,
-    # up to 2,048 bytes.
+    # Called for events on a connection. Its state, up to 2,048 bytes, is kept until the next call.
     def handle(self, connection, state, events):
         member = json.loads(state) if state else {"count": 0}
         return [action for event in events for action in self.on(event, member)]

@@ -1,4 +1,4 @@
-//! An app: at `/` a page, and the WebSocket that it talks to.
+//! An app: a page at `/`, and the WebSocket that the page talks to.
 
 use wasocket::{Error, Message, Request, Response, Router, WebSocket, websocket};
 
@@ -12,7 +12,7 @@ fn page(_: &Request) -> Response {
     Response::new(200, "text/html; charset=utf-8", include_str!("page.html"))
 }
 
-/// Called for each connection. What it knows is its own variables, for as long as the connection is there.
+/// Called for each connection. Its local variables live as long as the connection.
 async fn echo(ws: WebSocket) -> Result<(), Error> {
     let mut count = 0;
     while let Some(message) = ws.receive::<Message>().await? {
@@ -31,12 +31,12 @@ mod tests {
     use wasocket_test::{Kit, websocket};
 
     #[test]
-    fn there_is_a_page() {
+    fn serves_the_page() {
         Kit::native(super::app()).get("/").assert_status(200);
     }
 
     #[test]
-    fn messages_come_back_and_are_counted() {
+    fn echoes_and_counts_messages() {
         let kit = Kit::native(super::app());
         let ws = kit.connect(websocket("/"));
         ws.send("hello");

@@ -1,6 +1,6 @@
 use alloc::format;
 
-/// Writes a line to the standard error stream. There is nowhere to report it if that fails.
+/// Writes a line to standard error. A failure is ignored, as there is nowhere to report it.
 pub(crate) fn line(text: &str) {
     let stderr = wasi::cli::stderr::get_stderr();
     // `blocking-write-and-flush` takes at most 4,096 bytes.

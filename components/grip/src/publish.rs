@@ -9,7 +9,7 @@ use wasocket::grip::PublishRequest;
 
 use crate::{log, serve};
 
-/// How long an endpoint may take to connect, and then to answer, in nanoseconds.
+/// Time limit to connect to an endpoint, and then for its response, in nanoseconds.
 const TIMEOUT: u64 = 5_000_000_000;
 
 /// Publishes. A failure is logged: the app cannot do anything about it.
@@ -23,8 +23,10 @@ pub(crate) fn send(request: &PublishRequest) {
 }
 
 fn exchange(request: &PublishRequest) -> Result<(), String> {
-    let outgoing = build(request).ok_or("it is no address that the server can ask")?;
-    let body = outgoing.body().map_err(|()| "there is no body")?;
+    let outgoing = build(request).ok_or("the server does not accept this address")?;
+    let body = outgoing
+        .body()
+        .map_err(|()| "the server accepts no request body")?;
     let options = RequestOptions::new();
     // A server that does not know these limits has its own.
     let _ = options.set_connect_timeout(Some(TIMEOUT));
@@ -42,7 +44,7 @@ fn exchange(request: &PublishRequest) -> Result<(), String> {
     };
     match response.status() {
         200..300 if written.is_some() => Ok(()),
-        200..300 => Err("the request broke off".into()),
+        200..300 => Err("the connection closed before the whole request was sent".into()),
         status => Err(format!("status {status}")),
     }
 }

@@ -23,7 +23,7 @@ impl Guest for Component {
     fn handle(incoming: IncomingRequest, outparam: ResponseOutparam) {
         let reply = answer(&incoming);
         reply.log.iter().for_each(|line| log::line(line));
-        // First, so that it is done when the proxy sends the next events of this connection.
+        // Before the response, so that it is done when the proxy sends the connection's next events.
         reply.publish.iter().for_each(publish::send);
         respond(outparam, &reply.response);
     }
@@ -41,7 +41,7 @@ fn answer(incoming: &IncomingRequest) -> Reply {
         Admitted::Plain(request) => gateway.plain(&ImportedApp, request, &unique_name(), now),
         Admitted::Events(request) => match read_body(incoming) {
             Some(body) => gateway.events(&ImportedApp, request, &body, now),
-            None => failure("the body of a request broke off".into()),
+            None => failure("a request ended before its whole body was received".into()),
         },
     }
 }
@@ -61,14 +61,14 @@ fn variable(name: &str) -> Option<String> {
 fn request(incoming: &IncomingRequest) -> Request {
     let mut fields: wasocket::Fields = incoming.headers().entries().into();
     let authority = incoming.authority();
-    // Some servers give it only here.
+    // Some servers provide it only here.
     if let (Some(authority), false) = (&authority, fields.contains("Host")) {
         fields.append("Host", authority.as_bytes());
     }
     Request {
         method: method(incoming.method()),
         target: incoming.path_with_query().unwrap_or_else(|| "/".into()),
-        // `wasi:http` does not say; a client of such a server can do all that one of HTTP/1.1 can.
+        // `wasi:http` does not say; its servers support at least what HTTP/1.1 does.
         version: HttpVersion::Http11,
         fields,
         secure: matches!(incoming.scheme(), Some(Scheme::Https)),
@@ -92,13 +92,14 @@ fn method(method: Method) -> String {
     .into()
 }
 
-/// For a request that is not on a WebSocket: no other request has it, on any instance.
+/// A name for a request that is not on a WebSocket, unique across instances.
 fn unique_name() -> String {
     let random = wasi::random::random::get_random_u64;
     format!("request-{:016x}{:016x}", random(), random())
 }
 
-/// Up to the number of bytes that events may have, and one more if there are more. `None` if the client is gone.
+/// Reads the body, up to one byte more than events may have, so that a longer one is noticed. `None` if the client is
+/// gone.
 fn read_body(incoming: &IncomingRequest) -> Option<Vec<u8>> {
     let body = incoming.consume().ok()?;
     let stream = body.stream().ok()?;
@@ -112,8 +113,8 @@ fn read_body(incoming: &IncomingRequest) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Some bytes, or `Some(None)` at the end. `None` if the client is gone.
-#[allow(clippy::option_option, reason = "the end, and no end")]
+/// Reads some bytes; `Some(None)` at the end of the stream, `None` if the client is gone.
+#[allow(clippy::option_option, reason = "end of stream and failure differ")]
 pub(crate) fn read(stream: &InputStream, most: usize) -> Option<Option<Vec<u8>>> {
     let most = u64::try_from(most).ok()?.min(64 << 10);
     match stream.blocking_read(most) {
@@ -126,11 +127,11 @@ pub(crate) fn read(stream: &InputStream, most: usize) -> Option<Option<Vec<u8>>>
 fn respond(outparam: ResponseOutparam, response: &Response) {
     let body = response.body.as_slice();
     let Some((outgoing, body_resource)) = head(response) else {
-        log::line("the server refuses a field of the response");
+        log::line("sending 500: the server does not accept a field of the app's response");
         return respond(outparam, &Response::text(500, "Internal Server Error\n"));
     };
     ResponseOutparam::set(outparam, Ok(outgoing));
-    // The client may be gone, which does not matter any more.
+    // The client may be gone; there is nothing left to do.
     let _ = write(body_resource, body);
 }
 
@@ -149,7 +150,7 @@ fn head(response: &Response) -> Option<(OutgoingResponse, OutgoingBody)> {
     Some((outgoing, body))
 }
 
-/// `None` if it cannot be written to the end.
+/// Writes a body; `None` if it could not be written completely.
 pub(crate) fn write(body: OutgoingBody, bytes: &[u8]) -> Option<()> {
     let stream = body.write().ok()?;
     write_all(&stream, bytes)?;

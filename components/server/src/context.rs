@@ -1,4 +1,4 @@
-//! What all clients share.
+//! State shared by all clients.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -12,7 +12,7 @@ use crate::handler::{ConnectionId, Instant};
 use crate::log::Log;
 use crate::options::Options;
 
-/// What all clients share.
+/// State shared by all clients.
 pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) log: Log,
@@ -41,7 +41,7 @@ impl Context {
         imf_fixdate(wall_clock::now().seconds)
     }
 
-    /// A number that no connection has had.
+    /// A new connection number.
     pub(crate) fn next_id(&mut self) -> ConnectionId {
         self.last_id = self.last_id.wrapping_add(1);
         self.last_id

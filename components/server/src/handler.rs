@@ -1,4 +1,4 @@
-//! The import `websocket-handler`, which is what is served. The only use of wit-bindgen.
+//! The import `websocket-handler`: the component to serve. The only use of wit-bindgen.
 
 #[allow(
     unsafe_code,
@@ -22,7 +22,7 @@ use wasocket_host_core::{http1, turn};
 
 pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{
-    Answer, Connection, Initiator, Takeover, Undecided, Verdict, handle,
+    Answer, Connection, Initiator, PendingRequest, Takeover, Verdict, handle,
 };
 
 impl From<types::Next> for turn::Next {
@@ -53,11 +53,11 @@ pub(crate) fn request(request: http1::Request, remote: String) -> types::Request
     }
 }
 
-/// A response of the handler's, checked.
+/// Checks and converts the handler's response.
 ///
 /// # Errors
 ///
-/// When it cannot be sent.
+/// If it cannot be sent.
 pub(crate) fn response(response: types::Response) -> Result<http1::Response, http1::BadAnswer> {
     let head = response.head;
     http1::check_response(head.status, &head.fields)?;
@@ -68,11 +68,11 @@ pub(crate) fn response(response: types::Response) -> Result<http1::Response, htt
     })
 }
 
-/// The head that a takeover begins with, checked. A takeover that fails drops the handler's connection.
+/// Checks a takeover, and returns the head that it begins with. A takeover that fails drops the handler's connection.
 ///
 /// # Errors
 ///
-/// When it cannot be made.
+/// If it cannot be made.
 pub(crate) fn takeover_head(
     takeover: &Takeover,
     framing: http1::Framing,
@@ -80,5 +80,5 @@ pub(crate) fn takeover_head(
     framing.check_takeover()?;
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
-    http1::takeover_head(head, &takeover.farewell, framing.expects_continue)
+    http1::takeover_head(head, &takeover.final_bytes, framing.expects_continue)
 }

@@ -3,17 +3,17 @@
 //! component what `wasocket serve` does on a machine, and likewise knows nothing of RFC 6455.
 //!
 //! ```text
-//!   listener ── accept ──▶ client ── head ──▶ handle, decide ──▶ respond ──▶ client
+//!   listener ── accept ──▶ client ── head ──▶ handle, poll* ──▶ respond ──▶ client
 //!                            ▲                      │
 //!      server: poll, timers, │                      └─ takeover ─▶ open, receive, wake, ..
 //!      wake-others ──────────┘                                        │
 //!                          socket ◀── 101, output ────────────────────┘
 //! ```
 //!
-//! One instance, one thread and one loop serve all connections. `server` waits for whatever comes first;
-//! `client` is one connection, from its first request to its end, with a file for each phase; `context` is what
-//! clients share; `socket` moves a client's bytes, and never blocks; `listener` accepts; `options` reads the
-//! command line. The crate `wasocket-host-core` makes the decisions that the runner makes, too.
+//! One instance, one thread and one loop serve all connections. `server` waits for events;
+//! `client` is one connection, from its first request to its end, with a file for each phase; `context` is the state
+//! that clients share; `socket` moves a client's bytes, and never blocks; `listener` accepts; `options` reads the
+//! command line. The crate `wasocket-host-core` makes the decisions, as it does for the runner.
 //!
 //! A trap in the handler is a trap in this component: it ends the server. See `docs/targets/server.md`.
 #![cfg_attr(target_family = "wasm", no_std)]

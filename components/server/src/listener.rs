@@ -14,7 +14,7 @@ use wasi::sockets::tcp_create_socket::create_tcp_socket;
 
 use crate::socket::Socket;
 
-/// The number of connections that the system may keep waiting.
+/// The most connections that the system queues until they are accepted.
 const BACKLOG: u64 = 1024;
 
 /// Fields are dropped in order, as WASI requires: children before parents.
@@ -42,7 +42,7 @@ impl Listener {
         bind(address).map_err(|code| explain(address, code))
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address it listens on, with the port that the system chose.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.socket.local_address().ok().map(from_wasi)
     }
@@ -66,7 +66,7 @@ impl Listener {
     }
 }
 
-/// Blocks where WASI requires it: there are no connections yet.
+/// Binds and listens. May block, as there are no connections yet.
 fn bind(address: SocketAddr) -> Result<Listener, ErrorCode> {
     let (family, local) = to_wasi(address);
     let socket = create_tcp_socket(family)?;

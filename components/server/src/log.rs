@@ -8,7 +8,7 @@ use wasi::io::streams::OutputStream;
 
 use crate::options::Verbosity;
 
-/// The log. A line that does not fit is lost: no connection waits for the reader.
+/// The log. A line that does not fit into the stream is dropped, so that connections never wait for the log's reader.
 pub(crate) struct Log {
     stderr: OutputStream,
     verbosity: Verbosity,
@@ -22,19 +22,19 @@ impl Log {
         }
     }
 
-    /// Something is wrong with the app, or the server cannot begin.
+    /// Logs a fault of the app, or a failure to start.
     pub(crate) fn error(&self, message: fmt::Arguments<'_>) {
         self.write("error", message);
     }
 
-    /// Something does not work for now.
+    /// Logs a temporary failure.
     pub(crate) fn warn(&self, message: fmt::Arguments<'_>) {
         if self.verbosity != Verbosity::Quiet {
             self.write("warning", message);
         }
     }
 
-    /// The course of each connection.
+    /// Logs an event of a connection.
     pub(crate) fn debug(&self, message: fmt::Arguments<'_>) {
         if self.verbosity == Verbosity::Verbose {
             self.write("debug", message);
@@ -45,7 +45,7 @@ impl Log {
         let line = format!("{level}: {message}\n");
         let has_room = |room: u64| usize::try_from(room).is_ok_and(|room| room >= line.len());
         if self.stderr.check_write().is_ok_and(has_room) {
-            // Without a reader the server still serves.
+            // Serve even if stderr is closed.
             let _ = self.stderr.write(line.as_bytes());
             let _ = self.stderr.flush();
         }

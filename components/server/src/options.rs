@@ -1,4 +1,4 @@
-//! The command line. The names and the defaults are those of `wasocket serve`.
+//! The command line, with the names and defaults of `wasocket serve`.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -77,7 +77,7 @@ impl Default for Options {
 ///
 /// # Errors
 ///
-/// The mistake, in words for the user.
+/// A message for the user.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut options = Options::default();
     let mut arguments = arguments.into_iter();
@@ -104,7 +104,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
             "--decision-timeout" => options.decision_timeout = seconds(name, &value()?)?,
             _ if is_of_the_runtime(name) => {
                 return Err(format!(
-                    "{name} is an option of `wasocket serve`; here the runtime has one like it"
+                    "{name} is an option of `wasocket serve`: use the runtime's own option"
                 ));
             }
             _ => return Err(format!("{argument:?} is not an option: see --help")),
@@ -121,7 +121,7 @@ fn verbosity(options: &mut Options, verbosity: Verbosity) -> Result<(), String> 
     Ok(())
 }
 
-/// Options of the runner that bound or grant what an instance cannot bound or grant itself.
+/// Options of the runner for limits and grants that an instance cannot impose on itself.
 fn is_of_the_runtime(name: &str) -> bool {
     const NAMES: [&str; 5] = [
         "--memory",
@@ -133,7 +133,7 @@ fn is_of_the_runtime(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// Other names than `localhost` (RFC 6761 §6.3) would have to be looked up, which is one more thing for the
+/// Names other than `localhost` (RFC 6761 §6.3) would require lookups, which is one more thing for the
 /// runtime to grant.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let local = text.strip_prefix("localhost:");
@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_the_defaults() {
+    fn no_arguments_give_the_defaults() {
         assert_eq!(options(""), Options::default());
     }
 
     #[test]
-    fn values_are_behind_a_space_or_an_equals_sign() {
+    fn values_follow_a_space_or_an_equals_sign() {
         for line in [
             "--listen [::]:80 --send-timeout 7 --decision-timeout 86400 --max-connections 1 -q",
             "--listen=[::]:80 --send-timeout=7 --decision-timeout=86400 --max-connections=1 --quiet",
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_version_come_first() {
+    fn help_and_version_take_precedence() {
         for (line, command) in [
             ("--help", Command::Help),
             ("-q -h --what", Command::Help),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_mistake() {
         for (line, said) in [
             ("--listen", "--listen needs a value"),
             ("--listen nonsense", "127.0.0.1:1234"),
@@ -225,7 +225,7 @@ mod tests {
             ("--quiet=yes", "\"--quiet=yes\" is not an option"),
             ("--port 1", "\"--port\" is not an option: see --help"),
             ("app.wasm", "\"app.wasm\" is not an option"),
-            ("--memory 64", "the runtime has one like it"),
+            ("--memory 64", "use the runtime's own option"),
         ] {
             let error = parsed(line).err().unwrap_or_default();
             assert!(error.contains(said), "{line}: {error}");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_has_the_defaults() {
+    fn help_lists_the_defaults() {
         for default in ["127.0.0.1:1234", "1000", "30"] {
             assert!(HELP.contains(&format!("[default: {default}]")), "{default}");
         }

@@ -1,4 +1,4 @@
-//! The loop: waits for whatever comes first, and lets the clients that it concerns go on.
+//! The event loop: waits for events, and lets the clients they concern handle them.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::time::{after, earlier};
 
 /// The pause after a failure to accept that concerns the whole process, such as too many open files: the
-/// connection that caused it still waits, so trying again at once would spin.
+/// connection that caused it is still waiting, so retrying at once would spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A server with its clients.
@@ -27,11 +27,11 @@ pub(crate) struct Server {
     context: Context,
 }
 
-/// The owner of an entry in the list that is polled.
+/// The owner of an entry in the poll list.
 #[derive(Clone, Copy)]
 enum Waiting {
     Listener,
-    /// The number among the clients.
+    /// The client's index.
     Client(usize),
     Timer,
 }
@@ -46,14 +46,14 @@ impl Server {
         }
     }
 
-    /// Never returns: only the runtime ends it.
+    /// Serves; never returns, as only the runtime ends it.
     pub(crate) fn serve(mut self) -> ! {
         loop {
             self.round();
         }
     }
 
-    /// Each client is called a bounded number of times in a round, so that none keeps the others waiting.
+    /// Runs one round. It calls each client a limited number of times, so that none starves the others.
     fn round(&mut self) {
         let woken = self.context.take_woken();
         for waiting in self.wait(!woken.is_empty()) {
@@ -71,7 +71,7 @@ impl Server {
         self.drop_ended();
     }
 
-    /// Wakes the clients that others have named, and those whose time has come.
+    /// Wakes the clients that others named, and those whose deadline has passed.
     fn wake(&mut self, woken: &BTreeSet<ConnectionId>) {
         let now = self.context.now();
         self.accept_at = self.accept_at.filter(|at| *at > now);
@@ -96,9 +96,9 @@ impl Server {
         });
     }
 
-    /// Waits until something is ready, or asks what is ready without waiting.
+    /// Waits until something is ready, or with `at_once` returns what is ready now.
     ///
-    /// The list is built again each time, and the runtime looks at all of it: that is the cost of a wake-up.
+    /// The list is rebuilt each time, and the runtime examines all of it: that is the cost of a wakeup.
     fn wait(&self, at_once: bool) -> Vec<Waiting> {
         let mut waiting = Vec::with_capacity(self.clients.len().saturating_add(2));
         let mut pollables: Vec<&Pollable> = Vec::with_capacity(waiting.capacity());
@@ -113,7 +113,7 @@ impl Server {
             }
         }
         let due_at = if at_once { Some(0) } else { self.due_at() };
-        // WASI traps on an empty list, which there would be with no room left and all clients paused.
+        // WASI traps on an empty list, which would be the case with no room left and all clients paused.
         let due_at = due_at.or_else(|| pollables.is_empty().then_some(Instant::MAX));
         let timer = due_at.map(monotonic_clock::subscribe_instant);
         if let Some(timer) = &timer {
@@ -126,7 +126,7 @@ impl Server {
             .collect()
     }
 
-    /// When there is something to do, whatever the sockets do.
+    /// The next deadline, independent of the sockets.
     fn due_at(&self) -> Option<Instant> {
         let send_timeout = self.context.options.send_timeout;
         let clients = self.clients.iter();
@@ -152,7 +152,7 @@ impl Server {
                 Accepted::Failed(code) => {
                     let name = code.name();
                     let log = &self.context.log;
-                    log.warn(format_args!("cannot accept connections for now: {name}"));
+                    log.warn(format_args!("cannot accept connections, retrying: {name}"));
                     self.accept_at = Some(after(self.context.now(), PAUSE));
                     break;
                 }

@@ -12,14 +12,14 @@ use wasi::sockets::tcp::{ShutdownType, TcpSocket};
 use crate::handler::Instant;
 use crate::time::after;
 
-/// The most bytes that a handler is given at once (`websocket-handler.wit`, `receive`).
+/// The most bytes per call (`websocket-handler.wit`, `receive`).
 const MAX_RECEIVED: u64 = 64 * 1024;
 
-/// The most bytes that the runtime is given at once. It reports a piece as sent only as a whole, so a slow
-/// client has the send timeout for each.
+/// The most bytes per write to the runtime. It reports a piece as sent only as a whole, so the send timeout applies to
+/// each piece.
 const MAX_PIECE: usize = 16 * 1024;
 
-/// The most output that may wait for one client. As much as the runner keeps by default.
+/// The most unsent output of a client, in bytes; the runner's default.
 const MAX_BACKLOG: usize = 64 * 1024 * 1024;
 
 /// Fields are dropped in order, as WASI requires: children before parents.
@@ -28,16 +28,16 @@ pub(crate) struct Socket {
     /// Made when it is first needed.
     writable: Option<Pollable>,
     input: InputStream,
-    /// `None` once everything is sent that ever will be.
+    /// `None` after the last output has been sent.
     output: Option<OutputStream>,
     socket: TcpSocket,
-    /// Not given to the runtime yet. Holds no memory while it is empty.
+    /// Output not yet written to the runtime. Holds no memory while it is empty.
     backlog: BytesMut,
-    /// The number of bytes that it was given and has not reported as sent.
-    under_way: usize,
-    /// The number of bytes that it takes now; 0 until it is asked.
+    /// The number of bytes that the runtime has and has not reported as sent.
+    in_transit: usize,
+    /// The number of bytes that the runtime accepts now; 0 until it is asked.
     permit: usize,
-    /// When the client last took some of the unsent output.
+    /// When the client last accepted some of the unsent output.
     progress_at: Instant,
 }
 
@@ -66,7 +66,7 @@ impl Failed {
     }
 }
 
-/// Runtimes do not reliably say what became of a connection.
+/// All errors are the same, as runtimes do not reliably say what happened to a connection.
 impl From<StreamError> for Failed {
     fn from(_: StreamError) -> Self {
         Self::Broken
@@ -82,7 +82,7 @@ impl Socket {
             output: Some(output),
             socket,
             backlog: BytesMut::new(),
-            under_way: 0,
+            in_transit: 0,
             permit: 0,
             progress_at: 0,
         }
@@ -100,31 +100,31 @@ impl Socket {
 
     /// The number of bytes of output that are unsent.
     pub(crate) fn unsent(&self) -> usize {
-        self.backlog.len().saturating_add(self.under_way)
+        self.backlog.len().saturating_add(self.in_transit)
     }
 
-    /// When a client that takes nothing is given up. `None` if nothing is unsent.
+    /// When to give up a client that accepts no output. `None` if nothing is unsent.
     pub(crate) fn stalls_at(&self, timeout: Duration) -> Option<Instant> {
         (self.unsent() > 0).then(|| after(self.progress_at, timeout))
     }
 
-    /// Sends what the client takes at once, and keeps the rest.
+    /// Sends as much as the client accepts at once, and keeps the rest.
     ///
     /// # Errors
     ///
-    /// When the connection is broken, or the unsent output exceeds the limit.
+    /// If the connection is broken, or the unsent output exceeds the limit.
     pub(crate) fn send(&mut self, output: &[u8], now: Instant) -> Result<(), Failed> {
         if output.is_empty() {
             return Ok(());
         }
-        let given = match self.unsent() {
+        let written = match self.unsent() {
             0 => {
                 self.progress_at = now;
-                self.give(output)?
+                self.write(output)?
             }
             _ => 0,
         };
-        self.keep(output.get(given..).unwrap_or_default())
+        self.keep(output.get(written..).unwrap_or_default())
     }
 
     fn keep(&mut self, rest: &[u8]) -> Result<(), Failed> {
@@ -138,16 +138,16 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends as much of the unsent output as the client takes now.
+    /// Sends as much of the unsent output as the client accepts now.
     ///
     /// # Errors
     ///
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub(crate) fn flush(&mut self, now: Instant) -> Result<(), Failed> {
         let before = self.unsent();
         let mut backlog = mem::take(&mut self.backlog);
-        let given = self.give(&backlog)?;
-        backlog.advance(given);
+        let written = self.write(&backlog)?;
+        backlog.advance(written);
         if !backlog.is_empty() {
             self.backlog = backlog;
         }
@@ -160,34 +160,34 @@ impl Socket {
         Ok(())
     }
 
-    /// Gives the runtime as much as it takes. Returns how much that is.
-    fn give(&mut self, bytes: &[u8]) -> Result<usize, Failed> {
+    /// Writes as much as the runtime accepts. Returns the number of bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Failed> {
         let mut rest = bytes;
         while self.is_idle()? {
-            let Some((piece, behind)) = rest.split_at_checked(rest.len().min(self.permit)) else {
+            let Some((piece, after)) = rest.split_at_checked(rest.len().min(self.permit)) else {
                 break;
             };
             if piece.is_empty() {
                 break;
             }
-            // No flush: nothing between here and the system waits for one, and in jco it would block until
-            // the client has taken the output.
+            // No flush: nothing between here and the system needs one, and in jco it would block until
+            // the client has accepted the output.
             self.open_output()?.write(piece)?;
-            self.under_way = piece.len();
+            self.in_transit = piece.len();
             self.permit = 0;
-            rest = behind;
+            rest = after;
         }
         Ok(bytes.len().saturating_sub(rest.len()))
     }
 
-    /// Whether the runtime has sent all that it was given and takes more.
+    /// Whether the runtime has sent everything it has, and accepts more.
     fn is_idle(&mut self) -> Result<bool, Failed> {
         if self.permit == 0 {
             let permit = self.open_output()?.check_write()?;
             self.permit = usize::try_from(permit).unwrap_or(MAX_PIECE).min(MAX_PIECE);
         }
         if self.permit > 0 {
-            self.under_way = 0;
+            self.in_transit = 0;
         }
         Ok(self.permit > 0)
     }
@@ -196,11 +196,11 @@ impl Socket {
         self.output.as_ref().ok_or(Failed::Broken)
     }
 
-    /// Whether the socket can be dropped without blocking: on dropping an output stream, wasmtime waits until
-    /// the client has taken what is under way, and all other connections would wait with it.
+    /// Whether the socket can be dropped without blocking: when an output stream is dropped, wasmtime waits until
+    /// the client has accepted the bytes in transit, and all other connections would wait with it.
     pub(crate) fn can_be_dropped(&mut self) -> bool {
         self.backlog = BytesMut::new();
-        if self.under_way == 0 || self.is_idle().unwrap_or(true) {
+        if self.in_transit == 0 || self.is_idle().unwrap_or(true) {
             return true;
         }
         if self.writable.is_none() {
@@ -209,11 +209,11 @@ impl Socket {
         false
     }
 
-    /// Reads what has arrived.
+    /// Reads the bytes that have arrived.
     ///
     /// # Errors
     ///
-    /// When the connection is broken.
+    /// If the connection is broken.
     pub(crate) fn receive(&self) -> Result<Received, Failed> {
         match self.input.read(MAX_RECEIVED) {
             Ok(bytes) if bytes.is_empty() => Ok(Received::Nothing),
@@ -223,8 +223,8 @@ impl Socket {
         }
     }
 
-    /// All output is sent and there will be no more. In jco 1.35 this ends our direction; in wasmtime it does
-    /// nothing.
+    /// Drops the output stream, after the last output has been sent. In jco 1.35 this ends our direction; in wasmtime it
+    /// does nothing.
     pub(crate) fn drop_output(&mut self) {
         self.writable = None;
         self.output = None;
@@ -232,7 +232,7 @@ impl Socket {
 
     /// Ends our direction. In jco 1.35 it ends both, and if the client is still sending, it becomes a reset.
     pub(crate) fn finish_sending(&self) {
-        // A broken connection needs no end.
+        // If this fails, the connection is broken, and has ended anyway.
         let _ = self.socket.shutdown(ShutdownType::Send);
     }
 }

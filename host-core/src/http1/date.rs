@@ -8,8 +8,8 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// The value of a `Date` field (RFC 9110 §5.6.7), of seconds since the beginning of 1970. Beyond the year
-/// 9999 there is none.
+/// The value of a `Date` field (RFC 9110 §5.6.7), from seconds since the beginning of 1970. `None` after the year
+/// 9999.
 #[must_use]
 pub fn imf_fixdate(seconds: u64) -> Option<String> {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -22,7 +22,7 @@ pub fn imf_fixdate(seconds: u64) -> Option<String> {
     ))
 }
 
-/// The year, the month from 0, and the day from 1, of a day since the beginning of 1970.
+/// The year, the month from 0, and the day from 1, from days since the beginning of 1970.
 fn civil(mut days: u64) -> Option<(u64, usize, u64)> {
     let is_leap = |year: u64| {
         year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))

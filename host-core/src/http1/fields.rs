@@ -23,7 +23,7 @@ pub(crate) fn has(fields: &[Field], name: &str) -> bool {
     values(fields, name).next().is_some()
 }
 
-/// The elements of the list that the lines with this name make together (RFC 9110 §5.6.1).
+/// The elements of the list that the lines with this name form together (RFC 9110 §5.6.1).
 pub(crate) fn list<'a>(
     fields: &'a [Field],
     name: &'a str,
@@ -34,12 +34,12 @@ pub(crate) fn list<'a>(
         .filter(|element| !element.is_empty())
 }
 
-/// Whether such a list has this element, in whatever case.
+/// Whether such a list has this element, ignoring case.
 pub(crate) fn lists(fields: &[Field], name: &str, element: &[u8]) -> bool {
     list(fields, name).any(|own| own.eq_ignore_ascii_case(element))
 }
 
-/// Without the white space around it: spaces and tabs (RFC 9110 §5.6.3).
+/// Trims spaces and tabs (RFC 9110 §5.6.3).
 pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

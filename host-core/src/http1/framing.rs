@@ -1,4 +1,4 @@
-//! Where a message ends, and whether another one may follow it (RFC 9112 §6, §9).
+//! The end of a message, and whether another one may follow (RFC 9112 §6, §9).
 
 use core::str;
 
@@ -11,21 +11,21 @@ use super::{BadAnswer, Field};
 /// The length of the body after a head (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
-    /// This number of bytes; 0 is no body.
+    /// This number of bytes; 0 means no body.
     Known(u64),
-    /// It comes in chunks, whose end is not looked for.
+    /// The body is chunked; the end of the chunks is not searched for.
     Chunked,
 }
 
-/// The part of a request that a host keeps once the component has the rest: all that the further life of the
-/// connection depends on.
+/// The part of a request that a host keeps once the component has the rest: all that decides how the connection
+/// continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framing {
     /// The body of the request.
     pub body: BodyLength,
-    /// Whether it is a HEAD: the answer has no body.
+    /// Whether it is a HEAD, whose response has no body.
     pub is_head: bool,
-    /// Whether no request can be read after this one, whatever the answer.
+    /// Whether no request can be read after this one, whatever the response.
     pub is_last: bool,
     /// Whether a takeover with a 101 begins with a 100: see [`expects_continue`].
     pub expects_continue: bool,
@@ -36,7 +36,7 @@ pub struct Framing {
 impl Framing {
     /// # Errors
     ///
-    /// When two readers could take the body to end at two places.
+    /// If two readers could disagree on where the body ends.
     pub(crate) fn of(request: &Request) -> Result<Self, Refusal> {
         let fields = &request.fields;
         Ok(Self {
@@ -82,14 +82,14 @@ impl Framing {
 
 fn is_last(request: &Request) -> bool {
     let fields = &request.fields;
-    // RFC 9112 §9.3 leaves it to the server to keep connections of HTTP/1.0.
+    // RFC 9112 §9.3 lets the server decide whether to keep HTTP/1.0 connections open.
     request.version == Version::Http10
         || closes(fields)
-        // A client that asked for another protocol, and does not wait for the answer, speaks it from
-        // here on. What it sends must never be read as a request.
+        // A client that asks for another protocol, and does not wait for the response, speaks that protocol from
+        // here on. Its bytes must never be read as a request.
         || has(fields, "upgrade")
         || request.method == "CONNECT"
-        // The end of the chunks is not looked for.
+        // The end of the chunks is not searched for.
         || has(fields, "transfer-encoding")
 }
 
@@ -118,7 +118,7 @@ fn body_length(version: Version, fields: &[Field]) -> Result<BodyLength, Refusal
         (Some(length), false) => content_length(length),
         // §6.1: such a message "might indicate an attempt to perform request smuggling".
         (Some(_), true) => Err(bad(
-            "Content-Length and Transfer-Encoding exclude each other",
+            "Content-Length and Transfer-Encoding cannot be combined",
         )),
         // §6.1: "MUST treat the message as if the framing is faulty".
         (None, true) if version == Version::Http10 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
@@ -144,7 +144,7 @@ fn transfer_encoding(fields: &[Field]) -> Result<BodyLength, Refusal> {
         .rev();
     match (chunked.next(), chunked.any(|chunked| chunked)) {
         (Some(true), false) => Ok(BodyLength::Chunked),
-        _ => Err(bad("Transfer-Encoding does not end with its only chunked")),
+        _ => Err(bad("Transfer-Encoding must end with chunked, used once")),
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_discarded_to_keep_the_connection() {
+    fn small_announced_bodies_are_discardable() {
         let discardable = |fields| post(fields).and_then(|framing| framing.discardable());
         assert_eq!(discardable("a: b"), Some(0));
         assert_eq!(discardable("Expect: 100-continue"), Some(0));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_may_follow() {
+    fn recognises_the_last_request_of_a_connection() {
         let is_last = |head: &str| framing(head).map(|framing| framing.is_last);
         let kept = ["a: b", "Connection: keep-alive, x", "Content-Length: 3"];
         let last = [
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn takeovers_have_no_body_and_a_101() {
+    fn takeovers_need_http_1_1_and_no_body() {
         let check = |head: &str| framing(head).map(|framing| framing.check_takeover());
         assert_eq!(check("GET / HTTP/1.1\r\nHost: a"), Some(Ok(())));
         let http_10 = Some(Err(BadAnswer::HttpVersion));

@@ -1,10 +1,9 @@
-//! HTTP/1.1 (RFC 9112) as a host of `websocket-handler` speaks it: request heads are read strictly, the
-//! answers of components are checked and written, and the framing decides when a connection can be used
-//! again. It knows nothing of RFC 6455.
+//! HTTP/1.1 (RFC 9112) for hosts of `websocket-handler`: reads request heads strictly, checks and writes the
+//! answers of components, and uses the framing to decide when a connection can be used again. It knows nothing of RFC 6455.
 //!
-//! - [`Head`] takes a request off a buffer, or says which [`Refusal`] to answer it with.
-//! - [`Framing`] holds what the connection's life depends on: the body, and whether anything may follow.
-//! - [`check_response`] and [`takeover_head`] let no [`BadAnswer`] pass; [`Response`] writes what has passed.
+//! - [`Head`] takes a request off a buffer, or returns the [`Refusal`] to answer it with.
+//! - [`Framing`] decides how the connection continues: the length of the body, and whether anything may follow.
+//! - [`check_response`] and [`takeover_head`] reject a [`BadAnswer`]; [`Response`] writes the checked ones.
 //!
 //! All numbers are in [`limits`].
 

@@ -1,29 +1,29 @@
-//! The answers that a host gives itself.
+//! The host's own responses.
 
-/// Why a request is answered by the host: no component sees it, or the one that did has no answer that
+/// Why the host answers a request itself: no component sees it, or the one that did gave no answer that
 /// can be sent. The connection ends with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code.
     pub status: u16,
-    /// A sentence for whoever sent the request.
+    /// A sentence for the client.
     pub reason: &'static str,
 }
 
 impl Refusal {
-    /// The stream has ended within a head.
+    /// The stream ended within a head.
     pub const INCOMPLETE: Self = bad("the connection ended within the request head");
-    /// [`HEAD_TIMEOUT`](super::limits::HEAD_TIMEOUT) is over within a head.
+    /// [`HEAD_TIMEOUT`](super::limits::HEAD_TIMEOUT) passed within a head.
     pub const TIMEOUT: Self = Self::new(408, "the request head took too long");
-    /// The component has failed, or its answer cannot be sent. Why is for the log.
+    /// The component failed, or its answer cannot be sent. The reason is for the log only.
     pub const FAILED: Self = Self::new(500, "The application failed.");
     /// RFC 9110 §7.8: a server that receives `Upgrade` in HTTP/1.0 "MUST ignore that Upgrade field".
     pub const NEEDS_HTTP_11: Self = Self::new(501, "This needs HTTP/1.1.");
-    /// The component fails again and again, and is not asked for a while (RFC 9110 §15.6.4). The host adds
+    /// The component keeps failing, and is not asked for a while (RFC 9110 §15.6.4). The host adds
     /// `Retry-After`.
-    pub const BACKING_OFF: Self = Self::new(503, "The application fails. Try again later.");
+    pub const BACKING_OFF: Self = Self::new(503, "The application keeps failing. Try again later.");
     /// The component has not come to an answer in time.
-    pub const UNDECIDED: Self = Self::new(504, "The application took too long.");
+    pub const APP_TIMEOUT: Self = Self::new(504, "The application took too long.");
 
     pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }

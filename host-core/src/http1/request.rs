@@ -1,7 +1,7 @@
-//! The head of a request, read strictly (RFC 9112).
+//! Strict reading of request heads (RFC 9112).
 //!
 //! Wherever RFC 9112 lets a recipient choose between repairing a head and refusing it, it is refused:
-//! a head that two parties can read in two ways is how requests are smuggled.
+//! heads that two parties read differently are how requests are smuggled.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -15,14 +15,14 @@ use super::framing::Framing;
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE};
 use super::refusal::{Refusal, bad};
 
-/// The head of a request, as it came.
+/// The head of a request, as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// A token, in its own case.
+    /// A token; its case is kept.
     pub method: String,
     /// The request-target: visible ASCII without `#`.
     pub target: String,
-    /// The version, a higher minor one counting as the highest that is known.
+    /// The version; a higher minor version counts as the highest known one.
     pub version: Version,
     /// All field lines, in order.
     pub fields: Vec<Field>,
@@ -37,16 +37,16 @@ pub enum Version {
     Http11,
 }
 
-/// A head under way: the lines so far.
+/// A partial head: the lines so far.
 #[derive(Debug)]
 pub struct Head {
-    /// How many bytes there may be of it.
+    /// The most bytes.
     most: usize,
     line: Option<RequestLine>,
     fields: Vec<Field>,
-    /// The bytes of these lines.
+    /// The number of bytes of these lines.
     size: usize,
-    /// How many bytes of the next line are known to hold no LF.
+    /// How many bytes of the next line are known to contain no LF.
     searched: usize,
 }
 
@@ -58,14 +58,14 @@ struct RequestLine {
 }
 
 impl Default for Head {
-    /// Of up to [`MAX_HEAD`] bytes.
+    /// A head of up to [`MAX_HEAD`] bytes.
     fn default() -> Self {
         Self::within(MAX_HEAD)
     }
 }
 
 impl Head {
-    /// A head of up to this number of bytes, request line and fields. Beyond: 431.
+    /// A head of up to this number of bytes, request line and fields. Larger ones get 431.
     #[must_use]
     pub fn within(most: usize) -> Self {
         Self {
@@ -77,12 +77,12 @@ impl Head {
         }
     }
 
-    /// Takes the lines of the head from the buffer, as far as they are complete, and nothing after the
-    /// last one. With that one, gives the request.
+    /// Takes the complete lines of the head from the buffer, and nothing after the last one. Returns the request with
+    /// the last line.
     ///
     /// # Errors
     ///
-    /// The first fault, at the end of its line or before: the connection is of no use then.
+    /// The first fault, at the end of its line or before. The connection cannot be used any more.
     pub fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<(Request, Framing)>, Refusal> {
         while let Some(line) = self.next_line(buffer)? {
             if !line.is_empty() {
@@ -122,9 +122,9 @@ impl Head {
         let mut line = buffer.split_to(length);
         self.check_size(&line)?;
         self.size += length;
-        // RFC 9112 §2.2 lets a recipient take a single LF for the end of a line; not all do.
+        // RFC 9112 §2.2 allows recipients to accept a single LF as the end of a line; not all do.
         if !line.ends_with(b"\r\n") {
-            return Err(bad("a line of the head ends with LF, not with CRLF"));
+            return Err(bad("a line of the head ends with LF instead of CRLF"));
         }
         line.truncate(length - 2);
         Ok(Some(line))
@@ -133,7 +133,7 @@ impl Head {
     /// Checks a line, or its beginning, against the limits.
     fn check_size(&self, line: &[u8]) -> Result<(), Refusal> {
         if self.line.is_none() {
-            // Says early that this is TLS, for example, where a line need not end.
+            // Refuses TLS, for example, early: there may never be the end of a line.
             if line
                 .first()
                 .is_some_and(|byte| !is_tchar(*byte) && *byte != b'\r')
@@ -192,7 +192,7 @@ fn http_version(version: &[u8]) -> Result<Version, Refusal> {
         // RFC 9110 §15.6.6: the major version. The preface of HTTP/2 is such a request.
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Refusal::new(
             505,
-            "only HTTP/1.1 and HTTP/1.0 are spoken here",
+            "only HTTP/1.1 and HTTP/1.0 are supported",
         )),
         _ => Err(bad("the HTTP version is malformed")),
     }
@@ -202,13 +202,11 @@ fn http_version(version: &[u8]) -> Result<Version, Refusal> {
 /// spaces, control bytes, bytes beyond ASCII and fragments are refused.
 fn request_target<'a>(method: &str, target: &'a [u8]) -> Result<&'a str, Refusal> {
     if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
-        return Err(bad(
-            "the request target has bytes that a target cannot have",
-        ));
+        return Err(bad("the request target contains invalid bytes"));
     }
     let target = str::from_utf8(target).map_err(|_| bad("the request target is not ASCII"))?;
     let fits = match method {
-        // §3.2.3 and §3.2.4: two forms are for one method each.
+        // §3.2.3 and §3.2.4: two of the forms are for one method only.
         "CONNECT" => !target.is_empty() && !target.contains('/'),
         "OPTIONS" if target == "*" => true,
         _ => target.starts_with('/') || target.contains("://"),
@@ -217,12 +215,12 @@ fn request_target<'a>(method: &str, target: &'a [u8]) -> Result<&'a str, Refusal
         return Ok(target);
     }
     Err(bad(
-        "the request target has no form that this method allows",
+        "the form of the request target does not suit the method",
     ))
 }
 
-/// RFC 9112 §5: `field-name ":" OWS field-value OWS`. A name that is a token leaves no room for white
-/// space before the colon (§5.1), nor for a line that continues another (obs-fold, §5.2).
+/// RFC 9112 §5: `field-name ":" OWS field-value OWS`. Since a name must be a token, white space before the colon
+/// (§5.1) and lines that continue another (obs-fold, §5.2) are refused.
 fn field(line: &[u8]) -> Result<Field, Refusal> {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = colon
@@ -231,7 +229,7 @@ fn field(line: &[u8]) -> Result<Field, Refusal> {
     let name = token(name).ok_or(bad("a field name is not a token"))?;
     let value = trim(value.strip_prefix(b":").unwrap_or(value));
     if !is_value(value) {
-        return Err(bad("a field value has control bytes"));
+        return Err(bad("a field value contains control characters"));
     }
     Ok((name.to_owned(), value.to_vec()))
 }
@@ -250,7 +248,7 @@ fn finish(line: RequestLine, fields: Vec<Field>) -> Result<(Request, Framing), R
 
 /// RFC 9112 §3.2: 400 "to any HTTP/1.1 request message that lacks a Host header field and to any
 /// request message that contains more than one Host header field line or a Host header field with an
-/// invalid field value." Of the value only the bytes are looked at.
+/// invalid field value." Only the bytes of the value are checked.
 fn check_host(version: Version, fields: &[Field]) -> Result<(), Refusal> {
     let mut hosts = values(fields, "host");
     let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte);
@@ -293,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_taken_and_nothing_behind_it() {
+    fn takes_a_head_and_nothing_after_it() {
         let bytes = b"POST /a?b HTTP/1.0\r\nX-A: \t b\xff \r\nX-a:\r\nContent-Length: 3\r\n\r\nabc";
         for at in 0..bytes.len() - 3 {
             let (start, rest) = bytes.split_at(at);
@@ -343,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_may_allow_less() {
+    fn a_host_may_set_a_lower_limit() {
         let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let read = |most| Head::within(most).read(&mut BytesMut::from(&request[..]));
         assert!(read(request.len()).is_ok_and(|head| head.is_some()));
@@ -359,7 +357,7 @@ mod tests {
         assert_eq!(status(&format!("GET / HTTP/1.1\r\na: {field}")), 431);
     }
 
-    /// Other rules are in `tests/vectors/handshakes.json`, but not what concerns no upgrade.
+    /// Other rules are in `tests/vectors/handshakes.json`, except those that do not concern upgrades.
     #[test]
     fn targets_fit_their_methods() {
         let line = |line: &str| status(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));

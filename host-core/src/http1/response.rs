@@ -1,4 +1,4 @@
-//! The answers of components: checked before a byte of them is sent, and written.
+//! Answers of components: checked before any byte is sent, and written.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -8,7 +8,7 @@ use core::fmt;
 
 use super::fields::{Field, has, is_value, token};
 use super::framing::closes;
-use super::limits::{MAX_FAREWELL, MAX_RESPONSE_FIELDS};
+use super::limits::{MAX_FINAL_BYTES, MAX_RESPONSE_FIELDS};
 use super::refusal::Refusal;
 
 /// Checks the head of a final response.
@@ -23,7 +23,7 @@ pub fn check_response(status: u16, fields: &[Field]) -> Result<(), BadAnswer> {
     }
 }
 
-/// Checks a takeover, and writes the head that it begins with: nothing for a raw one. `response` is its
+/// Checks a takeover, and writes the head that it begins with: empty for a raw one. `response` is its
 /// status and fields; [`expects_continue`](super::Framing::expects_continue) is the request's.
 ///
 /// # Errors
@@ -31,11 +31,11 @@ pub fn check_response(status: u16, fields: &[Field]) -> Result<(), BadAnswer> {
 /// A [`BadAnswer`]: the client gets [its refusal](BadAnswer::refusal) instead.
 pub fn takeover_head(
     response: Option<(u16, &[Field])>,
-    farewell: &[u8],
+    final_bytes: &[u8],
     expects_continue: bool,
 ) -> Result<Vec<u8>, BadAnswer> {
-    if farewell.len() > MAX_FAREWELL {
-        return Err(BadAnswer::Farewell(farewell.len()));
+    if final_bytes.len() > MAX_FINAL_BYTES {
+        return Err(BadAnswer::FinalBytes(final_bytes.len()));
     }
     let Some((status, fields)) = response else {
         return Ok(Vec::new());
@@ -78,7 +78,7 @@ fn check_field((name, value): &Field) -> Result<(), BadAnswer> {
     if token(name.as_bytes()).is_none() || !is_value(value) {
         return Err(BadAnswer::Field(name.to_owned()));
     }
-    // The host frames the message; a second opinion on its length is how requests are smuggled.
+    // The host frames the message; conflicting lengths are how requests are smuggled.
     let framing = ["content-length", "transfer-encoding"];
     if framing.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Err(BadAnswer::Framing(name.to_owned()));
@@ -99,9 +99,9 @@ fn write_fields(bytes: &mut Vec<u8>, fields: &[Field]) {
 pub struct Response {
     /// 200 to 599.
     pub status: u16,
-    /// All but `Date` and the fields that frame the message.
+    /// All fields except `Date` and those that frame the message.
     pub fields: Vec<Field>,
-    /// Left out in an answer to HEAD.
+    /// The body; not sent in response to HEAD.
     pub body: Vec<u8>,
 }
 
@@ -127,7 +127,7 @@ impl Response {
         closes(&self.fields)
     }
 
-    /// Lets the connection end with it.
+    /// Makes the connection end with it.
     pub fn close(&mut self) {
         if !self.closes() {
             let close = ("Connection".to_owned(), b"close".to_vec());
@@ -135,14 +135,14 @@ impl Response {
         }
     }
 
-    /// The bytes to send, `date` being that of now if it is known, and `to_head` whether it answers a HEAD.
+    /// The bytes to send. `date` is the current date, if known; `to_head` is whether the request was a HEAD.
     ///
-    /// The status line has no reason, which RFC 9112 §4 leaves out where it says nothing more.
+    /// The status line has no reason phrase, which is optional (RFC 9112 §4).
     #[must_use]
     pub fn to_bytes(&self, date: Option<&str>, to_head: bool) -> Vec<u8> {
         let mut bytes = format!("HTTP/1.1 {} \r\n", self.status).into_bytes();
         write_fields(&mut bytes, &self.fields);
-        // RFC 9110 §6.6.1: an origin server with a clock must, if it has no better date.
+        // RFC 9110 §6.6.1: an origin server with a clock must send a date.
         if let Some(date) = date.filter(|_| !has(&self.fields, "date")) {
             bytes.extend_from_slice(format!("Date: {date}\r\n").as_bytes());
         }
@@ -155,7 +155,7 @@ impl Response {
         bytes
     }
 
-    /// The body, if there is one to announce. RFC 9110 §8.6: no `Content-Length` in a 204; §15.3.6 and
+    /// The body, if its length is to be announced. RFC 9110 §8.6: no `Content-Length` in a 204; §15.3.6 and
     /// §15.4.5: no content in a 205 and in a 304, where a length would be that of another response.
     fn content(&self) -> Option<&[u8]> {
         match self.status {
@@ -168,29 +168,29 @@ impl Response {
 
 /// An answer of a component that breaks the contract, or HTTP.
 ///
-/// It costs that request and nothing else: the component broke a rule of HTTP, not of WebAssembly, and
-/// other connections of the instance have no part in it.
+/// Only that request fails: the component broke a rule of HTTP, not of WebAssembly, and the instance's other
+/// connections are not involved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadAnswer {
     /// The status is not 200 to 599 in a response, or not 101 in a takeover.
     Status(u16),
-    /// The name of this field is no token, or its value has control bytes.
+    /// The name of this field is not a token, or its value contains control characters.
     Field(String),
-    /// This field says how long the body is, which is for the host to say.
+    /// This field sets the length of the body, which only the host may do.
     Framing(String),
     /// More than [`MAX_RESPONSE_FIELDS`] fields.
     TooManyFields,
-    /// The farewell has this many bytes.
-    Farewell(usize),
+    /// There are this many final bytes.
+    FinalBytes(usize),
     /// A request with a body is taken over.
     RequestBody,
-    /// A request in HTTP/1.0 is taken over, which the component need not know.
+    /// An HTTP/1.0 request is taken over. Not the component's fault, as it need not check the version.
     HttpVersion,
 }
 
 impl BadAnswer {
-    /// The answer that the client gets instead.
+    /// The response that the client gets instead.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         match self {
@@ -207,11 +207,11 @@ impl fmt::Display for BadAnswer {
             Self::Field(name) => write!(f, "the field {name:?} has a bad name or value"),
             Self::Framing(name) => write!(f, "the field {name:?} is for the host to set"),
             Self::TooManyFields => write!(f, "more than {MAX_RESPONSE_FIELDS} fields"),
-            Self::Farewell(length) => {
-                write!(f, "a farewell of {length} bytes, more than {MAX_FAREWELL}")
+            Self::FinalBytes(length) => {
+                write!(f, "{length} final bytes, more than {MAX_FINAL_BYTES}")
             }
             Self::RequestBody => write!(f, "a request with a body cannot be taken over"),
-            Self::HttpVersion => write!(f, "HTTP/1.0 has no takeover"),
+            Self::HttpVersion => write!(f, "an HTTP/1.0 request cannot be taken over"),
         }
     }
 }
@@ -261,11 +261,11 @@ mod tests {
         assert_eq!(takeover_head(None, b"", true), Ok(vec![]));
         let continued = head(101, true).unwrap_or_default();
         assert!(continued.starts_with(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 "));
-        let farewell = [0; MAX_FAREWELL + 1];
-        assert_eq!(takeover_head(None, &farewell[1..], false), Ok(vec![]));
+        let final_bytes = [0; MAX_FINAL_BYTES + 1];
+        assert_eq!(takeover_head(None, &final_bytes[1..], false), Ok(vec![]));
         assert_eq!(
-            takeover_head(None, &farewell, false),
-            Err(BadAnswer::Farewell(MAX_FAREWELL + 1))
+            takeover_head(None, &final_bytes, false),
+            Err(BadAnswer::FinalBytes(MAX_FINAL_BYTES + 1))
         );
     }
 
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_no_control_bytes_but_tab() {
+    fn values_contain_no_control_characters_but_tab() {
         let bad = Err(BadAnswer::Field("a".to_owned()));
         for byte in (0..=31).chain([127]).filter(|byte| *byte != b'\t') {
             assert_eq!(check(200, "a", &[b'x', byte, b'y']), bad);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn some_have_no_content() {
+    fn some_statuses_have_no_content() {
         for status in [204, 304] {
             let expected = format!("HTTP/1.1 {status} \r\nA: b\r\nDate: today\r\n\r\n");
             assert_eq!(text(&response(status), false), expected);
@@ -334,14 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn a_date_of_the_components_own_is_kept() {
+    fn keeps_the_components_own_date() {
         let mut response = response(200);
         response.fields = field("date", b"yesterday");
         assert!(!text(&response, false).contains("today"));
     }
 
     #[test]
-    fn a_response_that_closes_says_so_once() {
+    fn adds_connection_close_once() {
         let mut response = response(200);
         assert!(!response.closes());
         for _ in 0..2 {

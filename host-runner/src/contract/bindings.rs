@@ -22,7 +22,7 @@ mod generated_client {
 
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
-    Answer, Arrival, Ceiling, Closing, Decision, Deliberation, Initiator, Outcome, Outcomes,
+    Answer, Arrival, Closing, Decision, Initiator, MessageLimits, Outcome, Outcomes, PollResult,
     Report, ResumeError, Resumed, ShutdownReason, Takeover, Verdict,
 };
 pub use generated::wasocket::websocket::types::{

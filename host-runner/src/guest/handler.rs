@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmtime::component::{ResourceAny, TypedFunc};
 
 use crate::contract::bindings::{
-    Arrival, Ceiling, ConnectionId, Decision, Deliberation, Effects, Instant, Outcomes, Report,
+    Arrival, ConnectionId, Decision, Effects, Instant, MessageLimits, Outcomes, PollResult, Report,
     Request, ResumeError, Resumed, ShutdownReason,
 };
 use crate::guest::fault::GuestFault;
@@ -53,19 +53,19 @@ impl Guest {
         self.instance.call(function, (request,)).await
     }
 
-    /// `undecided.decide`: continues a decision.
+    /// `pending-request.poll`: asks whether there is an answer yet.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub async fn decide(
+    pub async fn poll(
         &mut self,
-        undecided: ResourceAny,
+        pending_request: ResourceAny,
         now: Instant,
         id: ConnectionId,
-    ) -> Result<Deliberation, GuestFault> {
+    ) -> Result<PollResult, GuestFault> {
         self.instance
-            .call(self.functions.decide, (undecided, now, id))
+            .call(self.functions.poll, (pending_request, now, id))
             .await
     }
 
@@ -87,18 +87,18 @@ impl Guest {
             .await
     }
 
-    /// `connection.limit`: lowers the connection's limits to these.
+    /// `connection.set-limits`: lowers the connection's limits to these.
     ///
     /// # Errors
     ///
     /// A [`GuestFault`]; the instance is dead then.
-    pub async fn limit(
+    pub async fn set_limits(
         &mut self,
         connection: ResourceAny,
-        ceiling: Ceiling,
+        limits: MessageLimits,
     ) -> Result<(), GuestFault> {
         self.instance
-            .tell(self.functions.limit, (connection, ceiling))
+            .tell(self.functions.set_limits, (connection, limits))
             .await
     }
 
@@ -125,13 +125,13 @@ impl Guest {
     pub async fn receive_many(
         &mut self,
         now: Instant,
-        arrived: &[Arrival],
+        arrivals: &[Arrival],
         bytes: &[u8],
     ) -> Result<Outcomes, GuestFault> {
         let function: Many<'_> = self.functions.receive_many;
-        let params = (now, arrived, bytes);
+        let params = (now, arrivals, bytes);
         self.instance
-            .call_for(arrived.len(), function, params)
+            .call_for(arrivals.len(), function, params)
             .await
     }
 
@@ -275,9 +275,9 @@ type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 /// which of the two is needed depends on the component.
 struct Functions {
     handle: TypedFunc<(&'static Request,), (Decision,)>,
-    decide: TypedFunc<(ResourceAny, Instant, ConnectionId), (Deliberation,)>,
+    poll: TypedFunc<(ResourceAny, Instant, ConnectionId), (PollResult,)>,
     open: Open<'static>,
-    limit: TypedFunc<(ResourceAny, Ceiling), ()>,
+    set_limits: TypedFunc<(ResourceAny, MessageLimits), ()>,
     receive: WithBytes<'static>,
     receive_many: Many<'static>,
     receive_eof: WithTime,
@@ -293,9 +293,9 @@ impl Functions {
     fn of(exports: &mut Exports<'_>) -> wasmtime::Result<Self> {
         Ok(Self {
             handle: exports.function(World::Handler, "handle")?,
-            decide: exports.function(World::Handler, "[method]undecided.decide")?,
+            poll: exports.function(World::Handler, "[method]pending-request.poll")?,
             open: exports.function(World::Handler, "[method]connection.open")?,
-            limit: exports.function(World::Handler, "[method]connection.limit")?,
+            set_limits: exports.function(World::Handler, "[method]connection.set-limits")?,
             receive: exports.function(World::Handler, "[method]connection.receive")?,
             receive_many: exports.function(World::Handler, "receive-many")?,
             receive_eof: exports.function(World::Handler, "[method]connection.receive-eof")?,

@@ -25,7 +25,7 @@ use crate::guest::load::world::World;
 use crate::guest::wasi::state::State;
 
 /// Ticks after which a call yields to others: 10 to 20 ms.
-const GIVES_WAY: u64 = 2;
+const YIELD_TICKS: u64 = 2;
 
 /// An instance of a component.
 ///
@@ -116,7 +116,7 @@ impl Instance {
     /// Sets the time until the next deadline.
     fn start_clock(&mut self, time: Duration) {
         let ticks = engine::ticks(time);
-        let first = ticks.min(GIVES_WAY);
+        let first = ticks.min(YIELD_TICKS);
         self.store.data_mut().ticks_left = ticks - first;
         self.store.set_epoch_deadline(first);
     }
@@ -124,7 +124,7 @@ impl Instance {
 
 thread_local! {
     /// Whether a call has yielded while it was polled on this thread.
-    static GAVE_WAY: Cell<bool> = const { Cell::new(false) };
+    static YIELDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Called first when the call has to yield, then when its time is up. Time spent waiting does not count.
@@ -135,7 +135,7 @@ fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<Upda
     match mem::take(&mut context.data_mut().ticks_left) {
         0 => Err(Trap::Interrupt.into()),
         left => {
-            GAVE_WAY.set(true);
+            YIELDED.set(true);
             Ok(UpdateDeadline::Yield(left))
         }
     }
@@ -144,21 +144,21 @@ fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<Upda
 /// The outcome of polling a call.
 pub(crate) enum Advance<T> {
     Done(T),
-    /// It takes long. Polling it again continues it, on any thread.
-    GaveWay,
-    /// It waits for something of WASI, which its [`FileWait`] may allow.
+    /// It takes long. Poll it again to continue it, on any thread.
+    Yielded,
+    /// It waits for something in WASI, which its [`FileWait`] may allow.
     Blocked,
 }
 
 /// Polls a call. If the call only polls something and returns, `waker` is woken when that is ready, since wasmtime
 /// polls in this context.
 pub(crate) fn advance<F: Future>(call: Pin<&mut F>, waker: &Waker) -> Advance<F::Output> {
-    GAVE_WAY.set(false);
+    YIELDED.set(false);
     let mut context = Context::from_waker(waker);
     // A guest may poll a future of tokio, which would panic outside a runtime (in a test).
     match with_ambient_tokio_runtime(|| call.poll(&mut context)) {
         Poll::Ready(output) => Advance::Done(output),
-        Poll::Pending if GAVE_WAY.get() => Advance::GaveWay,
+        Poll::Pending if YIELDED.get() => Advance::Yielded,
         Poll::Pending => Advance::Blocked,
     }
 }
@@ -186,7 +186,7 @@ pub(crate) fn finish_with<F: Future>(
     loop {
         match advance(call.as_mut(), &waiting.waker) {
             Advance::Done(output) => return Ok(output),
-            Advance::GaveWay => {}
+            Advance::Yielded => {}
             Advance::Blocked if waiting.wait() => {}
             Advance::Blocked => return Err(file_wait.fault()),
         }

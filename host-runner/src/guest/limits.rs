@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::contract::bindings::Ceiling;
+use crate::contract::bindings::MessageLimits;
 
 /// What an instance may use, and what its connections' peers may send.
 #[derive(Clone, Copy, Debug)]
@@ -15,19 +15,19 @@ pub struct Limits {
     pub file_time: Duration,
     /// Time of its start functions, before it can be called.
     pub start_time: Duration,
-    /// [Limits](crate::guest::Guest::limit) on connections; `None` leaves them to the guest.
-    pub ceiling: Option<Ceiling>,
+    /// [Limits on the messages](crate::guest::Guest::set_limits) of each connection; `None` leaves them to the guest.
+    pub message_limits: Option<MessageLimits>,
 }
 
 impl Default for Limits {
-    /// 64 MiB, 100 ms per call, 5 seconds for files, 1 second to start, no ceiling.
+    /// 64 MiB, 100 ms per call, 5 seconds for files, 1 second to start, no limits on messages.
     fn default() -> Self {
         Self {
             memory: 64 << 20,
             call_time: Duration::from_millis(100),
             file_time: Duration::from_secs(5),
             start_time: Duration::from_secs(1),
-            ceiling: None,
+            message_limits: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Asks the guest about a request, until it has decided.
+//! Asks the guest about a request until it has decided.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use crate::guest::fault::Dead;
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::observe::access_log::log_fault;
-use crate::pool::{Answer, Decision, Undecided, Unplaced};
+use crate::pool::{Answer, Decision, PendingRequest, Unplaced};
 
-/// Why the host answers a request in place of the guest.
+/// Why the host answers a request instead of the guest.
 pub(crate) enum Failure {
     /// The guest is not asked.
     Refused(Refusal),
-    /// The instance died of it.
+    /// The instance died while answering.
     Died,
-    /// The instance lives, but its answer cannot be sent.
+    /// The instance is alive, but its answer cannot be sent.
     BadAnswer(BadAnswer),
-    /// The guest did not decide in time.
-    Undecided,
+    /// The guest did not answer in time.
+    Timeout,
     /// Instances fail, and none is started for this long.
     BackingOff(Duration),
 }
 
 impl Failure {
-    /// The answer to the client. The reason is for the log only.
+    /// The response to the client. The cause appears in the log only.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Refused(refusal) => *refusal,
             Self::Died => Refusal::FAILED,
             Self::BadAnswer(bad) => bad.refusal(),
-            Self::Undecided => Refusal::UNDECIDED,
+            Self::Timeout => Refusal::APP_TIMEOUT,
             Self::BackingOff(_) => Refusal::BACKING_OFF,
         }
     }
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Logs what is not in the log already, as the death of an instance and the begin of a pause are.
+    /// Logs the failure, unless it has been logged already, like the death of an instance or the start of a backoff.
     pub(crate) fn log(&self, request: &Request) {
         let (method, target) = (&request.method, &request.target);
         match self {
@@ -58,10 +58,12 @@ impl Failure {
             | Self::BackingOff(_)
             | Self::BadAnswer(BadAnswer::HttpVersion) => {}
             Self::BadAnswer(bad) => {
-                tracing::error!("the guest's answer to {method} {target} is refused: {bad}");
+                tracing::error!(
+                    "cannot send the guest's answer to {method} {target}, sending 500: {bad}"
+                );
             }
-            Self::Undecided => tracing::warn!(
-                "the guest has not answered {method} {target} in time (--decision-timeout)"
+            Self::Timeout => tracing::warn!(
+                "the guest did not answer {method} {target} in time, sending 504 (--decision-timeout)"
             ),
         }
     }
@@ -94,7 +96,7 @@ impl From<BadAnswer> for Failure {
     }
 }
 
-/// Asks the guest for its answer. Dropped before, the guest stops deciding.
+/// Asks the guest for its answer. Dropping the future cancels the request in the guest, too.
 pub(crate) async fn ask(
     worker: &Worker,
     request: &Arc<Request>,
@@ -103,10 +105,10 @@ pub(crate) async fn ask(
     let place = worker.pool.place().await?;
     let Decision { answer, fault } = match place.handle(Arc::clone(request)).await? {
         Ok(decision) => decision,
-        Err(undecided) => {
-            let decision = decide(worker, &undecided);
+        Err(pending_request) => {
+            let decision = poll(worker, &pending_request);
             let decision = timeout(worker.settings.decision_timeout, decision).await;
-            decision.map_err(|_| Failure::Undecided)??
+            decision.map_err(|_| Failure::Timeout)??
         }
     };
     if let Some(fault) = fault {
@@ -115,15 +117,15 @@ pub(crate) async fn ask(
     Ok(answer)
 }
 
-/// Asks again whenever there is a reason to, until the guest has decided.
-async fn decide(worker: &Worker, undecided: &Undecided) -> Result<Decision, Dead> {
+/// Polls the request whenever there is a reason to, until the guest has decided.
+async fn poll(worker: &Worker, pending_request: &PendingRequest) -> Result<Decision, Dead> {
     loop {
-        let wake_at = match undecided.decide(worker.now()).await? {
+        let wake_at = match pending_request.poll(worker.now()).await? {
             Ok(decision) => return Ok(decision),
             Err(wake_at) => wake_at.and_then(|instant| worker.at(instant)),
         };
         select! {
-            woken = undecided.woken() => woken?,
+            woken = pending_request.woken() => woken?,
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
         }
     }

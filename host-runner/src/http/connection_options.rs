@@ -1,4 +1,4 @@
-//! The field `Connection`.
+//! The `Connection` field.
 
 use http::header::{CONNECTION, HeaderMap, HeaderName};
 

@@ -1,4 +1,4 @@
-//! One exchange: a request and what becomes of it, whatever version of HTTP it came in.
+//! One exchange: a request and its outcome, in any version of HTTP.
 //!
 //! ```text
 //!   request ──▶ rate ──▶ host ──▶ room ──▶ guest ──┬──▶ Respond
@@ -31,27 +31,27 @@ use crate::observe::access_log::{ConnectionEntry, RequestEntry};
 use crate::pool::{Answer, Takeover};
 use crate::session::Session;
 
-/// What becomes of a request. All but an upgrade is logged by then.
+/// The outcome of a request. Everything except an upgrade has been logged.
 pub(crate) enum Outcome<H> {
     /// The guest's response.
     Respond(Response<Vec<u8>>),
     /// The host's own response, after which HTTP/1.1 closes the connection.
     Refuse(Response<Vec<u8>>),
-    /// The guest takes the socket over.
+    /// The guest takes over the socket.
     Upgrade(Upgrade<H>),
     /// The guest wants a connection of its own, which only HTTP/1.1 has.
     NeedsHttp11,
 }
 
-/// What takeovers differ in between the versions of HTTP.
+/// The parts of a takeover that depend on the version of HTTP.
 pub(crate) trait Version {
-    /// The head of the response that goes out first.
+    /// The head of the response, which is sent first.
     type Head;
 
-    /// Reserves what a takeover by this request needs, before the guest is asked.
+    /// Reserves the resources that a takeover needs, before the guest is asked.
     fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refusal>;
 
-    /// The head of a takeover; `None` if this version cannot make it.
+    /// Returns the head of a takeover; `None` if this version does not support it.
     fn head(
         &self,
         request: &Request,
@@ -59,7 +59,7 @@ pub(crate) trait Version {
     ) -> Result<Option<Self::Head>, BadAnswer>;
 }
 
-/// Makes an exchange of a request that came over this socket. Dropped, the guest stops deciding.
+/// Runs the exchange of a request received on this socket. If the future is dropped, the guest stops deciding.
 pub(crate) async fn exchange<V: Version>(
     worker: &Worker,
     socket: Peer,
@@ -85,13 +85,13 @@ pub(crate) async fn exchange<V: Version>(
     exchange.run(version).await
 }
 
-/// Refuses a head that cannot be read as a request.
+/// Refuses a head that is not a valid request.
 pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refusal: Refusal) -> Response<Vec<u8>> {
     let entry = RequestEntry::of_refused_head(socket);
     respond(worker, Some(entry), response(refusal))
 }
 
-/// A request within its rate.
+/// A request that is within its client's rate limit.
 struct Exchange<'a> {
     worker: &'a Worker,
     client: Peer,
@@ -150,7 +150,7 @@ impl Exchange<'_> {
     }
 }
 
-/// A takeover that can be made: the guest's connection is yet to be opened.
+/// A takeover that is ready: the guest's connection has not been opened yet.
 pub(crate) struct Upgrade<H> {
     head: H,
     /// The status of the response; a raw takeover has none.
@@ -160,11 +160,11 @@ pub(crate) struct Upgrade<H> {
 }
 
 impl<H> Upgrade<H> {
-    /// Opens the guest's connection, with the bytes received after the head. Returns the head to send.
+    /// Opens the guest's connection with the bytes received after the head. Returns the head to send.
     ///
     /// # Errors
     ///
-    /// The answer, if the guest fails. Nothing has been sent, so it still can be.
+    /// If the guest fails. Nothing has been sent yet, so the refusal can still be sent.
     pub(crate) async fn open(
         self,
         worker: &Worker,
@@ -193,7 +193,7 @@ impl<H> Upgrade<H> {
     }
 }
 
-/// A connection that the guest has opened, on a socket that is yet to be given to it.
+/// A connection that the guest has opened, before it has the socket.
 pub(crate) struct Opened {
     takeover: Takeover,
     effects: Effects,
@@ -201,7 +201,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// The session on this socket. `head` goes out first, in one write with what the guest sends at once.
+    /// Runs the session on this socket. `head` is sent first, in one write with the guest's initial output.
     pub(crate) fn run(
         self,
         worker: &Worker,
@@ -210,10 +210,10 @@ impl Opened {
     ) -> impl Future<Output = io::Result<()>> + use<> {
         let Takeover {
             connection,
-            farewell,
+            final_bytes,
             ..
         } = self.takeover;
-        let session = Session::new(&worker.session, stream, connection, farewell, self.entry);
+        let session = Session::new(&worker.session, stream, connection, final_bytes, self.entry);
         session.run(head, self.effects)
     }
 
@@ -228,7 +228,7 @@ impl Opened {
     }
 }
 
-/// Counts a response, and writes the entry of its request if it is logged.
+/// Counts a response, and logs its request if there is an entry.
 fn respond(
     worker: &Worker,
     entry: Option<RequestEntry>,
@@ -242,7 +242,7 @@ fn respond(
     response
 }
 
-/// The host's own response.
+/// Builds the host's own response.
 pub(crate) fn response(refusal: Refusal) -> Response<Vec<u8>> {
     let mut response = Response::new(format!("{}\n", refusal.reason).into_bytes());
     *response.status_mut() =

@@ -1,8 +1,8 @@
-//! Which hosts are served, by the name that a request gives.
+//! The hosts to serve, checked against the name in each request.
 //!
-//! A page of `evil.example` may have its name looked up anew, to 127.0.0.1: the browser then takes what
-//! listens there for the page's own server, cookies and `Origin` and all (DNS rebinding). What such a page
-//! cannot change is the name, which its requests have in `Host`.
+//! A page of `evil.example` can have its name resolve to 127.0.0.1 on a second lookup: the browser then takes whatever
+//! listens there for the page's own server, including cookies and `Origin` (DNS rebinding). The one thing that such a
+//! page cannot change is the name, which its requests carry in `Host`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -17,11 +17,11 @@ use crate::net::host_pattern::Host;
 /// the target URI".
 pub(crate) const MISDIRECTED: Refusal = Refusal {
     status: 421,
-    reason: "This server does not serve this host. Who runs it can name it: wasocket serve --allow-host",
+    reason: "This server does not serve this host. Its operator can allow it: wasocket serve --allow-host",
 };
 
-/// Hosts that are served: `NAME[:PORT]`, where `*` is any name, and `*.` before a name one more label.
-/// Without a port, or with `:*`, at any.
+/// A pattern for hosts to serve: `NAME[:PORT]`, where `*` is any name, and `*.` before a name is one more label.
+/// Without a port, or with `:*`, any port matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedHost {
     host: Host,
@@ -53,21 +53,21 @@ impl FromStr for AllowedHost {
     }
 }
 
-/// The hosts that one runner serves.
+/// The hosts that a runner serves.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
     allowed: Vec<AllowedHost>,
     /// The addresses listened on, and whether loopback is among them.
     addresses: Vec<IpAddr>,
     loopback: bool,
-    /// Whether all are served.
+    /// Whether any host is served.
     any: bool,
 }
 
 impl Hosts {
-    /// The hosts that are named, and where it listens by itself: loopback names, and the addresses as they
-    /// are. With no name given, any host, but on loopback alone: nobody is meant to come there by another
-    /// name.
+    /// Serves the allowed hosts and the runner's own: the addresses listened on, and loopback names if loopback is among
+    /// them. If no host is allowed explicitly, any host is served, unless the runner listens on loopback only: no client
+    /// should reach it by another name.
     pub fn new(allowed: &[AllowedHost], listening: &[SocketAddr]) -> Self {
         let addresses = || listening.iter().map(|address| address.ip().to_canonical());
         let only_loopback = !listening.is_empty() && addresses().all(|ip| ip.is_loopback());
@@ -79,7 +79,8 @@ impl Hosts {
         }
     }
 
-    /// Whether a request is for one of them. One of HTTP/1.0 may name none: no browser sends such.
+    /// Whether a request is for one of these hosts. An HTTP/1.0 request may name no host; browsers do not send such
+    /// requests.
     pub(crate) fn serve(&self, request: &Request) -> bool {
         let has = |authority: String| self.has(&authority, request.secure);
         self.any || authority(request).is_none_or(has)
@@ -88,7 +89,7 @@ impl Hosts {
     fn has(&self, authority: &str, secure: bool) -> bool {
         let (host, port) = split(authority);
         let port = match port {
-            // RFC 3986 §3.2.3: an empty port is as none, and none is the scheme's.
+            // RFC 3986 §3.2.3: an empty port is the same as no port, which means the scheme's default.
             None | Some("") => Some(if secure { 443 } else { 80 }),
             Some(port) => port.parse().ok(),
         };
@@ -103,7 +104,7 @@ impl Hosts {
         self.is_own(host) || self.allowed.iter().any(named)
     }
 
-    /// Whether it stands for where the runner listens, whoever is asked.
+    /// Whether the host always means an address that the runner listens on, whichever resolver is asked.
     fn is_own(&self, host: &str) -> bool {
         match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
             Ok(ip) => self.addresses.contains(&ip) || self.loopback && ip.is_loopback(),
@@ -112,13 +113,13 @@ impl Hosts {
     }
 }
 
-/// RFC 6761 §6.3: `localhost` and all names below it are loopback, whoever is asked.
+/// RFC 6761 §6.3: `localhost` and all names below it are loopback for every resolver.
 fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// An address in the form that it has in [`AllowedHost`]; a name as it is.
+/// Returns an address in the form that [`AllowedHost`] uses, and a name unchanged.
 fn normal(host: &str) -> String {
     match host.parse::<IpAddr>() {
         Ok(ip) => ip.to_string(),
@@ -126,7 +127,7 @@ fn normal(host: &str) -> String {
     }
 }
 
-/// Host and port. The colons of an IPv6 address are in brackets.
+/// Splits an authority into host and port. The colons of an IPv6 address are within brackets.
 fn split(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -141,11 +142,11 @@ fn authority(request: &Request) -> Option<String> {
     if request.authority.is_some() {
         return request.authority.clone();
     }
-    if let Some((_, behind)) = request.target.split_once("://")
+    if let Some((_, rest)) = request.target.split_once("://")
         && !request.target.starts_with('/')
     {
-        let end = behind.find(['/', '?']).unwrap_or(behind.len());
-        return behind.get(..end).map(str::to_owned);
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        return rest.get(..end).map(str::to_owned);
     }
     let is_host = |(name, _): &&(String, Vec<u8>)| name.eq_ignore_ascii_case("host");
     let (_, value) = request.fields.iter().find(is_host)?;
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_its_own_names() -> Result<(), String> {
+    fn loopback_serves_only_loopback_names() -> Result<(), String> {
         check(
             &hosts(&[], &["127.0.0.1:1234", "[::1]:1234"])?,
             &[
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_any() -> Result<(), String> {
+    fn other_addresses_serve_any_host() -> Result<(), String> {
         for listening in [&["0.0.0.0:80"][..], &["127.0.0.1:80", "192.0.2.1:80"], &[]] {
             check(
                 &hosts(&[], listening)?,
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_and_where_it_listens() -> Result<(), String> {
+    fn serves_allowed_hosts_and_own_addresses() -> Result<(), String> {
         check(
             &hosts(
                 &["a.example", "*.b.example:80", "[2001:DB8::1]"],
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_with_a_host_comes_first() -> Result<(), String> {
+    fn host_in_the_target_overrides_the_field() -> Result<(), String> {
         let hosts = hosts(&[], &["127.0.0.1:1"])?;
         let serves = |target, host| hosts.serve(&request(target, host, false));
         assert!(serves("http://localhost/x", Some("evil.example")));
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn in_http_2_the_authority_counts() -> Result<(), String> {
+    fn http_2_uses_the_authority() -> Result<(), String> {
         let hosts = hosts(&[], &["127.0.0.1:1"])?;
         for (authority, is_served) in [("localhost:1", true), ("evil.example", false)] {
             let request = Request {
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_parsed() {
+    fn refuses_malformed_hosts() {
         for bad in [
             "", ":80", "http://a", "a:x", "a:65536", "a b", "[::1", "*.", "a/", "a:",
         ] {

@@ -1,4 +1,4 @@
-//! One request, whatever its version of HTTP.
+//! Requests, in any version of HTTP.
 
 pub(crate) mod ask;
 mod connection_options;

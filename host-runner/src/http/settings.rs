@@ -1,15 +1,15 @@
-//! What HTTP is held to, as plain values.
+//! HTTP settings, as plain values.
 
 use std::time::Duration;
 
 /// How requests are read and decided on.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpSettings {
-    /// How long a client may take for the head of a request, for a TLS handshake, and until it begins.
+    /// How long a client may take to send a request head, including the wait before it begins, and for a TLS handshake.
     pub head_timeout: Duration,
-    /// The most bytes of the head of a request; 431 beyond.
+    /// The most bytes in a request head; larger heads get 431.
     pub max_head: usize,
-    /// How long the app may take to answer a request that it has to think about; 504 beyond.
+    /// How long the app may take to answer a request that it does not answer at once; after that, 504.
     pub decision_timeout: Duration,
     /// Whether HTTP/2 is spoken alongside HTTP/1.1.
     pub http2: bool,

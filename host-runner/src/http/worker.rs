@@ -1,4 +1,4 @@
-//! What the requests of one thread share.
+//! State shared by the requests of one thread.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::process::stop_event::StopEvent;
 use crate::session::read_buffer::ReadBuffer;
 use crate::session::settings::{SessionContext, SessionSettings};
 
-/// A thread's share of the runner. What it has in common with others is read only, or in `shared`.
+/// A thread's share of the runner. State in common with other threads is read only, or in `shared`.
 #[derive(Debug)]
 pub struct Worker {
     pub(crate) pool: Pool,
@@ -31,12 +31,12 @@ pub struct Worker {
     pub(crate) session: Rc<SessionContext>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Set when the runner is to stop, for connections that speak HTTP.
+    /// Set when the runner is to stop, for connections that still speak HTTP.
     pub(crate) stopping: StopEvent,
 }
 
 impl Worker {
-    /// A worker without connections. `max_backlog`: the most output, in bytes, that may wait for one peer.
+    /// A worker without connections. `max_backlog` is the most unsent output of a connection, in bytes.
     pub(crate) fn new(
         pool: Pool,
         hosts: &Arc<Hosts>,
@@ -68,20 +68,19 @@ impl Worker {
         }
     }
 
-    /// Lets a client in, for as long as the visit is kept, if its address may have one more connection. A client
-    /// on a Unix socket has no address.
+    /// Admits a client if its address may have one more connection; the permit counts for as long as it is held. Clients
+    /// on Unix sockets have no address.
     pub(crate) fn admit(&self, peer: Peer) -> Result<Option<AddressPermit>, Denial> {
         let admit = |ip| self.shared.per_address.admit(ip, std::time::Instant::now());
         let admitted = peer.ip.map(admit).transpose();
         if let Err(denial) = &admitted {
             self.metrics.denied(*denial);
-            tracing::debug!(remote = %peer, "not let in: {denial:?}");
+            tracing::debug!(remote = %peer, "connection refused: {denial:?}");
         }
         admitted
     }
 
-    /// Lets a request of this client be answered, if its address is within its rate. Requests on a Unix socket are
-    /// not counted.
+    /// Checks a request against the rate limit of its client's address. Requests on Unix sockets are not counted.
     pub(crate) fn may_ask(&self, peer: Peer) -> Result<(), TooManyRequests> {
         let Some(ip) = peer.ip else {
             return Ok(());
@@ -93,24 +92,24 @@ impl Worker {
         asked.inspect_err(|_| self.metrics.denied_requests.count())
     }
 
-    /// Asks all connections to end, and to end well.
+    /// Asks all connections to close cleanly.
     pub(crate) fn stop(&self, reason: ShutdownReason) {
         self.stopping.set();
         self.pool.stop(reason);
     }
 
-    /// The time as guests are told it: since the start of the worker.
+    /// The current time as guests see it: since the start of the worker.
     pub(crate) fn now(&self) -> Instant {
         self.session.clock.now()
     }
 
-    /// When `instant` is; `None` if it is too far away to ever come.
+    /// Converts `instant`; `None` if it is too far away to ever come.
     pub(crate) fn at(&self, instant: Instant) -> Option<tokio::time::Instant> {
         self.session.clock.at(instant)
     }
 }
 
-/// Heads are bounded, in size and time, by the reader of heads.
+/// The builder of HTTP/1 connections. The head reader limits heads in size and time.
 pub(crate) fn http1_builder() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.header_read_timeout(None)

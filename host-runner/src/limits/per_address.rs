@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_connections_until_they_end() {
+    fn limits_connections_until_they_end() {
         let limiter = limits(2, 0, false);
         let now = Instant::now();
         let admit = |address| limiter.admit(of(address), now);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn handshakes_come_back_with_time() {
+    fn handshakes_refill_over_time() {
         let limiter = limits(0, 2, false);
         let now = Instant::now();
         let admit = |later| limiter.admit(of("1.1.1.1"), now + Duration::from_millis(later));
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn private_addresses_are_limited_if_asked_for() {
+    fn private_addresses_are_limited_only_on_request() {
         let now = Instant::now();
         for (of_all, third) in [(false, None), (true, Some(Denial::Connections))] {
             let limiter = limits(1, 0, of_all);
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_have_the_length_they_announce() {
+    fn responses_have_the_announced_length() {
         for denial in [Denial::Connections, Denial::Handshakes] {
             let text = String::from_utf8_lossy(denial.response()).into_owned();
             let (head, body) = text.split_once("\r\n\r\n").expect("a head");

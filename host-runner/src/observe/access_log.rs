@@ -42,8 +42,7 @@ impl ConnectionEntry {
         self.bytes_sent = self.bytes_sent.saturating_add(length as u64);
     }
 
-    /// Logs the end, with what the guest reports and the error of the socket. An error of the app is a warning of
-    /// its own.
+    /// Logs the end, with the guest's report and the socket's error. An error of the app is a separate warning.
     pub(crate) fn log(&mut self, report: Result<Report, Dead>, error: Option<&io::Error>) {
         let report = report.ok();
         let fault = report.as_ref().and_then(|report| report.fault.as_deref());
@@ -52,13 +51,13 @@ impl ConnectionEntry {
         }
         let error = match (error, &report) {
             (Some(error), _) => Some(error.to_string()),
-            (None, None) => Some("its instance has failed".to_owned()),
+            (None, None) => Some("its instance failed".to_owned()),
             (None, Some(_)) => None,
         };
         self.write(report.as_ref(), error.as_deref());
     }
 
-    /// One line. Texts come from a peer or a guest, so they are quoted and their control characters escaped.
+    /// Writes one line. Texts come from a peer or a guest, so they are quoted and their control characters escaped.
     fn write(&mut self, report: Option<&Report>, error: Option<&str>) {
         self.is_written = true;
         let closing = report.and_then(|report| report.closing.as_ref());
@@ -108,7 +107,7 @@ impl ConnectionEntry {
 }
 
 impl Drop for ConnectionEntry {
-    /// A connection that has not ended when the runner stops has a line, too.
+    /// Writes a line for a connection that has not ended when the runner stops.
     fn drop(&mut self) {
         if !self.is_written {
             self.write(None, Some("aborted at shutdown"));
@@ -116,7 +115,7 @@ impl Drop for ConnectionEntry {
     }
 }
 
-/// The entry of a request, written when it is answered. Dropped, it leaves no trace: the client has gone.
+/// The entry of a request, written when it is answered. Nothing is written if it is dropped: the client is gone.
 #[derive(Debug)]
 pub(crate) struct RequestEntry {
     remote: Peer,
@@ -127,7 +126,7 @@ pub(crate) struct RequestEntry {
 }
 
 impl RequestEntry {
-    /// A head that has just arrived and is refused.
+    /// The entry of a head that has just arrived and is refused.
     pub(crate) fn of_refused_head(remote: Peer) -> Self {
         Self {
             remote,
@@ -137,7 +136,7 @@ impl RequestEntry {
         }
     }
 
-    /// A request that has just arrived.
+    /// The entry of a request that has just arrived.
     pub(crate) fn of(request: &Arc<Request>, remote: Peer) -> Self {
         let mut span = trace::begin(&request.fields);
         if let Some(span) = &mut span {
@@ -158,7 +157,7 @@ impl RequestEntry {
             return;
         };
         span.set("http.response.status_code", status);
-        // OpenTelemetry counts only those as errors that are the server's fault.
+        // OpenTelemetry counts only the server's faults as errors.
         if status >= 500 {
             span.set("error.type", status.to_string());
             span.fail("");
@@ -166,7 +165,7 @@ impl RequestEntry {
         span.end();
     }
 
-    /// Logs that the stream was reset with this code of HTTP/2, without an answer.
+    /// Logs that the stream was reset with this HTTP/2 error code, without a response.
     pub(crate) fn reset(self, code: &'static str) {
         self.write(None, None, Some(code));
         if let Some(mut span) = self.span {
@@ -191,8 +190,8 @@ impl RequestEntry {
         );
     }
 
-    /// The entry of the connection that the guest has made of the request. `status`: of the answer, which a raw
-    /// takeover does not have.
+    /// Converts to the entry of the connection that takes over the request's socket. `status` is that of the response,
+    /// which a raw takeover does not have.
     pub(crate) fn into_connection(self, status: Option<u16>) -> ConnectionEntry {
         let request = self.request.as_deref();
         let target = request.map(|request| &*request.target);
@@ -207,7 +206,7 @@ impl RequestEntry {
         }
         ConnectionEntry {
             remote: self.remote,
-            // Pages put tokens into the query, for want of fields of their own.
+            // Pages put tokens into the query, as they cannot set fields.
             path: path(target.unwrap_or_default()).to_owned(),
             http: request.map_or(HttpVersion::Http11, |request| request.version),
             since: Instant::now(),
@@ -219,7 +218,8 @@ impl RequestEntry {
     }
 }
 
-/// By the semantic conventions for HTTP servers. Span names must be few, so an unknown method does not become one.
+/// Sets the attributes of OpenTelemetry's conventions for HTTP servers. Span names must be few, so an unknown method
+/// does not become one.
 fn describe(span: &mut Span, request: &Request, peer: Peer) {
     const METHODS: [&str; 9] = [
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",

@@ -79,7 +79,7 @@ pub(crate) struct Metrics {
     blocked: Counter,
     /// A thread of the runner panicked during a call.
     runner_bugs: Counter,
-    /// No instance is made until then, since the previous ones failed.
+    /// No instance is started until then, since the previous ones failed.
     pause: Mutex<Option<Instant>>,
 }
 
@@ -118,7 +118,7 @@ impl Metrics {
         }
     }
 
-    /// Sets the time until which no instance is made.
+    /// Sets the time until which no instance is started.
     pub(crate) fn pause(&self, until: Option<Instant>) {
         *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
@@ -286,12 +286,12 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
     );
     text.counter(
         "instances_total",
-        "Instances made.",
+        "Instances started.",
         sum.of(|all| &all.instances),
     );
     text.gauge(
         "workers_backing_off",
-        "Workers that make no instances for now because previous ones failed.",
+        "Workers that start no instances for now because previous ones failed.",
         workers.iter().map(|all| u64::from(all.is_pausing())).sum(),
     );
     text.counter(

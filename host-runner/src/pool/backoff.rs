@@ -1,83 +1,86 @@
-//! Pauses between instances that fail one after the other.
+//! Exponential backoff between starts of instances that keep failing.
 //!
-//! A component that fails at its start, or at the first thing that it is asked, would otherwise be started as fast as
-//! clients ask. As long as one of its instances lives well it is not broken: then whoever makes others fail must not be able
-//! to have pauses made for all.
+//! Without it, a component that fails when it starts, or at its first call, would be started as fast as clients send
+//! requests. While any instance is stable, the component is not broken and there is no backoff: a client that makes
+//! other instances fail must not be able to impose it on everyone.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How long an instance lives that lives well.
-const WELL: Duration = Duration::from_secs(1);
+/// The age at which an instance is stable.
+const STABLE_AGE: Duration = Duration::from_secs(1);
 
-/// How many may fail sooner, one after the other, before there are pauses.
-const FREE: u32 = 5;
+/// The number of early failures in a row that cause no backoff.
+const FREE_FAILURES: u32 = 5;
 
-/// The pause behind the first one more, and the longest. Each is twice the one before.
-const FIRST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(10);
+/// The first delay, and the longest. Each is twice the one before.
+const MIN_DELAY: Duration = Duration::from_millis(10);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 
-/// How the instances of a pool have ended of late.
+/// The recent failures of a pool's instances.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
-    /// Those that have not lived well, one after the other.
-    failed: Cell<u32>,
+    /// Instances in a row that failed before they were stable.
+    failures: Cell<u32>,
     until: Cell<Option<Instant>>,
 }
 
 impl Backoff {
-    /// An instance has failed that was born then. Returns until when none shall be made, if that is so.
-    pub(crate) fn failed(&self, born: Instant, now: Instant) -> Option<Instant> {
-        if is_well(born, now) {
-            self.recover();
+    /// Records the failure of an instance that started at `started`. Returns the instant until which none may be
+    /// started, if there is a backoff.
+    pub(crate) fn failed(&self, started: Instant, now: Instant) -> Option<Instant> {
+        if is_stable(started, now) {
+            self.clear();
             return None;
         }
-        self.failed.set(self.failed.get().saturating_add(1));
-        let beyond = self.failed.get().checked_sub(FREE.saturating_add(1))?;
-        let pause = FIRST.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX));
-        let until = now.checked_add(pause.min(LONGEST));
+        self.failures.set(self.failures.get().saturating_add(1));
+        let doublings = self
+            .failures
+            .get()
+            .checked_sub(FREE_FAILURES.saturating_add(1))?;
+        let delay = MIN_DELAY.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
+        let until = now.checked_add(delay.min(MAX_DELAY));
         if self.until.replace(until).is_none() {
             tracing::warn!(
-                "instances fail one after the other, within a second: the next ones are made after pauses, and \
-                 requests get 503 meanwhile"
+                "instances keep failing within a second of starting; backing off, requests get 503"
             );
         }
         until
     }
 
-    /// How long no instance shall be made, with these there that were born then.
-    pub(crate) fn pause(
+    /// The time left until an instance may be started. `started` are the start times of the live ones.
+    pub(crate) fn remaining(
         &self,
-        mut born: impl Iterator<Item = Instant>,
+        mut started: impl Iterator<Item = Instant>,
         now: impl FnOnce() -> Instant,
     ) -> Option<Duration> {
-        if self.failed.get() == 0 {
+        if self.failures.get() == 0 {
             return None;
         }
         let now = now();
-        if born.any(|born| is_well(born, now)) {
-            self.recover();
+        if started.any(|started| is_stable(started, now)) {
+            self.clear();
         }
         let left = self.until.get()?.saturating_duration_since(now);
         (!left.is_zero()).then_some(left)
     }
 
-    /// The component is another now.
-    pub(crate) fn forget(&self) {
-        self.failed.set(0);
+    /// Starts over, without a log line: the component was replaced.
+    pub(crate) fn reset(&self) {
+        self.failures.set(0);
         self.until.set(None);
     }
 
-    fn recover(&self) {
-        self.failed.set(0);
+    fn clear(&self) {
+        self.failures.set(0);
         if self.until.take().is_some() {
-            tracing::info!("instances live on: the next ones are made without pauses");
+            tracing::info!("instances are stable again; backoff cleared");
         }
     }
 }
 
-fn is_well(born: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(born) >= WELL
+fn is_stable(started: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(started) >= STABLE_AGE
 }
 
 #[cfg(test)]
@@ -86,54 +89,59 @@ mod tests {
 
     use super::*;
 
-    /// The pauses behind so many failures, each at the end of the pause before.
-    fn pauses(backoff: &Backoff, number: usize) -> Vec<u128> {
+    /// The delays, in milliseconds, after this number of failures, each at the end of the previous delay.
+    fn delays(backoff: &Backoff, number: usize) -> Vec<u128> {
         let mut now = Instant::now();
-        let pauses = (0..number).map(|_| {
+        let delays = (0..number).map(|_| {
             let until = backoff.failed(now, now).unwrap_or(now);
-            let pause = until.saturating_duration_since(now).as_millis();
+            let delay = until.saturating_duration_since(now).as_millis();
             now = until;
-            pause
+            delay
         });
-        pauses.collect()
+        delays.collect()
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest() {
+    fn delays_double_up_to_the_maximum() {
         let mut expected = vec![0; 5];
         expected.extend([10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000]);
         expected.extend([10_000; 40]);
-        assert_eq!(pauses(&Backoff::default(), expected.len()), expected);
+        assert_eq!(delays(&Backoff::default(), expected.len()), expected);
     }
 
     #[test]
-    fn a_pause_is_over_in_its_time() {
-        let (backoff, born) = (Backoff::default(), Instant::now());
-        let pause = |later| backoff.pause(iter::empty(), || born + Duration::from_millis(later));
-        assert_eq!(pause(0), None);
+    fn delays_end_on_time() {
+        let (backoff, started) = (Backoff::default(), Instant::now());
+        let remaining =
+            |after| backoff.remaining(iter::empty(), || started + Duration::from_millis(after));
+        assert_eq!(remaining(0), None);
         for _ in 0..7 {
-            backoff.failed(born, born);
+            backoff.failed(started, started);
         }
-        assert_eq!(pause(0), Some(Duration::from_millis(20)));
-        assert_eq!(pause(19), Some(Duration::from_millis(1)));
-        assert_eq!(pause(20), None);
-        backoff.failed(born, born);
-        assert_eq!(pause(0), Some(Duration::from_millis(40)), "it goes on");
+        assert_eq!(remaining(0), Some(Duration::from_millis(20)));
+        assert_eq!(remaining(19), Some(Duration::from_millis(1)));
+        assert_eq!(remaining(20), None);
+        backoff.failed(started, started);
+        assert_eq!(
+            remaining(0),
+            Some(Duration::from_millis(40)),
+            "it continues"
+        );
     }
 
     #[test]
-    fn one_that_lives_well_ends_it() {
+    fn a_stable_instance_clears_the_backoff() {
         let backoff = Backoff::default();
-        let born = Instant::now();
+        let started = Instant::now();
         for _ in 0..20 {
-            backoff.failed(born, born);
+            backoff.failed(started, started);
         }
-        let later = born + Duration::from_millis(999);
-        assert!(backoff.pause(iter::once(born), || later).is_some());
-        let later = born + WELL;
-        assert_eq!(backoff.pause(iter::once(born), || later), None);
-        assert_eq!(pauses(&backoff, 6), [0, 0, 0, 0, 0, 10]);
-        assert_eq!(backoff.failed(born, later), None, "it has lived well");
-        assert_eq!(pauses(&backoff, 6), [0, 0, 0, 0, 0, 10]);
+        let later = started + Duration::from_millis(999);
+        assert!(backoff.remaining(iter::once(started), || later).is_some());
+        let later = started + STABLE_AGE;
+        assert_eq!(backoff.remaining(iter::once(started), || later), None);
+        assert_eq!(delays(&backoff, 6), [0, 0, 0, 0, 0, 10]);
+        assert_eq!(backoff.failed(started, later), None, "it was stable");
+        assert_eq!(delays(&backoff, 6), [0, 0, 0, 0, 0, 10]);
     }
 }

@@ -1,8 +1,8 @@
-//! What several connections of an instance have received in a turn of the event loop, given to it in one call.
+//! Batches: the bytes that several connections of an instance receive in one turn of the event loop, in one call.
 //!
-//! A call costs more than a short message. So a session that has read one leaves it here, and waits; the task of
-//! [`Batches`] comes behind all the sessions that were ready in this turn, and makes one call for each instance. What
-//! the guest answers it sends by itself: to wake the sessions for it would be one more turn for each.
+//! A call costs more than a short message. So a session that has read one leaves it here and waits; the task of
+//! [`Batches`] runs after all the sessions that were ready in this turn, and makes one call for each instance. It sends
+//! the guest's output itself: waking the sessions to do so would cost each another turn.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -18,66 +18,68 @@ use crate::contract::bindings::{Arrival, Instant, Outcome, Outcomes};
 use crate::guest::fault::{FaultReason, GuestFault};
 use crate::pool::wakeups::Signals;
 
-/// The most bytes of a batch; what is left is given to the guest by itself.
+/// The most bytes in a batch; reads that do not fit get a call of their own.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// From this time for each connection on, a batch is a bad bargain: what its last connection waits for the
-/// others is more than a call costs.
+/// Above this time per connection, batching costs the last connection more than a separate call would.
 const SLOW: Duration = Duration::from_micros(50);
 
-/// After a slow batch so many readings are given to the guest each by itself.
-const ALONE: u32 = 1000;
+/// The number of reads that get separate calls after a slow batch.
+const SEPARATE_READS: u32 = 1000;
 
-/// Who has left something in a batch.
+/// A session whose bytes are in a batch.
 pub(crate) trait Receiver {
-    /// What the guest says to it, in a call that was made at this instant.
+    /// Delivers the guest's answer to a call made at `now`.
     fn deliver(&self, now: Instant, outcome: &Outcome, output: &[u8]);
-    /// The guest says nothing: the instance is dead.
-    fn forsake(&self);
+    /// Called instead if there is no answer, as the instance is dead.
+    fn cancel(&self);
 }
 
-/// What is left for one instance.
+/// The batch of one instance.
 #[derive(Default)]
 pub(crate) struct Batch {
-    pub(crate) left: Left,
-    pub(crate) waiting: Waiting,
+    pub(crate) input: Input,
+    pub(crate) receivers: Receivers,
     signals: Vec<Arc<Signals>>,
 }
 
-/// Whether an instance is given batches.
+/// Whether batching pays off for an instance.
 #[derive(Debug, Default)]
-pub(crate) struct Bargain(Cell<u32>);
+pub(crate) struct BatchPolicy {
+    /// Reads that still get separate calls.
+    separate: Cell<u32>,
+}
 
-impl Bargain {
-    /// Whether the next reading may join a batch.
-    pub(crate) fn is_good(&self) -> bool {
-        let alone = self.0.get();
-        self.0.set(alone.saturating_sub(1));
-        alone == 0
+impl BatchPolicy {
+    /// Whether the next read may join a batch; counts it.
+    pub(crate) fn allows_next(&self) -> bool {
+        let separate = self.separate.get();
+        self.separate.set(separate.saturating_sub(1));
+        separate == 0
     }
 
-    /// A batch of so many connections has taken so long.
-    pub(crate) fn learn(&self, connections: usize, took: Duration) {
+    /// Records how long a batch of this number of connections took.
+    pub(crate) fn record(&self, connections: usize, took: Duration) {
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);
         if took > SLOW.saturating_mul(connections) {
-            self.0.set(ALONE);
+            self.separate.set(SEPARATE_READS);
         }
     }
 }
 
-/// What the guest is given.
+/// The arguments of the call.
 #[derive(Default)]
-pub(crate) struct Left {
-    pub(crate) arrived: Vec<Arrival>,
+pub(crate) struct Input {
+    pub(crate) arrivals: Vec<Arrival>,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.0.is_empty()
+        self.receivers.0.is_empty()
     }
 
-    /// Adds what one connection has received, if there is room. It is in no batch yet.
+    /// Adds the bytes of one connection, which is in no batch yet. Returns whether there was room.
     pub(crate) fn join(
         &mut self,
         connection: ResourceAny,
@@ -85,73 +87,77 @@ impl Batch {
         receiver: Rc<dyn Receiver>,
         signals: &Arc<Signals>,
     ) -> bool {
-        let left = &mut self.left;
-        if left.bytes.len().saturating_add(bytes.len()) > MAX_BYTES {
+        let input = &mut self.input;
+        if input.bytes.len().saturating_add(bytes.len()) > MAX_BYTES {
             return false;
         }
-        left.arrived.push(Arrival {
+        input.arrivals.push(Arrival {
             connection,
             length: bytes.len() as u32,
         });
-        left.bytes.extend_from_slice(bytes);
-        self.waiting.0.push(receiver);
+        input.bytes.extend_from_slice(bytes);
+        self.receivers.0.push(receiver);
         self.signals.push(Arc::clone(signals));
         true
     }
 
-    /// Wakes all whose call it is.
+    /// The waker of the call, which wakes every connection of the batch.
     pub(crate) fn waker(&mut self) -> Waker {
-        Waker::from(Arc::new(All(mem::take(&mut self.signals))))
+        Waker::from(Arc::new(BatchWaker(mem::take(&mut self.signals))))
     }
 }
 
-impl Left {
+impl Input {
     /// Checks that there is an outcome for each arrival, and output for each outcome.
     pub(crate) fn check(&self, outcomes: Outcomes) -> Result<Outcomes, GuestFault> {
-        let lengths = outcomes.each.iter().map(|one| u64::from(one.output_length));
-        let fits = outcomes.each.len() == self.arrived.len()
+        let results = &outcomes.results;
+        let lengths = results.iter().map(|one| u64::from(one.output_length));
+        let fits = results.len() == self.arrivals.len()
             && lengths.sum::<u64>() == outcomes.output.len() as u64;
-        match fits {
-            true => Ok(outcomes),
-            false => Err(GuestFault {
-                reason: FaultReason::Trap("receive-many has too few outcomes, or too many".into()),
+        if fits {
+            Ok(outcomes)
+        } else {
+            Err(GuestFault {
+                reason: FaultReason::Trap(
+                    "the outcomes of receive-many do not match its arrivals".into(),
+                ),
                 backtrace: None,
-            }),
+            })
         }
     }
 }
 
-/// Those who wait for what comes of a batch: each hears of it, whatever happens.
+/// The sessions waiting for a batch. Each is told the outcome; on drop, the rest are cancelled.
 #[derive(Default)]
-pub(crate) struct Waiting(Vec<Rc<dyn Receiver>>);
+pub(crate) struct Receivers(Vec<Rc<dyn Receiver>>);
 
-impl Waiting {
+impl Receivers {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Gives each its part.
+    /// Delivers to each its outcome and output.
     pub(crate) fn deliver(mut self, now: Instant, outcomes: &Outcomes) {
         let mut rest = &outcomes.output[..];
-        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.each) {
+        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.results) {
             let length = rest.len().min(outcome.output_length as usize);
-            let (output, behind) = rest.split_at(length);
-            rest = behind;
+            let (output, after) = rest.split_at(length);
+            rest = after;
             receiver.deliver(now, outcome, output);
         }
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Receivers {
     fn drop(&mut self) {
-        self.0.iter().for_each(|receiver| receiver.forsake());
+        self.0.iter().for_each(|receiver| receiver.cancel());
     }
 }
 
-/// The signals of all whose call it is.
-struct All(Vec<Arc<Signals>>);
+/// Wakes every connection of a batch.
+struct BatchWaker(Vec<Arc<Signals>>);
 
-impl Wake for All {
+impl Wake for BatchWaker {
     fn wake(self: Arc<Self>) {
         for signals in &self.0 {
             Wake::wake_by_ref(signals);
@@ -159,14 +165,14 @@ impl Wake for All {
     }
 }
 
-/// The instances of a worker for which something is left.
+/// The instances of a worker that have a batch to be called.
 pub(crate) struct Batches<I> {
     due: RefCell<Vec<Rc<I>>>,
     waker: Cell<Option<Waker>>,
 }
 
 impl<I> Batches<I> {
-    /// Has the task come to this instance.
+    /// Adds an instance, and wakes the task.
     pub(crate) fn add(&self, instance: Rc<I>) {
         self.due.borrow_mut().push(instance);
         if let Some(waker) = self.waker.take() {
@@ -174,7 +180,7 @@ impl<I> Batches<I> {
         }
     }
 
-    /// The instances to be called.
+    /// Returns the instances to be called.
     pub(crate) fn poll_due(&self, context: &mut Context<'_>) -> Poll<Vec<Rc<I>>> {
         match self.due.take() {
             due if due.is_empty() => {
@@ -203,7 +209,7 @@ impl<I> fmt::Debug for Batches<I> {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Batch({})", self.waiting.0.len())
+        write!(f, "Batch({})", self.receivers.0.len())
     }
 }
 
@@ -221,8 +227,8 @@ mod tests {
             self.0.borrow_mut().push(format!("{output} at {now}"));
         }
 
-        fn forsake(&self) {
-            self.0.borrow_mut().push("forsaken".to_owned());
+        fn cancel(&self) {
+            self.0.borrow_mut().push("cancelled".to_owned());
         }
     }
 
@@ -233,30 +239,30 @@ mod tests {
             next: Next::Open,
         };
         Outcomes {
-            each: lengths.iter().map(outcome).collect(),
+            results: lengths.iter().map(outcome).collect(),
             output: output.to_vec(),
             wake_others: Vec::new(),
         }
     }
 
     #[test]
-    fn each_is_given_its_own() {
+    fn delivers_to_each_its_own_output() {
         let log = Rc::new(Log::default());
-        let waiting = Waiting(vec![log.clone(), log.clone(), log.clone()]);
-        waiting.deliver(7, &outcomes(&[2, 0, 3], b"abcde"));
+        let receivers = Receivers(vec![log.clone(), log.clone(), log.clone()]);
+        receivers.deliver(7, &outcomes(&[2, 0, 3], b"abcde"));
         assert_eq!(*log.0.borrow(), ["ab at 7", " at 7", "cde at 7"]);
     }
 
     #[test]
-    fn who_waits_is_told_when_nothing_comes() {
+    fn a_dropped_batch_cancels_its_receivers() {
         let log = Rc::new(Log::default());
-        drop(Waiting(vec![log.clone(), log.clone()]));
-        assert_eq!(*log.0.borrow(), ["forsaken", "forsaken"]);
+        drop(Receivers(vec![log.clone(), log.clone()]));
+        assert_eq!(*log.0.borrow(), ["cancelled", "cancelled"]);
     }
 
     #[test]
-    fn outcomes_that_do_not_fit_are_a_fault() {
-        let none = Left::default();
+    fn outcomes_that_do_not_match_are_a_fault() {
+        let none = Input::default();
         assert!(none.check(outcomes(&[], b"")).is_ok());
         for (lengths, output) in [(&[][..], &b"a"[..]), (&[0], b""), (&[u32::MAX], b"")] {
             assert!(none.check(outcomes(lengths, output)).is_err());
@@ -264,13 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_instance_is_left_alone_for_a_time() {
-        let bargain = Bargain::default();
-        bargain.learn(10, SLOW * 10);
-        assert!(bargain.is_good());
-        bargain.learn(10, SLOW * 11);
-        let alone = (0..ALONE).filter(|_| !bargain.is_good()).count();
-        assert_eq!(alone, ALONE as usize);
-        assert!(bargain.is_good());
+    fn a_slow_batch_suspends_batching() {
+        let policy = BatchPolicy::default();
+        policy.record(10, SLOW * 10);
+        assert!(policy.allows_next());
+        policy.record(10, SLOW * 11);
+        let separate = (0..SEPARATE_READS)
+            .filter(|_| !policy.allows_next())
+            .count();
+        assert_eq!(separate, SEPARATE_READS as usize);
+        assert!(policy.allows_next());
     }
 }

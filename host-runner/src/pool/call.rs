@@ -1,4 +1,4 @@
-//! A call into an instance, as those see it who have asked for it.
+//! A call into an instance, from the caller's side.
 
 use std::fmt;
 use std::future::Future;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 
 use crate::guest::fault::Dead;
 
-/// What a call comes to: there at once, nearly always. It goes on whether or not it is waited for.
+/// The result of a call, nearly always available at once. The call continues even if this future is dropped.
 pub enum Call<T> {
-    /// It is done. None when that has been told.
+    /// The call is done. `None` once the result has been taken.
     Done(Option<Result<T, Dead>>),
-    /// The instance is busy with another call, or with this one for long.
+    /// The instance is busy with another call, or this one takes long.
     Later(Pin<Box<dyn Future<Output = Result<T, Dead>>>>),
 }
 
@@ -30,7 +30,7 @@ impl<T: Unpin> Future for Call<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            // Never polled behind its end; and if it is, it has none.
+            // If it is polled again after its end, it stays pending.
             Self::Done(outcome) => outcome.take().map_or(Poll::Pending, Poll::Ready),
             Self::Later(outcome) => outcome.as_mut().poll(context),
         }

@@ -1,4 +1,4 @@
-//! An instance and those who share it: calls one at a time, what wakes whom, the end.
+//! An instance and the connections that share it: one call at a time, wakeups among them, its end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
-use crate::contract::bindings::{Ceiling, ConnectionId, Instant, Outcomes, ShutdownReason};
+use crate::contract::bindings::{ConnectionId, Instant, MessageLimits, Outcomes, ShutdownReason};
 use crate::guest::fault::Dead;
 use crate::guest::fault::GuestFault;
 use crate::guest::file_wait::FileWait;
@@ -23,52 +23,52 @@ use crate::guest::instance::{Advance, advance, finish_with};
 use crate::observe::metrics::Metrics;
 use crate::pool::Call;
 use crate::pool::backoff::Backoff;
-use crate::pool::batch::Bargain;
 use crate::pool::batch::Batch;
+use crate::pool::batch::BatchPolicy;
 use crate::pool::batch::Batches;
 use crate::pool::batch::Receiver;
 use crate::pool::wakeups::{Signal, Signals};
 
-/// One instance, with the count of those who use it.
+/// One instance, with the number of places in use on it.
 #[derive(Debug)]
 pub(super) struct Instance {
-    /// Away while a call is under way, and after a fault for ever.
+    /// `None` during a call, and forever after a fault.
     guest: RefCell<Option<Box<Guest>>>,
-    pub(super) ceiling: Option<Ceiling>,
+    pub(super) message_limits: Option<MessageLimits>,
     /// How long it may wait in a call.
     file_wait: FileWait,
-    /// Notified when it may be back.
-    back: Notify,
+    /// Notified when the guest may be available again.
+    available: Notify,
     is_dead: Cell<bool>,
-    /// What was given up while the guest was away.
+    /// Resources dropped during a call, to be dropped in the guest after it.
     orphans: RefCell<Vec<ResourceAny>>,
-    /// What its connections have received, and it has not.
+    /// Bytes that its connections have received and the guest has not seen yet.
     batch: RefCell<Batch>,
-    bargain: Bargain,
+    batch_policy: BatchPolicy,
     pub(super) places: Cell<usize>,
-    /// Who is told what happens to others, and to the instance.
+    /// The signals of the members, to wake them and to tell them about the end of the instance.
     pub(super) members: RefCell<HashMap<ConnectionId, Arc<Signals>>>,
     last_id: Cell<ConnectionId>,
-    /// Why its connections are to end, if they are.
+    /// Why its connections have been asked to end, if they have.
     stopped: Cell<Option<ShutdownReason>>,
-    pub(super) born: time::Instant,
+    pub(super) started: time::Instant,
     shared: Shared,
 }
 
-/// What the instances of a pool share.
+/// State shared by the instances of a pool.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
-    /// Limits the calls that are finished on threads of their own.
+    /// Limits the calls that finish on threads of their own.
     pub(super) threads: Rc<Semaphore>,
     pub(super) batches: Rc<Batches<Instance>>,
     pub(super) backoff: Rc<Backoff>,
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// What a call gives back: the guest, to be called again if there was no fault.
+/// The result of a call, with the guest, which can be called again if there was no fault.
 pub(super) type Returned<R> = (Box<Guest>, Result<R, GuestFault>);
 
-/// Makes a call of a function of [`Guest`]'s: `call!(guest => guest.wake(handle, now, 0))`.
+/// Makes a call out of a method of [`Guest`]: `call!(guest => guest.wake(handle, now, 0))`.
 macro_rules! call {
     ($guest:ident => $call:expr) => {
         move |mut $guest: Box<Guest>| async move {
@@ -83,24 +83,24 @@ impl Instance {
     pub(super) fn new(
         guest: Guest,
         file_wait: FileWait,
-        born: time::Instant,
-        ceiling: Option<Ceiling>,
+        started: time::Instant,
+        message_limits: Option<MessageLimits>,
         shared: &Shared,
     ) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
-            ceiling,
+            message_limits,
             file_wait,
-            back: Notify::new(),
+            available: Notify::new(),
             is_dead: Cell::new(false),
             orphans: RefCell::default(),
             batch: RefCell::default(),
-            bargain: Bargain::default(),
+            batch_policy: BatchPolicy::default(),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
             stopped: Cell::new(None),
-            born,
+            started,
             shared: shared.clone(),
         }
     }
@@ -109,8 +109,8 @@ impl Instance {
         !self.is_dead.get()
     }
 
-    /// Calls the guest, and then, on this thread, does with the result what is to be done whether or not somebody
-    /// waits for it. A fault ends the instance, and everybody on it learns of it.
+    /// Calls the guest, then runs `then` on this thread with the result, even if the returned future is dropped. A fault
+    /// ends the instance and signals all its members.
     pub(super) fn call<R, T, F>(
         self: &Rc<Self>,
         waker: &Waker,
@@ -128,21 +128,21 @@ impl Instance {
             None => {
                 let (this, waker) = (Rc::clone(self), waker.clone());
                 Call::later(async move {
-                    let guest = this.awaited().await?;
+                    let guest = this.take_guest().await?;
                     this.begin(&waker, call(guest), then).await
                 })
             }
         }
     }
 
-    /// The guest, when the call is done that is under way.
-    async fn awaited(&self) -> Result<Box<Guest>, Dead> {
+    /// Takes the guest once the current call is done.
+    async fn take_guest(&self) -> Result<Box<Guest>, Dead> {
         loop {
-            let back = self.back.notified();
+            let available = self.available.notified();
             match self.guest.take() {
                 Some(guest) => return Ok(guest),
                 None if self.is_dead.get() => return Err(Dead),
-                None => back.await,
+                None => available.await,
             }
         }
     }
@@ -162,16 +162,16 @@ impl Instance {
         let returned = match advance(call.as_mut(), waker) {
             Advance::Done(returned) => Ok(returned),
             Advance::Blocked if self.file_wait.is_none() => Err(self.file_wait.fault()),
-            Advance::Blocked | Advance::GaveWay if Handle::try_current().is_ok() => {
+            Advance::Blocked | Advance::Yielded if Handle::try_current().is_ok() => {
                 return self.finish_elsewhere(waker.clone(), call, then);
             }
-            // Nobody is there who could be let go on.
+            // Without a runtime, there are no other tasks to run meanwhile.
             _ => finish_with(call.as_mut(), waker, self.file_wait),
         };
         Call::done(self.settle(returned).map(then))
     }
 
-    /// Has a thread of its own finish a call that takes long, or waits.
+    /// Finishes a call that takes long, or waits, on a thread of its own.
     fn finish_elsewhere<R, T, F>(
         self: &Rc<Self>,
         waker: Waker,
@@ -184,22 +184,22 @@ impl Instance {
         T: 'static,
     {
         self.shared.metrics.long_calls.count();
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let (this, file_wait) = (Rc::clone(self), self.file_wait);
         spawn_local(async move {
             let thread = this.shared.threads.acquire().await;
             let returned = spawn_blocking(move || finish_with(call.as_mut(), &waker, file_wait));
             let returned = returned.await;
             drop(thread);
-            // The guest is gone with the thread, though it did nothing wrong.
+            // The guest is lost with the thread, though not at fault.
             let returned = returned.unwrap_or_else(|bug| Err(GuestFault::of_runner(bug)));
-            // Who has asked may be gone; what is to be done with the result is done by `then`.
-            let _ = tell.send(this.settle(returned).map(then));
+            // The caller may be gone; `then` handles the result in any case.
+            let _ = sender.send(this.settle(returned).map(then));
         });
-        Call::later(async move { told.await.unwrap_or(Err(Dead)) })
+        Call::later(async move { receiver.await.unwrap_or(Err(Dead)) })
     }
 
-    /// What has come of a call: the guest and what it says, or a fault without it.
+    /// Takes the guest back after a call, or ends the instance after a fault.
     fn settle<R>(self: &Rc<Self>, returned: Result<Returned<R>, GuestFault>) -> Result<R, Dead> {
         let fault = match returned {
             Ok((guest, Ok(result))) => {
@@ -209,24 +209,24 @@ impl Instance {
             Ok((_, Err(fault))) | Err(fault) => fault,
         };
         self.is_dead.set(true);
-        self.back.notify_waiters();
+        self.available.notify_waiters();
         self.raise(Signal::Died);
         let Shared {
             backoff, metrics, ..
         } = &self.shared;
-        back_off(backoff, self.born, metrics);
+        back_off(backoff, self.started, metrics);
         Err(log(&fault, self.places.get(), metrics))
     }
 
     fn put_back(self: &Rc<Self>, guest: Box<Guest>) {
         self.guest.replace(Some(guest));
         match self.orphans.take() {
-            orphans if orphans.is_empty() => self.back.notify_one(),
+            orphans if orphans.is_empty() => self.available.notify_one(),
             orphans => self.drop_resources(orphans),
         }
     }
 
-    /// Drops resources in the guest. With a dead instance, what it holds is gone already.
+    /// Drops resources in the guest. Those of a dead instance are gone already.
     pub(super) fn drop_resources(self: &Rc<Self>, resources: Vec<ResourceAny>) {
         match self.guest.take() {
             Some(guest) => {
@@ -240,7 +240,7 @@ impl Instance {
 }
 
 impl Instance {
-    /// Leaves what a connection has received in the batch, if it has room.
+    /// Adds the bytes of a connection to the batch. Returns whether they were added.
     pub(super) fn join(
         self: &Rc<Self>,
         handle: ResourceAny,
@@ -249,7 +249,7 @@ impl Instance {
         receiver: Rc<dyn Receiver>,
     ) -> bool {
         let is_alone = self.places.get() < 2;
-        if is_alone || !self.bargain.is_good() {
+        if is_alone || !self.batch_policy.allows_next() {
             return false;
         }
         let mut batch = self.batch.borrow_mut();
@@ -264,17 +264,19 @@ impl Instance {
     pub(super) fn call_batch(self: &Rc<Self>, now: Instant) {
         let mut batch = self.batch.take();
         let waker = batch.waker();
-        let Batch { left, waiting, .. } = batch;
+        let Batch {
+            input, receivers, ..
+        } = batch;
         let receive = move |mut guest: Box<Guest>| async move {
-            let outcomes = guest.receive_many(now, &left.arrived, &left.bytes).await;
-            let outcomes = outcomes.and_then(|outcomes| left.check(outcomes));
+            let outcomes = guest.receive_many(now, &input.arrivals, &input.bytes).await;
+            let outcomes = outcomes.and_then(|outcomes| input.check(outcomes));
             (guest, outcomes)
         };
         let (this, begun) = (Rc::clone(self), time::Instant::now());
         let then = move |outcomes: Outcomes| {
-            this.bargain.learn(waiting.len(), begun.elapsed());
+            this.batch_policy.record(receivers.len(), begun.elapsed());
             this.wake(&outcomes.wake_others);
-            waiting.deliver(now, &outcomes);
+            receivers.deliver(now, &outcomes);
         };
         if let Call::Later(outcome) = self.call(&waker, receive, then) {
             spawn_local(outcome);
@@ -290,7 +292,7 @@ async fn drop_all(guest: &mut Guest, resources: Vec<ResourceAny>) -> Result<(), 
 }
 
 impl Instance {
-    /// A number for a member, and its signals.
+    /// Adds a member. Returns its number and its signals.
     pub(super) fn admit(&self) -> (ConnectionId, Arc<Signals>) {
         let id = self.last_id.get().wrapping_add(1);
         self.last_id.set(id);
@@ -312,7 +314,7 @@ impl Instance {
             .for_each(|signals| signals.raise(Signal::Woken));
     }
 
-    /// Asks all members to end, those that come later too. The first reason counts.
+    /// Asks all members to end, including those that come later. The first reason counts.
     pub(super) fn stop(&self, reason: ShutdownReason) {
         if self.stopped.get().is_none() {
             self.stopped.set(Some(reason));
@@ -327,12 +329,12 @@ impl Instance {
     }
 }
 
-/// An instance has failed that was born then.
-pub(super) fn back_off(backoff: &Backoff, born: time::Instant, metrics: &Metrics) {
-    metrics.pause(backoff.failed(born, time::Instant::now()));
+/// Records the failure of an instance that started at `started`.
+pub(super) fn back_off(backoff: &Backoff, started: time::Instant, metrics: &Metrics) {
+    metrics.pause(backoff.failed(started, time::Instant::now()));
 }
 
-/// The one place where a guest's fault is logged, and counted.
+/// Logs and counts a guest's fault; the only place that does.
 pub(super) fn log(fault: &GuestFault, connections: usize, metrics: &Metrics) -> Dead {
     metrics.faulted(&fault.reason);
     tracing::error!("guest instance failed; closing its {connections} connections: {fault}");

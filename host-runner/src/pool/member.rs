@@ -1,4 +1,4 @@
-//! What is on an instance for longer than a call: requests that wait for their answer, and connections.
+//! Members of an instance, which stay on it beyond a call: pending requests, and connections.
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
@@ -17,8 +17,8 @@ use crate::pool::Call;
 use crate::pool::batch::Receiver;
 use crate::pool::wakeups::{Signal, Signals};
 
-/// What a host holds of a guest's, and others of the instance can wake. Dropped, it is dropped in the
-/// guest too: exactly once.
+/// A guest's resource that the host holds and other members can wake. Dropping it drops the resource in the guest,
+/// exactly once.
 #[derive(Debug)]
 pub(super) struct Member {
     place: Place,
@@ -64,70 +64,70 @@ impl Drop for Member {
     }
 }
 
-/// A request that the guest has not decided on yet.
+/// A request that the guest has not answered yet.
 #[derive(Debug)]
-pub(crate) struct Undecided(pub(super) Member);
+pub(crate) struct PendingRequest(pub(super) Member);
 
-impl Undecided {
-    /// See [`Guest::decide`]. Without a decision, the time at which to ask again, if there is one.
+impl PendingRequest {
+    /// See [`Guest::poll`]. Without a decision, returns the time at which to poll again, if there is one.
     ///
     /// # Errors
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
-    pub(crate) fn decide(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
+    pub(crate) fn poll(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
         let (handle, id) = (self.0.handle, self.0.id);
-        let decide = call!(guest => guest.decide(handle, now, id));
-        self.0.call(decide, |instance, deliberation| {
-            instance.wake(&deliberation.wake_others);
-            let answer = deliberation.answer.ok_or(deliberation.wake_at)?;
-            Ok(Place::on(instance).decision(answer, deliberation.fault))
+        let poll = call!(guest => guest.poll(handle, now, id));
+        self.0.call(poll, |instance, poll_result| {
+            instance.wake(&poll_result.wake_others);
+            let answer = poll_result.answer.ok_or(poll_result.wake_at)?;
+            Ok(Place::on(instance).decision(answer, poll_result.fault))
         })
     }
 
-    /// Waits for a reason to ask again.
+    /// Waits for a reason to poll again.
     ///
     /// # Errors
     ///
-    /// [`Dead`] when the instance has ended.
+    /// [`Dead`] if the instance died.
     pub(crate) async fn woken(&self) -> Result<(), Dead> {
         loop {
             match poll_fn(|context| self.0.signals.poll(context)).await {
                 Signal::Died => return Err(Dead),
                 Signal::Woken => return Ok(()),
-                // The runner answers what it has begun to.
+                // Requests that have begun are still answered.
                 Signal::Stop(_) => {}
             }
         }
     }
 }
 
-/// A connection of a guest.
+/// A guest's connection.
 #[derive(Debug)]
 pub struct Connection(pub(super) Member);
 
 impl Connection {
-    /// What has happened elsewhere, each once.
+    /// Returns each signal once, the most urgent first.
     pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
         self.0.signals.poll(context)
     }
 
-    /// See [`Guest::open`]. Where there is a ceiling, the connection is limited to it before.
+    /// See [`Guest::open`]. Sets the limits on messages first, if there are any.
     ///
     /// # Errors
     ///
-    /// [`Dead`] when the instance has ended, by this call or before. So in all that follow.
+    /// [`Dead`] if the instance died, in this call or before; the same for all calls below.
     pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
         let (handle, id) = (self.0.handle, self.0.id);
-        match self.0.place.0.ceiling {
+        match self.0.place.0.message_limits {
             None => self.call(call!(guest => guest.open(handle, now, id, &residual))),
-            Some(ceiling) => self.call(call!(guest => async {
-                guest.limit(handle, ceiling).await?;
+            Some(limits) => self.call(call!(guest => async {
+                guest.set_limits(handle, limits).await?;
                 guest.open(handle, now, id, &residual).await
             })),
         }
     }
 
-    /// See [`Guest::receive`]. What the bytes are in is given to `reuse` when the guest has them.
+    /// See [`Guest::receive`]. The bytes' buffer is passed to `reuse` when the guest has them.
     pub fn receive<B: AsRef<[u8]> + Send + 'static>(
         &self,
         now: Instant,
@@ -146,8 +146,8 @@ impl Connection {
         })
     }
 
-    /// Leaves what was received in the batch of the instance, if it has room. Then no other call may be made
-    /// until what comes of it is delivered.
+    /// Adds received bytes to the instance's batch. Returns whether they were added; if so, no other call may be made
+    /// until the outcome is delivered.
     pub(crate) fn join(&self, receiver: &Rc<impl Receiver + 'static>, bytes: &[u8]) -> bool {
         let receiver = Rc::clone(receiver);
         let Member {
@@ -177,7 +177,7 @@ impl Connection {
         self.call(call!(guest => guest.shutdown(handle, now, reason)))
     }
 
-    /// See [`Guest::lost`]. An instance that has ended need not be told.
+    /// See [`Guest::lost`]. A dead instance need not be told.
     pub fn lost(&self, now: Instant) -> Call<()> {
         let handle = self.0.handle;
         let lost = call!(guest => guest.lost(handle, now));

@@ -1,8 +1,8 @@
 //! The instances of a worker and the connections on them.
 //!
-//! All of it stays on one thread, but for a call that takes long or waits: that is finished elsewhere, and whoever
-//! wants the same instance waits for it, so that no instance is entered while a call into it is under way, as the
-//! contract asks. Everybody else goes on.
+//! Everything stays on one thread, except that a call that takes long or waits finishes on a thread of its own. Other
+//! calls into the same instance wait for it, as the contract forbids entering an instance during a call. All other
+//! instances continue.
 
 mod backoff;
 pub(crate) mod batch;
@@ -14,7 +14,7 @@ pub mod wakeups;
 
 pub use call::Call;
 pub use member::Connection;
-pub(crate) use member::Undecided;
+pub(crate) use member::PendingRequest;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 
 use std::cell::{Cell, RefCell};
@@ -38,15 +38,15 @@ use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
 use crate::observe::metrics::Metrics;
 
-/// So many calls at once are finished beside a worker. Fewer than the threads that tokio has for it (512), so that
-/// there are some left for the files that calls wait for.
+/// The most calls of a worker that finish on threads of their own at once. Fewer than tokio's blocking threads (512), so
+/// that some are left for the files that calls wait for.
 const THREADS: usize = 128;
 
-/// The instances of a component, each serving up to so many connections.
+/// The instances of a component, each serving a limited number of connections.
 #[derive(Debug)]
 pub struct Pool {
     component: RefCell<Component>,
-    /// How often it has become another.
+    /// How often the component has been replaced.
     replaced: Cell<u64>,
     /// Held while an instance starts.
     starting: Arc<Mutex<()>>,
@@ -58,7 +58,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool without instances: they are made when they are needed.
+    /// A pool without instances: they are started on demand.
     pub(crate) fn new(
         component: Component,
         limits: Limits,
@@ -82,8 +82,8 @@ impl Pool {
         }
     }
 
-    /// A place on an instance: one that lives and has room, else a new one. While one starts, whoever needs one
-    /// waits for it.
+    /// Reserves a place on a live instance that has room, or else on a new one. Only one instance starts at a time;
+    /// others that need one wait for it.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Pool {
             if let Some(place) = self.vacancy() {
                 return Ok(place);
             }
-            if let Some(left) = self.pause() {
+            if let Some(left) = self.backoff_remaining() {
                 return Err(Unplaced::BackingOff(left));
             }
             if let Some(instance) = self.start(starting).await? {
@@ -108,34 +108,34 @@ impl Pool {
 
     fn vacancy(&self) -> Option<Place> {
         let mut instances = self.instances.borrow_mut();
-        self.forget_unneeded(&mut instances);
+        self.remove_unneeded(&mut instances);
         self.shared.metrics.instances_now.set(instances.len());
         let instance = instances.iter().find(|instance| self.has_room(instance));
         instance.map(Place::on)
     }
 
-    /// How long no instance is to be made.
-    fn pause(&self) -> Option<Duration> {
+    /// The time left until an instance may be started.
+    fn backoff_remaining(&self) -> Option<Duration> {
         let instances = self.instances.borrow();
-        let born = instances.iter().map(|instance| instance.born);
-        let left = self.shared.backoff.pause(born, time::Instant::now);
+        let started = instances.iter().map(|instance| instance.started);
+        let left = self.shared.backoff.remaining(started, time::Instant::now);
         if left.is_none() {
             self.shared.metrics.pause(None);
         }
         left
     }
 
-    /// Makes an instance; none if the component is another by the time that it has started.
+    /// Starts an instance. Returns `None` if the component was replaced meanwhile.
     async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Dead> {
-        let (born, component) = (time::Instant::now(), self.component.borrow().clone());
+        let (started, component) = (time::Instant::now(), self.component.borrow().clone());
         let replaced = self.replaced.get();
         let file_wait = FileWait::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
-            back_off(&self.shared.backoff, born, &self.shared.metrics);
+            back_off(&self.shared.backoff, started, &self.shared.metrics);
             log(&fault, 0, &self.shared.metrics)
         })?;
-        tracing::debug!("new instance, in {:.1?}", born.elapsed());
+        tracing::debug!("instance started in {:.1?}", started.elapsed());
         self.shared.metrics.instances.count();
         if self.replaced.get() != replaced {
             return Ok(None);
@@ -143,8 +143,8 @@ impl Pool {
         let instance = Rc::new(Instance::new(
             guest,
             file_wait,
-            born,
-            self.limits.ceiling,
+            started,
+            self.limits.message_limits,
             &self.shared,
         ));
         if let Some(reason) = self.stopping.get() {
@@ -156,12 +156,12 @@ impl Pool {
         Ok(Some(instance))
     }
 
-    /// From now on, instances are made of this component; those that are there retire. Returns how many
-    /// connections and requests are on those.
+    /// Replaces the component for new instances, and retires the existing ones. Returns the number of connections and
+    /// requests on those.
     pub fn replace(&self, component: Component) -> usize {
         self.component.replace(component);
         self.replaced.set(self.replaced.get().wrapping_add(1));
-        self.shared.backoff.forget();
+        self.shared.backoff.reset();
         self.shared.metrics.pause(None);
         let retired = self.instances.take();
         self.shared.metrics.instances_now.set(0);
@@ -171,7 +171,7 @@ impl Pool {
         retired.iter().map(|instance| instance.places.get()).sum()
     }
 
-    /// Asks all connections to end, those that come later too.
+    /// Asks all connections to end, including those that come later.
     pub fn stop(&self, reason: ShutdownReason) {
         self.stopping.set(Some(reason));
         for instance in self.instances.borrow().iter() {
@@ -179,7 +179,7 @@ impl Pool {
         }
     }
 
-    /// Gives the guests what connections leave for them, for ever. To be a task of its own.
+    /// Calls the batches as they are filled; never returns. Run this in a task of its own.
     pub(crate) async fn call_batches(&self, clock: impl Fn() -> Instant) {
         loop {
             let due = poll_fn(|context| self.shared.batches.poll_due(context)).await;
@@ -189,7 +189,7 @@ impl Pool {
         }
     }
 
-    /// What is counted.
+    /// The worker's metrics.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
     }
@@ -198,8 +198,8 @@ impl Pool {
         instance.places.get() < self.connections_per_instance
     }
 
-    /// Forgets the dead, and the idle but for one: the memory of a rush is given back after it.
-    fn forget_unneeded(&self, instances: &mut Vec<Rc<Instance>>) {
+    /// Removes dead instances, and all idle ones except one, so that the memory of a peak is freed after it.
+    fn remove_unneeded(&self, instances: &mut Vec<Rc<Instance>>) {
         let mut idle = 0;
         instances.retain(|instance| {
             let is_idle = instance.places.get() == 0;
@@ -209,8 +209,8 @@ impl Pool {
     }
 }
 
-/// Starts an instance: on this thread, unless it takes long. `starting` is held until then, even if nobody waits
-/// any more.
+/// Starts an instance, on this thread unless it takes long. `starting` is held until it is done, even if this future is
+/// dropped.
 async fn start(
     component: Component,
     limits: Limits,
@@ -221,7 +221,7 @@ async fn start(
     match advance(start.as_mut(), Waker::noop()) {
         Advance::Done(started) => return started,
         Advance::Blocked if file_wait.is_none() => return Err(file_wait.fault()),
-        Advance::Blocked | Advance::GaveWay => {}
+        Advance::Blocked | Advance::Yielded => {}
     }
     let rest = spawn_blocking(move || {
         let started = finish_with(start.as_mut(), Waker::noop(), file_wait);
@@ -235,9 +235,9 @@ async fn start(
 /// Why there is no place for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unplaced {
-    /// A new instance is needed, and its start has failed.
+    /// A new instance was needed, and failed to start.
     Dead,
-    /// A new instance is needed, and those before have failed so fast that none is made for this time.
+    /// A new instance is needed, but the previous ones failed so fast that none is started for this time.
     BackingOff(Duration),
 }
 

@@ -1,11 +1,11 @@
-//! A place on an instance, and what the guest says to a request there.
+//! A place on an instance, and the guest's decision on a request there.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::instance::{Instance, call};
-use super::member::{Connection, Member, Undecided};
+use super::member::{Connection, Member, PendingRequest};
 use crate::contract::bindings::{self, Request, Response, ResponseHead, Verdict};
 use crate::guest::handler::Guest;
 use crate::pool::Call;
@@ -20,31 +20,31 @@ impl Place {
         Self(Rc::clone(instance))
     }
 
-    /// Asks the guest about a request: its decision, or a request to ask again.
+    /// Asks the guest about a request. Returns its decision, or the pending request.
     ///
     /// # Errors
     ///
     /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
-    pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, Undecided>> {
+    pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, PendingRequest>> {
         let instance = Rc::clone(&self.0);
         let handle = call!(guest => guest.handle(&request));
         instance.call(Waker::noop(), handle, move |decision| {
             self.0.wake(&decision.wake_others);
             match decision.verdict {
                 Verdict::Answer(answer) => Ok(self.decision(answer, decision.fault)),
-                Verdict::Later(undecided) => Err(Undecided(Member::new(self, undecided))),
+                Verdict::Pending(handle) => Err(PendingRequest(Member::new(self, handle))),
             }
         })
     }
 
-    /// The guest's decision. A connection that comes of it keeps the place.
+    /// Converts the guest's decision. A resulting connection keeps the place.
     pub(super) fn decision(self, answer: bindings::Answer, fault: Option<String>) -> Decision {
         let answer = match answer {
             bindings::Answer::Respond(response) => Answer::Respond(response),
             bindings::Answer::Takeover(takeover) => Answer::TakeOver(Takeover {
                 response: takeover.response,
                 connection: Connection(Member::new(self, takeover.connection)),
-                farewell: takeover.farewell,
+                final_bytes: takeover.final_bytes,
             }),
         };
         Decision { answer, fault }
@@ -61,7 +61,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub(crate) answer: Answer,
-    /// An error that the app reports of itself.
+    /// An error that the app reports about itself.
     pub(crate) fault: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum Answer {
     TakeOver(Takeover),
 }
 
-/// A guest's takeover of a socket. Dropped, the guest's connection is dropped too.
+/// A guest's takeover of a socket. Dropping it drops the guest's connection.
 #[derive(Debug)]
 pub(crate) struct Takeover {
     /// The head to send first; `None` for a raw takeover.
@@ -82,5 +82,5 @@ pub(crate) struct Takeover {
     /// The guest's side of the socket.
     pub(crate) connection: Connection,
     /// The bytes to send if the guest dies.
-    pub(crate) farewell: Vec<u8>,
+    pub(crate) final_bytes: Vec<u8>,
 }

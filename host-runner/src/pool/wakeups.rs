@@ -1,4 +1,4 @@
-//! What a connection learns of otherwise than from its socket.
+//! Wakeups that a connection receives from sources other than its socket.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,15 +6,14 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::contract::bindings::ShutdownReason;
 
-/// Something that happened elsewhere, the more urgent first.
+/// A signal to a connection, in order of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// The instance has ended, whichever connection's fault it was.
+    /// The instance died, possibly in a call of another connection.
     Died,
-    /// The connection is to end, and to end well.
+    /// The connection is to close cleanly.
     Stop(ShutdownReason),
-    /// Another connection of the instance wants this one to be called, or something outside is ready that it
-    /// has asked about.
+    /// Another connection of the instance wants this one to be called, or something outside that it waits for is ready.
     Woken,
 }
 
@@ -36,8 +35,8 @@ impl Signal {
     }
 }
 
-/// The signals of one connection that it has not yet heard: one bit each, so that many are no more than one,
-/// and one waker for all, so that an idle connection costs next to nothing.
+/// The pending signals of one connection: one bit each, so that repeated signals count once, and one waker for all, so
+/// that an idle connection costs next to nothing.
 #[derive(Default)]
 pub struct Signals(Mutex<State>);
 
@@ -48,7 +47,7 @@ struct State {
 }
 
 impl Signals {
-    /// Raises a signal. Raising it again before it is heard changes nothing.
+    /// Raises a signal. Raising it again while it is pending has no effect.
     pub fn raise(&self, signal: Signal) {
         let mut state = self.state();
         state.raised |= signal.bit();
@@ -59,7 +58,7 @@ impl Signals {
         }
     }
 
-    /// The most urgent signal that is raised, which is heard by this.
+    /// Takes the most urgent pending signal.
     pub fn poll(&self, context: &mut Context<'_>) -> Poll<Signal> {
         let mut state = self.state();
         let raised = |signal: &Signal| state.raised & signal.bit() != 0;
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_are_heard_once_each_and_the_urgent_first() {
+    fn returns_each_signal_once_and_the_most_urgent_first() {
         let signals = Signals::default();
         assert_eq!(poll(&signals), Poll::Pending);
         for signal in Signal::ALL.into_iter().rev().chain([Signal::Woken]) {
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn raising_wakes_who_has_polled() {
+    fn raising_wakes_the_poller() {
         let (listener, signals) = (Arc::new(Signals::default()), Signals::default());
         let waker = Waker::from(Arc::clone(&listener));
         assert_eq!(

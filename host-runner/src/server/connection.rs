@@ -1,9 +1,9 @@
 //! From HTTP to a raw socket.
 //!
-//! hyper speaks HTTP/1.1 on every new socket, but on those that are HTTP/2's (`http2`), and the guest is asked about
-//! every request. Where it takes the socket over, the service *fails*, on purpose: hyper then writes nothing and gives
-//! the socket up. This one mechanism serves both the 101 and the raw takeover, which has no response. hyper's own
-//! upgrade could not do the second, and would send the 101 in a write of its own, where here it leaves together with
+//! hyper speaks HTTP/1.1 on every new socket, except those that speak HTTP/2 (`h2`), and the guest is asked about
+//! every request. If it takes over the socket, the service *fails*, on purpose: hyper then writes nothing and gives up
+//! the socket. This one mechanism serves both the 101 and the raw takeover, which has no response. hyper's own
+//! upgrade could not do the second, and would send the 101 in a write of its own; here it is sent together with
 //! the first output.
 
 use std::error::Error;
@@ -28,7 +28,7 @@ use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::{self, Socket};
 use crate::server::ingress::{Ingress, enter};
 
-/// Serves a socket to its end: as HTTP, and once taken over, as the guest's. The permit ends with it.
+/// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the permit until then.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     ingress: Arc<Ingress>,
@@ -38,8 +38,8 @@ pub(crate) async fn serve(
 ) {
     let metrics = Arc::clone(&worker.metrics);
     tracing::debug!(remote = %peer, "connected");
-    // On the heap, and freed: what HTTP needs is several times what a WebSocket does, and what a task holds
-    // once, it has room for to its end.
+    // Boxed so that it is freed before the session: HTTP needs several times the memory of a WebSocket, and a task keeps
+    // its size to its end.
     let outcome = match Box::pin(take_over(worker, &ingress, stream, peer, &mut permit)).await {
         Ok(Some(session)) => session.await,
         Ok(None) => Ok(()),
@@ -52,13 +52,13 @@ pub(crate) async fn serve(
     metrics.closed.count();
 }
 
-/// Answers a socket that is not let in, before it has asked anything.
+/// Sends the response to a refused connection, without reading a request.
 pub(crate) async fn deny(stream: Accepted, denial: Denial) {
-    // Whether the client reads it does not matter.
+    // It does not matter whether the client reads it.
     let _ = send(stream, denial.response()).await;
 }
 
-/// Serves a socket as HTTP. What is left to do is the guest's session, if it takes the socket over.
+/// Serves a socket as HTTP. Returns the session to run, if the guest takes over the socket.
 async fn take_over(
     worker: Rc<Worker>,
     ingress: &Ingress,
@@ -85,12 +85,12 @@ async fn take_over(
         return Ok(None);
     }
     let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await {
-        Spoken::Upgrade(stream, residual, upgrade) => (stream, residual, upgrade),
-        Spoken::Http2(stream, begun) => {
+        AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, upgrade),
+        AfterHttp::Http2(stream, begun) => {
             h2::connection::serve(&worker, stream, begun, peer).await?;
             return Ok(None);
         }
-        Spoken::Over(stream) => {
+        AfterHttp::Close(stream) => {
             socket::close(stream).await?;
             return Ok(None);
         }
@@ -105,25 +105,25 @@ async fn take_over(
     }
 }
 
-/// Sends a response that hyper does not know of, and closes the socket.
+/// Sends a response without hyper, and closes the socket.
 async fn send(stream: Accepted, response: &[u8]) -> io::Result<()> {
     let mut socket = Socket::new(stream, response.len());
     socket.send(response)?;
     socket.close().await
 }
 
-/// What came of a socket on which HTTP/1.1 was spoken.
-enum Spoken {
-    /// It is to be closed.
-    Over(Accepted),
-    /// A guest takes it over, with the bytes received after the head.
+/// What is left to do on a socket after HTTP/1.1.
+enum AfterHttp {
+    /// Close it.
+    Close(Accepted),
+    /// Give it to the guest, with the bytes received after the head.
     Upgrade(Accepted, BytesMut, Upgrade<Vec<u8>>),
-    /// It has begun with these bytes, which are HTTP/2.
+    /// Speak HTTP/2, beginning with the bytes already received.
     Http2(Accepted, BytesMut),
 }
 
 /// Lets hyper serve requests until the socket is to be closed or is taken over.
-async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> Spoken {
+async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> AfterHttp {
     let http = Http::new(worker, peer);
     let session = &worker.session;
     let reader = HeadReader::new(
@@ -149,15 +149,15 @@ async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> Spoken
     let parts = connection.into_parts();
     let upgrade = parts.service.into_upgrade();
     if let (Err(error), None) = (outcome, &upgrade) {
-        // hyper says what it was doing, and its source what went wrong.
+        // hyper's error says what it was doing, its source what went wrong.
         let cause = error.source().map(|cause| format!(": {cause}"));
         tracing::debug!(remote = %peer, "HTTP: {error}{}", cause.unwrap_or_default());
     }
     let is_http2 = parts.io.is_http2();
     let (stream, residual) = parts.io.into_parts();
     match upgrade {
-        Some(upgrade) => Spoken::Upgrade(stream, residual, upgrade),
-        None if is_http2 => Spoken::Http2(stream, residual),
-        None => Spoken::Over(stream),
+        Some(upgrade) => AfterHttp::Upgrade(stream, residual, upgrade),
+        None if is_http2 => AfterHttp::Http2(stream, residual),
+        None => AfterHttp::Close(stream),
     }
 }

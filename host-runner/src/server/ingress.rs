@@ -13,7 +13,7 @@ use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::tls::Tls;
 
-/// What every connection goes through before HTTP.
+/// The steps that every connection takes before HTTP.
 #[derive(Debug, Default)]
 pub struct Ingress {
     /// A PROXY protocol header, before everything else.

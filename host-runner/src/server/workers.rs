@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) config: Arc<ServerConfig>,
     /// The component, until it is replaced.
     pub(crate) component: Component,
-    /// What connections go through before HTTP.
+    /// The PROXY protocol and TLS.
     pub(crate) ingress: Arc<Ingress>,
     /// The hosts to serve.
     pub(crate) hosts: Arc<Hosts>,

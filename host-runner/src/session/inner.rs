@@ -23,9 +23,8 @@ use crate::session::settings::SessionContext;
 use crate::session::time_limits::{NEVER, TimeLimits};
 use crate::session::timer::Timer;
 
-/// The longest reading, in bytes, that is given to the guest in a batch: with longer ones the call is not what
-/// they cost.
-const SMALL: usize = 2 * 1024;
+/// The most bytes of one read that go into a batch. For longer reads, the call itself is a small part of the cost.
+const MAX_BATCHED: usize = 2 * 1024;
 
 /// The state of a session.
 #[derive(Debug)]
@@ -33,45 +32,46 @@ pub(super) struct Inner {
     context: Rc<SessionContext>,
     socket: Socket<Accepted>,
     connection: Connection,
-    farewell: Vec<u8>,
+    final_bytes: Vec<u8>,
     /// Which calls may come next.
     turn: Turn,
     timer: Timer,
-    /// When the last call was made.
+    /// When the last call into the guest was made.
     called_at: Instant,
     limits: TimeLimits,
-    /// How fast it may be read, if that is limited.
+    /// The read rate limit, if there is one.
     rate: Option<Box<ReadRate>>,
     unsent: UnsentShare,
     entry: ConnectionEntry,
-    last_read: Reading,
+    last_read: ReadSize,
     batch: Batch,
-    /// Polled first the next time.
+    /// The source to poll first next time.
     first: Source,
     waker: Option<Waker>,
 }
 
-/// How much was last read at once.
+/// The size of the last read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Reading {
+enum ReadSize {
     Small,
-    /// A long message is under way: what is read next is more of it, or of the next such.
+    /// A long message is being received: the next read is likely more of it, or of another one.
     Large,
 }
 
-/// Whether what was read is in a batch.
+/// Whether the bytes just read are in a batch.
 #[derive(Debug)]
 enum Batch {
-    /// No.
-    Apart,
-    /// It is, and not with the guest yet. The task may have been woken meanwhile, and has to look again.
+    /// They are not.
+    NotJoined,
+    /// They are, and the guest does not have them yet. `woken`: whether the task was woken meanwhile and has to poll
+    /// again.
     Joined { woken: bool },
-    /// The batch was called and its effects carried out, which the task is to go on with.
+    /// The batch was called and its effects were carried out, with this result for the task.
     Delivered(io::Result<Option<Ending>>),
 }
 
-/// What a session waits for. The two take turns at being polled first: one that is always ready, such as an app
-/// that never rests, must not keep the other waiting.
+/// A source of events. The two take turns at being polled first, so that one that is always ready, such as an app that
+/// is always busy, does not starve the other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Source {
     Socket,
@@ -79,17 +79,17 @@ enum Source {
     Host,
 }
 
-/// What a session has waited for.
+/// An event of a session.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The number of bytes now in the worker's read buffer; 0 means end of stream.
     Received(usize),
-    /// All output is sent, where some was unsent.
+    /// All output is sent, after some was unsent.
     Sent,
-    /// The timer has gone off.
+    /// The timer went off.
     Time,
     Signal(Signal),
-    /// A batch has been called, and its effects carried out.
+    /// A batch was called, and its effects were carried out.
     Delivered(Option<Ending>),
 }
 
@@ -98,7 +98,7 @@ impl Inner {
         context: &Rc<SessionContext>,
         stream: Accepted,
         connection: Connection,
-        farewell: Vec<u8>,
+        final_bytes: Vec<u8>,
         entry: ConnectionEntry,
     ) -> Self {
         let settings = &context.settings;
@@ -107,7 +107,7 @@ impl Inner {
             socket: Socket::new(stream, context.max_backlog)
                 .with_send_timeout(settings.send_timeout),
             connection,
-            farewell,
+            final_bytes,
             turn: Turn::new(),
             timer: Timer::default(),
             called_at: now,
@@ -115,20 +115,24 @@ impl Inner {
             rate: ReadRate::new(settings.max_bytes_per_second, now),
             unsent: UnsentShare::new(&context.unsent),
             entry,
-            last_read: Reading::Small,
-            batch: Batch::Apart,
+            last_read: ReadSize::Small,
+            batch: Batch::NotJoined,
             first: Source::Socket,
             waker: None,
             context: Rc::clone(context),
         }
     }
 
-    /// Logs and counts the end.
-    pub(super) fn count_end(&mut self, outcome: &io::Result<Ending>, report: Result<Report, Dead>) {
+    /// Logs and counts the end of the session.
+    pub(super) fn record_end(
+        &mut self,
+        outcome: &io::Result<Ending>,
+        report: Result<Report, Dead>,
+    ) {
         let metrics = &self.context.metrics;
         match outcome {
             Ok(Ending::Close | Ending::Abort) => metrics.ended_well.count(),
-            Ok(Ending::Farewell) => metrics.ended_by_fault.count(),
+            Ok(Ending::FinalBytes) => metrics.ended_by_fault.count(),
             Err(_) => metrics.ended_by_failure.count(),
         }
         if let Ok(report) = &report {
@@ -137,7 +141,7 @@ impl Inner {
         self.entry.log(report, outcome.as_ref().err());
     }
 
-    /// Tells the guest that the connection is lost, unless it has let go of it.
+    /// Tells the guest that the connection is lost, unless the guest has already ended it.
     pub(super) fn lost(&mut self) -> Call<()> {
         match self.turn.on_lost() {
             Some(_) => self.connection.lost(self.context.clock.now()),
@@ -145,7 +149,7 @@ impl Inner {
         }
     }
 
-    /// Asks the guest what became of the connection.
+    /// Asks the guest for its report on the connection.
     pub(super) fn report(&mut self) -> Call<Report> {
         match self.turn.on_report() {
             Some(_) => self.connection.report(),
@@ -155,10 +159,10 @@ impl Inner {
 
     /// The instance is dead.
     pub(super) fn died(&mut self) -> Ending {
-        self.turn.on_died().unwrap_or(Ending::Farewell)
+        self.turn.on_died().unwrap_or(Ending::FinalBytes)
     }
 
-    /// Sets the timer to what is next to be done. Whether it has to be polled for that.
+    /// Sets the timer to the next deadline. Returns whether it must be polled to go off then.
     pub(super) fn set_timer(&mut self) -> bool {
         let wake_at = self.limits.next().min(self.turn.wake_at().unwrap_or(NEVER));
         let wake_at = (wake_at < NEVER).then_some(wake_at);
@@ -166,7 +170,7 @@ impl Inner {
         self.timer.set(wake_at, self.called_at, clock)
     }
 
-    /// Waits for what comes first.
+    /// Waits for the next event.
     pub(super) fn poll_event(
         &mut self,
         session: &Rc<Session>,
@@ -176,7 +180,7 @@ impl Inner {
             *woken = true;
             return Poll::Pending;
         }
-        if let Batch::Delivered(outcome) = mem::replace(&mut self.batch, Batch::Apart) {
+        if let Batch::Delivered(outcome) = mem::replace(&mut self.batch, Batch::NotJoined) {
             return Poll::Ready(outcome.map(Event::Delivered));
         }
         match self.first {
@@ -204,7 +208,7 @@ impl Inner {
         self.timer.poll(context).map(|()| Event::Time)
     }
 
-    /// Sends what is unsent, and then says so; or receives, if the guest wants more.
+    /// Sends unsent output and reports when all of it is sent; otherwise receives, if the guest wants more.
     fn poll_socket(
         &mut self,
         session: &Rc<Session>,
@@ -249,17 +253,17 @@ impl Inner {
         received.map_ok(Event::Received)
     }
 
-    /// Whether this number of bytes is all that there is for now, and small.
+    /// Whether a read of this length may join a batch: it is small, and nothing more is readable for now.
     fn may_join(&mut self, length: usize, context: &mut Context<'_>) -> bool {
-        let now = if length > SMALL {
-            Reading::Large
+        let now = if length > MAX_BATCHED {
+            ReadSize::Large
         } else {
-            Reading::Small
+            ReadSize::Small
         };
         let before = mem::replace(&mut self.last_read, now);
         if length == 0
-            || now == Reading::Large
-            || before == Reading::Large
+            || now == ReadSize::Large
+            || before == ReadSize::Large
             || self.socket.poll_readable(context).is_ready()
         {
             return false;
@@ -276,15 +280,15 @@ impl Inner {
         self.context.metrics.bytes_received.add(length as u64);
     }
 
-    /// Calls the guest, if the event means a call. Between the reading and this no other task has run: the read
-    /// buffer still holds what was received.
+    /// Calls the guest, if the event requires it. No other task has run since the read, so the read buffer still holds
+    /// the received bytes.
     ///
     /// # Errors
     ///
-    /// When it is time to give the connection up instead.
+    /// If it is time to give up the connection instead.
     pub(super) fn call(&mut self, event: Event) -> io::Result<Option<Call<Effects>>> {
         let now = self.context.clock.now();
-        // 1012: to connect again is worth it.
+        // Closes with 1012, which tells clients to reconnect.
         let mut reason = ShutdownReason::ServiceRestart;
         let call = match event {
             Event::Received(0) => self.turn.on_eof(),
@@ -311,10 +315,10 @@ impl Inner {
         })
     }
 
-    /// The host's own limits come first; a connection that has lasted as long as it may is asked to end.
+    /// Checks the host's own limits first, and asks a connection at its maximum lifetime to close.
     fn on_time(&mut self, now: Instant) -> io::Result<Option<turn::Call>> {
-        let is_to_end = self.limits.check(now, self.socket.unsent() > 0)?;
-        let stop = if is_to_end { self.turn.on_stop() } else { None };
+        let expired = self.limits.check(now, self.socket.unsent() > 0)?;
+        let stop = if expired { self.turn.on_stop() } else { None };
         Ok(stop.or_else(|| self.turn.on_time(now)))
     }
 
@@ -345,31 +349,31 @@ impl Inner {
             self.limits.note_activity(self.called_at);
             self.socket.send(output)?;
             let unsent = self.socket.unsent();
-            // More output is no flush: there is nothing to wake for.
+            // Output was added, not flushed, so this is no reason to wake the guest.
             let _ = self.turn.on_sent(unsent);
             self.unsent.set(unsent)?;
         }
         Ok(ending)
     }
 
-    /// Sends what the guest answers in a batch. The task is not woken if it has nothing to do but wait on.
+    /// Carries out the effects of a batch. The task is woken only if it has something to do now.
     pub(super) fn deliver(&mut self, now: Instant, outcome: &Outcome, output: &[u8]) {
         let woken = matches!(self.batch, Batch::Joined { woken: true });
-        self.batch = Batch::Apart;
+        self.batch = Batch::NotJoined;
         self.called_at = now;
         self.limits.note_activity(now);
         let carried_out = self.carry_out(outcome.wake_at, outcome.next, output);
-        let waits_on =
+        let only_waits =
             matches!(carried_out, Ok(None)) && self.socket.is_flushed() && self.turn.may_receive();
-        if self.set_timer() || woken || !waits_on {
+        if self.set_timer() || woken || !only_waits {
             self.batch = Batch::Delivered(carried_out);
             self.wake_task();
         }
     }
 
-    /// The batch will not be called: the task goes on without it.
-    pub(super) fn forsake(&mut self) {
-        self.batch = Batch::Apart;
+    /// Wakes the task, as the batch brings no result.
+    pub(super) fn cancel_batch(&mut self) {
+        self.batch = Batch::NotJoined;
         self.wake_task();
     }
 
@@ -377,7 +381,7 @@ impl Inner {
         self.waker.iter().for_each(Waker::wake_by_ref);
     }
 
-    /// How the socket is closed, if not at once.
+    /// Returns the future that closes the socket, or `None` to drop it at once.
     pub(super) fn end(
         mut self,
         ending: Ending,
@@ -385,9 +389,9 @@ impl Inner {
         match ending {
             Ending::Abort => return Ok(None),
             Ending::Close => {}
-            Ending::Farewell => self.socket.send(&self.farewell)?,
+            Ending::FinalBytes => self.socket.send(&self.final_bytes)?,
         }
-        // The guest has had its last call; its place need not wait for the peer.
+        // The guest has had its last call, so its place is free before the peer has closed.
         drop(self.connection);
         Ok(Some(self.socket.close()))
     }

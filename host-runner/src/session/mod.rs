@@ -1,13 +1,13 @@
-//! A socket in the hands of a guest: the bytes between the two.
+//! A session: a socket in the hands of a guest, and the bytes between the two.
 //!
-//! One loop: something happens, the guest is called, its effects are carried out. Which call may come next is
-//! [`Turn`](wasocket_host_core::turn::Turn)'s to say.
+//! One loop: something happens, the guest is called, its effects are carried out.
+//! [`Turn`](wasocket_host_core::turn::Turn) decides which call may come next.
 //!
 //! ```text
-//!               ┌──────────────── converse ────────────────┐
+//!               ┌─────────────── event_loop ───────────────┐
 //!   socket ──▶ inner.poll_event ──▶ inner.call ──▶ guest ──┘ effects ──▶ inner.carry_out ──▶ socket
 //!                    │ few bytes                                              ▲
-//!                    └──────▶ a batch of the instance ── receive-many ──▶ deliver
+//!                    └────▶ the instance's next batch ── receive-many ──▶ deliver
 //! ```
 
 mod inner;
@@ -31,30 +31,30 @@ use crate::pool::batch::Receiver;
 use crate::session::inner::{Event, Inner};
 use crate::session::settings::SessionContext;
 
-/// A socket in the hands of a guest. Shared by its task and, for as long as it is in one, a batch.
+/// A socket in the hands of a guest. Owned by its task and, while it is in one, a batch.
 #[derive(Debug)]
 pub struct Session(RefCell<Inner>);
 
 impl Session {
-    /// A session whose connection has been opened. On the heap: moved between futures, it would take up room
-    /// in each of them, for as long as the connection lives.
+    /// Makes a session of an opened connection. Boxed, as moving it between futures would take up space in each of them
+    /// for the life of the connection.
     pub(crate) fn new(
         context: &Rc<SessionContext>,
         stream: Accepted,
         connection: Connection,
-        farewell: Vec<u8>,
+        final_bytes: Vec<u8>,
         entry: ConnectionEntry,
     ) -> Rc<Self> {
-        let inner = Inner::new(context, stream, connection, farewell, entry);
+        let inner = Inner::new(context, stream, connection, final_bytes, entry);
         Rc::new(Self(RefCell::new(inner)))
     }
 
-    /// Serves the socket to its end. `head` and what the guest answered to `open` go out first, in one write,
-    /// and at once: kept, they would take up room in the future.
+    /// Serves the socket to its end. `head` and the output of `open` are sent first, in one write, before the future is
+    /// made: it would otherwise need space for them.
     ///
     /// # Errors
     ///
-    /// When the socket failed.
+    /// If the socket fails.
     pub(crate) fn run(
         self: Rc<Self>,
         mut head: Vec<u8>,
@@ -64,18 +64,18 @@ impl Session {
         let begun = self.inner().carry_out(opened.wake_at, opened.next, &head);
         async move {
             let outcome = match begun {
-                Ok(None) => self.converse().await,
+                Ok(None) => self.event_loop().await,
                 Ok(Some(ending)) => Ok(ending),
                 Err(error) => Err(error),
             };
             if outcome.is_err() {
                 let lost = self.inner().lost();
-                // With a dead instance it is lost anyway.
+                // A dead instance need not be told.
                 let _ = lost.await;
             }
             let report = self.inner().report();
             let report = report.await;
-            self.inner().count_end(&outcome, report);
+            self.inner().record_end(&outcome, report);
             match self.end(outcome?)? {
                 Some(closing) => closing.await,
                 None => Ok(()),
@@ -83,13 +83,13 @@ impl Session {
         }
     }
 
-    /// How the socket is closed, if not at once. Not an async function: its future would have room for what is
-    /// taken apart here.
+    /// Returns the future that closes the socket, or `None` to drop it at once. Not an async function: its future would
+    /// need space for the parts of the session.
     fn end(
         self: Rc<Self>,
         ending: Ending,
     ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
-        // No batch shares it any more: nothing ends while one does.
+        // No batch holds the session any more, as it cannot end while one does.
         match Rc::into_inner(self) {
             Some(Self(inner)) => inner.into_inner().end(ending),
             None => Ok(None),
@@ -100,7 +100,7 @@ impl Session {
         self.0.borrow_mut()
     }
 
-    async fn converse(self: &Rc<Self>) -> io::Result<Ending> {
+    async fn event_loop(self: &Rc<Self>) -> io::Result<Ending> {
         loop {
             self.inner().set_timer();
             let event = poll_fn(|context| self.inner().poll_event(self, context)).await?;
@@ -132,7 +132,7 @@ impl Receiver for Session {
         self.inner().deliver(now, outcome, output);
     }
 
-    fn forsake(&self) {
-        self.inner().forsake();
+    fn cancel(&self) {
+        self.inner().cancel_batch();
     }
 }

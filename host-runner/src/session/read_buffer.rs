@@ -1,25 +1,25 @@
-//! What sockets are read into.
+//! The worker's shared read buffer.
 
 use std::cell::Cell;
 use std::fmt;
 
-/// The most bytes that a guest is given at once (`websocket-handler.wit`, `receive`).
+/// The most bytes per call (`websocket-handler.wit`, `receive`).
 const SIZE: usize = 64 * 1024;
 
-/// The buffer that whichever connection is readable reads into, so that an idle one has none.
+/// A buffer shared by all connections, so that idle ones have none.
 ///
-/// A call takes it along, and brings it back. While one is away for long there is another.
+/// A call takes the buffer and puts it back. While a long call has it, another one is allocated.
 #[derive(Default)]
 pub(crate) struct ReadBuffer(Cell<Option<Box<[u8]>>>);
 
 impl ReadBuffer {
-    /// Takes the buffer, to be brought back.
+    /// Takes the buffer, or allocates one.
     pub(crate) fn take(&self) -> Box<[u8]> {
         let kept = self.0.take();
         kept.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice())
     }
 
-    /// Brings it back, or another one.
+    /// Puts a buffer back.
     pub(crate) fn put_back(&self, buffer: Box<[u8]>) {
         self.0.set(Some(buffer));
     }
@@ -31,7 +31,7 @@ impl fmt::Debug for ReadBuffer {
     }
 }
 
-/// The bytes at the beginning of a buffer.
+/// A buffer whose first `length` bytes are filled.
 pub(crate) struct Filled {
     pub(crate) buffer: Box<[u8]>,
     pub(crate) length: usize,

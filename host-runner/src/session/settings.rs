@@ -1,4 +1,4 @@
-//! What the sessions of a worker share.
+//! Settings and state shared by the sessions of a worker.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::session::read_buffer::ReadBuffer;
 
-/// What a connection that an app has taken over is held to.
+/// Limits on connections that the app has taken over.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionSettings {
-    /// How long a peer may accept none of its output.
+    /// How long a peer may accept no bytes of its output.
     pub send_timeout: Duration,
-    /// How long nothing may be sent or received; `None` is no limit.
+    /// How long a connection may be idle, with nothing sent or received; `None` means no limit.
     pub idle_timeout: Option<Duration>,
-    /// How long a connection may last; `None` is no limit. A WebSocket is closed with 1012 then.
+    /// How long a connection may last; `None` means no limit. A WebSocket is then closed with 1012.
     pub max_lifetime: Option<Duration>,
-    /// The most bytes read from a connection in a second; 0 is no limit.
+    /// The most bytes read from a connection per second; 0 means no limit.
     pub max_bytes_per_second: u32,
 }
 
 impl Default for SessionSettings {
-    /// 30 s to send, 10 minutes of silence, no limit on the lifetime and the rate.
+    /// A send timeout of 30 s, an idle timeout of 10 minutes, no limit on lifetime and rate.
     fn default() -> Self {
         Self {
             send_timeout: Duration::from_secs(30),
@@ -34,11 +34,11 @@ impl Default for SessionSettings {
     }
 }
 
-/// What the sessions of one thread have in common.
+/// State shared by the sessions of one thread.
 #[derive(Debug)]
 pub struct SessionContext {
     pub(crate) settings: SessionSettings,
-    /// The most output that may wait for one peer.
+    /// The most unsent output of a connection, in bytes.
     pub(crate) max_backlog: usize,
     pub(crate) read_buffer: Rc<ReadBuffer>,
     pub(crate) unsent: Arc<UnsentBudget>,

@@ -1,4 +1,4 @@
-//! The host's own limits on the time of a connection: how long it may be silent, and how long it may last.
+//! The host's own time limits: how long a connection may be idle, and how long it may last.
 
 use std::io;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::contract::bindings::Instant;
 use crate::session::settings::SessionSettings;
 
-/// How long a connection that has lasted as long as it may has to end.
+/// How long a connection has to close once it has reached its maximum lifetime.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Later than any instant that comes.
+/// Later than any instant that will come.
 pub(super) const NEVER: Instant = Instant::MAX;
 
-/// When a connection is to end, for its silence or its age.
+/// The deadlines of a connection for being idle, and for its age.
 #[derive(Debug)]
 pub(super) struct TimeLimits {
     idle_timeout: Option<Duration>,
@@ -21,62 +21,62 @@ pub(super) struct TimeLimits {
     lifetime: Lifetime,
 }
 
-/// How long a connection may last.
+/// Whether a connection has reached its maximum lifetime.
 #[derive(Clone, Copy, Debug)]
 enum Lifetime {
-    /// Until then.
-    Lasts(Instant),
-    /// It has lasted as long as it may: it has until then to end.
-    Ends(Instant),
+    /// Not yet; it may last until this instant.
+    Running(Instant),
+    /// It has, and must close by this instant.
+    Expired(Instant),
 }
 
 impl TimeLimits {
-    /// The limits of a connection that begins now.
+    /// The limits for a connection that begins now.
     pub(super) fn new(settings: &SessionSettings, now: Instant) -> Self {
         Self {
             idle_timeout: settings.idle_timeout,
             active_at: now,
-            lifetime: Lifetime::Lasts(after(now, settings.max_lifetime)),
+            lifetime: Lifetime::Running(after(now, settings.max_lifetime)),
         }
     }
 
-    /// Something was received or sent.
+    /// Restarts the idle timeout: something was received or sent.
     pub(super) fn note_activity(&mut self, now: Instant) {
         self.active_at = now;
     }
 
     /// When to check next.
     pub(super) fn next(&self) -> Instant {
-        let (Lifetime::Lasts(until) | Lifetime::Ends(until)) = self.lifetime;
-        self.silent_until().min(until)
+        let (Lifetime::Running(until) | Lifetime::Expired(until)) = self.lifetime;
+        self.idle_deadline().min(until)
     }
 
-    /// Checks the limits. Whether the connection is to be asked to end. A connection with unsent output is not
-    /// silent: the write timeout bounds that.
+    /// Checks the limits. Returns whether to ask the connection to close. A connection with unsent output is not idle:
+    /// the write timeout applies to that.
     ///
     /// # Errors
     ///
-    /// When it is time to give the connection up.
+    /// If it is time to give up the connection.
     pub(super) fn check(&mut self, now: Instant, has_unsent: bool) -> io::Result<bool> {
         if has_unsent {
             self.active_at = now;
         }
-        if now >= self.silent_until() {
-            return Err(late("nothing was received or sent (--idle-timeout)"));
+        if now >= self.idle_deadline() {
+            return Err(timed_out("nothing was received or sent (--idle-timeout)"));
         }
         match self.lifetime {
-            Lifetime::Lasts(until) if now >= until => {
-                self.lifetime = Lifetime::Ends(after(now, Some(GRACE)));
+            Lifetime::Running(until) if now >= until => {
+                self.lifetime = Lifetime::Expired(after(now, Some(GRACE)));
                 Ok(true)
             }
-            Lifetime::Ends(until) if now >= until => {
-                Err(late("it did not end when asked to (--max-lifetime)"))
+            Lifetime::Expired(until) if now >= until => {
+                Err(timed_out("did not close when asked to (--max-lifetime)"))
             }
             _ => Ok(false),
         }
     }
 
-    fn silent_until(&self) -> Instant {
+    fn idle_deadline(&self) -> Instant {
         after(self.active_at, self.idle_timeout)
     }
 }
@@ -88,7 +88,7 @@ fn after(instant: Instant, time: Option<Duration>) -> Instant {
     instant.saturating_add(nanos)
 }
 
-fn late(text: &'static str) -> io::Error {
+fn timed_out(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_connection_is_given_up() {
+    fn gives_up_an_idle_connection() {
         let mut limits = limits(Some(2), None);
         assert_eq!(limits.next(), 2 * SECOND);
         limits.note_activity(SECOND);
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn unsent_output_is_not_silence() {
+    fn a_connection_with_unsent_output_is_not_idle() {
         let mut limits = limits(Some(2), None);
         assert!(limits.check(5 * SECOND, true).is_ok());
         assert_eq!(limits.next(), 7 * SECOND);
     }
 
     #[test]
-    fn a_connection_that_has_lasted_is_asked_to_end_once_and_has_ten_seconds() {
+    fn asks_to_close_once_at_the_maximum_lifetime_and_allows_ten_seconds() {
         let mut limits = limits(None, Some(3));
         assert!(matches!(limits.check(2 * SECOND, false), Ok(false)));
         assert!(matches!(limits.check(3 * SECOND, false), Ok(true)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn without_limits_there_is_nothing_to_check() {
+    fn checks_nothing_without_limits() {
         assert_eq!(limits(None, None).next(), NEVER);
     }
 }

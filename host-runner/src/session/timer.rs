@@ -1,4 +1,4 @@
-//! When a guest wants to be woken.
+//! The timer that wakes a guest when it asked for it.
 
 use std::fmt;
 use std::future::Future;
@@ -11,30 +11,30 @@ use tokio::time::{Sleep, sleep_until};
 use crate::contract::bindings::Instant;
 use crate::contract::clock::Clock;
 
-/// The timer of one connection, made when it is first needed.
+/// The timer of one connection. Its `Sleep` is made when it is first needed.
 #[derive(Default)]
 pub(crate) struct Timer {
     wake_at: Wake,
     sleep: Option<Pin<Box<Sleep>>>,
-    turn: Option<Turn>,
+    yielding: Option<Yield>,
 }
 
-/// Lets other tasks go first, once.
-type Turn = Pin<Box<dyn Future<Output = ()>>>;
+/// Lets other tasks run first, once.
+type Yield = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Wake {
     #[default]
     Never,
-    /// The runtime's timers are good to a millisecond only: a guest that has more to do at once is called again
-    /// when the others have had their turn.
+    /// The runtime's timers have a resolution of a millisecond, so a guest that has more to do now is called again
+    /// once the other tasks have run.
     AtOnce,
     At(tokio::time::Instant),
 }
 
 impl Timer {
-    /// Sets the timer to what the call that was made at `called_at` has asked for. Whether it is to be polled, to
-    /// go off then.
+    /// Sets the timer to the instant requested by the call made at `called_at`. Returns whether it must be polled to go
+    /// off then.
     pub(crate) fn set(
         &mut self,
         wake_at: Option<Instant>,
@@ -51,8 +51,8 @@ impl Timer {
             return wake_at == Wake::AtOnce;
         };
         match &mut self.sleep {
-            // With each message the deadline moves away from one that goes off in time for it, and to move
-            // that costs more than to look again then.
+            // The deadline moves back with each message. The `Sleep` still goes off before it, and looking again
+            // then costs less than moving the `Sleep` each time.
             Some(sleep) if sleep.deadline() <= instant && !sleep.is_elapsed() => return false,
             Some(sleep) => sleep.as_mut().reset(instant),
             none => *none = Some(Box::pin(sleep_until(instant))),
@@ -60,14 +60,14 @@ impl Timer {
         true
     }
 
-    /// Ready at the time, once.
+    /// Returns `Ready` once when the time has come.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.wake_at {
             Wake::Never => return Poll::Pending,
             Wake::AtOnce => {
-                let turn = self.turn.get_or_insert_with(|| Box::pin(yield_now()));
-                ready!(turn.as_mut().poll(context));
-                self.turn = None;
+                let yielding = self.yielding.get_or_insert_with(|| Box::pin(yield_now()));
+                ready!(yielding.as_mut().poll(context));
+                self.yielding = None;
             }
             Wake::At(instant) => {
                 let Some(sleep) = &mut self.sleep else {

@@ -21,16 +21,16 @@ typedef struct {
 
 // A field (header) line: its name and its value.
 // 
-// Names are compared without regard to ASCII case; a host may hand them over in lower case.
-// Values are bytes as received, without the white space around them; they need not be UTF-8.
-// Lines of the same name keep their order and are never joined (RFC 9110 section 5.3).
+// Names are compared without regard to ASCII case; a host may pass them in lower case. Values are the
+// bytes as received, without surrounding white space; they need not be UTF-8. Lines with the same name
+// keep their order and are never joined (RFC 9110 section 5.3).
 typedef struct http_field_t {
   wasocket_string_t   f0;
   wasocket_list_u8_t   f1;
 } http_field_t;
 
-// The HTTP version of a request; a higher minor version counts as the highest of its major version
-// that is listed (RFC 9110 section 2.5).
+// The HTTP version of a request; a higher minor version counts as the highest listed one of its major
+// version (RFC 9110 section 2.5).
 typedef uint8_t http_http_version_t;
 
 #define HTTP_HTTP_VERSION_HTTP10 0
@@ -50,75 +50,75 @@ typedef struct {
 
 // The head of an HTTP request, as a value. The component owns it.
 // 
-// The host has parsed the message (RFC 9112), so method and field names are tokens, and the head
-// is complete and within the host's limits. It need not have checked more: whether the request is
-// an opening handshake, and a valid one, is for the component to say.
+// The host has parsed the message (RFC 9112), so the method and the field names are tokens, and the head
+// is complete and within the host's limits. It need not have checked more: the component decides whether
+// the request is an opening handshake, and a valid one.
 typedef struct http_request_t {
   // The method, case-sensitive, as received (RFC 9110 section 9.1).
   wasocket_string_t   method;
   // The request-target as received: usually a path with its query (RFC 9112 section 3.2).
   wasocket_string_t   target;
-  // The version of the protocol the request came in.
+  // The HTTP version of the request.
   http_http_version_t   version;
-  // The `:authority` pseudo-header (RFC 9113 section 8.3.1). None in HTTP/1, where the `Host`
-  // field carries the authority.
+  // The `:authority` pseudo-header (RFC 9113 section 8.3.1). `none` in HTTP/1, where the `Host` field
+  // carries the authority.
   wasocket_option_string_t   authority;
-  // The `:protocol` pseudo-header: what an extended CONNECT asks to speak on its stream, as
-  // `websocket` (RFC 8441 section 4, RFC 9220). Such a request has a path for its target. None of
-  // all other requests, and in HTTP/1.
+  // The `:protocol` pseudo-header: the protocol that an extended CONNECT asks for on its stream, such as
+  // `websocket` (RFC 8441 section 4, RFC 9220). Such a request has a path as its target. `none` for all
+  // other requests, and in HTTP/1.
   wasocket_option_string_t   protocol;
-  // All field lines, those of connection management (`Connection`, `Upgrade`, `Host`) included. The
-  // lines of `Cookie` that a client of HTTP/2 or HTTP/3 has made of one are one again (RFC 9113
-  // section 8.2.3).
+  // All field lines, including those of connection management (`Connection`, `Upgrade`, `Host`). A
+  // `Cookie` line that an HTTP/2 or HTTP/3 client has split into several is joined again (RFC 9113 section
+  // 8.2.3).
   http_list_field_t   fields;
   // Whether the request reached the host over TLS.
   bool   secure;
-  // The address of the peer, for logs: `192.0.2.1:50000`, `[2001:db8::1]:50000`. None where the
-  // transport has no addresses.
+  // The address of the peer, for logs: `192.0.2.1:50000`, `[2001:db8::1]:50000`. `none` if the transport
+  // has no addresses.
   wasocket_option_string_t   remote;
 } http_request_t;
 
 // The head of a response: a status code and the fields.
 // 
-// Names are tokens; values hold no control bytes but tab; `Content-Length` and
-// `Transfer-Encoding` are the host's to set. A host must refuse a head that breaks this: it sends
+// Names are tokens, and values contain no control bytes except tab. The host sets `Content-Length` and
+// `Transfer-Encoding`; a component must not. A host must refuse a head that breaks these rules: it sends
 // nothing of it and answers 500. That costs the request, not the instance.
 typedef struct http_response_head_t {
   uint16_t   status;
   http_list_field_t   fields;
 } http_response_head_t;
 
-// A whole response, final: the status is 200 to 599.
+// A whole, final response: the status is 200 to 599.
 // 
-// The host frames the body: it sets `Content-Length` and leaves the body out in an answer to HEAD.
-// `Connection: close` is honoured: the host sends the response and closes, and reads no further
-// request from that socket. In HTTP/2 and HTTP/3 that is of no use, since every stream has one request:
-// there a host leaves out `Connection`, the fields that it names, and `Upgrade` (RFC 9113 section
-// 8.2.2), so that a component may answer all versions alike.
+// The host frames the body: it sets `Content-Length`, and leaves the body out in an answer to HEAD. It
+// honours `Connection: close`: it sends the response, closes the socket, and reads no further request from
+// it. HTTP/2 and HTTP/3 have no use for that, since every stream carries one request: there a host leaves
+// out `Connection`, the fields that it names, and `Upgrade` (RFC 9113 section 8.2.2), so that a component
+// may answer all versions alike.
 typedef struct http_response_t {
   http_response_head_t   head;
   wasocket_list_u8_t   body;
 } http_response_t;
 
-// A point in time: nanoseconds on a clock that never runs backwards and whose origin means
-// nothing. Instants given to one instance are comparable with each other and with nothing else.
+// A point in time: nanoseconds on a clock that never runs backwards and whose origin means nothing.
+// Instants given to one instance can be compared with each other and with nothing else.
 typedef uint64_t http_instant_t;
 
-// The number by which a host knows a connection: unique among those that the instance has ever had.
+// The number by which a host knows a connection, unique among all that the instance has ever had.
 typedef uint64_t http_connection_id_t;
 
-// What becomes of a socket.
+// What happens to a socket.
 typedef uint8_t http_next_t;
 
 // It stays open.
 #define HTTP_NEXT_OPEN 0
-// It stays open, but the host reads nothing from it until a later call's effects say `open` again:
-// the component has enough to do. The peer is slowed down by the transport's flow control.
+// It stays open, but the host reads nothing from it until the effects of a later call say `open` again:
+// the component has enough to do. The transport's flow control slows the peer down.
 #define HTTP_NEXT_PAUSE 1
-// The component is done. The host sends all output, then closes so that the peer can read it to
-// the end: it ends its own direction, and discards for a short time what the peer still sends.
+// The component is done. The host sends all output, then closes so that the peer can read it to the end:
+// it ends its own direction, and for a short time discards what the peer still sends.
 #define HTTP_NEXT_CLOSE 2
-// The component gives the peer up. The host closes at once and may discard unsent output.
+// The component gives up the peer. The host closes at once and may discard unsent output.
 #define HTTP_NEXT_ABORT 3
 
 typedef struct {
@@ -131,21 +131,21 @@ typedef struct {
   size_t len;
 } http_list_connection_id_t;
 
-// What the host does after a call.
+// The actions that the host takes after a call.
 typedef struct http_effects_t {
-  // Bytes to send, in order, behind all earlier output. Often empty. A host may give a socket up
-  // whose peer leaves more unsent than the host is willing to keep.
+  // Bytes to send, in order, after all earlier output. Often empty. A host may give up a socket whose peer
+  // leaves more output unsent than the host is willing to keep.
   wasocket_list_u8_t   output;
-  // When to call the connection's `wake`: replaces what an earlier call asked for; none cancels it.
-  // The host calls at that instant or soon after, and never before it. An instant in the past means
-  // at once.
+  // When to call the connection's `wake`. Replaces the instant that an earlier call asked for; `none`
+  // cancels it. The host calls at that instant or soon after, and never before it. An instant in the past
+  // means at once.
   http_option_instant_t   wake_at;
-  // What becomes of the socket after `output`.
+  // What happens to the socket after `output`.
   http_next_t   next;
-  // Connections of this instance, other than the one that was called, that have something to do now
-  // and do not know from their own sockets: as when one member of a chat room speaks, and the others
-  // are to be sent it. The host calls `wake` on each, soon and once; numbers of connections that have
-  // ended mean nothing. Always empty for a `websocket-client`.
+  // Connections of this instance, other than the one that was called, that have something to do now and do
+  // not learn of it from their own sockets: when one member of a chat room speaks, for example, the others
+  // are to be sent the message. The host calls `wake` on each, soon and once, and ignores numbers of
+  // connections that have ended. Always empty for a `websocket-client`.
   http_list_connection_id_t   wake_others;
 } http_effects_t;
 
@@ -167,7 +167,7 @@ typedef struct exports_websocket_message_t {
 #define EXPORTS_WEBSOCKET_MESSAGE_TEXT 0
 #define EXPORTS_WEBSOCKET_MESSAGE_BINARY 1
 
-// A message for all that are subscribed to a channel.
+// A message for all peers that are subscribed to a channel.
 typedef struct exports_websocket_publication_t {
   wasocket_string_t   channel;
   exports_websocket_message_t   message;
@@ -179,7 +179,7 @@ typedef struct exports_websocket_close_reason_t {
   wasocket_string_t   reason;
 } exports_websocket_close_reason_t;
 
-// What has happened.
+// Something that happened.
 typedef struct exports_websocket_event_t {
   uint8_t tag;
   union {
@@ -190,24 +190,23 @@ typedef struct exports_websocket_event_t {
   } val;
 } exports_websocket_event_t;
 
-// A request that does not ask for a WebSocket. Answered by one `respond`; if by none, with status
-// 404. The first event of this connection and the last.
+// A request that does not ask for a WebSocket. The app answers with one `respond`; if there is none, the
+// client gets status 404. The first event of this connection, and the last.
 #define EXPORTS_WEBSOCKET_EVENT_REQUEST 0
-// A client asks for a WebSocket. Answered by one `accept` or `respond`; if by neither, with status
-// 404. The first event.
+// A client asks for a WebSocket. The app answers with one `accept` or `respond`; if there is neither,
+// the client gets status 404. The first event.
 // 
-// Whether the opening handshake is valid, the origin of a browser's page included, is seen to behind
-// an `accept`. If it is not, the client is refused: nothing of the answer is carried out, and no
-// event follows.
+// After an `accept` the protocol checks the opening handshake, including the origin of a browser's page.
+// If it is not valid, the client is refused: nothing of the answer is carried out, and no event follows.
 #define EXPORTS_WEBSOCKET_EVENT_OPEN 1
-// A whole message. Messages arrive until the connection is closed: also behind a `close` action, when
+// A whole message. Messages arrive until the connection is closed, even after a `close` action, when
 // they can no longer be answered.
 #define EXPORTS_WEBSOCKET_EVENT_MESSAGE 2
 // The WebSocket has ended. The last event.
 // 
-// Code and reason are those that a browser's `CloseEvent` has: of the peer's Close frame, 1005 if it
-// had none, 1006 if none came (RFC 6455 section 7.1.5); and those that the protocol sent where the
-// peer broke a rule, or the app did.
+// Code and reason are those of a browser's `CloseEvent`: from the peer's Close frame, with 1005 if it
+// had no code, and 1006 if there was no Close frame (RFC 6455 section 7.1.5); or those that the protocol
+// sent, if the peer or the app broke a rule.
 #define EXPORTS_WEBSOCKET_EVENT_CLOSED 3
 
 typedef struct {
@@ -215,8 +214,8 @@ typedef struct {
   size_t len;
 } wasocket_list_string_t;
 
-// The pages from which browsers may connect (RFC 6455 section 10.2). Clients that send no `Origin`, which
-// is all but browsers, always may.
+// The pages from which browsers may connect (RFC 6455 section 10.2). Clients that send no `Origin`, that
+// is, all but browsers, always may.
 typedef struct exports_websocket_origins_t {
   uint8_t tag;
   union {
@@ -226,17 +225,17 @@ typedef struct exports_websocket_origins_t {
 
 // The server's own.
 #define EXPORTS_WEBSOCKET_ORIGINS_SAME 0
-// Those, and the ones that match: `https://example.com`, `https://*.example.com` (one label),
+// Those, and the ones that match a pattern: `https://example.com`, `https://*.example.com` (one label),
 // `http://localhost:*` (any port).
 #define EXPORTS_WEBSOCKET_ORIGINS_SAME_OR 1
-// All. Only for servers that know their users by nothing that a browser adds by itself.
+// All. Only for servers that do not recognise users by anything that a browser adds by itself.
 #define EXPORTS_WEBSOCKET_ORIGINS_DANGEROUSLY_ALLOW_ANY 2
 
-// What is asked of the protocol for one connection. Where something else than this project's protocol
-// speaks to the peer, it goes by its own rules on compression and sizes.
+// The protocol's settings for one connection. Where something other than this project's protocol talks to
+// the peer, it has its own rules on compression and sizes.
 typedef struct exports_websocket_settings_t {
   exports_websocket_origins_t   origins;
-  // Whether to compress where the client wants it too (permessage-deflate, RFC 7692).
+  // Whether to compress if the client wants it too (permessage-deflate, RFC 7692).
   bool   compress;
   // The longest message to receive, in bytes; more than 4 MiB counts as 4 MiB.
   uint32_t   max_message_size;
@@ -252,19 +251,18 @@ typedef struct {
   exports_websocket_settings_t val;
 } exports_websocket_option_settings_t;
 
-// What the opening handshake is completed with. All may be none or empty.
+// How to complete the opening handshake. Everything may be `none` or empty.
 typedef struct exports_websocket_accept_t {
-  // The subprotocol that is selected. One that the client does not offer is left out (RFC 6455
-  // section 4.2.2).
+  // The selected subprotocol. One that the client does not offer is left out (RFC 6455 section 4.2.2).
   wasocket_option_string_t   subprotocol;
-  // Further fields of the response, such as `Set-Cookie`. Those of the handshake itself are not for an
-  // app to add.
+  // Further fields of the response, such as `Set-Cookie`. An app must not add those of the handshake
+  // itself.
   exports_websocket_list_field_t   fields;
-  // None: `same` origin, no compression, messages of up to 1 MiB.
+  // `none`: `same` origin, no compression, messages of up to 1 MiB.
   exports_websocket_option_settings_t   settings;
 } exports_websocket_accept_t;
 
-// What is to be done.
+// Something to do.
 typedef struct exports_websocket_action_t {
   uint8_t tag;
   union {
@@ -279,32 +277,34 @@ typedef struct exports_websocket_action_t {
   } val;
 } exports_websocket_action_t;
 
-// Answers `request`, or refuses `open`: the status is 200 to 599. A fault elsewhere, and a second time.
+// Answers `request`, or refuses `open`: the status is 200 to 599. Anywhere else it is a fault, and so is
+// a second one.
 // 
-// There is no WebSocket then: of all other actions only `publish` may stand beside it, before or
-// behind. Each of the rest is a fault. The same holds where 404 is answered for want of a `respond`.
+// Then there is no WebSocket: of all other actions only `publish` is allowed, before or after it, and
+// any of the rest is a fault. The same applies if the answer is 404 because there is no `respond`.
 #define EXPORTS_WEBSOCKET_ACTION_RESPOND 0
-// Completes the opening handshake. A fault elsewhere than in the answer to `open`, and a second time.
+// Completes the opening handshake. Anywhere but in the answer to `open` it is a fault, and so is a
+// second one.
 #define EXPORTS_WEBSOCKET_ACTION_ACCEPT 1
-// Sends a message to the peer; without effect where the connection is closing or closed.
+// Sends a message to the peer; has no effect if the connection is closing or closed.
 #define EXPORTS_WEBSOCKET_ACTION_SEND 2
-// Begins the closing handshake: with a code that may be sent (RFC 6455 section 7.4: 1000 to 1003, 1007
-// to 1014, 3000 to 4999) and a reason of at most 123 bytes; all else is a fault. Without effect where
+// Begins the closing handshake, with a code that may be sent (RFC 6455 section 7.4: 1000 to 1003, 1007
+// to 1014, 3000 to 4999) and a reason of at most 123 bytes; anything else is a fault. Has no effect if
 // the connection is closing or closed.
 #define EXPORTS_WEBSOCKET_ACTION_CLOSE 3
-// What `state` is from the next call on: at most 2,048 bytes; more is a fault.
+// Sets the `state` of the next calls: at most 2,048 bytes; more is a fault.
 #define EXPORTS_WEBSOCKET_ACTION_SET_STATE 4
-// From now on the peer is sent what is published to this channel, until `unsubscribe` or the end. A
-// name has 1 to 128 bytes, and a connection at most 16 channels; else it is a fault. A channel is there
-// when it is named. Twice is as good as once.
+// Subscribes the peer to a channel: it is sent whatever is published there, until `unsubscribe` or the
+// end. A name has 1 to 128 bytes, and a connection at most 16 channels; anything else is a fault. A
+// channel exists once it is named. Subscribing twice is the same as once.
 #define EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE 5
-// The opposite; without effect where there is no subscription.
+// Ends a subscription; has no effect if there is none.
 #define EXPORTS_WEBSOCKET_ACTION_UNSUBSCRIBE 6
-// Sends a message to all peers that are subscribed to a channel, this one not excepted; their apps are
-// not called. Messages of one call arrive in order. Also allowed in answers to `request` and `closed`.
+// Sends a message to all peers that are subscribed to a channel, including this one; their apps are not
+// called. The messages of one call arrive in order. Also allowed in answers to `request` and `closed`.
 // 
-// How far it reaches is up to who runs the app: an instance's connections under `wasocket serve`. Nobody
-// is waited for: a peer for which more than 1 MiB waits is closed with code 1013.
+// How far it reaches depends on where the app runs: under `wasocket serve`, to the connections of one
+// instance. It waits for no peer: one that has more than 1 MiB waiting is closed with code 1013.
 #define EXPORTS_WEBSOCKET_ACTION_PUBLISH 7
 
 typedef struct {

@@ -1,7 +1,7 @@
 /** @module Interface wasocket:websocket/websocket-handler@0.1.0 **/
 export function handle(request: Request): Decision;
 export function resume(now: Instant, id: ConnectionId, suspendedFor: bigint, state: Uint8Array): Resumed;
-export function receiveMany(now: Instant, arrived: Array<Arrival>, bytes: Uint8Array): Outcomes;
+export function receiveMany(now: Instant, arrivals: Array<Arrival>, bytes: Uint8Array): Outcomes;
 export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
 export type Effects = import('./wasocket-websocket-types.js').Effects;
 export type Instant = import('./wasocket-websocket-types.js').Instant;
@@ -12,7 +12,7 @@ export type ResponseHead = import('./wasocket-websocket-types.js').ResponseHead;
 export interface Takeover {
   response?: ResponseHead,
   connection: Connection,
-  farewell: Uint8Array,
+  finalBytes: Uint8Array,
 }
 export type Answer = AnswerRespond | AnswerTakeover;
 export interface AnswerRespond {
@@ -23,21 +23,21 @@ export interface AnswerTakeover {
   tag: 'takeover',
   val: Takeover,
 }
-export type Verdict = VerdictAnswer | VerdictLater;
+export type Verdict = VerdictAnswer | VerdictPending;
 export interface VerdictAnswer {
   tag: 'answer',
   val: Answer,
 }
-export interface VerdictLater {
-  tag: 'later',
-  val: Undecided,
+export interface VerdictPending {
+  tag: 'pending',
+  val: PendingRequest,
 }
 export interface Decision {
   verdict: Verdict,
   wakeOthers: BigUint64Array,
   fault?: string,
 }
-export interface Deliberation {
+export interface PollResult {
   answer?: Answer,
   wakeAt?: Instant,
   wakeOthers: BigUint64Array,
@@ -45,7 +45,7 @@ export interface Deliberation {
 }
 export interface Resumed {
   connection: Connection,
-  farewell: Uint8Array,
+  finalBytes: Uint8Array,
   effects: Effects,
 }
 /**
@@ -68,11 +68,11 @@ export interface Outcome {
   next: Next,
 }
 export interface Outcomes {
-  each: Array<Outcome>,
+  results: Array<Outcome>,
   output: Uint8Array,
   wakeOthers: BigUint64Array,
 }
-export interface Ceiling {
+export interface MessageLimits {
   maxMessageSize?: bigint,
   maxMessagesPerSecond?: number,
 }
@@ -114,7 +114,7 @@ export class Connection {
    */
   private constructor();
   open(now: Instant, id: ConnectionId, residual: Uint8Array): Effects;
-  limit(ceiling: Ceiling): void;
+  setLimits(limits: MessageLimits): void;
   receive(now: Instant, bytes: Uint8Array): Effects;
   receiveEof(now: Instant): Effects;
   wake(now: Instant, unsent: bigint): Effects;
@@ -124,10 +124,10 @@ export class Connection {
   suspend(now: Instant): Uint8Array | undefined;
 }
 
-export class Undecided {
+export class PendingRequest {
   /**
    * This type does not have a public constructor.
    */
   private constructor();
-  decide(now: Instant, id: ConnectionId): Deliberation;
+  poll(now: Instant, id: ConnectionId): PollResult;
 }

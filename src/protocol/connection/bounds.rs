@@ -1,12 +1,12 @@
 use super::rate::Rate;
-use crate::protocol::{Ceiling, Instant, Limits, ProtocolError};
+use crate::protocol::{Instant, Limits, MessageLimits, ProtocolError};
 
 /// The limits that a connection has now, and how far its peer has used up the rate they allow.
 #[derive(Debug)]
 pub(super) struct Bounds {
     limits: Limits,
-    /// The limits are never raised above this.
-    ceiling: Ceiling,
+    /// The operator's limits; the others are never raised above them.
+    operator: MessageLimits,
     rate: Rate,
 }
 
@@ -15,7 +15,7 @@ impl Bounds {
         Self {
             rate: Rate::new(&limits),
             limits,
-            ceiling: Ceiling::default(),
+            operator: MessageLimits::default(),
         }
     }
 
@@ -23,16 +23,16 @@ impl Bounds {
         &self.limits
     }
 
-    /// Sets the longest message, but not above the ceiling.
+    /// Sets the longest message, but not above the operator's limit.
     pub(super) fn set_max_message_size(&mut self, size: usize) {
         let limits = self.limits.with_max_message_size(size);
-        self.limits = limits.below(self.ceiling);
+        self.limits = limits.below(self.operator);
     }
 
-    /// Lowers the limits to a ceiling, which never raises any.
-    pub(super) fn lower(&mut self, ceiling: Ceiling) {
-        self.ceiling = self.ceiling.with(ceiling);
-        self.limits = self.limits.below(self.ceiling);
+    /// Lowers the limits to the operator's; never raises any.
+    pub(super) fn lower(&mut self, operator: MessageLimits) {
+        self.operator = self.operator.with(operator);
+        self.limits = self.limits.below(self.operator);
         self.rate.limit(&self.limits);
     }
 

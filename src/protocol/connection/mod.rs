@@ -22,7 +22,7 @@ use crate::protocol::extension::Extensions;
 use crate::protocol::frame::MaskingKeys;
 use crate::protocol::message::PartialMessage;
 use crate::protocol::{
-    Ceiling, CloseReason, Closing, Initiator, Instant, Limits, ProtocolError, Report,
+    CloseReason, Closing, Initiator, Instant, Limits, MessageLimits, ProtocolError, Report,
 };
 use age::Age;
 use bounds::Bounds;
@@ -173,14 +173,14 @@ impl Connection {
 
     /// Sets the longest message, from the next one that begins to arrive: [`Limits::max_message_size`], with
     /// `max_frame_size` and `max_fragments` as in [`Limits::for_messages`]; but not above the
-    /// [ceiling](Self::limit). For peers that may send more, or less, once they have logged in.
+    /// [operator's limits](Self::set_limits). For peers that may send more, or less, once they have logged in.
     pub fn set_max_message_size(&mut self, size: usize) {
         self.bounds.set_max_message_size(size);
     }
 
     /// Lowers the limits to the operator's, from the next message on. It never raises a limit.
-    pub fn limit(&mut self, ceiling: Ceiling) {
-        self.bounds.lower(ceiling);
+    pub fn set_limits(&mut self, limits: MessageLimits) {
+        self.bounds.lower(limits);
     }
 
     /// The limits of the connection, as they are now.

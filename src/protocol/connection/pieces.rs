@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::protocol::extension::Extensions;
-use crate::protocol::limits::MessageLimits;
+use crate::protocol::limits::SizeLimits;
 use crate::protocol::message::MessageType;
 use crate::protocol::{Limits, Piece, ProtocolError, Utf8};
 
@@ -20,7 +20,7 @@ pub(super) struct Pieces {
     message_type: MessageType,
     /// The reserved bits of the first frame: how extensions have encoded the payload.
     reserved_bits: u8,
-    limits: MessageLimits,
+    limits: SizeLimits,
     /// The number of payload bytes received, and of bytes decoded from them.
     received: u64,
     decoded: u64,
@@ -54,7 +54,7 @@ impl Pieces {
         }
     }
 
-    pub(super) fn limits(&self) -> MessageLimits {
+    pub(super) fn limits(&self) -> SizeLimits {
         self.limits
     }
 

@@ -1,6 +1,6 @@
-mod ceiling;
+mod message_limits;
 
-pub use ceiling::Ceiling;
+pub use message_limits::MessageLimits;
 
 use core::time::Duration;
 
@@ -108,8 +108,8 @@ impl Limits {
     }
 
     /// The limits that apply to a single message.
-    pub(crate) fn of_message(&self) -> MessageLimits {
-        MessageLimits {
+    pub(crate) fn of_message(&self) -> SizeLimits {
+        SizeLimits {
             max_message_size: self.max_message_size,
             max_frame_size: self.max_frame_size,
             max_fragments: self.max_fragments,
@@ -127,14 +127,14 @@ impl Default for Limits {
 
 /// The limits in force when a message begins, which it keeps to its end. See [`Limits`].
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MessageLimits {
+pub(crate) struct SizeLimits {
     pub(crate) max_message_size: usize,
     pub(crate) max_frame_size: usize,
     pub(crate) max_fragments: usize,
     pub(crate) max_streamed_size: Option<u64>,
 }
 
-impl MessageLimits {
+impl SizeLimits {
     /// The longest message that is received in pieces.
     pub(crate) fn streamed_message_size(&self) -> u64 {
         self.max_streamed_size

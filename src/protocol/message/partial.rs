@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 use core::str;
 
 use crate::protocol::extension::Extensions;
-use crate::protocol::limits::MessageLimits;
+use crate::protocol::limits::SizeLimits;
 use crate::protocol::{Limits, Message, MessageType, ProtocolError};
 
 /// A message whose payload comes in pieces: fragments (RFC 6455 §5.4), or parts of a frame.
@@ -14,7 +14,7 @@ pub(crate) struct PartialMessage {
     payload: Vec<u8>,
     /// Payload bytes received; the length of `payload` unless it is encoded.
     received: usize,
-    limits: MessageLimits,
+    limits: SizeLimits,
     /// The number of fragments that have ended.
     fragments: usize,
     /// The length of `payload` that is known to be UTF-8; at most 3 bytes of an incomplete character follow.
@@ -39,7 +39,7 @@ impl PartialMessage {
         self.reserved_bits != 0
     }
 
-    pub(crate) fn limits(&self) -> MessageLimits {
+    pub(crate) fn limits(&self) -> SizeLimits {
         self.limits
     }
 

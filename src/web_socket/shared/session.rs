@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::Shared;
-use crate::protocol::{Ceiling, Instant, Report};
+use crate::protocol::{Instant, MessageLimits, Report};
 use crate::session::{ConnectionId, Effects, ReadyList, Session, ShutdownReason, Task, shut_down};
 
 impl Session for Task<Shared> {
@@ -24,9 +24,9 @@ impl Session for Task<Shared> {
         self.receive(now, residual)
     }
 
-    fn limit(&mut self, ceiling: Ceiling) {
+    fn set_limits(&mut self, limits: MessageLimits) {
         self.machine
-            .with_connection(|connection| connection.limit(ceiling));
+            .with_connection(|connection| connection.set_limits(limits));
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {

@@ -1,4 +1,4 @@
-//! An app as a component, in the engine of the runner.
+//! An app as a component, in the runner's engine.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,10 @@ use wasocket_host::guest::{Guest, GuestFault, Limits, finish};
 use crate::Fault;
 use crate::app::{App, Call};
 use crate::contract::{
-    Answer, Decision, Deliberation, Effects, Handle, Next, Response, ResponseHead, Takeover,
-    Verdict,
+    Answer, Decision, Effects, Handle, Next, PollResult, Response, ResponseHead, Takeover, Verdict,
 };
 
-/// The memory that the runner gives, and ten times its time: a machine that runs tests is busy.
+/// The runner's memory limit, and ten times its time limits, as a machine that runs tests is busy.
 pub(crate) fn limits() -> Limits {
     Limits {
         call_time: Duration::from_secs(1),
@@ -30,7 +29,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-/// Loads a component: each file once in a process, since compiling takes a while.
+/// Loads a component. Each file is loaded once per process, since compiling takes a while.
 pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     static ENGINE: OnceLock<Result<wasmtime::Engine, String>> = OnceLock::new();
     static LOADED: Mutex<Vec<(PathBuf, Arc<Component>)>> = Mutex::new(Vec::new());
@@ -40,7 +39,7 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     if let Some((_, component)) = loaded.iter().find(|(own, _)| own == path) {
         return Ok(Arc::clone(component));
     }
-    // The app may call HTTP backends, and is told that none is allowed.
+    // Apps that call HTTP backends load too; their requests are denied.
     let grants = Grants {
         http: Some(Arc::default()),
         ..Grants::default()
@@ -52,8 +51,7 @@ pub(crate) fn load(path: &Path) -> Result<Arc<Component>, String> {
     Ok(component)
 }
 
-/// Shows what guests print in the output of the test that they print in. Without effect if the test has a
-/// subscriber of its own.
+/// Shows the guests' output in the output of their test. Has no effect if the test has a subscriber of its own.
 pub(crate) fn show_output() {
     let _ = tracing_subscriber::fmt()
         .without_time()
@@ -120,7 +118,7 @@ impl Instances {
             wit::Answer::Takeover(takeover) => Answer::Takeover(Takeover {
                 response: takeover.response.map(Into::into),
                 connection: self.keep(takeover.connection),
-                farewell: takeover.farewell,
+                final_bytes: takeover.final_bytes,
             }),
         }
     }
@@ -137,7 +135,7 @@ impl App for Instances {
         let decision = self.guard(|guest| finish(guest.handle(&request)))?;
         let verdict = match decision.verdict {
             wit::Verdict::Answer(answer) => Verdict::Answer(self.keep_answer(answer)),
-            wit::Verdict::Later(undecided) => Verdict::Later(self.keep(undecided)),
+            wit::Verdict::Pending(pending_request) => Verdict::Pending(self.keep(pending_request)),
         };
         Ok(Decision {
             verdict,
@@ -145,22 +143,17 @@ impl App for Instances {
         })
     }
 
-    fn decide(
-        &mut self,
-        handle: Handle,
-        now: u64,
-        id: ConnectionId,
-    ) -> Result<Deliberation, Fault> {
+    fn poll(&mut self, handle: Handle, now: u64, id: ConnectionId) -> Result<PollResult, Fault> {
         let it = self.resource(handle);
-        let progress = self.guard(|guest| finish(guest.decide(it, now, id)))?;
-        Ok(Deliberation {
+        let progress = self.guard(|guest| finish(guest.poll(it, now, id)))?;
+        Ok(PollResult {
             answer: progress.answer.map(|answer| self.keep_answer(answer)),
             wake_at: progress.wake_at,
             wake_others: progress.wake_others,
         })
     }
 
-    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
+    fn drop_pending_request(&mut self, handle: Handle) -> Result<(), Fault> {
         let it = self.resource(handle);
         self.resources.remove(&handle);
         self.guard(|guest| finish(guest.drop_resource(it)))

@@ -1,4 +1,4 @@
-//! An app as the host calls it.
+//! The host's interface to an app.
 
 #[cfg(feature = "component")]
 pub(crate) mod component;
@@ -7,27 +7,26 @@ pub(crate) mod native;
 use wasocket::{ConnectionId, Report, Request, ShutdownReason};
 
 use crate::Fault;
-use crate::contract::{Decision, Deliberation, Effects, Handle};
+use crate::contract::{Decision, Effects, Handle, PollResult};
 
-/// An app as the host calls it: the functions of `websocket-handler`, whether it is native or a component.
+/// The functions of `websocket-handler`, of a native app or of a component.
 ///
 /// After a [`Fault`] the instance is gone with all its connections; the next request gets a new one.
 pub(crate) trait App {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault>;
 
     /// Goes on deciding. `now` is in nanoseconds.
-    fn decide(&mut self, handle: Handle, now: u64, id: ConnectionId)
-    -> Result<Deliberation, Fault>;
+    fn poll(&mut self, handle: Handle, now: u64, id: ConnectionId) -> Result<PollResult, Fault>;
 
     /// Drops a request that waits for its answer.
-    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault>;
+    fn drop_pending_request(&mut self, handle: Handle) -> Result<(), Fault>;
 
     /// Calls a connection. `now` is in nanoseconds.
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;
 
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
 
-    /// Asks what became of a connection: the last call.
+    /// Asks for the report on a connection: the last call.
     fn report(&mut self, handle: Handle) -> Result<Report, Fault>;
 
     /// Drops a connection, after the last call.

@@ -4,16 +4,16 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasocket::{ConnectionId, Instant, ReadyList, Report, Request, Session, Undecided};
+use wasocket::{ConnectionId, Instant, PendingRequest, ReadyList, Report, Request, Session};
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::contract::{Answer, Decision, Deliberation, Effects, Handle, Takeover, Verdict};
+use crate::contract::{Answer, Decision, Effects, Handle, PollResult, Takeover, Verdict};
 
 pub(crate) struct Native {
     app: Box<dyn wasocket::App>,
     sessions: HashMap<Handle, Box<dyn Session>>,
-    undecided: HashMap<Handle, Undecided>,
+    pending_requests: HashMap<Handle, PendingRequest>,
     /// Shared by all connections of the instance.
     ready: ReadyList,
     last_handle: u64,
@@ -24,7 +24,7 @@ impl Native {
         Self {
             app: Box::new(app),
             sessions: HashMap::new(),
-            undecided: HashMap::new(),
+            pending_requests: HashMap::new(),
             ready: ReadyList::default(),
             last_handle: 0,
         }
@@ -44,7 +44,7 @@ impl Native {
                 Answer::Takeover(Takeover {
                     response: takeover.response.map(Into::into),
                     connection,
-                    farewell: takeover.farewell.into(),
+                    final_bytes: takeover.final_bytes.into(),
                 })
             }
         }
@@ -56,7 +56,7 @@ impl Native {
         outcome.map_err(|payload| {
             // The sessions may be in any state, so their destructors must not run.
             std::mem::forget(std::mem::take(&mut self.sessions));
-            std::mem::forget(std::mem::take(&mut self.undecided));
+            std::mem::forget(std::mem::take(&mut self.pending_requests));
             self.ready = ReadyList::default();
             Fault {
                 reason: format!("it panicked: {}", message(payload.as_ref())),
@@ -76,10 +76,10 @@ impl App for Native {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
         let verdict = match self.guard(|native| native.app.handle(request.clone()))? {
             wasocket::Verdict::Answer(answer) => Verdict::Answer(self.keep(answer)),
-            wasocket::Verdict::Later(undecided) => {
+            wasocket::Verdict::Pending(pending_request) => {
                 let handle = self.next_handle();
-                self.undecided.insert(handle, undecided);
-                Verdict::Later(handle)
+                self.pending_requests.insert(handle, pending_request);
+                Verdict::Pending(handle)
             }
             wasocket::Verdict::Failed(_) => {
                 let failure = wasocket::Response::text(500, "Internal Server Error\n");
@@ -92,28 +92,23 @@ impl App for Native {
         })
     }
 
-    fn decide(
-        &mut self,
-        handle: Handle,
-        now: u64,
-        id: ConnectionId,
-    ) -> Result<Deliberation, Fault> {
+    fn poll(&mut self, handle: Handle, now: u64, id: ConnectionId) -> Result<PollResult, Fault> {
         let now = Instant::from_nanos(now);
         let progress = self.guard(|app| {
-            let undecided = app.undecided.get_mut(&handle)?;
-            Some(undecided.decide(now, id, &app.ready))
+            let pending_request = app.pending_requests.get_mut(&handle)?;
+            Some(pending_request.poll(now, id, &app.ready))
         })?;
         let progress =
             progress.unwrap_or_else(|| panic!("the kit asks about a request that is answered"));
-        Ok(Deliberation {
+        Ok(PollResult {
             answer: progress.answer.map(|answer| self.keep(answer)),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: self.ready.take(),
         })
     }
 
-    fn drop_undecided(&mut self, handle: Handle) -> Result<(), Fault> {
-        self.guard(|app| drop(app.undecided.remove(&handle)))
+    fn drop_pending_request(&mut self, handle: Handle) -> Result<(), Fault> {
+        self.guard(|app| drop(app.pending_requests.remove(&handle)))
     }
 
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault> {

@@ -4,16 +4,16 @@ use std::fmt;
 
 use wasocket_host_core::http1::BadAnswer;
 
-/// How many calls one event may cause.
+/// The most calls that one event may cause.
 pub(super) const MAX_CALLS: usize = 100_000;
 
-/// How the app broke the contract: the test fails with this.
+/// How the app broke the contract; the test fails with this message.
 #[derive(Debug)]
 pub(crate) enum Breach {
     /// The answer to this request.
     Answer(String, BadAnswer),
     /// There is no answer to this request.
-    Undecided(String),
+    NoAnswer(String),
     /// A connection names itself in `wake-others`.
     WakesItself(usize),
     /// A connection wants to be called again and again at one instant.
@@ -25,7 +25,7 @@ impl fmt::Display for Breach {
         write!(f, "the app breaks the contract: ")?;
         match self {
             Self::Answer(request, bad) => write!(f, "its answer to {request} is bad: {bad}"),
-            Self::Undecided(request) => write!(
+            Self::NoAnswer(request) => write!(
                 f,
                 "it waits before it answers {request}, for something that the kit does not have"
             ),

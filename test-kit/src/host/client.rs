@@ -13,9 +13,9 @@ use crate::request::Handshake;
 /// A client: its session, its unsent bytes and its events.
 pub(crate) struct Client {
     session: ClientSession,
-    /// Sent by the client, and not on its way yet.
+    /// Bytes sent by the client that have not left it yet.
     sent: Vec<u8>,
-    /// Whether the test holds it back.
+    /// Whether the test holds them back.
     pub(crate) is_held: bool,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) next: Disposition,
@@ -77,7 +77,7 @@ impl Client {
         self.proceed(now);
     }
 
-    /// Has the client do something. `None` if its connection is not open.
+    /// Makes the client do something. `None` if its connection is not open.
     pub(crate) fn act<T>(
         &mut self,
         now: Instant,
@@ -93,7 +93,7 @@ impl Client {
         mem::take(&mut self.sent)
     }
 
-    /// Takes the events and carries out the effects. Anything due now is done now.
+    /// Takes the events, carries out the effects, and does everything that is due.
     fn proceed(&mut self, now: Instant) {
         loop {
             for event in self.session.take_events() {

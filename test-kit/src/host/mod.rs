@@ -1,4 +1,4 @@
-//! The host: calls the app in the order that `wit/websocket-handler.wit` says.
+//! The host: calls the app in the order that `wit/websocket-handler.wit` demands.
 
 mod answer;
 mod breach;
@@ -18,17 +18,17 @@ use client::Client;
 use peer::{Input, Peer};
 
 /// The number of a request that waits, which no connection has.
-const UNDECIDED_ID: ConnectionId = ConnectionId::MAX;
+const PENDING_REQUEST_ID: ConnectionId = ConnectionId::MAX;
 
 pub(crate) struct Host {
     app: Box<dyn App>,
     /// In nanoseconds.
     now: u64,
-    /// All there have ever been, each at the index that is its number.
+    /// All sockets so far, each at the index of its number.
     peers: Vec<Peer>,
-    /// The fault of the app that the test has not seen.
+    /// The app's fault, until the test has seen it.
     fault: Option<Fault>,
-    /// How many clients there have been.
+    /// The number of clients so far.
     clients: u64,
 }
 
@@ -43,9 +43,9 @@ pub(crate) enum Outcome {
 enum Due {
     Wake,
     Input(Input),
-    /// The client's time has come.
+    /// A timer of the client went off.
     Client,
-    /// The client has given the socket up.
+    /// The client has given up the socket.
     Loss,
 }
 
@@ -95,7 +95,7 @@ impl Host {
         self.mark(&decision.wake_others);
         let answer = match decision.verdict {
             Verdict::Answer(answer) => answer,
-            Verdict::Later(undecided) => match self.decide(request, undecided)? {
+            Verdict::Pending(pending_request) => match self.poll(request, pending_request)? {
                 Ok(answer) => answer,
                 Err(fault) => return Ok(self.failed(fault)),
             },
@@ -108,27 +108,27 @@ impl Host {
         Ok(outcome)
     }
 
-    /// Lets the app decide. There is nothing outside of it that it could wait for.
-    fn decide(
+    /// Polls a request until the app has answered. There is nothing outside of the app that it could wait for.
+    fn poll(
         &mut self,
         request: &Request,
-        undecided: Handle,
+        pending_request: Handle,
     ) -> Result<Result<Answer, Fault>, Breach> {
         for _ in 0..MAX_CALLS {
-            let progress = match self.app.decide(undecided, self.now, UNDECIDED_ID) {
+            let progress = match self.app.poll(pending_request, self.now, PENDING_REQUEST_ID) {
                 Ok(progress) => progress,
                 Err(fault) => return Ok(Err(fault)),
             };
             self.mark(&progress.wake_others);
             if let Some(answer) = progress.answer {
-                let dropped = self.app.drop_undecided(undecided);
+                let dropped = self.app.drop_pending_request(pending_request);
                 return Ok(dropped.map(|()| answer));
             }
             if progress.wake_at.is_none_or(|at| at > self.now) {
                 break;
             }
         }
-        Err(Breach::Undecided(name(request)))
+        Err(Breach::NoAnswer(name(request)))
     }
 
     fn take_over(
@@ -149,7 +149,7 @@ impl Host {
             id: id as ConnectionId,
             residual,
         };
-        // Before the head is sent: a trap can still be answered.
+        // Before the head is sent, so that a trap can still be answered.
         let effects = match self.app.call(handle, self.now, call) {
             Ok(effects) => effects,
             Err(fault) => return Ok(self.failed(fault)),
@@ -161,7 +161,7 @@ impl Host {
         Ok(Outcome::TakenOver(id))
     }
 
-    /// The answer to a request that the app has died of.
+    /// The response to a request that killed the app.
     fn failed(&mut self, fault: Fault) -> Outcome {
         self.bury(fault);
         Outcome::Response(plain(500, FAILED))
@@ -187,7 +187,7 @@ impl Host {
         instants.flatten().min()
     }
 
-    /// Does all that is due now.
+    /// Does everything that is due now.
     pub(crate) fn settle(&mut self) -> Result<(), Breach> {
         let mut last = 0;
         for _ in 0..MAX_CALLS {
@@ -206,7 +206,7 @@ impl Host {
         Err(Breach::Restless(last))
     }
 
-    /// Connections that others have woken come first, then the clock, then the sockets.
+    /// The next thing to do: connections woken by others come first, then timers, then sockets.
     fn due(&mut self) -> Option<(usize, Due)> {
         let now = self.now;
         if let Some(id) = self.peers.iter_mut().position(Peer::take_wake) {
@@ -279,14 +279,14 @@ impl Host {
         peer.put_out(now, &effects.output);
         match ending {
             None => return Ok(()),
-            Some(Ending::Close | Ending::Farewell) => peer.close(now),
+            Some(Ending::Close | Ending::FinalBytes) => peer.close(now),
             Some(Ending::Abort) => peer.finish(now),
         }
         self.end(id);
         Ok(())
     }
 
-    /// Notes the connections to wake: each once.
+    /// Marks the connections to wake, each once.
     fn mark(&mut self, ids: &[ConnectionId]) {
         for id in ids {
             let index = usize::try_from(*id).ok();
@@ -307,7 +307,7 @@ impl Host {
         (0..self.peers.len()).try_for_each(|id| self.shutdown(id, reason))
     }
 
-    /// The socket fails.
+    /// Makes the socket fail.
     pub(crate) fn lose(&mut self, id: usize) {
         let now = self.now();
         let peer = &mut self.peers[id];
@@ -359,17 +359,17 @@ impl Host {
         }
     }
 
-    /// The instance has ended, and with it all its connections.
+    /// Records the end of the instance and of all its connections.
     fn bury(&mut self, fault: Fault) {
         let now = self.now();
         for peer in &mut self.peers {
-            peer.bid_farewell(now);
+            peer.send_final_bytes(now);
         }
         self.fault.get_or_insert(fault);
     }
 }
 
-/// When the client is to be woken; never once its socket is closed.
+/// The instant at which to wake the client; `None` once its socket is closed.
 fn client_instant(peer: &Peer) -> Option<u64> {
     let client = peer.client.as_ref().filter(|_| !peer.is_closed)?;
     let is_open = client.next == Disposition::Open;

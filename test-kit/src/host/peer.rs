@@ -8,10 +8,10 @@ use wasocket_host_core::turn::{Call, Turn};
 use super::client::Client;
 use crate::contract::{Handle, Next, Takeover};
 
-/// The most bytes that are received at once (`websocket-handler.wit`, `receive`).
+/// The most bytes per call (`websocket-handler.wit`, `receive`).
 const MAX_PIECE: usize = 65_536;
 
-/// A taken-over socket: what the host knows of it, and the peer at its other end.
+/// A taken-over socket: the host's state of it, and the peer at its other end.
 pub(crate) struct Peer {
     /// The app's connection.
     pub(crate) handle: Handle,
@@ -19,27 +19,27 @@ pub(crate) struct Peer {
     pub(crate) turn: Turn,
     /// The app's report, once it has ended.
     pub(crate) report: Option<Report>,
-    farewell: Vec<u8>,
+    final_bytes: Vec<u8>,
     /// The latest `next` of the app.
     pub(crate) next: Next,
     /// Another connection wants this one to be woken.
     pub(crate) is_named: bool,
-    /// A wake that the app has earned otherwise.
+    /// Whether the app has earned a wake in another way.
     earned: Option<Call>,
-    /// Sent by the peer, and not received by the app.
+    /// Bytes sent by the peer that the app has not received.
     input: Vec<u8>,
     /// Whether the peer has finished sending.
     has_finished: bool,
-    /// Whether the peer has given the socket up.
+    /// Whether the peer has given up the socket.
     pub(crate) is_lost: bool,
-    /// Whether the peer takes no output.
+    /// Whether the peer accepts no output.
     pub(crate) is_blocked: bool,
     unsent: Vec<u8>,
     /// Whether the host closes once all output is sent.
     pub(crate) is_closing: bool,
     /// Whether the peer has seen the end.
     pub(crate) is_closed: bool,
-    /// Taken by the peer, and not yet read by the test.
+    /// Bytes accepted by the peer that the test has not read.
     pub(crate) output: Vec<u8>,
     pub(crate) client: Option<Client>,
 }
@@ -56,7 +56,7 @@ impl Peer {
             handle: takeover.connection,
             turn: Turn::new(),
             report: None,
-            farewell: takeover.farewell,
+            final_bytes: takeover.final_bytes,
             next: Next::Open,
             is_named: false,
             earned: None,
@@ -76,14 +76,14 @@ impl Peer {
         self.unsent.len()
     }
 
-    /// The peer sends bytes.
+    /// Sends bytes from the peer.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         if !self.has_finished {
             self.input.extend_from_slice(bytes);
         }
     }
 
-    /// Whether the app is to be woken, by another connection or because its output has been sent.
+    /// Whether to wake the app, for another connection or because its output has been sent; clears the mark.
     pub(crate) fn take_wake(&mut self) -> bool {
         let mut call = self.earned.take();
         if mem::take(&mut self.is_named) {
@@ -92,7 +92,7 @@ impl Peer {
         call.is_some() && self.turn.is_open()
     }
 
-    /// The input that the app may be given now.
+    /// Takes the input that the app may be given now.
     pub(crate) fn take_input(&mut self) -> Option<Input> {
         if !self.is_readable() {
             return None;
@@ -109,7 +109,7 @@ impl Peer {
         has_input && self.turn.may_receive()
     }
 
-    /// The host sends the app's output.
+    /// Sends the app's output.
     pub(crate) fn put_out(&mut self, now: Instant, bytes: &[u8]) {
         if self.is_closed {
             return;
@@ -122,7 +122,7 @@ impl Peer {
         }
     }
 
-    /// The peer takes all that is unsent.
+    /// Makes the peer accept all unsent output.
     pub(crate) fn flush(&mut self, now: Instant) {
         let bytes = mem::take(&mut self.unsent);
         self.sent();
@@ -138,13 +138,13 @@ impl Peer {
         }
     }
 
-    /// The host has sent what the peer takes.
+    /// Records that the host has sent as much as the peer accepts.
     fn sent(&mut self) {
         let earned = self.turn.on_sent(self.unsent.len());
         self.earned = self.earned.or(earned);
     }
 
-    /// The client's bytes are on their way, and it may be done with the socket.
+    /// Fetches the client's bytes, and notes if it is done with the socket.
     pub(crate) fn fetch(&mut self) {
         let Some(client) = self.client.as_mut().filter(|client| !client.is_held) else {
             return;
@@ -158,12 +158,12 @@ impl Peer {
         }
     }
 
-    /// The peer finishes sending.
+    /// Ends the peer's direction.
     pub(crate) fn end_input(&mut self) {
         self.has_finished = true;
     }
 
-    /// The host closes once all output is sent.
+    /// Closes the socket once all output is sent.
     pub(crate) fn close(&mut self, now: Instant) {
         self.is_closing = true;
         if self.unsent.is_empty() {
@@ -172,15 +172,15 @@ impl Peer {
     }
 
     /// The instance has died.
-    pub(crate) fn bid_farewell(&mut self, now: Instant) {
+    pub(crate) fn send_final_bytes(&mut self, now: Instant) {
         if self.turn.on_died().is_some() {
-            let farewell = mem::take(&mut self.farewell);
-            self.put_out(now, &farewell);
+            let final_bytes = mem::take(&mut self.final_bytes);
+            self.put_out(now, &final_bytes);
             self.close(now);
         }
     }
 
-    /// The socket is closed, whatever is unsent.
+    /// Closes the socket at once, whatever is unsent.
     pub(crate) fn finish(&mut self, now: Instant) {
         self.unsent = Vec::new();
         if mem::replace(&mut self.is_closed, true) {

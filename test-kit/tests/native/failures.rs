@@ -101,14 +101,14 @@ impl Session for Bad {
     fn lost(&mut self, _: Instant) {}
 }
 
-fn takeover(status: u16, farewell: &'static [u8], session: Bad) -> wasocket::Answer {
+fn takeover(status: u16, final_bytes: &'static [u8], session: Bad) -> wasocket::Answer {
     wasocket::Answer::Takeover(Takeover {
         response: Some(ResponseHead {
             status,
             fields: Fields::new(),
         }),
         session: Box::new(session),
-        farewell,
+        final_bytes,
     })
 }
 
@@ -121,7 +121,7 @@ fn breaches_of_the_contract_are_reported() {
             .with_field("Content-Length", "9")
             .into(),
         "/takeover" => takeover(200, b"", Bad::default()),
-        "/farewell" => takeover(101, &[0; 1025], Bad::default()),
+        "/final-bytes" => takeover(101, &[0; 1025], Bad::default()),
         "/no-handshake" => takeover(101, b"", Bad::default()),
         _ => takeover(
             101,
@@ -142,7 +142,7 @@ fn breaches_of_the_contract_are_reported() {
             "the field \"Content-Length\" is for the host to set",
         ),
         ("/takeover", "status 200 is not possible here"),
-        ("/farewell", "a farewell of 1025 bytes, more than 1024"),
+        ("/final-bytes", "1025 final bytes, more than 1024"),
         ("/restless", "connection 0 wants to be called again at once"),
     ] {
         let told = failure(|| drop(kit.answer(get(path))));

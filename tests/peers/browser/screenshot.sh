@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes the README's picture of the default page: screenshot.sh PROGRAM FILE.png, with PROGRAM as built by `make run`.
+# Takes the README's screenshot of the default page: screenshot.sh PROGRAM FILE.png, with PROGRAM built by `make run`.
 set -eu
 cd "$(dirname "$0")"
 started=$(mktemp)
@@ -11,4 +11,4 @@ for _ in $(seq 300); do
   sleep 0.1
 done
 port=$(sed -n 's|.*http://127\.0\.0\.1:\([0-9]*\)/.*|\1|p' "$started" | head -n 1)
-node screenshot.mjs "ws://127.0.0.1:${port:?the runner has not started: $(cat "$started")}" "$2"
+node screenshot.mjs "ws://127.0.0.1:${port:?the runner did not start: $(cat "$started")}" "$2"

@@ -42,7 +42,7 @@ fn open_echo(guest: &mut Guest, deflate: bool) -> ResourceAny {
 fn answer(guest: &mut Guest, request: &Request) -> Answer {
     match finish(guest.handle(request)).expect("no fault").verdict {
         Verdict::Answer(answer) => answer,
-        Verdict::Later(_) => panic!("an echo has nothing to wait for"),
+        Verdict::Pending(_) => panic!("an echo has nothing to wait for"),
     }
 }
 

@@ -62,7 +62,7 @@ fn a_chat_member_continues_in_another_instance() {
     let resumed = finish(new.resume(now, 2, Duration::from_secs(5), &state));
     let resumed = resumed.expect("no fault").expect("a state");
     let ann = resumed.connection;
-    assert_eq!(resumed.farewell, [0x88, 2, 0x03, 0xf3]);
+    assert_eq!(resumed.final_bytes, [0x88, 2, 0x03, 0xf3]);
     // Of the 20 seconds of silence after which it is pinged, 5 have passed.
     let due = now + 15_000_000_000;
     assert_eq!(resumed.effects.wake_at, Some(due));

@@ -279,7 +279,7 @@ fn flow_control_holds_back_a_flood() {
 }
 
 #[test]
-fn streams_of_a_failed_guest_get_its_farewell() {
+fn streams_of_a_failed_guest_get_their_final_bytes() {
     let server = faults(&["--connections-per-instance", "1"]);
     run(async {
         let mut connection = Connection::to(server.address).await;

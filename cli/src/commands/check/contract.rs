@@ -6,7 +6,7 @@ use wasocket_vectors::Frame;
 
 use wasocket_host::bindings::initiator_name;
 use wasocket_host::bindings::{
-    Answer, Ceiling, Initiator, Next, Request, ShutdownReason, Takeover,
+    Answer, Initiator, MessageLimits, Next, Request, ShutdownReason, Takeover,
 };
 
 use super::report::{Case, Failure, Group, Outcome, Progress};
@@ -25,9 +25,9 @@ type Check = fn(&mut Trial<'_>) -> Result<(), Failure>;
 /// Each check with its rule.
 const CHECKS: [(&str, &str, Check); 20] = [
     (
-        "the farewell is a Close frame with code 1011",
-        "websocket-handler.wit, takeover.farewell",
-        farewell,
+        "the final bytes are a Close frame with code 1011",
+        "websocket-handler.wit, takeover.final-bytes",
+        final_bytes,
     ),
     (
         "answers to requests can be sent",
@@ -111,7 +111,7 @@ const CHECKS: [(&str, &str, Check); 20] = [
     ),
     (
         "a limited connection accepts no more than its limits",
-        "websocket-handler.wit, connection.limit",
+        "websocket-handler.wit, connection.set-limits",
         limited,
     ),
     (
@@ -148,16 +148,16 @@ pub(crate) fn cases(subject: &mut Subject, progress: &mut Progress) -> Vec<Case>
     cases
 }
 
-fn farewell(trial: &mut Trial<'_>) -> Result<(), Failure> {
+fn final_bytes(trial: &mut Trial<'_>) -> Result<(), Failure> {
     let takeover = trial.take_over()?;
     trial.discard(takeover.connection)?;
-    let farewell = &takeover.farewell;
+    let final_bytes = &takeover.final_bytes;
     let is_close = |frames: &[Frame]| matches!(frames, [frame] if (frame.opcode, &frame.payload[..]) == ("close", &1011_u16.to_be_bytes()));
-    let holds = Frame::read_all(farewell).is_ok_and(|frames| is_close(&frames));
+    let holds = Frame::read_all(final_bytes).is_ok_and(|frames| is_close(&frames));
     trial.expect(
         holds,
-        "a Close frame with code 1011, as the farewell",
-        || shown(farewell),
+        "a Close frame with code 1011, as the final bytes",
+        || shown(final_bytes),
     )
 }
 
@@ -201,7 +201,7 @@ fn refuse(
 ) -> Result<Result<(), BadAnswer>, Failure> {
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
-    let checked = answer::takeover(head, &takeover.farewell, &request.fields);
+    let checked = answer::takeover(head, &takeover.final_bytes, &request.fields);
     trial.discard(takeover.connection)?;
     Ok(checked.map(drop))
 }
@@ -498,20 +498,20 @@ fn many_at_once(trial: &mut Trial<'_>) -> Result<(), Failure> {
 
 fn limited(trial: &mut Trial<'_>) -> Result<(), Failure> {
     const RATE: u32 = 2;
-    let ceiling = |max_message_size, max_messages_per_second| Ceiling {
+    let limits = |max_message_size, max_messages_per_second| MessageLimits {
         max_message_size,
         max_messages_per_second,
     };
     // The header of a text of 11 bytes, which is enough to see that it is too long.
     let too_long = b"\x81\x8b".to_vec();
     let pings = PING.repeat(2 * RATE as usize + 1);
-    for (ceiling, bytes, code) in [
-        (ceiling(Some(10), None), too_long, 1009_u16),
-        (ceiling(None, Some(RATE)), pings, 1008),
+    for (limits, bytes, code) in [
+        (limits(Some(10), None), too_long, 1009_u16),
+        (limits(None, Some(RATE)), pings, 1008),
     ] {
         trial.begin();
         let (mut connection, _) = trial.open(b"")?;
-        trial.limit(&connection, ceiling)?;
+        trial.set_limits(&connection, limits)?;
         let output = trial.receive(&mut connection, &bytes)?;
         let frames = trial.frames(&output)?;
         let is_refused = frames.last().is_some_and(|frame| {

@@ -14,15 +14,15 @@ use wasocket_host::guest::{Guest, finish};
 /// The path in the vectors' requests.
 const VECTORS_PATH: &str = "/echo";
 
-/// The most calls of `decide` for one request.
-const MAX_DECIDING: usize = 100;
+/// The most calls of `poll` for one request.
+const MAX_POLLS: usize = 100;
 
 /// Why a request got no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
     Fault(GuestFault),
     /// The component waits for something that will not come.
-    Undecided,
+    Pending,
 }
 
 impl From<GuestFault> for NoAnswer {
@@ -35,7 +35,7 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fault(fault) => fault.fmt(f),
-            Self::Undecided => write!(f, "no answer: it still waits, without asking for a time"),
+            Self::Pending => write!(f, "no answer: it still waits, without asking for a time"),
         }
     }
 }
@@ -86,22 +86,22 @@ impl Subject {
 
     /// Sends a request. A component that waits before it answers gets the time it asks for.
     pub(crate) fn handle(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
-        let undecided = match self.call(|guest| finish(guest.handle(request)))?.verdict {
+        let pending_request = match self.call(|guest| finish(guest.handle(request)))?.verdict {
             Verdict::Answer(answer) => return Ok(answer),
-            Verdict::Later(undecided) => undecided,
+            Verdict::Pending(pending_request) => pending_request,
         };
         let id = self.next_id();
         let mut at = Some(0);
         let mut answer = None;
-        for _ in 0..MAX_DECIDING {
+        for _ in 0..MAX_POLLS {
             let Some(now) = at.filter(|_| answer.is_none()) else {
                 break;
             };
-            let progress = self.call(|guest| finish(guest.decide(undecided, now, id)))?;
+            let progress = self.call(|guest| finish(guest.poll(pending_request, now, id)))?;
             (answer, at) = (progress.answer, progress.wake_at);
         }
-        self.call(|guest| finish(guest.drop_resource(undecided)))?;
-        answer.ok_or(NoAnswer::Undecided)
+        self.call(|guest| finish(guest.drop_resource(pending_request)))?;
+        answer.ok_or(NoAnswer::Pending)
     }
 
     pub(crate) fn drop_connection(&mut self, connection: ResourceAny) -> Result<(), GuestFault> {

@@ -9,8 +9,8 @@ use wasocket_host_core::turn::Turn;
 use wasocket_vectors::Frame;
 
 use wasocket_host::bindings::{
-    Answer, Arrival, Ceiling, Effects, Instant, Next, Report, Request, ResumeError, ShutdownReason,
-    Takeover,
+    Answer, Arrival, Effects, Instant, MessageLimits, Next, Report, Request, ResumeError,
+    ShutdownReason, Takeover,
 };
 use wasocket_host::guest::GuestFault;
 use wasocket_host::guest::{Guest, finish};
@@ -129,7 +129,7 @@ impl<'a> Trial<'a> {
             Answer::Takeover(takeover) => {
                 let head = takeover.response.as_ref();
                 let head = head.map(|head| (head.status, &head.fields[..]));
-                let checked = answer::takeover(head, &takeover.farewell, &request.fields);
+                let checked = answer::takeover(head, &takeover.final_bytes, &request.fields);
                 checked.map_err(|bad| self.failure("a head that can be sent", bad.to_string()))?;
                 Ok(takeover)
             }
@@ -154,19 +154,19 @@ impl<'a> Trial<'a> {
     }
 
     /// Limits a connection.
-    pub(crate) fn limit(
+    pub(crate) fn set_limits(
         &mut self,
         connection: &Connection,
-        ceiling: Ceiling,
+        limits: MessageLimits,
     ) -> Result<(), Failure> {
         self.tell(&format!(
-            "limit (max-message-size {:?}, max-messages-per-second {:?})",
-            ceiling.max_message_size, ceiling.max_messages_per_second
+            "set-limits (max-message-size {:?}, max-messages-per-second {:?})",
+            limits.max_message_size, limits.max_messages_per_second
         ));
         let handle = connection.handle;
         let limited = self
             .subject
-            .call(|guest| finish(guest.limit(handle, ceiling)));
+            .call(|guest| finish(guest.set_limits(handle, limits)));
         limited.map_err(|fault| self.fault(&fault))
     }
 
@@ -197,21 +197,21 @@ impl<'a> Trial<'a> {
             connection: connection.handle,
             length: bytes.len() as u32,
         };
-        let arrived: Vec<_> = connections.iter().zip(pieces).map(arrival).collect();
+        let arrivals: Vec<_> = connections.iter().zip(pieces).map(arrival).collect();
         let (now, bytes) = (self.now, pieces.concat());
-        let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrived, &bytes));
+        let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrivals, &bytes));
         let outcomes = self.subject.call(received);
         let outcomes = outcomes.map_err(|fault| self.fault(&fault))?;
-        let number = outcomes.each.len();
+        let number = outcomes.results.len();
         self.expect(number == connections.len(), "an outcome for each", || {
             format!("{number} outcomes")
         })?;
         let mut rest = &outcomes.output[..];
         let mut outputs = Vec::new();
-        for (connection, outcome) in connections.iter_mut().zip(&outcomes.each) {
+        for (connection, outcome) in connections.iter_mut().zip(&outcomes.results) {
             let parts = rest.split_at_checked(outcome.output_length as usize);
-            let (output, behind) = parts.ok_or_else(|| self.failure("all output", "less"))?;
-            rest = behind;
+            let (output, after) = parts.ok_or_else(|| self.failure("all output", "less"))?;
+            rest = after;
             connection.on_effects(outcome.next, outcome.wake_at);
             let mut output = output.to_vec();
             if connection.turn.on_time(now).is_some() {

@@ -79,7 +79,7 @@ enum Outcome {
 }
 
 /// An event that a conversation waits for.
-enum Happening {
+enum LoopEvent {
     Events(Result<Vec<Event>, ConnectError>),
     Ping,
     Finished,
@@ -110,70 +110,70 @@ impl<'a> Conversation<'a> {
 
     /// Runs until the connection is closed.
     pub(super) async fn run(mut self) -> Result<(), ConnectError> {
-        let conversed = self.converse().await;
-        self.end(conversed).await
+        let result = self.event_loop().await;
+        self.end(result).await
     }
 
-    async fn converse(&mut self) -> Result<(), ConnectError> {
+    async fn event_loop(&mut self) -> Result<(), ConnectError> {
         let mut signals = Signals::catch(false)?;
         let mut stdin = stdin::read_stdin(self.options.binary)?;
         let mut stdin_open = true;
         while self.connection.is_live() {
             let takes_input =
                 stdin_open && self.state == State::Open && self.connection.unsent() == 0;
-            let happening = self.happening(&mut signals, &mut stdin, takes_input);
-            match happening.await {
-                Happening::Events(events) => {
+            let next = self.next_event(&mut signals, &mut stdin, takes_input);
+            match next.await {
+                LoopEvent::Events(events) => {
                     for event in events? {
                         self.on_event(event)?;
                     }
                 }
-                Happening::Ping => self.ping()?,
-                Happening::Finished => self.close(NORMAL)?,
-                Happening::Input(Some(Ok(message))) => self.send(&message)?,
-                Happening::Input(Some(Err(error))) => {
+                LoopEvent::Ping => self.ping()?,
+                LoopEvent::Finished => self.close(NORMAL)?,
+                LoopEvent::Input(Some(Ok(message))) => self.send(&message)?,
+                LoopEvent::Input(Some(Err(error))) => {
                     stdin_open = false;
                     self.outcome = Some(Outcome::Input(error));
                     self.close(NORMAL)?;
                 }
-                Happening::Input(None) => {
+                LoopEvent::Input(None) => {
                     stdin_open = false;
                     if !self.options.one_message {
                         self.finish()?;
                     }
                 }
-                Happening::Signal(signal) if self.state == State::Open => {
+                LoopEvent::Signal(signal) if self.state == State::Open => {
                     self.note(format_args!(
                         "{signal}: closing; press again to exit at once"
                     ));
                     self.close(GOING_AWAY)?;
                 }
                 // The WebSocket is closed; only the server's socket is still open.
-                Happening::Signal(_) if self.outcome.is_some() => return Ok(()),
-                Happening::Signal(signal) => return Err(ConnectError::Interrupted(signal)),
+                LoopEvent::Signal(_) if self.outcome.is_some() => return Ok(()),
+                LoopEvent::Signal(signal) => return Err(ConnectError::Interrupted(signal)),
             }
         }
         Ok(())
     }
 
-    async fn happening(
+    async fn next_event(
         &mut self,
         signals: &mut Signals,
         stdin: &mut Receiver<Input>,
         takes_input: bool,
-    ) -> Happening {
+    ) -> LoopEvent {
         let never = Instant::now();
         let finish_at = self.finish.map(Finish::at);
         select! {
-            signal = signals.next() => Happening::Signal(signal),
+            signal = signals.next() => LoopEvent::Signal(signal),
             () = sleep_until(self.next_ping.unwrap_or(never)), if self.next_ping.is_some() => {
-                Happening::Ping
+                LoopEvent::Ping
             }
             () = sleep_until(finish_at.unwrap_or(never)), if finish_at.is_some() => {
-                Happening::Finished
+                LoopEvent::Finished
             }
-            events = self.connection.next() => Happening::Events(events),
-            input = stdin.recv(), if takes_input => Happening::Input(input),
+            events = self.connection.next() => LoopEvent::Events(events),
+            input = stdin.recv(), if takes_input => LoopEvent::Input(input),
         }
     }
 
@@ -320,8 +320,8 @@ impl<'a> Conversation<'a> {
     }
 
     /// Closes the socket, and returns how the connection ended.
-    async fn end(self, conversed: Result<(), ConnectError>) -> Result<(), ConnectError> {
-        conversed?;
+    async fn end(self, result: Result<(), ConnectError>) -> Result<(), ConnectError> {
+        result?;
         self.connection.end().await?;
         match self.outcome {
             Some(Outcome::Closed(closed)) => judge(closed, self.quiet),

@@ -39,7 +39,7 @@ fn with_world(module: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The adapter is for `printf` and the like; what is not called is left out.
+/// The adapter is for `printf` and the like; functions that are not called are left out.
 fn encode(module: &[u8]) -> Result<Vec<u8>, Error> {
     let mut encoder = ComponentEncoder::default();
     encoder.module(module)?.adapter(

@@ -1,4 +1,4 @@
-//! The command `compose`: makes of a component what a target needs.
+//! The command `compose`: turns a component into what a target needs.
 
 use std::fmt;
 use std::fs;

@@ -1,4 +1,4 @@
-//! JavaScript targets: folders, which the npm package makes of a component. The package is embedded here, and unpacked
+//! JavaScript targets: folders that the npm package makes from a component. The package is embedded here, and unpacked
 //! next to the cache, with its dependencies from npm.
 
 use std::fmt;

@@ -101,7 +101,7 @@ pub(super) enum Compiler {
     Packaged,
 }
 
-/// An installed compiler, or one that can be installed in the project alone.
+/// An installed compiler, or one that can be installed in the project only.
 pub(super) fn compiler(project: &Path) -> Result<Compiler, Missing> {
     if let Some(sdk) = std::env::var_os("WASI_SDK_PATH") {
         return Ok(Compiler::WasiSdk(Path::new(&sdk).join("bin/clang")));

@@ -154,7 +154,7 @@ impl Serve {
             call_time: Duration::from_millis(self.call_timeout),
             file_time: Duration::from_millis(self.file_timeout),
             start_time: Duration::from_millis(self.start_timeout),
-            ceiling: self.network.ceiling(),
+            message_limits: self.network.message_limits(),
         }
     }
 
@@ -162,7 +162,7 @@ impl Serve {
     fn grants(&self) -> Grants {
         let policy = || Policy {
             allowed: self.allow_http.clone(),
-            max_under_way: self.connections_per_instance.saturating_mul(2),
+            max_in_progress: self.connections_per_instance.saturating_mul(2),
             silence_timeout: Duration::from_secs(self.http_timeout),
             ..Policy::default()
         };

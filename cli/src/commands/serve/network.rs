@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use wasocket_host::bindings::Ceiling;
+use wasocket_host::bindings::MessageLimits;
 use wasocket_host::limits::per_address::{AddressLimit, PerAddressLimits};
 use wasocket_host::limits::settings::LimitSettings;
 use wasocket_host::observe::trace::Endpoint;
@@ -116,16 +116,15 @@ impl Network {
     }
 
     /// The limits on what WebSockets receive, if there are any.
-    pub(super) fn ceiling(&self) -> Option<Ceiling> {
-        let ceiling = Ceiling {
+    pub(super) fn message_limits(&self) -> Option<MessageLimits> {
+        let limits = MessageLimits {
             max_message_size: (self.max_message_size > 0)
                 .then(|| self.max_message_size.saturating_mul(1 << 10)),
             max_messages_per_second: (self.max_messages_per_second > 0)
                 .then_some(self.max_messages_per_second),
         };
-        let is_any =
-            ceiling.max_message_size.is_some() || ceiling.max_messages_per_second.is_some();
-        is_any.then_some(ceiling)
+        let is_any = limits.max_message_size.is_some() || limits.max_messages_per_second.is_some();
+        is_any.then_some(limits)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The handler has a request and is making up its mind.
+//! A request that waits for the answer of the handler.
 
 use core::mem;
 
@@ -7,44 +7,44 @@ use wasocket_host_core::http1::Refusal;
 use super::phase::{Deciding, Phase, Subject};
 use super::{Client, Outcome};
 use crate::context::Context;
-use crate::handler::{Answer, Undecided};
+use crate::handler::{Answer, PendingRequest};
 use crate::time::after;
 
 impl Client {
-    /// Waits for the handler's answer, and lets it decide for the first time.
+    /// Waits for the handler's answer, and polls it for the first time.
     pub(super) fn begin_deciding(
         &mut self,
-        undecided: Undecided,
+        pending_request: PendingRequest,
         subject: Subject,
         context: &mut Context,
     ) -> Outcome {
         self.phase = Phase::Deciding(Deciding {
-            undecided,
+            pending_request,
             id: context.next_id(),
             subject,
             wake_at: None,
             until: after(context.now(), context.options.decision_timeout),
         });
-        self.decide(context)
+        self.poll(context)
     }
 
-    /// Lets the handler go on deciding.
-    pub(super) fn decide(&mut self, context: &mut Context) -> Outcome {
+    /// Polls the request that waits for the handler.
+    pub(super) fn poll(&mut self, context: &mut Context) -> Outcome {
         let Phase::Deciding(deciding) = &mut self.phase else {
             return Ok(());
         };
-        let deliberation = deciding.undecided.decide(context.now(), deciding.id);
-        deciding.wake_at = deliberation.wake_at;
-        context.wake(deliberation.wake_others);
-        self.log_fault(deliberation.fault.as_deref(), context);
-        match deliberation.answer {
+        let poll_result = deciding.pending_request.poll(context.now(), deciding.id);
+        deciding.wake_at = poll_result.wake_at;
+        context.wake(poll_result.wake_others);
+        self.log_fault(poll_result.fault.as_deref(), context);
+        match poll_result.answer {
             Some(answer) => self.decided(answer, context),
             None => Ok(()),
         }
     }
 
     fn decided(&mut self, answer: Answer, context: &mut Context) -> Outcome {
-        // This drops the handler's `undecided` before its answer is looked at.
+        // This drops the handler's pending request before its answer is looked at.
         let phase = mem::replace(&mut self.phase, Phase::Ended);
         let Phase::Deciding(Deciding { subject, .. }) = phase else {
             return Ok(());
@@ -58,9 +58,9 @@ impl Client {
         };
         let Subject { method, target, .. } = subject;
         context.log.warn(format_args!(
-            "the app has not answered {method} {target} in time (--decision-timeout)"
+            "the app did not answer {method} {target} in time, sending 504 (--decision-timeout)"
         ));
         let is_head = subject.framing.is_head;
-        self.refuse(Refusal::UNDECIDED, is_head, context)
+        self.refuse(Refusal::APP_TIMEOUT, is_head, context)
     }
 }

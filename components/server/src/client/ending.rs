@@ -1,4 +1,4 @@
-//! The connection ends: what is left is sent, and what the client still sends is read.
+//! The end of a connection: the remaining output is sent, and the client's remaining input is read.
 
 use core::time::Duration;
 
@@ -43,7 +43,7 @@ impl Client {
         self.socket.finish_sending();
     }
 
-    /// Discards what the client still sends.
+    /// Discards input that the client still sends.
     pub(super) fn linger_on(&mut self, bytes: &[u8], now: Instant) {
         if let Phase::Lingering(Lingering { left, ends_at, .. }) = &mut self.phase {
             if let Some(ends_at) = ends_at {

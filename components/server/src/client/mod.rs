@@ -39,7 +39,7 @@ use phase::{Phase, Waiting};
 pub(crate) struct Client {
     socket: Socket,
     remote: String,
-    /// Received and not used yet. Holds no memory while it is empty.
+    /// Bytes received and not consumed yet. Holds no memory while it is empty.
     buffer: BytesMut,
     end_delay: Duration,
     phase: Phase,
@@ -68,7 +68,7 @@ impl Client {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// The number by which the handler knows it in this phase.
+    /// The number by which the handler knows the client in this phase.
     pub(crate) fn id(&self) -> Option<ConnectionId> {
         match &self.phase {
             Phase::Deciding(deciding) => Some(deciding.id),
@@ -90,7 +90,7 @@ impl Client {
         reads.then(|| self.socket.readable())
     }
 
-    /// When there is something to do, whatever the socket does.
+    /// The next deadline, independent of the socket.
     pub(crate) fn due_at(&self, send_timeout: Duration) -> Option<Instant> {
         let own = match &self.phase {
             Phase::Waiting(waiting) if self.socket.unsent() == 0 => waiting.until,
@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// The direction of the socket that was waited for is ready.
+    /// Handles readiness of the awaited direction of the socket.
     pub(crate) fn on_ready(&mut self, context: &mut Context) {
         let outcome = match self.socket.unsent() {
             0 => self.receive(context),
@@ -120,22 +120,22 @@ impl Client {
         self.settle(outcome, context);
     }
 
-    /// The time has come that [`due_at`](Self::due_at) has said.
+    /// Handles the deadline that [`due_at`](Self::due_at) returned.
     pub(crate) fn on_time(&mut self, context: &mut Context) {
         let outcome = self.act(context);
         self.settle(outcome, context);
     }
 
-    /// Another connection, or a request, has named it in `wake-others`.
+    /// Handles a wake by another connection, or a request, that named the client in `wake-others`.
     pub(crate) fn on_woken(&mut self, context: &mut Context) {
         let outcome = match self.phase {
-            Phase::Deciding(_) => self.decide(context),
+            Phase::Deciding(_) => self.poll(context),
             _ => self.wake_if(Turn::on_woken, context),
         };
         self.settle(outcome, context);
     }
 
-    /// What follows every event: the requests that have arrived already are read.
+    /// Finishes an event: reads the requests that have already arrived, or gives up the client.
     fn settle(&mut self, outcome: Outcome, context: &mut Context) {
         if let Err(failed) = outcome.and_then(|()| self.read_heads(context)) {
             self.lose(context, failed.reason());
@@ -194,7 +194,7 @@ impl Client {
         let now = context.now();
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_over(self.stalls_at(context.options.send_timeout)) {
-            self.lose(context, "the client has stopped reading");
+            self.lose(context, "the client stopped reading");
             return Ok(());
         }
         match &self.phase {
@@ -202,7 +202,7 @@ impl Client {
             Phase::Deciding(deciding) if is_over(Some(deciding.until)) => {
                 self.stop_deciding(context)
             }
-            Phase::Deciding(_) => self.decide(context),
+            Phase::Deciding(_) => self.poll(context),
             Phase::Taken(_) => self.wake_if(|turn| turn.on_time(now), context),
             Phase::Discarding(_) => self.stop_discarding(context),
             Phase::Lingering(lingering) if is_over(lingering.ends_at) => {
@@ -216,7 +216,7 @@ impl Client {
         }
     }
 
-    /// The socket has failed, or the client is given up.
+    /// Gives up the client, whose socket failed or whose time is up.
     fn lose(&mut self, context: &mut Context, reason: &str) {
         if !matches!(self.phase, Phase::Stuck) {
             let remote = &self.remote;
@@ -229,7 +229,7 @@ impl Client {
     fn log_fault(&self, fault: Option<&str>, context: &Context) {
         if let Some(fault) = fault {
             let remote = &self.remote;
-            // It may be any text: shown escaped, so that it cannot begin a line of its own.
+            // Escaped, since it may be any text, and must not begin a line of its own.
             let log = &context.log;
             log.error(format_args!("{remote}: app error: {fault:?}"));
         }

@@ -1,4 +1,4 @@
-//! How far a connection has come, and what it needs to know there.
+//! The phases of a connection, and the state of each.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -7,16 +7,16 @@ use wasocket_host_core::http1::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, MAX_LINGER
 use wasocket_host_core::http1::{Framing, Head, Response};
 use wasocket_host_core::turn::Turn;
 
-use crate::handler::{Connection, ConnectionId, Instant, Undecided};
+use crate::handler::{Connection, ConnectionId, Instant, PendingRequest};
 use crate::time::{after, earlier};
 
-/// How far a connection has come.
+/// The phase of a connection.
 pub(super) enum Phase {
     Waiting(Waiting),
     Deciding(Deciding),
     Discarding(Discarding),
     Taken(Taken),
-    /// It is closed once all output is sent.
+    /// Closes once all output is sent.
     Closing,
     Lingering(Lingering),
     /// Given up, but the runtime would block on dropping the socket.
@@ -42,7 +42,7 @@ impl Waiting {
         }
     }
 
-    /// The answer to HEAD has no body.
+    /// Whether the request is a HEAD, whose response has no body.
     pub(super) fn is_head(&self) -> bool {
         self.head.method() == Some("HEAD")
     }
@@ -57,7 +57,7 @@ pub(super) struct Subject {
 
 /// The handler has a request and has not answered it yet.
 pub(super) struct Deciding {
-    pub(super) undecided: Undecided,
+    pub(super) pending_request: PendingRequest,
     pub(super) id: ConnectionId,
     pub(super) subject: Subject,
     pub(super) wake_at: Option<Instant>,
@@ -71,7 +71,7 @@ impl Deciding {
     }
 }
 
-/// There is a response, and the rest of a body to be read before it is sent.
+/// There is a response, to be sent once the rest of the request body has been read.
 pub(super) struct Discarding {
     pub(super) left: u64,
     /// The client's deadline.
@@ -87,7 +87,7 @@ pub(super) struct Taken {
     pub(super) turn: Turn,
 }
 
-/// All is sent; what the client still sends is discarded.
+/// Everything is sent, and the client's remaining input is discarded.
 pub(super) struct Lingering {
     /// How many more bytes are discarded before the client is given up.
     pub(super) left: u64,

@@ -1,4 +1,4 @@
-//! HTTP until the handler takes the connection over: request heads, and the answers to them.
+//! HTTP until the handler takes over the connection: request heads, and the answers to them.
 
 use bytes::BytesMut;
 use wasocket_host_core::http1::limits::HEAD_TIMEOUT;
@@ -36,7 +36,7 @@ impl Client {
         Ok(())
     }
 
-    /// RFC 9112 §9.5: an idle connection may be closed at any time. A 408 would be taken for the answer to a
+    /// RFC 9112 §9.5: an idle connection may be closed at any time. A 408 could be mistaken for the response to a
     /// request that crosses it on the way.
     pub(super) fn give_up_head(&mut self, refusal: Refusal, context: &mut Context) -> Outcome {
         match &self.phase {
@@ -68,7 +68,7 @@ impl Client {
         self.log_fault(decision.fault.as_deref(), context);
         match decision.verdict {
             Verdict::Answer(answer) => self.answer(answer, subject, context),
-            Verdict::Later(undecided) => self.begin_deciding(undecided, subject, context),
+            Verdict::Pending(request) => self.begin_deciding(request, subject, context),
         }
     }
 
@@ -98,7 +98,7 @@ fn log_bad_answer(bad: &BadAnswer, subject: &Subject, context: &Context) {
     // The client's fault, not the app's.
     if *bad != BadAnswer::HttpVersion {
         context.log.error(format_args!(
-            "the app's answer to {method} {target} is refused: {bad}"
+            "cannot send the app's answer to {method} {target}, sending 500: {bad}"
         ));
     }
 }

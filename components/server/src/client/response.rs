@@ -1,4 +1,4 @@
-//! A request is answered with plain HTTP, once its body is out of the way.
+//! Plain HTTP responses, sent once the request body has been read.
 
 use core::mem;
 
@@ -12,8 +12,7 @@ use crate::context::Context;
 use crate::time::after;
 
 impl Client {
-    /// Sends a response once the body of the request is out of the way. A response that ends the connection
-    /// goes out at once.
+    /// Sends a response once the request body has been read. A response that ends the connection is sent at once.
     pub(super) fn respond(
         &mut self,
         response: Response,
@@ -54,7 +53,7 @@ impl Client {
         }
     }
 
-    /// The client has taken too long with its body, or will not send it.
+    /// Responds without the rest of the body: the client takes too long, or will not send it.
     pub(super) fn stop_discarding(&mut self, context: &mut Context) -> Outcome {
         match mem::replace(&mut self.phase, Phase::Closing) {
             Phase::Discarding(Discarding {

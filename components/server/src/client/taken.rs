@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::handler::{Effects, Initiator, Takeover};
 
 impl Client {
-    /// Hands the connection over. The head goes out together with the first output.
+    /// Hands the connection over. The head is sent together with the first output.
     pub(super) fn take(
         &mut self,
         mut head: Vec<u8>,
@@ -33,7 +33,7 @@ impl Client {
         self.carry_out(effects, context)
     }
 
-    /// Wakes the connection, if what has happened to it earns a wake.
+    /// Wakes the connection, if `Turn` says that the event requires it.
     pub(super) fn wake_if(
         &mut self,
         happened: impl FnOnce(&mut Turn) -> Option<Call>,
@@ -72,7 +72,7 @@ impl Client {
                 let unsent = self.socket.unsent();
                 self.wake_if(|turn| turn.on_sent(unsent), context)?;
             }
-            Some(Ending::Close | Ending::Farewell) => {
+            Some(Ending::Close | Ending::FinalBytes) => {
                 // This drops the handler's connection, which has had its last call.
                 self.report(context);
                 self.phase = Phase::Closing;
@@ -87,7 +87,7 @@ impl Client {
         Ok(())
     }
 
-    /// The socket has failed, or the client is given up.
+    /// Tells the handler that the socket failed or the client was given up.
     pub(super) fn lose_connection(&mut self, context: &mut Context) {
         if let Phase::Taken(taken) = &mut self.phase
             && taken.turn.on_lost().is_some()
@@ -98,7 +98,7 @@ impl Client {
         self.report(context);
     }
 
-    /// Logs what the app has done wrong, if anything, and notes who ended the connection.
+    /// Logs the app's fault, if any, and notes who ended the connection.
     fn report(&mut self, context: &Context) {
         let Phase::Taken(taken) = &mut self.phase else {
             return;

@@ -5,7 +5,7 @@
 pub(super) fn exports(component: &[u8], name: &str) -> bool {
     const EXPORTS: u8 = 11;
     let mut rest = component.get(8..).unwrap_or_default();
-    while let Some((id, contents, behind)) = section(rest) {
+    while let Some((id, contents, after)) = section(rest) {
         if id == EXPORTS
             && contents
                 .windows(name.len())
@@ -13,7 +13,7 @@ pub(super) fn exports(component: &[u8], name: &str) -> bool {
         {
             return true;
         }
-        rest = behind;
+        rest = after;
     }
     false
 }
@@ -23,11 +23,11 @@ pub fn custom<'a>(module: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     const CUSTOM: u8 = 0;
     let mut rest = module.get(8..)?;
     loop {
-        let (id, contents, behind) = section(rest)?;
+        let (id, contents, after) = section(rest)?;
         if id == CUSTOM && is_named(contents, prefix) {
-            return rest.get(..rest.len() - behind.len());
+            return rest.get(..rest.len() - after.len());
         }
-        rest = behind;
+        rest = after;
     }
 }
 
@@ -41,8 +41,8 @@ fn is_named(contents: &[u8], prefix: &str) -> bool {
 fn section(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&id, rest) = bytes.split_first()?;
     let (size, rest) = leb128(rest)?;
-    let (contents, behind) = rest.split_at_checked(size)?;
-    Some((id, contents, behind))
+    let (contents, after) = rest.split_at_checked(size)?;
+    Some((id, contents, after))
 }
 
 /// A number of up to 32 bits in LEB128: 7 bits per byte, the least significant first.

@@ -67,7 +67,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If it does not compile. If it cannot be kept, that is no error.
+    /// If it does not compile. Failing to keep it is not an error.
     pub fn take_or<E>(
         &self,
         engine: &Engine,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_first() -> io::Result<()> {
+    fn removes_the_least_recently_used_first() -> io::Result<()> {
         let folder = folder("many");
         let cache = Cache::in_folder(folder.clone())?;
         for number in 0..KEPT + 3 {

@@ -100,7 +100,7 @@ impl Loader {
         if !self.allow_precompiled {
             return Err(LoadError::Precompiled);
         }
-        // Of the opened file, whatever has its name by now.
+        // From the opened file, as its name may belong to another file by now.
         let metadata = file.metadata().map_err(LoadError::Read)?;
         let component = precompiled::unpack(&self.engine, &bytes, &metadata)?;
         self.fit(World::Handler, &component)

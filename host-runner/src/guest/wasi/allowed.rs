@@ -15,7 +15,7 @@ pub struct Policy {
     /// The backends that are allowed.
     pub allowed: Vec<Allowed>,
     /// The most requests of an instance in progress. A request ends when its response is read or dropped.
-    pub max_under_way: usize,
+    pub max_in_progress: usize,
     /// Time to connect, including TLS.
     pub connect_timeout: Duration,
     /// Time from then until the response's head, and between the parts of its body.
@@ -27,7 +27,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             allowed: Vec::new(),
-            max_under_way: 64,
+            max_in_progress: 64,
             connect_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(60),
         }
@@ -37,7 +37,7 @@ impl Default for Policy {
 impl Policy {
     /// The most resources a guest may hold in the host.
     pub(crate) fn max_resources(&self) -> usize {
-        self.max_under_way.saturating_mul(16).saturating_add(256)
+        self.max_in_progress.saturating_mul(16).saturating_add(256)
     }
 }
 

@@ -43,7 +43,7 @@ const MAX_FIELDS: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     policy: Arc<Policy>,
-    under_way: Arc<AtomicUsize>,
+    in_progress: Arc<AtomicUsize>,
     /// Passed from `handle` to `send_request`.
     admitted: Option<Admitted>,
 }
@@ -52,7 +52,7 @@ impl Outgoing {
     pub(crate) fn new(policy: Arc<Policy>) -> Self {
         Self {
             policy,
-            under_way: Arc::default(),
+            in_progress: Arc::default(),
             admitted: None,
         }
     }
@@ -69,8 +69,8 @@ impl Outgoing {
             return Err(ErrorCode::HttpRequestDenied);
         };
         Ok(Admitted {
-            place: Place::take(&self.under_way, self.policy.max_under_way)?,
-            may_be_inside: !allowed.is_wildcard(),
+            slot: Slot::take(&self.in_progress, self.policy.max_in_progress)?,
+            may_be_private: !allowed.is_wildcard(),
             url,
         })
     }
@@ -81,8 +81,8 @@ impl Outgoing {
 struct Admitted {
     url: Url,
     /// Whether the backend may have an address that is not public.
-    may_be_inside: bool,
-    place: Place,
+    may_be_private: bool,
+    slot: Slot,
 }
 
 fn url(request: &HostOutgoingRequest) -> Option<Url> {
@@ -127,20 +127,20 @@ fn handle(
 
 /// One of the requests that an instance may have in progress. Released on drop.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+struct Slot(Arc<AtomicUsize>);
 
-impl Place {
-    fn take(under_way: &Arc<AtomicUsize>, max: usize) -> Result<Self, ErrorCode> {
+impl Slot {
+    fn take(in_progress: &Arc<AtomicUsize>, max: usize) -> Result<Self, ErrorCode> {
         // Only the guest's own calls increase it.
-        if under_way.load(Ordering::Relaxed) >= max {
+        if in_progress.load(Ordering::Relaxed) >= max {
             return Err(ErrorCode::ConnectionLimitReached);
         }
-        under_way.fetch_add(1, Ordering::Relaxed);
-        Ok(Self(Arc::clone(under_way)))
+        in_progress.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(Arc::clone(in_progress)))
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -207,7 +207,7 @@ async fn send(
         proxy: None,
         insecure: false,
         timeout: timeouts.connect,
-        may_reach: if admitted.may_be_inside {
+        may_reach: if admitted.may_be_private {
             |_| true
         } else {
             is_public
@@ -242,12 +242,12 @@ async fn send(
     let response = timeout(timeouts.answer, answer)
         .await
         .map_err(|_| Error::HttpResponseTimeout)??;
-    let place = admitted.place;
+    let slot = admitted.slot;
     let body = |body: hyper::body::Incoming| {
         Answer {
             body,
             silence: Silence::new(timeouts.between),
-            _place: place,
+            _slot: slot,
         }
         .boxed_unsync()
     };
@@ -259,7 +259,7 @@ async fn send(
 struct Answer {
     body: hyper::body::Incoming,
     silence: Silence,
-    _place: Place,
+    _slot: Slot,
 }
 
 impl Body for Answer {

@@ -90,7 +90,7 @@ fn may_connect(
     }
 }
 
-/// The longest line that is logged in one piece, and the most bytes of one write.
+/// The longest line to log in one piece, and the most bytes of one write.
 const MAX_LINE: usize = 8 * 1024;
 
 /// Logs what is written to it, line by line, under the target `guest`.

@@ -1,18 +1,18 @@
-//! The socket as hyper sees it: every request is one that hyper cannot get wrong.
+//! The socket as hyper sees it: it carries only requests that hyper cannot get wrong.
 //!
-//! hyper frames messages: it keeps connections, discards bodies, writes responses. Its reading of
-//! heads does not do for a takeover, where every byte counts. It drops fragments of targets, joins
+//! hyper frames messages: it keeps connections open, discards bodies and writes responses. Its parsing of
+//! heads is not good enough for a takeover, where every byte counts. It drops fragments of targets, joins
 //! repeated lengths, ignores `Host`, answers a malformed head with an empty body or not at all, and
-//! reads ahead. So the reader reads the heads, and passes on a head of its own making: the method, and
-//! how long the body is. The request itself goes around hyper, to the service.
+//! reads ahead. So this reader reads the heads itself, and passes on a stand-in: the method, and
+//! how long the body is. The request itself bypasses hyper and goes to the service.
 //!
 //! Three things follow:
 //!
-//! - A head that is refused becomes a request like any other, and the service answers it. So all
-//!   refusals have a text, and hyper writes them.
-//! - hyper never holds a byte behind a head. What is residual at a takeover is the reader's.
-//! - No head passes while output is unsent. Else a takeover, or a closing, could cut a response short
-//!   that hyper still holds, as the client pipelined the next request behind that of a big page.
+//! - A refused head becomes a request like any other, and the service answers it. So every
+//!   refusal has a text, and hyper writes it.
+//! - hyper never holds a byte after a head. Residual bytes at a takeover are in the reader.
+//! - No head is passed on while output is unsent. Otherwise a takeover or a close could cut short a response
+//!   that hyper still holds, as when a client has pipelined its next request after that for a big page.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -35,53 +35,53 @@ use crate::net::stream::accepted::Accepted;
 use crate::net::stream::write_timeout::WriteTimeout;
 use crate::session::read_buffer::ReadBuffer;
 
-/// What comes of a head.
+/// The result of reading a head.
 pub(crate) type Outcome = Result<(Request, Framing), Refusal>;
 
-/// The request whose stand-in hyper has, until the service takes it.
+/// The request whose stand-in was passed to hyper, until the service takes it.
 pub(crate) type Arrived = Cell<Option<Outcome>>;
 
-/// What a client of HTTP/2 begins with that has not asked first (RFC 9113 §3.4).
+/// The preface of an HTTP/2 client with prior knowledge (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket whose requests are read by the reader.
+/// A socket whose request heads are read here.
 pub(crate) struct HeadReader {
     settings: HttpSettings,
     read_buffer: Rc<ReadBuffer>,
     stream: Accepted,
     arrived: Rc<Arrived>,
-    /// Received and not yet passed on. Without memory of its own while it is empty.
+    /// Bytes received and not yet passed on. Holds no memory while it is empty.
     buffer: BytesMut,
-    /// What hyper has not yet taken of a stand-in.
+    /// The rest of a stand-in that hyper has not read yet.
     stand_in: BytesMut,
-    behind: Behind,
-    /// When the head must be complete; none while no head is waited for.
+    next: Next,
+    /// When the head must be complete; `None` while no head is awaited.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Whether hyper has output that is not flushed, and whether a head waits for that.
+    /// Whether hyper has output that is not flushed, and whether a head waits for the flush.
     unsent: bool,
-    awaited: bool,
+    awaits_flush: bool,
     write_timeout: WriteTimeout,
-    speaks: Speaks,
+    protocol: Protocol,
 }
 
-/// What the client speaks.
+/// The protocol that the client speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Speaks {
+enum Protocol {
     Http1,
     Http2,
-    /// What there is of it may be either.
+    /// The bytes so far could be either.
     Unknown,
 }
 
-/// What follows the stand-in.
-enum Behind {
+/// The part of the stream after the stand-in.
+enum Next {
     Head(Head),
-    /// So many bytes of a body; `u64::MAX` stands for all there are.
+    /// This number of body bytes; `u64::MAX` means all bytes up to the end.
     Body(u64),
 }
 
 impl HeadReader {
-    /// `send_timeout`: how long the client may accept none of an answer.
+    /// `send_timeout` is how long the client may accept no bytes of a response.
     pub(crate) fn new(
         settings: HttpSettings,
         send_timeout: Duration,
@@ -91,13 +91,13 @@ impl HeadReader {
     ) -> Self {
         Self {
             write_timeout: WriteTimeout::new(send_timeout),
-            // RFC 9113 §3.3: over TLS it is ALPN that says so, and nothing else.
-            speaks: if settings.http2 && !stream.is_tls() {
-                Speaks::Unknown
+            // RFC 9113 §3.3: over TLS, only ALPN selects HTTP/2.
+            protocol: if settings.http2 && !stream.is_tls() {
+                Protocol::Unknown
             } else {
-                Speaks::Http1
+                Protocol::Http1
             },
-            behind: Behind::Head(Head::within(settings.max_head)),
+            next: Next::Head(Head::within(settings.max_head)),
             settings,
             read_buffer: Rc::clone(read_buffer),
             stream,
@@ -106,49 +106,49 @@ impl HeadReader {
             stand_in: BytesMut::new(),
             deadline: None,
             unsent: false,
-            awaited: false,
+            awaits_flush: false,
         }
     }
 
-    /// The socket, and the bytes received behind the last head.
+    /// Returns the socket, and the bytes received after the last head.
     pub(crate) fn into_parts(self) -> (Accepted, BytesMut) {
         (self.stream, self.buffer)
     }
 
-    /// Whether the socket speaks HTTP/2. Then nothing of it has been taken, and hyper has seen its end.
+    /// Whether the socket speaks HTTP/2. If so, none of its bytes have been consumed, and hyper has seen end of stream.
     pub(crate) fn is_http2(&self) -> bool {
-        self.speaks == Speaks::Http2
+        self.protocol == Protocol::Http2
     }
 
-    /// HTTP/2 begins with its preface, and with nothing else.
-    fn recognise(&mut self) {
-        if self.speaks != Speaks::Unknown {
+    /// Recognises HTTP/2 by its preface.
+    fn detect_protocol(&mut self) {
+        if self.protocol != Protocol::Unknown {
             return;
         }
         if self.buffer.starts_with(PREFACE) {
-            self.speaks = Speaks::Http2;
+            self.protocol = Protocol::Http2;
         } else if !PREFACE.starts_with(&self.buffer) {
-            self.speaks = Speaks::Http1;
+            self.protocol = Protocol::Http1;
         }
     }
 
-    /// Waits for a whole head, or a fault in it. Neither comes at the end of the stream, or of the
-    /// client's time, while no head has begun; nor if HTTP/2 is spoken.
+    /// Waits for a complete head, or a fault in it. Returns `None` if the stream or the client's time ends
+    /// before a head has begun, or if the client speaks HTTP/2.
     fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         head: &mut Head,
     ) -> Poll<io::Result<Option<Outcome>>> {
         loop {
-            self.recognise();
-            match self.speaks {
-                Speaks::Http1 => {
+            self.detect_protocol();
+            match self.protocol {
+                Protocol::Http1 => {
                     if let Some(outcome) = head.read(&mut self.buffer).transpose() {
                         return Poll::Ready(Ok(Some(outcome)));
                     }
                 }
-                Speaks::Http2 => return Poll::Ready(Ok(None)),
-                Speaks::Unknown => {}
+                Protocol::Http2 => return Poll::Ready(Ok(None)),
+                Protocol::Unknown => {}
             }
             let refusal = match self.poll_receive(context)? {
                 Poll::Ready(0) => Refusal::INCOMPLETE,
@@ -156,8 +156,8 @@ impl HeadReader {
                 Poll::Pending if self.is_late(context) => Refusal::TIMEOUT,
                 Poll::Pending => return Poll::Pending,
             };
-            // RFC 9112 §9.5: an idle connection may be closed at any time. A 408 would be taken for
-            // the answer to a request that crosses it on the way.
+            // RFC 9112 §9.5: an idle connection may be closed at any time. A 408 could be mistaken for
+            // the response to a request that crosses it on the way.
             let has_begun = head.has_begun() || !self.buffer.is_empty();
             return Poll::Ready(Ok(has_begun.then_some(Err(refusal))));
         }
@@ -174,25 +174,25 @@ impl HeadReader {
         self.deadline = None;
         self.stand_in
             .extend_from_slice(stand_in(&request, framing).as_bytes());
-        self.behind = match framing.body {
-            BodyLength::Known(0) => Behind::Head(Head::within(self.settings.max_head)),
-            BodyLength::Known(length) => Behind::Body(length),
-            // Where the chunks end only hyper sees: no head is read behind them.
-            BodyLength::Chunked => Behind::Body(u64::MAX),
+        self.next = match framing.body {
+            BodyLength::Known(0) => Next::Head(Head::within(self.settings.max_head)),
+            BodyLength::Known(length) => Next::Body(length),
+            // Only hyper sees where the chunks end, so no head is read after them.
+            BodyLength::Chunked => Next::Body(u64::MAX),
         };
         self.arrived.set(Some(Ok((request, framing))));
     }
 
     fn refuse(&mut self, head: &Head, refusal: Refusal) {
-        // The answer to HEAD has no body, and hyper knows.
+        // hyper needs the method, as the response to HEAD has no body.
         let method = head.method().unwrap_or("GET");
         let stand_in = format!("{method} / HTTP/1.1\r\nConnection: close\r\n\r\n");
         self.stand_in.extend_from_slice(stand_in.as_bytes());
-        self.behind = Behind::Body(u64::MAX);
+        self.next = Next::Body(u64::MAX);
         self.arrived.set(Some(Err(refusal)));
     }
 
-    /// Receives into the buffer; 0 at the end of the stream.
+    /// Receives into the buffer. Returns the number of bytes; 0 means end of stream.
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = self.read_buffer.take();
         let mut space = ReadBuf::new(&mut buffer);
@@ -204,7 +204,7 @@ impl HeadReader {
         read.map_ok(|()| length)
     }
 
-    /// Passes on what there is of a body.
+    /// Passes on the available bytes of a body.
     fn poll_body(
         &mut self,
         context: &mut Context<'_>,
@@ -214,17 +214,17 @@ impl HeadReader {
         if self.buffer.is_empty() {
             ready!(self.poll_receive(context))?;
         }
-        let here = usize::try_from(length).unwrap_or(usize::MAX);
-        let passed = put(&mut self.buffer, here, to);
-        self.behind = match length.saturating_sub(passed) {
-            0 => Behind::Head(Head::within(self.settings.max_head)),
-            left => Behind::Body(left),
+        let limit = usize::try_from(length).unwrap_or(usize::MAX);
+        let passed = put(&mut self.buffer, limit, to);
+        self.next = match length.saturating_sub(passed) {
+            0 => Next::Head(Head::within(self.settings.max_head)),
+            left => Next::Body(left),
         };
         Poll::Ready(Ok(()))
     }
 }
 
-/// The head that hyper gets: what it needs to frame the messages, and nothing that it could refuse.
+/// Builds the head for hyper: what it needs to frame the messages, and nothing that it could refuse.
 fn stand_in(request: &Request, framing: Framing) -> String {
     let method = &request.method;
     let minor = u8::from(request.version != Version::Http10);
@@ -233,15 +233,16 @@ fn stand_in(request: &Request, framing: Framing) -> String {
         BodyLength::Known(length) => format!("Content-Length: {length}\r\n"),
         BodyLength::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
     };
-    // The only option that is hyper's business.
-    let close = match framing.is_last {
-        true => "Connection: close\r\n",
-        false => "",
+    // The only option that concerns hyper.
+    let close = if framing.is_last {
+        "Connection: close\r\n"
+    } else {
+        ""
     };
     format!("{method} / HTTP/1.{minor}\r\n{length}{close}\r\n")
 }
 
-/// Moves at most `limit` bytes to where hyper wants them. Returns how many.
+/// Moves at most `limit` bytes to hyper's buffer. Returns how many.
 fn put(from: &mut BytesMut, limit: usize, to: &mut ReadBufCursor<'_>) -> u64 {
     let length = from.len().min(limit).min(to.remaining());
     to.put_slice(&from.split_to(length));
@@ -259,23 +260,23 @@ impl Read for HeadReader {
     ) -> Poll<io::Result<()>> {
         let reader = &mut *self;
         if reader.stand_in.is_empty() {
-            match &mut reader.behind {
-                Behind::Body(length) => {
+            match &mut reader.next {
+                Next::Body(length) => {
                     let length = *length;
                     return reader.poll_body(context, length, &mut to);
                 }
-                Behind::Head(_) if reader.unsent => {
-                    reader.awaited = true;
+                Next::Head(_) if reader.unsent => {
+                    reader.awaits_flush = true;
                     return Poll::Pending;
                 }
-                Behind::Head(head) => {
+                Next::Head(head) => {
                     let mut head = mem::take(head);
                     match reader.poll_head(context, &mut head)? {
                         Poll::Ready(Some(Ok((request, framing)))) => reader.pass(request, framing),
                         Poll::Ready(Some(Err(refusal))) => reader.refuse(&head, refusal),
                         Poll::Ready(None) => {}
                         Poll::Pending => {
-                            reader.behind = Behind::Head(head);
+                            reader.next = Next::Head(head);
                             return Poll::Pending;
                         }
                     }
@@ -299,19 +300,19 @@ impl Write for HeadReader {
         reader.write_timeout.check(context, written)
     }
 
-    /// Called by hyper behind the last byte of its buffer.
+    /// Called by hyper after it has written the last byte of its buffer.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let reader = &mut *self;
         let flushed = Pin::new(&mut reader.stream).poll_flush(context);
         ready!(reader.write_timeout.check(context, flushed))?;
         self.unsent = false;
-        if mem::take(&mut self.awaited) {
+        if mem::take(&mut self.awaits_flush) {
             context.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Called by hyper when all is sent. The socket is not hyper's to close.
+    /// Called by hyper when everything is sent. The socket stays open, as hyper does not own it.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

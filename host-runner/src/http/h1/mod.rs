@@ -1,4 +1,4 @@
-//! HTTP/1: the heads of requests, and the service that hyper calls.
+//! HTTP/1: the reader of request heads, and the service that hyper calls.
 
 pub mod head_reader;
 pub mod service;

@@ -1,4 +1,4 @@
-//! hyper's service: an exchange for each request on a socket of HTTP/1.1.
+//! hyper's service: an exchange for each request on an HTTP/1.1 socket.
 
 use std::cell::Cell;
 use std::fmt;
@@ -42,14 +42,14 @@ impl Service<http::Request<Incoming>> for Http {
     type Error = TakenOver;
     type Future = Responding;
 
-    /// Answers the request that has arrived. Of hyper's stand-in for it, only the body is real.
+    /// Answers the request that has arrived. Only the body of hyper's stand-in is real.
     fn call(&self, stand_in: http::Request<Incoming>) -> Responding {
         let refusal = match self.arrived.take() {
             Some(Ok((request, framing))) => {
                 return Box::pin(self.exchange(request, framing, stand_in.into_body()));
             }
             Some(Err(refusal)) => refusal,
-            // The reader of heads leaves a request for every head that it passes on.
+            // Cannot happen: the head reader stores a request for every head that it passes on.
             None => Refusal::FAILED,
         };
         let response = refuse_head(&self.worker, self.peer, refusal);
@@ -57,13 +57,13 @@ impl Service<http::Request<Incoming>> for Http {
     }
 }
 
-/// The error with which the service makes hyper let go of the socket.
+/// The error that makes hyper give up the socket.
 #[derive(Debug)]
 pub(crate) struct TakenOver;
 
 impl fmt::Display for TakenOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the socket is taken over")
+        write!(f, "the socket was taken over")
     }
 }
 
@@ -79,12 +79,12 @@ impl Http {
         }
     }
 
-    /// Where the reader of heads leaves requests.
+    /// The slot in which the head reader stores requests.
     pub(crate) fn arrived(&self) -> Rc<Arrived> {
         Rc::clone(&self.arrived)
     }
 
-    /// The upgrade for which the service has failed.
+    /// Returns the upgrade, if that is why the service failed.
     pub(crate) fn into_upgrade(self) -> Option<Upgrade<Vec<u8>>> {
         self.upgrade.take()
     }
@@ -98,7 +98,9 @@ impl Http {
         let (worker, peer, taken) = (Rc::clone(&self.worker), self.peer, Rc::clone(&self.upgrade));
         async move {
             match exchange(&worker, peer, request_of(request), &mut framing).await {
-                Outcome::Respond(response) if closes(&response) || keeps(framing, body).await => {
+                Outcome::Respond(response)
+                    if closes(&response) || keeps_alive(framing, body).await =>
+                {
                     Ok(response.map(Full::from))
                 }
                 Outcome::Respond(response) | Outcome::Refuse(response) => Ok(closing(response)),
@@ -116,7 +118,7 @@ impl Version for Framing {
     /// Serialised; empty for a raw takeover.
     type Head = Vec<u8>;
 
-    /// The connection has its place already.
+    /// Reserves nothing: the connection has been counted already.
     fn reserve(&mut self, _: &Worker, _: &Request) -> Result<(), Refusal> {
         Ok(())
     }
@@ -129,11 +131,11 @@ impl Version for Framing {
         self.check_takeover()?;
         let head = takeover.response.as_ref();
         let head = head.map(|head| (head.status, &head.fields[..]));
-        answer::takeover(head, &takeover.farewell, &request.fields).map(Some)
+        answer::takeover(head, &takeover.final_bytes, &request.fields).map(Some)
     }
 }
 
-/// The request, before it is known whom it came from.
+/// Converts the request. Its client is not known yet.
 fn request_of(request: http1::Request) -> Request {
     Request {
         method: request.method,
@@ -150,15 +152,15 @@ fn request_of(request: http1::Request) -> Request {
     }
 }
 
-/// Whether the guest ends the connection with this response, which can then go out at once.
+/// Whether the guest closes the connection with this response, which can then be sent at once.
 fn closes(response: &Response<Vec<u8>>) -> bool {
     let options = connection_options(response.headers());
     options.iter().any(|option| option == "close")
 }
 
-/// Whether another request can follow. If so, the body of this one has been discarded, without taking too many bytes
-/// or too long.
-async fn keeps(framing: Framing, mut body: Incoming) -> bool {
+/// Whether another request can follow. If so, the body of this one has been discarded, within the limits on bytes and
+/// time.
+async fn keeps_alive(framing: Framing, mut body: Incoming) -> bool {
     if framing.is_last || framing.discardable().is_none() {
         return false;
     }
@@ -173,7 +175,7 @@ async fn keeps(framing: Framing, mut body: Incoming) -> bool {
     timeout(DISCARD_TIMEOUT, discard).await.unwrap_or(false)
 }
 
-/// The response, as one that ends the connection (RFC 9112 §9.6).
+/// Makes the response close the connection (RFC 9112 §9.6).
 fn closing(response: Response<Vec<u8>>) -> HttpResponse {
     let mut response = response.map(Full::from);
     let headers = response.headers_mut();

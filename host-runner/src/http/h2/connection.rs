@@ -1,8 +1,9 @@
 //! HTTP/2 (RFC 9113), with WebSockets on its streams (RFC 8441).
 //!
-//! The crate `h2` speaks it: frames, flow control, and the bounds on what a client may have it keep. Each
-//! stream is an exchange in a task of its own; the guest is asked as it is in HTTP/1.1. An extended CONNECT
-//! that it takes over becomes a [`Tunnel`](crate::net::stream::h2_stream::Tunnel), which is a socket like others to a session.
+//! The crate `h2` does the protocol: frames, flow control, and limits on the state that a client can make it keep. Each
+//! stream is an exchange in a task of its own; the guest is asked as in HTTP/1.1. An extended CONNECT
+//! that the guest takes over becomes a [`Tunnel`](crate::net::stream::h2_stream::Tunnel), which a session uses like any
+//! other socket.
 
 use std::io;
 use std::pin::pin;
@@ -29,21 +30,22 @@ use crate::net::stream::rewind::Rewind;
 /// The most streams of one connection at once; browsers expect at least 100 (RFC 9113 §6.5.2).
 const MAX_STREAMS: u32 = 100;
 
-/// The most bytes of a stream that wait to be read: as much as HTTP/2 begins with.
+/// The most unread bytes of a stream: HTTP/2's initial window.
 const STREAM_WINDOW: u32 = 65_535;
 
-/// Of all streams together: a stream that is not read does not hold the others up.
+/// The most unread bytes of all streams together, so that a stream that is not read does not block the others.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 
-/// The most streams of which the client may have reset more than it has let be answered (CVE-2023-44487);
-/// what comes and goes in one piece is counted by `h2`, before it is asked about.
+/// How many more streams the client may reset than it lets us answer (CVE-2023-44487).
 const MAX_ABANDONED: usize = 100;
+
+/// The most streams that the client may have reset before they are accepted here; `h2` counts these.
 const MAX_ABANDONED_AT_ONCE: usize = 20;
 
-/// The most streams that the client may have us reset, by what it must not send (CVE-2025-8671).
+/// The most streams that the client may make us reset by breaking the protocol (CVE-2025-8671).
 const MAX_FAULTS: usize = 100;
 
-/// What is said in our first SETTINGS, and what is borne.
+/// Our first SETTINGS, and the limits on the client.
 fn settings(max_head: usize) -> Builder {
     let mut settings = Builder::new();
     settings
@@ -52,7 +54,7 @@ fn settings(max_head: usize) -> Builder {
         .max_concurrent_streams(MAX_STREAMS)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        // Beyond: 431. With it goes a limit on CONTINUATION frames.
+        // Larger heads get 431. This also limits CONTINUATION frames.
         .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
         .max_send_buffer_size(h2_stream::MAX_FRAME)
         .max_pending_accept_reset_streams(MAX_ABANDONED_AT_ONCE)
@@ -60,11 +62,11 @@ fn settings(max_head: usize) -> Builder {
     settings
 }
 
-/// Serves a connection of HTTP/2, which has begun with these bytes, to its end.
+/// Serves an HTTP/2 connection to its end. `begun` are the bytes already received.
 ///
 /// # Errors
 ///
-/// When it does not end well.
+/// If the connection does not end cleanly.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     stream: Accepted,
@@ -76,9 +78,9 @@ pub(crate) async fn serve(
     let handshake = settings(worker.settings.max_head).handshake(guard);
     let http2 = select! {
         begun = timeout(worker.settings.head_timeout, handshake) => begun
-            .map_err(|_| late("the client does not begin"))?
+            .map_err(|_| timed_out("the client did not complete the preface"))?
             .map_err(io_error)?,
-        () = worker.stopping.wait() => return Err(io::Error::other("the runner stops")),
+        () = worker.stopping.wait() => return Err(io::Error::other("the runner is stopping")),
     };
     let mut connection = Connection {
         worker: Rc::clone(worker),
@@ -89,24 +91,24 @@ pub(crate) async fn serve(
         exceeded,
     };
     let outcome = connection.serve().await;
-    connection.outlive().await;
+    connection.finish_streams().await;
     outcome
 }
 
-/// A connection, and what goes on on its streams.
+/// A connection and the tasks of its streams.
 struct Connection {
     worker: Rc<Worker>,
     peer: Peer,
     http2: server::Connection<FloodGuard, Frame>,
     streams: JoinSet<End>,
     abandoned: usize,
-    /// Whether the client has sent too much that is of no use.
+    /// Notified when the client has sent too many no-op frames.
     exceeded: Rc<Notify>,
 }
 
 impl Connection {
-    /// Until it is closed. When nothing goes on for as long as a head may take, or the runner stops, it ends
-    /// with the last stream that the client has begun (GOAWAY, RFC 9113 §6.8).
+    /// Serves until the connection is closed. After a head timeout without streams, or when the runner stops, it sends
+    /// GOAWAY (RFC 9113 §6.8): the connection then ends with the last stream that the client has begun.
     async fn serve(&mut self) -> io::Result<()> {
         let mut stopping = pin!(self.worker.stopping.wait());
         let mut idle = pin!(sleep(self.worker.settings.head_timeout));
@@ -118,22 +120,25 @@ impl Connection {
                     Some(Err(error)) => return Err(io_error(error)),
                     None => return Ok(()),
                 },
-                Some(ended) = self.streams.join_next() => self.judge(ended),
-                () = self.exceeded.notified() => return Err(self.send_away(IDLE_FRAMES).await),
-                () = &mut idle, if self.streams.is_empty() => match leaving {
-                    true => return Err(late("the client does not close the connection")),
-                    false => leaving = true,
-                },
+                Some(ended) = self.streams.join_next() => self.count_abandoned(ended),
+                () = self.exceeded.notified() => return Err(self.disconnect(NO_OP_FRAMES).await),
+                () = &mut idle, if self.streams.is_empty() => {
+                    if leaving {
+                        return Err(timed_out("the client did not close the connection"));
+                    }
+                    leaving = true;
+                }
                 () = &mut stopping, if !leaving => leaving = true,
             }
             if self.abandoned > MAX_ABANDONED {
-                return Err(self.send_away(RESETS).await);
+                return Err(self.disconnect(RESETS).await);
             }
             if leaving {
-                // Once is enough, and more does nothing.
+                // Has no effect after the first time.
                 self.http2.graceful_shutdown();
             }
-            idle.as_mut().reset(Instant::now() + self.patience(leaving));
+            idle.as_mut()
+                .reset(Instant::now() + self.idle_timeout(leaving));
         }
     }
 
@@ -143,25 +148,26 @@ impl Connection {
             .spawn_local(stream::serve(worker, self.peer, request, respond));
     }
 
-    /// Who resets more than it lets be answered only makes work.
-    fn judge(&mut self, ended: Result<End, JoinError>) {
+    /// Counts how many more streams the client has reset than it has let us answer.
+    fn count_abandoned(&mut self, ended: Result<End, JoinError>) {
         self.abandoned = match ended {
             Ok(End::Abandoned) => self.abandoned.saturating_add(1),
             Ok(End::Over) => self.abandoned.saturating_sub(1),
-            Err(error) => return tracing::error!("a bug in the runner cost a stream: {error}"),
+            Err(error) => return tracing::error!("stream lost to a bug in the runner: {error}"),
         };
     }
 
-    /// How long a connection may be without a stream; and when it is to end, until it is closed.
-    fn patience(&self, leaving: bool) -> Duration {
-        match leaving {
-            true => FLUSH_TIMEOUT,
-            false => self.worker.settings.head_timeout,
+    /// How long the connection may have no stream; after GOAWAY, how long the client may take to close it.
+    fn idle_timeout(&self, leaving: bool) -> Duration {
+        if leaving {
+            FLUSH_TIMEOUT
+        } else {
+            self.worker.settings.head_timeout
         }
     }
 
-    /// Ends the connection, and all on it. Who does not even read that is cut off.
-    async fn send_away(&mut self, reason: &'static str) -> io::Error {
+    /// Ends the connection and its streams. A client that does not read the GOAWAY in time is cut off.
+    async fn disconnect(&mut self, reason: &'static str) -> io::Error {
         self.worker.metrics.floods.count();
         self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         let flushed = async { while let Some(Ok(_)) = self.http2.accept().await {} };
@@ -169,8 +175,8 @@ impl Connection {
         io::Error::other(format!("HTTP/2: excessive load: {reason}"))
     }
 
-    /// What is left of the streams learns from its stream that the connection is gone.
-    async fn outlive(self) {
+    /// Waits for the remaining streams, which notice that the connection is gone.
+    async fn finish_streams(self) {
         let Self {
             http2, mut streams, ..
         } = self;
@@ -179,10 +185,10 @@ impl Connection {
     }
 }
 
-/// Why a client is sent away.
-const RESETS: &str = "the client resets its requests before they are answered";
-const IDLE_FRAMES: &str = "the client sends frames that are neither requests nor data";
+/// Why a client is disconnected.
+const RESETS: &str = "the client keeps resetting requests before they are answered";
+const NO_OP_FRAMES: &str = "the client sent too many no-op frames";
 
-fn late(text: &'static str) -> io::Error {
+fn timed_out(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("HTTP/2: {text}"))
 }

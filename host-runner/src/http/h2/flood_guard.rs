@@ -1,8 +1,8 @@
-//! A client that is busy with HTTP/2 itself: what it may send that is neither a request nor data of one.
+//! A limit on HTTP/2 frames that are neither a request nor its data: no-op frames, to the app.
 //!
 //! PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE and empty DATA frames cost little each, and most are
-//! answered, but a client can send them for ever, and nothing of it reaches the app (CVE-2019-9512, 9513, 9515,
-//! 9518). So they are counted, where they come from the socket.
+//! answered, but a client can send them forever, and none of them reaches the app (CVE-2019-9512, 9513, 9515,
+//! 9518). So they are counted as they come from the socket.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,16 +16,17 @@ use tokio::sync::Notify;
 use crate::limits::token_bucket::TokenBucket;
 use crate::net::stream::rewind::Rewind;
 
-/// How many such frames a client may send in a second, for no reason.
+/// How many no-op frames a client may send per second without cause.
 const MAX_PER_SECOND: u32 = 1000;
 
-/// How many more for each frame that it is sent: windows of the stream and of the connection, and some more.
+/// How many more it may send for each message frame it receives: window updates for the stream and the connection, and
+/// a few to spare.
 const PER_FRAME: u32 = 4;
 
-/// What a client of HTTP/2 sends first (RFC 9113 §3.4), before its first frame.
+/// The length of the client's connection preface (RFC 9113 §3.4), which precedes its first frame.
 const PREFACE: usize = 24;
 
-/// A socket whose frames are counted. When there are too many nothing more is read, and who waits for that is told.
+/// A socket whose frames are counted. At too many no-op frames, it stops reading and notifies `exceeded`.
 pub(super) struct FloodGuard {
     stream: Rewind,
     incoming: Frames,
@@ -36,12 +37,12 @@ pub(super) struct FloodGuard {
 }
 
 impl FloodGuard {
-    /// Of a client that has not yet sent its preface, as far as this reads it. `exceeded` is notified once.
+    /// Guards a stream whose preface has not been read yet. `exceeded` is notified once.
     pub(super) fn new(stream: Rewind, exceeded: Rc<Notify>) -> Self {
         Self {
             stream,
-            incoming: Frames::behind(PREFACE),
-            outgoing: Frames::behind(0),
+            incoming: Frames::after(PREFACE),
+            outgoing: Frames::after(0),
             allowance: Allowance::new(),
             exceeded,
             is_exceeded: false,
@@ -50,11 +51,11 @@ impl FloodGuard {
 
     fn received(&mut self, bytes: &[u8]) {
         let allowance = &mut self.allowance;
-        let mut is_borne = true;
-        self.incoming.pass(bytes, |frame| {
-            is_borne = is_borne && (frame.is_of_use() || allowance.take());
+        let mut is_allowed = true;
+        self.incoming.scan(bytes, |frame| {
+            is_allowed = is_allowed && (frame.carries_message() || allowance.take());
         });
-        if !is_borne {
+        if !is_allowed {
             self.is_exceeded = true;
             self.exceeded.notify_one();
         }
@@ -62,25 +63,25 @@ impl FloodGuard {
 
     fn sent(&mut self, bytes: &[u8]) {
         let allowance = &mut self.allowance;
-        self.outgoing.pass(bytes, |frame| {
-            if frame.is_of_use() {
+        self.outgoing.scan(bytes, |frame| {
+            if frame.carries_message() {
                 allowance.earn();
             }
         });
     }
 }
 
-/// What a client may still send.
+/// The no-op frames that a client may still send.
 struct Allowance {
-    of_time: TokenBucket,
-    /// For what it was sent: as much as that was.
+    per_second: TokenBucket,
+    /// Frames allowed in return for those it was sent.
     earned: u32,
 }
 
 impl Allowance {
     fn new() -> Self {
         Self {
-            of_time: TokenBucket::full(MAX_PER_SECOND, Instant::now()),
+            per_second: TokenBucket::full(MAX_PER_SECOND, Instant::now()),
             earned: 0,
         }
     }
@@ -89,11 +90,11 @@ impl Allowance {
         self.earned = self.earned.saturating_add(PER_FRAME);
     }
 
-    /// Whether one more is borne.
+    /// Whether one more is allowed; counts it.
     fn take(&mut self) -> bool {
         match self.earned.checked_sub(1) {
             Some(left) => self.earned = left,
-            None => return self.of_time.take(MAX_PER_SECOND, Instant::now()),
+            None => return self.per_second.take(MAX_PER_SECOND, Instant::now()),
         }
         true
     }
@@ -104,7 +105,7 @@ struct Frame {
     length: usize,
     kind: u8,
     flags: u8,
-    /// Of DATA: how much of it is none (§6.1).
+    /// Bytes of padding in DATA, including the length of it (§6.1).
     padding: usize,
 }
 
@@ -114,8 +115,8 @@ const END_STREAM: u8 = 0x01;
 const PADDED: u8 = 0x08;
 
 impl Frame {
-    /// Whether it is a message's head, end or content. What belongs to a head is not: it has few such frames.
-    fn is_of_use(&self) -> bool {
+    /// Whether the frame is a message's head, content or end. CONTINUATION does not count: a head has few of them.
+    fn carries_message(&self) -> bool {
         match self.kind {
             HEADERS => true,
             DATA => self.flags & END_STREAM != 0 || self.length > self.padding,
@@ -124,50 +125,50 @@ impl Frame {
     }
 }
 
-/// Finds the frames in a direction's bytes, however these are cut.
+/// Finds the frames in the bytes of one direction, however these are split.
 struct Frames {
     head: [u8; 10],
-    /// How much of it is there.
+    /// Bytes of the head so far.
     have: usize,
-    /// How many bytes are passed over until the next begins.
-    rest: usize,
+    /// Bytes to skip until the next frame begins.
+    skip: usize,
 }
 
 impl Frames {
-    fn behind(rest: usize) -> Self {
+    fn after(skip: usize) -> Self {
         Self {
             head: [0; 10],
             have: 0,
-            rest,
+            skip,
         }
     }
 
-    fn pass(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
+    fn scan(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
         loop {
-            let (passed, behind) = bytes.split_at(self.rest.min(bytes.len()));
-            self.rest -= passed.len();
-            let [byte, others @ ..] = behind else {
+            let (skipped, rest) = bytes.split_at(self.skip.min(bytes.len()));
+            self.skip -= skipped.len();
+            let [byte, others @ ..] = rest else {
                 return;
             };
             bytes = others;
             if let Some(frame) = self.push(*byte) {
-                // The length of the padding is a byte of the payload.
-                self.rest = (frame.length + 9).saturating_sub(self.have);
+                // The byte with the padding's length is part of the payload.
+                self.skip = (frame.length + 9).saturating_sub(self.have);
                 self.have = 0;
                 found(frame);
             }
         }
     }
 
-    /// A byte of a head. Returns the frame when that is whole.
+    /// Adds a byte to the head. Returns the frame once its head is complete.
     fn push(&mut self, byte: u8) -> Option<Frame> {
         *self.head.get_mut(self.have)? = byte;
         self.have += 1;
         let [high, middle, low, kind, flags, .., padding] = self.head;
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
         let is_padded = kind == DATA && flags & PADDED != 0 && length > 0;
-        let whole = if is_padded { 10 } else { 9 };
-        (self.have >= whole).then(|| Frame {
+        let size = if is_padded { 10 } else { 9 };
+        (self.have >= size).then(|| Frame {
             length,
             kind,
             flags,
@@ -244,18 +245,18 @@ mod tests {
         [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
     }
 
-    /// Which frames are of use, if the bytes come in pieces of this size.
+    /// Which frames carry a message, if the bytes come in pieces of this size.
     fn found(bytes: &[u8], size: usize) -> Vec<bool> {
-        let mut frames = Frames::behind(PREFACE);
+        let mut frames = Frames::after(PREFACE);
         let mut found = vec![];
         for piece in bytes.chunks(size) {
-            frames.pass(piece, |frame| found.push(frame.is_of_use()));
+            frames.scan(piece, |frame| found.push(frame.carries_message()));
         }
         found
     }
 
     #[test]
-    fn frames_are_found_however_they_are_cut() {
+    fn finds_frames_split_anywhere() {
         let cases = [
             (frame(4, 0, &[0; 6]), false),
             (frame(HEADERS, 4, b"head"), true),
@@ -274,20 +275,23 @@ mod tests {
         ];
         let mut bytes = vec![b'P'; PREFACE];
         bytes.extend(cases.iter().flat_map(|(frame, _)| frame));
-        let expected: Vec<bool> = cases.iter().map(|(_, is_of_use)| *is_of_use).collect();
+        let expected: Vec<bool> = cases
+            .iter()
+            .map(|(_, carries_message)| *carries_message)
+            .collect();
         for size in 1..bytes.len() {
             assert_eq!(found(&bytes, size), expected, "{size}");
         }
     }
 
     #[test]
-    fn what_is_sent_allows_to_send() {
+    fn sent_frames_earn_allowance() {
         let mut allowance = Allowance::new();
         for _ in 0..MAX_PER_SECOND {
             allowance.earn();
             assert!((0..PER_FRAME).all(|_| allowance.take()));
         }
-        // Even a slow machine takes a million in less time than they take to come back.
+        // Even a slow machine takes a million faster than they are replenished.
         assert!(!(0..1_000_000).all(|_| allowance.take()));
     }
 }

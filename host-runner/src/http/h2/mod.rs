@@ -1,4 +1,4 @@
-//! HTTP/2: connections, their streams, and the guard against floods.
+//! HTTP/2: connections, their streams, and the flood guard.
 
 pub mod connection;
 pub mod flood_guard;

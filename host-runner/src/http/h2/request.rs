@@ -1,4 +1,4 @@
-//! Heads of requests, as the contract has them.
+//! Request heads, converted to the contract's type.
 
 use h2::ext::Protocol;
 use http::Uri;
@@ -8,11 +8,11 @@ use wasocket_host_core::http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
 
 use crate::contract::bindings::{Field, HttpVersion, Request};
 
-/// Checks what `h2` has passed as strictly as a head of HTTP/1.1. Whom the request came from is not known yet.
+/// Checks a head from `h2` as strictly as one of HTTP/1.1. Its client is not known yet.
 ///
 /// # Errors
 ///
-/// The answer to a request that no guest sees.
+/// The refusal of a request that no guest sees.
 pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
     if head.headers.len() > MAX_FIELDS {
         return Err(refusal(431, "the request has too many fields"));
@@ -32,7 +32,7 @@ pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
     Ok(request)
 }
 
-/// The path; of a CONNECT that has none, the authority, as in HTTP/1.1 (RFC 9113 §8.5).
+/// Returns the path, or the authority for a CONNECT without one, as in HTTP/1.1 (RFC 9113 §8.5).
 fn target(uri: &Uri) -> Result<String, Refusal> {
     let target = match (uri.path_and_query(), uri.authority()) {
         (Some(path), _) => path.as_str(),
@@ -44,7 +44,7 @@ fn target(uri: &Uri) -> Result<String, Refusal> {
         return Err(refusal(414, "the path is too long"));
     }
     if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(refusal(400, "the path has bytes that a path cannot have"));
+        return Err(refusal(400, "the path contains invalid bytes"));
     }
     Ok(target.to_owned())
 }
@@ -60,7 +60,7 @@ fn fields(head: &Parts) -> Vec<Field> {
     others.map(field).chain(cookies(head)).collect()
 }
 
-/// RFC 9113 §8.2.3: what is split into several lines "MUST be concatenated into a single octet string using
+/// RFC 9113 §8.2.3: several cookie lines "MUST be concatenated into a single octet string using
 /// the two-octet delimiter of 0x3B, 0x20".
 fn cookies(head: &Parts) -> Option<Field> {
     let lines = head.headers.get_all(http::header::COOKIE).iter();
@@ -68,7 +68,7 @@ fn cookies(head: &Parts) -> Option<Field> {
     (!lines.is_empty()).then(|| ("cookie".to_owned(), lines.join(&b"; "[..])))
 }
 
-/// RFC 9113 §8.3.1: `:authority` takes the place of `Host`, and where both are, they have to say the same.
+/// RFC 9113 §8.3.1: `:authority` takes the place of `Host`; if both are present, they must be the same.
 fn check_host(request: &Request) -> Result<(), Refusal> {
     let hosts = request.fields.iter().filter(|(name, _)| name == "host");
     let hosts: Vec<&[u8]> = hosts.map(|(_, value)| &value[..]).collect();
@@ -76,7 +76,7 @@ fn check_host(request: &Request) -> Result<(), Refusal> {
     match (authority, &hosts[..]) {
         (Some(_), []) | (None, [_]) => Ok(()),
         (Some(authority), [host]) if authority.eq_ignore_ascii_case(host) => Ok(()),
-        _ => Err(refusal(400, "the host is not named, or not in one way")),
+        _ => Err(refusal(400, "the host is missing or ambiguous")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One stream of HTTP/2: an exchange, and the session that may come of it.
+//! One HTTP/2 stream: an exchange, and the session it may become.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -29,15 +29,15 @@ use crate::net::stream::h2_stream::{Frame, Tunnel, io_error};
 use crate::net::stream::socket::Socket;
 use crate::pool::Takeover;
 
-/// How a stream has ended.
+/// How a stream ended.
 pub(super) enum End {
-    /// The client has reset it before there was an answer.
+    /// The client reset it before there was an answer.
     Abandoned,
-    /// It has run its course.
+    /// In any other way.
     Over,
 }
 
-/// Serves one stream to its end: as a request, and once taken over, as the guest's.
+/// Serves one stream to its end: as a request and, once taken over, as a session.
 pub(super) async fn serve(
     worker: Rc<Worker>,
     peer: Peer,
@@ -51,9 +51,9 @@ pub(super) async fn serve(
         respond,
         body,
     };
-    // On the heap, and freed: a WebSocket does not need it.
+    // Boxed so that it is freed before the session: a WebSocket does not need it.
     let outcome = match Box::pin(stream.serve(head)).await {
-        Ok(Some((session, _room))) => session.await,
+        Ok(Some((session, _permits))) => session.await,
         Ok(None) => Ok(()),
         Err(Failed::Abandoned) => return End::Abandoned,
         Err(Failed::Io(error)) => Err(error),
@@ -67,13 +67,13 @@ pub(super) async fn serve(
 /// A stream with a request on it.
 struct Stream {
     worker: Rc<Worker>,
-    /// Of the connection.
+    /// The connection's peer.
     peer: Peer,
     respond: SendResponse<Frame>,
     body: RecvStream,
 }
 
-/// Why a stream has ended early.
+/// Why a stream ended early.
 enum Failed {
     Abandoned,
     Io(io::Error),
@@ -85,15 +85,15 @@ impl From<h2::Error> for Failed {
     }
 }
 
-/// What a stream needs to be taken over: a place among the connections, and one among those of its address.
-type Room = (OwnedSemaphorePermit, Option<AddressPermit>);
+/// The permits that a takeover needs: one of the connection limit, one of its address.
+type Permits = (OwnedSemaphorePermit, Option<AddressPermit>);
 
 impl Stream {
-    /// Makes the exchange. Returns the session that is left to run, if the guest takes the stream over.
+    /// Runs the exchange. Returns the session to run, if the guest takes over the stream.
     async fn serve(
         mut self,
         head: http::request::Parts,
-    ) -> Result<Option<(impl Future<Output = io::Result<()>>, Room)>, Failed> {
+    ) -> Result<Option<(impl Future<Output = io::Result<()>>, Permits)>, Failed> {
         let is_head = head.method == Method::HEAD;
         let request = match read(&head) {
             Ok(request) => request,
@@ -105,7 +105,7 @@ impl Stream {
         };
         let mut extended_connect = ExtendedConnect {
             peer: self.peer,
-            room: None,
+            permits: None,
         };
         // RFC 9110 §10.1.1: a client that expects 100 has not sent its body.
         let has_body = request.protocol.is_none() && !expects_continue(&request.fields);
@@ -118,14 +118,14 @@ impl Stream {
         };
         let outcome = select! {
             biased;
-            // Dropped, the guest stops deciding.
+            // Drops the exchange, so that the guest stops deciding.
             _ = poll_fn(|context| self.respond.poll_reset(context)) => return Err(Failed::Abandoned),
             outcome = outcome => outcome,
         };
-        match (outcome, extended_connect.room) {
-            (Outcome::Upgrade(upgrade), Some(room)) => {
+        match (outcome, extended_connect.permits) {
+            (Outcome::Upgrade(upgrade), Some(permits)) => {
                 let session = self.open(upgrade).await?;
-                return Ok(session.map(|session| (session, room)));
+                return Ok(session.map(|session| (session, permits)));
             }
             (Outcome::Respond(response) | Outcome::Refuse(response), _) => {
                 self.send(response, is_head).await?;
@@ -136,7 +136,7 @@ impl Stream {
         Ok(None)
     }
 
-    /// Opens the guest's connection on the stream. Without a session, the guest has failed.
+    /// Opens the guest's connection on the stream. Returns `None` if the guest fails.
     async fn open(
         mut self,
         upgrade: Upgrade<Response<()>>,
@@ -181,21 +181,21 @@ impl Stream {
 /// The takeover of a stream (RFC 8441).
 struct ExtendedConnect {
     peer: Peer,
-    /// `None` if the request is none: then the guest cannot take its stream over.
-    room: Option<Room>,
+    /// `None` unless the request is an extended CONNECT: the guest cannot take over other streams.
+    permits: Option<Permits>,
 }
 
 impl Version for ExtendedConnect {
     type Head = Response<()>;
 
-    /// Lets a stream in as a connection would be, but without waiting for room (RFC 9110 §15.6.4).
+    /// Admits a stream like a connection, but without waiting for room (RFC 9110 §15.6.4).
     fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refusal> {
         if request.protocol.is_none() {
             return Ok(());
         }
         let permit = worker.shared.connection_limit.try_acquire().ok_or(FULL)?;
-        let visit = worker.admit(self.peer).map_err(Denial::refusal)?;
-        self.room = Some((permit, visit));
+        let address_permit = worker.admit(self.peer).map_err(Denial::refusal)?;
+        self.permits = Some((permit, address_permit));
         Ok(())
     }
 
@@ -204,23 +204,23 @@ impl Version for ExtendedConnect {
         _: &Request,
         takeover: &mut Takeover,
     ) -> Result<Option<Response<()>>, BadAnswer> {
-        let (Some(_), Some(head)) = (&self.room, takeover.response.take()) else {
+        let (Some(_), Some(head)) = (&self.permits, takeover.response.take()) else {
             return Ok(None);
         };
-        // RFC 8441 §5: a 2xx. The rest is checked as in HTTP/1.1.
+        // RFC 8441 §5: a 2xx. All else is checked as in HTTP/1.1.
         if !(200..300).contains(&head.status) {
             return Err(BadAnswer::Status(head.status));
         }
-        http1::takeover_head(None, &takeover.farewell, false)?;
+        http1::takeover_head(None, &takeover.final_bytes, false)?;
         let head = answer::response(head.status, head.fields, Vec::new())?;
         Ok(Some(without_connection(head).map(drop)))
     }
 }
 
-const FULL: Refusal = refusal(503, "The server has as many connections as it can have");
+const FULL: Refusal = refusal(503, "The server has reached its connection limit");
 
-/// Reads what there is of a body, as in HTTP/1.1, so that the answer does not meet a client that still sends. `h2`
-/// tells the client not to send the rest (RFC 9113 §8.1).
+/// Reads and discards the body, as in HTTP/1.1, so that the response does not arrive while the client is still sending.
+/// `h2` tells the client not to send the rest (RFC 9113 §8.1).
 async fn discard(body: &mut RecvStream) {
     let discarding = async {
         let mut discarded = 0u64;
@@ -232,12 +232,12 @@ async fn discard(body: &mut RecvStream) {
             }
         }
     };
-    // The answer goes out even if the body is slow.
+    // The response is sent even if the body is slow.
     let _ = timeout(DISCARD_TIMEOUT, discarding).await;
 }
 
 /// RFC 9113 §8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific header
-/// fields." The contract lets guests answer all versions alike.
+/// fields." The contract lets guests answer all versions in the same way.
 fn without_connection<T>(mut response: Response<T>) -> Response<T> {
     let headers = response.headers_mut();
     for name in connection_options(headers) {
@@ -252,12 +252,12 @@ fn without_connection<T>(mut response: Response<T>) -> Response<T> {
     response
 }
 
-/// Whether a response of this status may have a body (RFC 9110 §6.4.1).
+/// Whether a response with this status may have a body (RFC 9110 §6.4.1).
 fn has_body(status: StatusCode) -> bool {
     !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Adds what a host adds: the length, and the date (RFC 9110 §6.6.1).
+/// Adds the host's own fields: the length, and the date (RFC 9110 §6.6.1).
 fn finish(head: &mut http::response::Parts, length: usize) {
     if has_body(head.status) {
         head.headers
@@ -271,7 +271,7 @@ fn finish(head: &mut http::response::Parts, length: usize) {
     }
 }
 
-/// As fast as the client takes it, but not slower than a connection of HTTP/1.1 has to.
+/// Sends a body, with the same send timeout as on an HTTP/1.1 connection.
 async fn send_body(tunnel: Tunnel, body: &[u8], worker: &Worker) -> io::Result<()> {
     let mut socket =
         Socket::new(tunnel, body.len()).with_send_timeout(worker.session.settings.send_timeout);

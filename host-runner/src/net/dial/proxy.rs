@@ -189,15 +189,15 @@ fn basic(user_info: &str) -> String {
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut decoded = Vec::with_capacity(rest.len());
-    while let [first, behind @ ..] = rest {
+    while let [first, after @ ..] = rest {
         match octet(rest) {
-            Some((octet, behind)) => {
+            Some((octet, after)) => {
                 decoded.push(octet);
-                rest = behind;
+                rest = after;
             }
             None => {
                 decoded.push(*first);
-                rest = behind;
+                rest = after;
             }
         }
     }
@@ -206,12 +206,12 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 
 /// The octet that is percent-encoded at the beginning, and the rest.
 fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
-    let [b'%', high, low, behind @ ..] = text else {
+    let [b'%', high, low, after @ ..] = text else {
         return None;
     };
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let octet = digit(*high)? * 16 + digit(*low)?;
-    Some((u8::try_from(octet).ok()?, behind))
+    Some((u8::try_from(octet).ok()?, after))
 }
 
 /// A text that is not the URL of a proxy. The text is not shown, as it may contain a password.
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_variable_counts() {
+    fn the_first_variable_set_wins() {
         let all = ("ALL_PROXY", "http://all:1");
         for (url, variables, expected) in [
             ("ws://a/", &[][..], ""),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_decoded_and_kept_to_themselves() {
+    fn credentials_are_decoded_but_not_shown() {
         for (text, expected) in [
             ("http://b:1", None),
             (
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where_and_not_what() {
+    fn errors_name_the_source_but_not_the_text() {
         for (text, reason) in [
             ("socks5://u:secret@b:1", "no other kind"),
             ("https://u:secret@b:1", "no other kind"),

@@ -38,7 +38,7 @@ pub struct Route<'a> {
     pub proxy: Option<&'a Proxy>,
     /// Whether to accept any certificate.
     pub insecure: bool,
-    /// The time limit for all of it.
+    /// The time limit for the whole process of connecting.
     pub timeout: Duration,
     /// Which of the server's addresses may be connected to. A proxy resolves names itself.
     pub may_reach: fn(IpAddr) -> bool,
@@ -328,7 +328,7 @@ impl fmt::Display for ProxyError {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Refused(answer) if answer.is_empty() => {
-                write!(f, "it closed the connection without an answer")
+                write!(f, "it closed the connection without a response")
             }
             Self::Refused(answer) => write!(f, "it answered\n{}", printable(answer)),
         }
@@ -345,12 +345,12 @@ impl fmt::Display for TransportError {
             }
             Self::Prohibited(place) => write!(
                 f,
-                "{place} is not a public address: only a host named in full may be inside"
+                "{place} is not a public address, which only hosts named in full may have"
             ),
             Self::NoProxy(place, error) => {
                 write!(f, "cannot connect to the proxy {place}: {error}")
             }
-            Self::Proxy(error) => write!(f, "the proxy does not connect: {error}"),
+            Self::Proxy(error) => write!(f, "the proxy did not open a tunnel: {error}"),
             Self::Tls(error) => write!(f, "TLS failed: {error}{}", tls_hint(error)),
             Self::NoRoots => write!(
                 f,
@@ -380,14 +380,14 @@ fn tls_hint(error: &io::Error) -> &'static str {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
         Some(rustls::Error::InvalidCertificate(_)) => {
-            " (SSL_CERT_FILE names a file of certificates to trust instead; --insecure trusts anybody)"
+            " (SSL_CERT_FILE names a file of certificates to trust instead; --insecure accepts any certificate)"
         }
         Some(rustls::Error::InvalidMessage(_)) => " (does the server speak TLS? If not: ws://)",
         _ => "",
     }
 }
 
-/// A text of a peer, without what would control the terminal.
+/// A peer's text, with the characters replaced that would control the terminal.
 pub fn printable(text: &str) -> String {
     let visible = |char: char| {
         if char.is_control() && !matches!(char, '\n' | '\t') {

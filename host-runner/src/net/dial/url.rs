@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_fall_into_their_parts() -> Result<(), UrlError> {
+    fn splits_urls_into_parts() -> Result<(), UrlError> {
         for (text, secure, host, port, authority, target) in [
             ("ws://a.test", false, "a.test", 80, "a.test", "/"),
             ("WS://a.test:80/x", false, "a.test", 80, "a.test", "/x"),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn refuses_other_texts() {
         for (text, error) in [
             ("", UrlError::Scheme),
             ("a.test/echo", UrlError::Scheme),

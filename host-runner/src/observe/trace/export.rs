@@ -125,7 +125,7 @@ fn wait(time: Duration) -> bool {
 /// A random part of the pause, at least half of it, so that runners that failed together do not retry together.
 fn jittered(pause: Duration) -> Duration {
     let mut random = [0];
-    // Without random numbers, all of it.
+    // Without random numbers, the whole pause.
     let part = getrandom::fill(&mut random).map_or(1.0, |()| f64::from(random[0]) / 255.0);
     pause.mul_f64(0.5 + part / 2.0)
 }

@@ -1,7 +1,7 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
 use wasocket::{
-    Answer, Ceiling, Connection, Disposition, Effects, Instant, Message, ReadyList, Report,
+    Answer, Connection, Disposition, Effects, Instant, Message, MessageLimits, ReadyList, Report,
     Request, Response, Session, ShutdownReason, Takeover, Upgrade,
 };
 
@@ -29,8 +29,8 @@ fn handle(request: &Request) -> Answer {
 }
 
 fn takeover_of(mut takeover: Takeover, path: String) -> Takeover {
-    if path == "/farewell" {
-        takeover.farewell = b"\x88\x02\x03\xe8";
+    if path == "/final-bytes" {
+        takeover.final_bytes = b"\x88\x02\x03\xe8";
     }
     if let (Some(head), "/accept") = (&mut takeover.response, path.as_str()) {
         head.fields.append("Sec-WebSocket-Extensions", "x-unasked");
@@ -75,9 +75,9 @@ impl Session for Breaching {
         self.inner.open(now, id, ready, residual)
     }
 
-    fn limit(&mut self, ceiling: Ceiling) {
-        if self.path != "/limit" {
-            self.inner.limit(ceiling);
+    fn set_limits(&mut self, limits: MessageLimits) {
+        if self.path != "/limits" {
+            self.inner.set_limits(limits);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Ceilings: the operator's limits, which hold for apps of every form, whatever limits the app sets itself.
+//! The operator's limits on messages, which hold for apps of every form, whatever limits the app sets itself.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
 mod host;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use host::{Host, answer};
 use wasocket::events::{Context, EventHandler, events};
 use wasocket::{
-    Answer, Ceiling, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
-    MessageType, RawError, RawStream, Request, Upgrade, UsageError, WebSocket,
+    Answer, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
+    MessageLimits, MessageType, RawError, RawStream, Request, Upgrade, UsageError, WebSocket,
 };
 
 struct Echo;
@@ -60,25 +60,25 @@ const FORMS: [fn(&Request) -> Answer; 4] = [
     |request| answer(&events(Echo), request.clone()),
 ];
 
-fn size(bytes: u64) -> Ceiling {
-    Ceiling {
+fn size(bytes: u64) -> MessageLimits {
+    MessageLimits {
         max_message_size: Some(bytes),
-        ..Ceiling::default()
+        ..MessageLimits::default()
     }
 }
 
-fn rate(messages: u32) -> Ceiling {
-    Ceiling {
+fn rate(messages: u32) -> MessageLimits {
+    MessageLimits {
         max_messages_per_second: Some(messages),
-        ..Ceiling::default()
+        ..MessageLimits::default()
     }
 }
 
-/// A connection of an app of this form, under this ceiling.
-fn open(form: fn(&Request) -> Answer, ceiling: Ceiling) -> Host {
+/// A connection of an app of this form, with these limits.
+fn open(form: fn(&Request) -> Answer, limits: MessageLimits) -> Host {
     let mut host = Host::default();
     host.open_answer(form);
-    host.connections[0].session.limit(ceiling);
+    host.connections[0].session.set_limits(limits);
     host
 }
 
@@ -87,7 +87,7 @@ fn is_open(host: &Host) -> bool {
 }
 
 #[test]
-fn a_message_over_the_ceiling_ends_the_connection() {
+fn a_message_over_the_operators_limit_ends_the_connection() {
     for form in FORMS {
         let mut host = open(form, size(10));
         host.say(0, "0123456789");
@@ -98,7 +98,7 @@ fn a_message_over_the_ceiling_ends_the_connection() {
 }
 
 #[test]
-fn a_message_rate_over_the_ceiling_ends_the_connection() {
+fn a_message_rate_over_the_operators_limit_ends_the_connection() {
     for form in FORMS {
         let mut host = open(form, rate(3));
         for _ in 0..3 {
@@ -126,7 +126,7 @@ fn the_apps_lower_limit_is_kept() {
     };
     for (says, code) in [(["123456", "", ""], 1009), (["a", "b", "c"], 1008)] {
         let mut host = open(limited, size(10));
-        host.connections[0].session.limit(rate(100));
+        host.connections[0].session.set_limits(rate(100));
         for text in says {
             if is_open(&host) {
                 host.say(0, text);
@@ -137,20 +137,22 @@ fn the_apps_lower_limit_is_kept() {
 }
 
 #[test]
-fn a_ceiling_is_never_raised() {
+fn a_later_call_never_raises_a_limit() {
     for form in FORMS {
         let mut host = open(form, size(10));
-        host.connections[0].session.limit(size(1000));
-        host.connections[0].session.limit(Ceiling::default());
+        host.connections[0].session.set_limits(size(1000));
+        host.connections[0]
+            .session
+            .set_limits(MessageLimits::default());
         host.say(0, "0123456789a");
         assert_eq!(host.close_frame(0).0, 1009);
     }
 }
 
 #[test]
-fn the_app_cannot_raise_its_limit_over_the_ceiling() {
+fn the_app_cannot_raise_its_limit_over_the_operators() {
     let mut connection = Connection::server(Limits::default());
-    connection.limit(size(100));
+    connection.set_limits(size(100));
     connection.set_max_message_size(50);
     assert_eq!(connection.limits().max_message_size, 50);
     connection.set_max_message_size(1 << 20);
@@ -160,14 +162,14 @@ fn the_app_cannot_raise_its_limit_over_the_ceiling() {
 
 #[test]
 fn a_message_in_progress_keeps_its_limit() {
-    let mut host = open(FORMS[0], Ceiling::default());
+    let mut host = open(FORMS[0], MessageLimits::default());
     let frame = |connection: &mut Connection| {
         let begun = connection.start_message(MessageType::Text);
         begun.expect("open");
         connection.send_fragment(b"0123456789").expect("begun");
     };
     host.client(0, frame);
-    host.connections[0].session.limit(size(10));
+    host.connections[0].session.set_limits(size(10));
     host.client(0, |client| {
         client.send_fragment(b"0123456789").expect("begun");
         client.end_message().expect("begun");
@@ -178,7 +180,7 @@ fn a_message_in_progress_keeps_its_limit() {
 }
 
 #[test]
-fn ceilings_do_not_apply_to_raw_sockets() {
+fn message_limits_do_not_apply_to_raw_sockets() {
     async fn repeat(stream: RawStream) -> Result<(), RawError> {
         while let Some(line) = stream.read_line(1000).await? {
             stream.write(line).await?;
@@ -186,7 +188,7 @@ fn ceilings_do_not_apply_to_raw_sockets() {
         Ok(())
     }
     let mut host = open(|request| Answer::converse_raw(request, repeat), size(1));
-    host.connections[0].session.limit(rate(1));
+    host.connections[0].session.set_limits(rate(1));
     for _ in 0..10 {
         let now = host.time();
         let session = &mut host.connections[0].session;

@@ -2,14 +2,14 @@ use crate::protocol::Limits;
 
 /// The operator's upper bounds, whatever the app's own [`Limits`](crate::Limits) say. Default: no bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ceiling {
+pub struct MessageLimits {
     /// The longest message, in bytes, whether received whole or in pieces; also the longest frame.
     pub max_message_size: Option<u64>,
     /// See [`Limits::max_messages_per_second`].
     pub max_messages_per_second: Option<u32>,
 }
 
-impl Ceiling {
+impl MessageLimits {
     /// The lower bound of the two, for each limit.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {
@@ -23,9 +23,9 @@ impl Ceiling {
 }
 
 impl Limits {
-    /// The same limits, none of them above the ceiling.
-    pub(crate) fn below(self, ceiling: Ceiling) -> Self {
-        let size = ceiling.max_message_size.unwrap_or(u64::MAX);
+    /// The same limits, none of them above the operator's.
+    pub(crate) fn below(self, operator: MessageLimits) -> Self {
+        let size = operator.max_message_size.unwrap_or(u64::MAX);
         let fitting = usize::try_from(size).unwrap_or(usize::MAX);
         Self {
             max_message_size: self.max_message_size.min(fitting),
@@ -33,7 +33,7 @@ impl Limits {
             max_streamed_size: self.max_streamed_size.map(|own| own.min(size)),
             max_messages_per_second: lower(
                 self.max_messages_per_second,
-                ceiling.max_messages_per_second,
+                operator.max_messages_per_second,
             ),
             ..self
         }
@@ -49,8 +49,8 @@ fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 mod tests {
     use super::*;
 
-    fn ceiling(size: u64, rate: u32) -> Ceiling {
-        Ceiling {
+    fn limits(size: u64, rate: u32) -> MessageLimits {
+        MessageLimits {
             max_message_size: Some(size),
             max_messages_per_second: Some(rate),
         }
@@ -63,8 +63,8 @@ mod tests {
             max_messages_per_second: Some(20),
             ..Limits::for_messages(1000)
         };
-        assert_eq!(own.below(Ceiling::default()), own);
-        assert_eq!(own.below(ceiling(1 << 30, 20)), own);
+        assert_eq!(own.below(MessageLimits::default()), own);
+        assert_eq!(own.below(limits(1 << 30, 20)), own);
         let expected = Limits {
             max_message_size: 10,
             max_frame_size: 10,
@@ -72,17 +72,17 @@ mod tests {
             max_messages_per_second: Some(2),
             ..own
         };
-        assert_eq!(own.below(ceiling(10, 2)), expected);
-        let size_only = Limits::default().below(ceiling(10, 2));
+        assert_eq!(own.below(limits(10, 2)), expected);
+        let size_only = Limits::default().below(limits(10, 2));
         assert_eq!(size_only.max_streamed_size, None);
         assert_eq!(size_only.max_messages_per_second, Some(2));
     }
 
     #[test]
     fn never_raises_a_lowered_limit() {
-        let low = ceiling(10, 2);
-        assert_eq!(low.with(Ceiling::default()), low);
-        assert_eq!(low.with(ceiling(20, 1)), ceiling(10, 1));
-        assert_eq!(Ceiling::default().with(low), low);
+        let low = limits(10, 2);
+        assert_eq!(low.with(MessageLimits::default()), low);
+        assert_eq!(low.with(limits(20, 1)), limits(10, 1));
+        assert_eq!(MessageLimits::default().with(low), low);
     }
 }
