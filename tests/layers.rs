@@ -1,5 +1,6 @@
 //! The order of the layers, in every crate that has some: imports go down only, and folders stay small enough to
 //! read at a glance.
+#![allow(clippy::expect_used, reason = "how a test fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

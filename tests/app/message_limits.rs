@@ -8,8 +8,8 @@ use std::time::Duration;
 use host::{Host, answer};
 use wasocket::events::{Context, EventHandler, events};
 use wasocket::{
-    Answer, CloseCode, Connection, Disposition, Error, Handler, Limits, Message,
-    MessageLimits, MessageType, RawError, RawStream, Request, Upgrade, UsageError, WebSocket,
+    Answer, CloseCode, Connection, Disposition, Error, Handler, Limits, Message, MessageLimits,
+    MessageType, RawError, RawStream, Request, Upgrade, UsageError, WebSocket,
 };
 
 struct Echo;

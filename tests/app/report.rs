@@ -205,7 +205,7 @@ fn a_failed_function_is_a_fault() {
 }
 
 #[test]
-fn an_error_caused_by_the_end_is_no_fault() {
+fn an_error_caused_by_the_end_is_not_a_fault() {
     let mut host = Host::default();
     let id = host.open(|ws| async move {
         let _ = ws.receive::<Message>().await;

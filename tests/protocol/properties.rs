@@ -131,7 +131,7 @@ proptest! {
     /// Arbitrary bytes yield the same events and the same output however they are split, and at most one end.
     /// Each frame starts with a plausible byte, so that more than the first frame is reached.
     #[test]
-    fn any_input_means_the_same_however_it_is_split(
+    fn any_input_has_the_same_effect_however_it_is_split(
         frames in vec((prop::sample::select(&[0x81u8, 0x01, 0x80, 0x00, 0x82, 0x89, 0x8a, 0x88, 0xff][..]),
                        prop::sample::select(&[0x80u8, 0x81, 0x82, 0x85, 0xfe, 0x05][..]),
                        vec(any::<u8>(), 4..12)), 1..20),

@@ -17,7 +17,7 @@ use std::{env, fs};
 
 use serde_json::Value;
 use support::operator::{admin, get, metric, wait_for_metric};
-use support::{Client, Server, TIMEOUT, build_guest, text};
+use support::{Server, TIMEOUT, build_guest, text};
 
 /// The lines of the access log, once there are this many.
 fn access(server: &Server, number: usize) -> Vec<Value> {

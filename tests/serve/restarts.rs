@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::operator::{admin, get, metric};
-use support::{Client, Head, Server, TIMEOUT, build_guest, opening_handshake, text};
+use support::{Client, Head, Server, TIMEOUT, build_guest, opening_handshake};
 
 const FAULTS: &str = "wasocket_guest_faults_total{reason=\"trap\"}";
 const BEGIN: &str = "instances keep failing";

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use wasocket::events::{Accept, Context, EventHandler, events};
 use wasocket::{Error, Message, Request, Response, Sender, Upgrade, WebSocket};
-use wasocket_test::{Kit, get, request, websocket};
+use wasocket_test::{Kit, websocket};
 
 #[test]
 fn an_event_form_app_publishes_and_keeps_state() {

@@ -4,7 +4,7 @@ use wasocket::{
     Closed, Disposition, Effects, Fields, Instant, Message, ReadyList, Request, Response,
     ResponseHead, Session, ShutdownReason, Takeover, Upgrade,
 };
-use wasocket_test::{Kit, get, request, websocket};
+use wasocket_test::{Kit, get, websocket};
 
 use super::{SECOND, echo, failure};
 

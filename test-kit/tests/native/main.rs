@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use wasocket::extension::DeflateOptions;
 use wasocket::{Message, Request, Upgrade};
-use wasocket_test::request;
 
 const SECOND: Duration = Duration::from_secs(1);
 

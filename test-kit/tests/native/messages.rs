@@ -1,8 +1,7 @@
 //! Messages, and what tests expect of them.
 
-use wasocket::events::events;
 use wasocket::{Closed, Disposition, Error, Event, Limits, Message, Request, Upgrade, WebSocket};
-use wasocket_test::{Kit, request, websocket};
+use wasocket_test::{Kit, websocket};
 
 use super::{SECOND, echo, failure};
 

@@ -1,7 +1,7 @@
 //! Requests, their answers, and raw takeovers.
 
 use wasocket::extension::DeflateOptions;
-use wasocket::{HttpVersion, RawHandler, RawSocket, Request, Response, Upgrade, WebSocket, decide};
+use wasocket::{HttpVersion, RawHandler, RawSocket, Request, Response, Upgrade, decide};
 use wasocket_test::{Answer, Kit, get, request, websocket};
 
 use super::{echo, failure};

@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use wasocket::events::events;
 use wasocket::{Disposition, Error, Event, Instant, Message, Request, Upgrade, WebSocket};
-use wasocket_test::{Kit, request, websocket};
+use wasocket_test::{Kit, websocket};
 
 use super::{SECOND, echo, failure};
 

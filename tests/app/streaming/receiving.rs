@@ -191,7 +191,7 @@ proptest! {
 
     /// Arbitrary bytes have the same effect, whether messages are streamed or not.
     #[test]
-    fn any_input_means_the_same_whole_or_in_pieces(
+    fn any_input_has_the_same_effect_whole_or_in_pieces(
         frames in vec((prop::sample::select(&[0x81u8, 0x01, 0x80, 0x00, 0x02, 0xc1, 0x41, 0x89, 0x88][..]),
                        prop::sample::select(PAYLOADS)), 1..20),
         compressed: bool,

@@ -67,7 +67,7 @@ fn a_state_cannot_raise_the_message_limit() {
 proptest! {
     /// An altered state is resumed or refused; if resumed, its connection can be called like any other.
     #[test]
-    fn altered_states_do_no_harm(changes in prop::collection::vec((0_usize..400, any::<u8>()), 1..8)) {
+    fn altered_states_never_panic(changes in prop::collection::vec((0_usize..400, any::<u8>()), 1..8)) {
         let app = events(Room);
         let mut state = state(&app);
         for (at, byte) in changes {
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_do_no_harm(rest in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_never_panic(rest in prop::collection::vec(any::<u8>(), 0..300)) {
         let state = [&b"\x01\0\0"[..], &rest].concat();
         let _ = try_resume(&events(Room), &state);
     }

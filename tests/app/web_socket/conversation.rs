@@ -129,7 +129,7 @@ fn input_pauses_while_the_app_does_not_receive() {
 }
 
 #[test]
-fn a_message_of_the_wrong_type_is_an_error_and_the_next_one_is_not() {
+fn a_message_of_the_wrong_type_does_not_spoil_the_next_one() {
     let mut host = Host::default();
     let (id, slot) = outcome(&mut host, |ws| async move {
         let wrong = ws.receive::<String>().await;

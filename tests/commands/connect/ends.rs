@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
 
-use support::connect::{command, connect, finish, run, start};
+use support::connect::{command, connect, finish, start};
 use support::{Server, build_guest};
 
 use super::servers::answering;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::Server;
-use support::connect::{command, connect, finish, run, start};
+use support::connect::{command, connect, finish, start};
 
 use super::servers::{accept, read_frame};
 use super::url;

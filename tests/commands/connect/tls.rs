@@ -4,7 +4,6 @@ use support::connect::{command, connect, run};
 use support::{Server, tls_file};
 
 use super::servers::tls_in_front_of;
-use super::url;
 
 #[test]
 fn tls_certificates_are_verified() {

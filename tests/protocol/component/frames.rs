@@ -5,7 +5,7 @@ use wasocket_host::bindings::{Effects, Next};
 use wasocket_host::guest::{Guest, finish};
 use wasocket_vectors as vectors;
 
-use super::{answer, default_app, open_echo, request, request_with_deflate};
+use super::{default_app, open_echo, request_with_deflate};
 
 #[test]
 fn frame_vectors_whole() {

@@ -1,7 +1,7 @@
 //! The vectors of opening handshakes.
 
-use wasocket_host::bindings::{Answer, HttpVersion, Request};
-use wasocket_host::guest::finish;
+use wasocket_host::bindings::{Answer, HttpVersion, Request, ResponseHead};
+use wasocket_host::guest::{Guest, finish};
 use wasocket_vectors as vectors;
 
 use super::{answer, default_app, request};
@@ -10,13 +10,7 @@ use super::{answer, default_app, request};
 fn handshake_vectors() {
     let mut guest = default_app();
     for vector in vectors::parsed_handshakes() {
-        let head = match answer(&mut guest, &request(&vector)) {
-            Answer::Respond(response) => response.head,
-            Answer::Takeover(takeover) => {
-                finish(guest.drop_resource(takeover.connection)).expect("no fault");
-                takeover.response.expect("a WebSocket has a response")
-            }
-        };
+        let head = response_head(&mut guest, &request(&vector));
         vector.check(head.status, &head.fields);
     }
 }
@@ -36,13 +30,18 @@ fn handshake_vectors_of_http2() {
             secure: false,
             remote: None,
         };
-        let head = match answer(&mut guest, &request) {
-            Answer::Respond(response) => response.head,
-            Answer::Takeover(takeover) => {
-                finish(guest.drop_resource(takeover.connection)).expect("no fault");
-                takeover.response.expect("a WebSocket has a response")
-            }
-        };
+        let head = response_head(&mut guest, &request);
         vector.check(head.status, &head.fields);
+    }
+}
+
+/// The head of the response to a request, whether it refuses the WebSocket or opens it.
+fn response_head(guest: &mut Guest, request: &Request) -> ResponseHead {
+    match answer(guest, request) {
+        Answer::Respond(response) => response.head,
+        Answer::Takeover(takeover) => {
+            finish(guest.drop_resource(takeover.connection)).expect("no fault");
+            takeover.response.expect("a WebSocket has a response")
+        }
     }
 }

@@ -15,7 +15,7 @@ mod security_table;
 
 use std::io::{ErrorKind, Write as _};
 
-use support::{Client, text};
+use support::Client;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use support::{Client, Server, TIMEOUT};
 
-use super::connections::status;
 use super::{KIB, MIB};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use support::{root, text};
+use support::root;
 use wasocket_vectors as vectors;
 
 /// For every row of the table in docs/security.md, the tests and vectors it names exist.

@@ -8,7 +8,7 @@ use super::client::{Connection, connect, run};
 use super::serve;
 use h2::Reason;
 use support::operator::{admin, wait_for_metric};
-use support::{Client, Server, TIMEOUT, host_behaviours, text};
+use support::{Client, Server, TIMEOUT, text};
 use tokio::time::sleep;
 
 /// CVE-2023-44487, whether the resets come with the requests or while the guest decides.

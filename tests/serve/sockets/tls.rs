@@ -13,9 +13,9 @@ use support::{
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
+use super::assert_fails;
 use super::certificate::Certificate;
 use super::tls_client::{client_config, echo, tls_to};
-use super::{assert_fails, serve};
 
 #[test]
 fn serves_tls_1_2_and_1_3() {

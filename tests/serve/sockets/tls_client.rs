@@ -1,6 +1,5 @@
 //! Clients that speak TLS.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;

@@ -57,7 +57,7 @@ impl Collector {
         })
     }
 
-    pub fn on(
+    fn on(
         listener: TcpListener,
         scheme: &str,
         first: &'static [&'static str],

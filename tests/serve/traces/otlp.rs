@@ -91,7 +91,7 @@ fn nanos(value: &Value) -> u64 {
 }
 
 /// The value of an attribute, as a string.
-fn attribute<'a>(span: &'a Value, name: &str) -> Option<&'a str> {
+pub fn attribute<'a>(span: &'a Value, name: &str) -> Option<&'a str> {
     let attributes = array(&span["attributes"]).iter();
     let mut named = attributes.filter(|attribute| attribute["key"] == name);
     let value = named.next()?["value"].as_object()?.values().next()?;

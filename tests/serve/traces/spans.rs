@@ -1,6 +1,6 @@
 //! The spans of connections and of requests.
 
-use support::{Server, opening_handshake, text, wasocket};
+use support::{Server, opening_handshake, wasocket};
 
 use super::collector::Collector;
 use super::otlp::{assert_has, attribute};
