@@ -67,7 +67,6 @@ pub(crate) async fn exchange<V: Version>(
     version: &mut V,
 ) -> Outcome<V::Head> {
     let client = worker.trust.client(socket, &request.fields);
-    let client = client.unwrap_or(socket);
     request.secure = client.secure;
     request.remote = client.remote();
     let request = Arc::new(request);

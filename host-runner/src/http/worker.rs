@@ -72,7 +72,7 @@ impl Worker {
     /// on Unix sockets have no address.
     pub(crate) fn admit(&self, peer: Peer) -> Result<Option<AddressPermit>, Denial> {
         let admit = |ip| self.shared.per_address.admit(ip, std::time::Instant::now());
-        let admitted = peer.ip.map(admit).transpose();
+        let admitted = peer.limited_ip().map(admit).transpose();
         if let Err(denial) = &admitted {
             self.metrics.denied(*denial);
             tracing::debug!(remote = %peer, "connection refused: {denial:?}");
@@ -82,7 +82,7 @@ impl Worker {
 
     /// Checks a request against the rate limit of its client's address. Requests on Unix sockets are not counted.
     pub(crate) fn may_ask(&self, peer: Peer) -> Result<(), TooManyRequests> {
-        let Some(ip) = peer.ip else {
+        let Some(ip) = peer.limited_ip() else {
             return Ok(());
         };
         let asked = self

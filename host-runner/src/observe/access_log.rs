@@ -234,7 +234,7 @@ fn describe(span: &mut Span, request: &Request, peer: Peer) {
     span.set("url.scheme", if peer.secure { "https" } else { "http" });
     span.set("url.path", path(&request.target));
     span.set("network.protocol.version", version(request.version));
-    if let Some(ip) = peer.ip {
+    if let Some(ip) = peer.ip() {
         span.set("client.address", ip.to_canonical().to_string());
     }
     if let Some(port) = peer.port {

@@ -12,7 +12,6 @@ use wasocket_host::bindings::ShutdownReason;
 use wasocket_host::guest::Limits;
 use wasocket_host::guest::wasi::{Allowed, Directory, Grants, Policy};
 use wasocket_host::http::settings::HttpSettings;
-use wasocket_host::net::forwarded::Trust;
 use wasocket_host::server::config::ServerConfig;
 
 use crate::commands::serve::network::Network;
@@ -138,7 +137,7 @@ impl Serve {
             listen: self.sockets.listen,
             hosts: self.sockets.allow_host,
             proxy_protocol: self.sockets.proxy_protocol,
-            trust: Trust(self.sockets.trust),
+            trust: self.sockets.trust(),
             workers: self.workers,
             connections_per_instance: self.connections_per_instance,
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout),

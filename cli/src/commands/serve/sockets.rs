@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use wasocket_host::http::hosts::AllowedHost;
-use wasocket_host::net::forwarded::Trusted;
+use wasocket_host::net::forwarded::{ForwardedField, Trust, Trusted};
 use wasocket_host::net::listen::Listen;
 use wasocket_host::net::tls;
 
@@ -34,13 +34,36 @@ pub struct Sockets {
     /// without one are closed; with --trust, also those that do not come from a trusted proxy
     #[arg(long)]
     pub proxy_protocol: bool,
-    /// A proxy whose `Forwarded`, or `X-Forwarded-For` and `-Proto`, is trusted to name the client; `unix` means
-    /// peers on a Unix socket. May be repeated
+    /// A proxy that is trusted to name the client (--forwarded); `unix` means peers on a Unix socket. May be repeated
     #[arg(long, value_name = "IP[/BITS]")]
     pub trust: Vec<Trusted>,
+    /// The field in which trusted proxies name the client. The other is ignored, since a proxy may pass it on as the
+    /// client sent it
+    #[arg(long, value_name = "FIELD", default_value = "x-forwarded-for")]
+    pub forwarded: Forwarded,
+}
+
+/// The field in which proxies name the client.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Forwarded {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto`
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239)
+    Forwarded,
 }
 
 impl Sockets {
+    /// The proxies that may name the client, and how they do.
+    pub(super) fn trust(&self) -> Trust {
+        Trust {
+            proxies: self.trust.clone(),
+            field: match self.forwarded {
+                Forwarded::XForwardedFor => ForwardedField::XForwardedFor,
+                Forwarded::Forwarded => ForwardedField::Forwarded,
+            },
+        }
+    }
+
     /// The files of the certificate and its key, if TLS is on.
     pub(super) fn tls(&self) -> Option<tls::Files> {
         let files = self.tls_cert.as_ref().zip(self.tls_key.as_ref());

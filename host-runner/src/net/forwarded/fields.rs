@@ -1,8 +1,22 @@
-//! The fields in which a proxy names its client: `Forwarded` (RFC 7239), `X-Forwarded-For` and `-Proto`.
+//! The fields in which a proxy names its client: `X-Forwarded-For` and `-Proto`, or `Forwarded` (RFC 7239).
+//!
+//! A proxy appends to what it was sent, which may come from anyone. So the fields are read from their end, one element
+//! at a time, and an element that nobody asks for is never parsed.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str;
 
 use wasocket_host_core::http1::Field;
+
+/// The field that the trusted proxies write. The other is ignored: they may pass it on as the client sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedField {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto`: what most proxies write.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
 
 /// What one proxy says about its client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,53 +26,76 @@ pub(super) struct Hop {
     pub(super) secure: Option<bool>,
 }
 
-/// The proxies that a request came through, in order. `None` if the fields say nothing or are invalid.
-pub(super) fn hops(fields: &[Field]) -> Option<Vec<Hop>> {
-    // A proxy writes one of the two kinds, and passes on the other as the client sent it.
-    match (list(fields, "forwarded")?, old(fields)?) {
-        (Some(forwarded), None) => forwarded_hops(&forwarded),
-        (None, old) => old,
-        _ => None,
-    }
-}
-
-/// The lines of a field as one list (RFC 9110 §5.3). The outer `None`: they are not ASCII.
-fn list(fields: &[Field], name: &str) -> Option<Option<String>> {
-    let mut joined: Option<String> = None;
-    for (_, value) in fields
-        .iter()
-        .filter(|(own, _)| own.eq_ignore_ascii_case(name))
-    {
-        let value = str::from_utf8(value)
-            .ok()
-            .filter(|value| value.is_ascii())?;
-        match &mut joined {
-            Some(joined) => {
-                joined.push(',');
-                joined.push_str(value);
-            }
-            none => *none = Some(value.to_owned()),
+impl ForwardedField {
+    /// The proxies that a request came through, the nearest first. `None` for one whose element is malformed.
+    pub(super) fn hops(self, fields: &[Field]) -> Box<dyn Iterator<Item = Option<Hop>> + '_> {
+        match self {
+            Self::XForwardedFor => Box::new(elements(fields, "x-forwarded-for").map(x_hop)),
+            Self::Forwarded => Box::new(elements(fields, "forwarded").map(forwarded_hop)),
         }
     }
-    Some(joined)
+
+    /// Whether the nearest proxy was reached over TLS, if it tells.
+    pub(super) fn is_secure(self, fields: &[Field]) -> Option<bool> {
+        match self {
+            Self::XForwardedFor => {
+                let nearest = elements(fields, "x-forwarded-proto").next()?;
+                is_secure(str::from_utf8(nearest).ok()?)
+            }
+            Self::Forwarded => self.hops(fields).next()??.secure,
+        }
+    }
 }
 
-/// `X-Forwarded-For` and `X-Forwarded-Proto`. Of the latter the last value counts, that of the nearest proxy.
-fn old(fields: &[Field]) -> Option<Option<Vec<Hop>>> {
-    let proto = list(fields, "x-forwarded-proto")?;
-    let proto = proto.as_deref().and_then(|proto| proto.rsplit(',').next());
-    let secure = match proto {
-        Some(proto) => Some(is_secure(proto.trim())?),
-        None => None,
-    };
-    let Some(nodes) = list(fields, "x-forwarded-for")? else {
-        return Some(secure.map(|_| vec![Hop { node: None, secure }]));
-    };
-    let hop = |node: &str| {
-        let node = Some(address(node.trim())?);
-        Some(Hop { node, secure })
-    };
-    Some(Some(nodes.split(',').map(hop).collect::<Option<_>>()?))
+/// An element of `X-Forwarded-For`. `None` if it is not an address.
+fn x_hop(element: &[u8]) -> Option<Hop> {
+    Some(Hop {
+        node: Some(address(str::from_utf8(element).ok()?)?),
+        secure: None,
+    })
+}
+
+/// The elements of a list, from its end, over all lines of the field (RFC 9110 §5.3). Empty ones are ignored
+/// (§5.6.1.2).
+fn elements<'a>(fields: &'a [Field], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = fields.iter().rev();
+    let lines = lines.filter(move |(own, _)| own.eq_ignore_ascii_case(name));
+    let elements = lines.flat_map(|(_, line)| Elements { rest: Some(line) });
+    elements
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// The elements of a line, from its end. Commas in quoted strings do not separate.
+struct Elements<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let line = self.rest.take()?;
+        let mut is_quoted = false;
+        for (index, byte) in line.iter().enumerate().rev() {
+            let before = line.get(..index)?;
+            match byte {
+                b'"' if !(is_quoted && is_escaped(before)) => is_quoted = !is_quoted,
+                b',' if !is_quoted => {
+                    self.rest = Some(before);
+                    return line.get(index..)?.get(1..);
+                }
+                _ => {}
+            }
+        }
+        Some(line)
+    }
+}
+
+/// Whether what follows these bytes is the second half of a quoted pair (RFC 9110 §5.6.4).
+fn is_escaped(before: &[u8]) -> bool {
+    let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
+    backslashes.count() % 2 == 1
 }
 
 fn is_secure(proto: &str) -> Option<bool> {
@@ -84,37 +121,30 @@ fn address(text: &str) -> Option<(IpAddr, Option<u16>)> {
 /// The most parameters in an element of `Forwarded`.
 pub(super) const MAX_PARAMETERS: usize = 16;
 
-/// RFC 7239 §4: `Forwarded = 1#forwarded-element`. `None` if it is malformed anywhere.
-fn forwarded_hops(text: &str) -> Option<Vec<Hop>> {
-    let mut hops = Vec::new();
-    // RFC 9110 §5.6.1.2: empty list elements are ignored.
-    for element in split(text, ',')?
-        .into_iter()
-        .filter(|element| !element.is_empty())
-    {
-        let mut hop = Hop::default();
-        let mut seen = Vec::new();
-        for pair in split(element, ';')? {
-            let (name, value) = pair.split_once('=')?;
-            let (name, value) = (name.to_ascii_lowercase(), unquote(value)?);
-            // Bounded, as each is compared with all others. RFC 7239 defines four.
-            if seen.len() >= MAX_PARAMETERS {
-                return None;
-            }
-            // §4: "Each parameter MUST NOT occur more than once per field-value."
-            if !is_token(&name) || seen.contains(&name) {
-                return None;
-            }
-            match name.as_str() {
-                "for" => hop.node = node(&value)?,
-                "proto" => hop.secure = Some(is_secure(&value)?),
-                _ => {}
-            }
-            seen.push(name);
+/// An element of `Forwarded` (RFC 7239 §4). `None` if it is malformed.
+fn forwarded_hop(element: &[u8]) -> Option<Hop> {
+    let element = str::from_utf8(element).ok()?;
+    let mut hop = Hop::default();
+    let mut seen = Vec::new();
+    for pair in split(element, ';')? {
+        let (name, value) = pair.split_once('=')?;
+        let (name, value) = (name.to_ascii_lowercase(), unquote(value)?);
+        // Bounded, as each is compared with all others. RFC 7239 defines four.
+        if seen.len() >= MAX_PARAMETERS {
+            return None;
         }
-        hops.push(hop);
+        // §4: "Each parameter MUST NOT occur more than once per field-value."
+        if !is_token(&name) || seen.contains(&name) {
+            return None;
+        }
+        match name.as_str() {
+            "for" => hop.node = node(&value)?,
+            "proto" => hop.secure = Some(is_secure(&value)?),
+            _ => {}
+        }
+        seen.push(name);
     }
-    Some(hops)
+    Some(hop)
 }
 
 /// RFC 7239 §6: an address with or without a port, `unknown`, or an obfuscated name. The outer `None`: it is none of

@@ -13,8 +13,8 @@ use std::str::FromStr;
 
 use wasocket_host_core::http1::Field;
 
-use crate::net::peer::Peer;
-use fields::{Hop, hops};
+use crate::net::peer::{Address, Peer};
+pub use fields::ForwardedField;
 use proxy_protocol::number;
 
 /// Proxies to trust.
@@ -86,47 +86,59 @@ fn prefix(ip: IpAddr, bits: u32) -> u128 {
 
 /// The proxies whose claims are trusted. None by default.
 #[derive(Clone, Debug, Default)]
-pub struct Trust(pub Vec<Trusted>);
+pub struct Trust {
+    /// Their addresses.
+    pub proxies: Vec<Trusted>,
+    /// The field that they write.
+    pub field: ForwardedField,
+}
 
 impl Trust {
     /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.proxies.is_empty()
     }
 
     /// Whether this peer is trusted.
     pub fn includes(&self, peer: &Peer) -> bool {
-        self.has(peer.ip)
+        match peer.address {
+            Address::Ip(ip) => self.has(Some(ip)),
+            Address::Unix => self.has(None),
+            Address::Unknown => false,
+        }
     }
 
     fn has(&self, ip: Option<IpAddr>) -> bool {
-        self.0.iter().any(|trusted| trusted.includes(ip))
+        self.proxies.iter().any(|trusted| trusted.includes(ip))
     }
 
-    /// The client, according to a proxy's fields in a request. `None` if the peer is not trusted, or if the fields say
-    /// nothing or are invalid; then the peer counts as the client.
+    /// The client that a request on a socket of `peer` comes from: the peer itself, unless it is a trusted proxy that
+    /// names another.
     ///
-    /// A proxy appends to what it received, which may come from anyone. So the fields are read from the end: the first
-    /// address that is not a trusted proxy's is the client's.
-    pub(crate) fn client(&self, peer: Peer, fields: &[Field]) -> Option<Peer> {
+    /// Element by element from the end, the first address that is not a trusted proxy's is the client's. Where an
+    /// element does not tell, or is malformed, the client is unknown, since it is not the proxy that sent the request.
+    pub(crate) fn client(&self, peer: Peer, fields: &[Field]) -> Peer {
         if !self.includes(&peer) {
-            return None;
+            return peer;
         }
-        let hops = hops(fields)?;
-        let is_strange = |hop: &Hop| hop.node.is_none_or(|(ip, _)| !self.has(Some(ip)));
-        // If all are proxies, the first of them.
-        let hop = hops.get(hops.iter().rposition(is_strange).unwrap_or_default())?;
-        let secure = hop.secure.or(hops.last()?.secure);
-        let (ip, port) = match hop.node {
-            Some((ip, port)) => (Some(ip), port),
-            // Hidden by the proxy, so the proxy is all that is known.
-            None => (peer.ip, peer.port),
-        };
-        Some(Peer {
-            ip,
-            port,
-            secure: secure.unwrap_or(peer.secure),
-        })
+        let mut client = peer;
+        let nearest = self.field.is_secure(fields).unwrap_or(peer.secure);
+        client.secure = nearest;
+        for hop in self.field.hops(fields) {
+            let hop = hop.unwrap_or_default();
+            client.secure = hop.secure.unwrap_or(nearest);
+            let Some((ip, port)) = hop.node else {
+                client.address = Address::Unknown;
+                client.port = None;
+                break;
+            };
+            client.address = Address::Ip(ip);
+            client.port = port;
+            if !self.has(Some(ip)) {
+                break;
+            }
+        }
+        client
     }
 }
 
@@ -138,7 +150,10 @@ mod tests {
     use super::*;
 
     fn trust(texts: &[&str]) -> Trust {
-        Trust(texts.iter().filter_map(|text| text.parse().ok()).collect())
+        Trust {
+            proxies: texts.iter().filter_map(|text| text.parse().ok()).collect(),
+            field: ForwardedField::default(),
+        }
     }
 
     fn ip(text: &str) -> Option<IpAddr> {
@@ -178,21 +193,35 @@ mod tests {
         }
     }
 
-    /// The client according to trusted proxies in 10.0.0.0/8, as the guest sees it.
-    fn client(fields: &[(&str, &str)]) -> String {
+    /// The client according to trusted proxies in 10.0.0.0/8 that write this field.
+    fn client_by(field: ForwardedField, fields: &[(&str, &str)]) -> String {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
         let fields: Vec<Field> = fields.iter().map(own).collect();
-        let peer = Peer::from(SocketAddr::from(([10, 0, 0, 1], 5)));
-        match trust(&["10.0.0.0/8"]).client(peer, &fields) {
-            Some(peer) if peer.secure => format!("{peer} secure"),
-            Some(peer) => peer.to_string(),
-            None => "-".to_owned(),
+        let trust = Trust {
+            field,
+            ..trust(&["10.0.0.0/8"])
+        };
+        let peer = trust.client(Peer::from(SocketAddr::from(([10, 0, 0, 1], 5))), &fields);
+        if peer.secure {
+            format!("{peer} secure")
+        } else {
+            peer.to_string()
         }
     }
 
+    fn forwarded(value: &str) -> String {
+        client_by(ForwardedField::Forwarded, &[("forwarded", value)])
+    }
+
+    fn x_forwarded(fields: &[(&str, &str)]) -> String {
+        client_by(ForwardedField::XForwardedFor, fields)
+    }
+
     #[test]
-    fn fields_are_read_from_their_end() {
-        for (forwarded, expected) in [
+    fn forwarded_is_read_from_its_end() {
+        for (value, client) in [
+            ("", "10.0.0.1:5"),
+            (",", "10.0.0.1:5"),
             ("for=192.0.2.1", "192.0.2.1"),
             ("for=192.0.2.1;proto=https;by=_me", "192.0.2.1 secure"),
             ("For=\"192.0.2.1:80\" ; Proto=HTTP", "192.0.2.1:80"),
@@ -207,41 +236,56 @@ mod tests {
             ("for=10.0.0.8, for=10.0.0.9", "10.0.0.8"),
             (
                 "for=203.0.113.9, for=unknown;proto=https",
-                "10.0.0.1:5 secure",
+                "unknown secure",
             ),
             (",for=203.0.113.9,, for=192.0.2.1,", "192.0.2.1"),
-            ("for=_hidden", "10.0.0.1:5"),
+            ("for=_hidden", "unknown"),
             ("host=\"a,b;for=203.0.113.9\";for=192.0.2.1", "192.0.2.1"),
-            ("proto=https", "10.0.0.1:5 secure"),
+            ("by=\"\\\\\",for=192.0.2.1", "192.0.2.1"),
+            ("proto=https", "unknown secure"),
         ] {
-            assert_eq!(client(&[("forwarded", forwarded)]), expected, "{forwarded}");
-        }
-        for (old, proto, expected) in [
-            ("192.0.2.1", "https", "192.0.2.1 secure"),
-            ("203.0.113.9,192.0.2.1", "https, http", "192.0.2.1"),
-            ("203.0.113.9, 192.0.2.1 ,10.0.0.7", "http", "192.0.2.1"),
-            ("2001:db8::1", "http", "2001:db8::1"),
-            ("[2001:db8::1]:9", "http", "[2001:db8::1]:9"),
-            ("192.0.2.1:9", "WSS", "192.0.2.1:9 secure"),
-        ] {
-            let fields = [("X-Forwarded-For", old), ("X-Forwarded-Proto", proto)];
-            assert_eq!(client(&fields), expected, "{old} {proto}");
+            assert_eq!(forwarded(value), client, "{value}");
         }
         let lines = [
             ("Forwarded", "for=203.0.113.9"),
             ("forwarded", "for=192.0.2.1"),
         ];
-        assert_eq!(client(&lines), "192.0.2.1", "two lines are one list");
-        assert_eq!(
-            client(&[("X-Forwarded-Proto", "https")]),
-            "10.0.0.1:5 secure"
-        );
+        let client = client_by(ForwardedField::Forwarded, &lines);
+        assert_eq!(client, "192.0.2.1", "two lines are one list");
     }
 
     #[test]
-    fn invalid_fields_are_ignored() {
+    fn x_forwarded_for_is_read_from_its_end() {
+        for (addresses, proto, client) in [
+            ("192.0.2.1", "https", "192.0.2.1 secure"),
+            ("203.0.113.9,192.0.2.1", "https, http", "192.0.2.1"),
+            ("203.0.113.9, 192.0.2.1 ,10.0.0.7", "http", "192.0.2.1"),
+            ("192.0.2.1,", "gopher", "192.0.2.1"),
+            ("2001:db8::1", "http", "2001:db8::1"),
+            ("[2001:db8::1]:9", "http", "[2001:db8::1]:9"),
+            ("192.0.2.1:9", "WSS", "192.0.2.1:9 secure"),
+            ("10.0.0.8, 10.0.0.9", "http", "10.0.0.8"),
+        ] {
+            let fields = [("X-Forwarded-For", addresses), ("X-Forwarded-Proto", proto)];
+            assert_eq!(x_forwarded(&fields), client, "{addresses} {proto}");
+        }
+        let proto = ("X-Forwarded-Proto", "https");
+        assert_eq!(x_forwarded(&[proto]), "10.0.0.1:5 secure");
+    }
+
+    #[test]
+    fn nothing_left_of_the_client_is_parsed() {
+        for garbage in ["x", "\"", "for=\"", "for=\\\"", "=;=", "\u{fc}"] {
+            let own = format!("{garbage}, 192.0.2.1");
+            assert_eq!(x_forwarded(&[("X-Forwarded-For", &own)]), "192.0.2.1", "{own}");
+            let own = format!("{garbage}, for=192.0.2.1, for=10.0.0.9");
+            assert_eq!(forwarded(&own), "192.0.2.1", "{own}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_element_leaves_the_client_unknown() {
         for bad in [
-            "",
             "for",
             "for=",
             "for=a",
@@ -256,28 +300,32 @@ mod tests {
             "for=192.0.2.1;for=192.0.2.2",
             "for =192.0.2.1",
             "for=192.0.2.1;proto=gopher",
-            ",",
-            "for=x, for=192.0.2.1",
         ] {
-            assert_eq!(client(&[("Forwarded", bad)]), "-", "{bad}");
+            assert_eq!(forwarded(bad), "unknown", "{bad}");
+            let beyond = format!("for=203.0.113.9, {bad}, for=10.0.0.9");
+            assert_eq!(forwarded(&beyond), "unknown", "{beyond}");
         }
-        for bad in ["", "a", "192.0.2.1,", "192.0.2.1 192.0.2.2", "unknown"] {
-            assert_eq!(client(&[("X-Forwarded-For", bad)]), "-", "{bad}");
+        for bad in ["a", "192.0.2.1 192.0.2.2", "unknown", "192.0.2.1, x, 10.0.0.9"] {
+            assert_eq!(x_forwarded(&[("X-Forwarded-For", bad)]), "unknown", "{bad}");
         }
         let many: String = (0..=MAX_PARAMETERS).map(|n| format!("a{n}=b;")).collect();
-        assert_eq!(
-            client(&[("Forwarded", &format!("{many}for=192.0.2.1"))]),
-            "-"
-        );
-        // The client may have sent either one.
+        assert_eq!(forwarded(&format!("{many}for=192.0.2.1")), "unknown");
+    }
+
+    #[test]
+    fn the_other_field_is_the_clients_own() {
         let both = [
             ("Forwarded", "for=192.0.2.1"),
-            ("X-Forwarded-For", "192.0.2.1"),
+            ("X-Forwarded-For", "192.0.2.2"),
         ];
-        assert_eq!(client(&both), "-");
-        assert_eq!(client(&[]), "-");
+        assert_eq!(x_forwarded(&both), "192.0.2.2");
+        assert_eq!(client_by(ForwardedField::Forwarded, &both), "192.0.2.1");
+    }
+
+    #[test]
+    fn only_a_proxy_names_clients() {
         let stranger = Peer::from(SocketAddr::from(([192, 0, 2, 9], 5)));
-        let fields = [("Forwarded".to_owned(), b"for=192.0.2.1".to_vec())];
-        assert_eq!(trust(&["10.0.0.0/8"]).client(stranger, &fields), None);
+        let fields = [("X-Forwarded-For".to_owned(), b"192.0.2.1".to_vec())];
+        assert_eq!(trust(&["10.0.0.0/8"]).client(stranger, &fields), stranger);
     }
 }
