@@ -85,7 +85,7 @@ export class App {
     this.#onEnd = options.onEnd;
     this.#pool = new Pool(component, this.#limits, this.#log);
     this.listener = (/** @type {IncomingMessage} */ request, /** @type {ServerResponse} */ response) => {
-      this.#answer(request, response);
+      this.#answer(request, response).catch((error) => this.#contain(error, response));
     };
   }
 
@@ -102,7 +102,7 @@ export class App {
     server.prependListener('request', (_, response) => this.#track(response));
     server.on('upgrade', (request, socket, head) => {
       if (isOwn(request)) {
-        this.#upgrade(request, /** @type {Socket} */ (socket), head);
+        this.#upgrade(request, /** @type {Socket} */ (socket), head).catch((error) => this.#contain(error, socket));
       }
     });
     return this;
@@ -124,6 +124,17 @@ export class App {
     const timer = setTimeout(() => this.#abort(), this.#limits.shutdownTimeout * 1000);
     await idle;
     clearTimeout(timer);
+  }
+
+  /**
+   * Keeps an unexpected exception from ending the process: it costs one connection.
+   *
+   * @param {unknown} error
+   * @param {{ destroy(): void }} connection
+   */
+  #contain(error, connection) {
+    this.#log(`connection lost to a bug in the host: ${error instanceof Error ? error.stack : error}`);
+    connection.destroy();
   }
 
   /** @param {ServerResponse} response */
@@ -158,7 +169,13 @@ export class App {
         debug('%s has stopped reading', request.remote);
         outgoing.destroy();
       });
-      outgoing.writeHead(response.head.status, fieldsOf(response));
+      const fields = fieldsOf(response);
+      try {
+        outgoing.writeHead(response.head.status, fields);
+      } catch (error) {
+        // Node has rules of its own.
+        throw new BadAnswer(`Node does not accept it: ${error instanceof Error ? error.message : error}`);
+      }
       outgoing.end(response.body);
     };
     const { answer, instance } = await this.#decide(request, incoming.socket);

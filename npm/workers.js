@@ -127,7 +127,7 @@ class Site {
       if (error instanceof Fault) {
         this.#tell(id, error);
       } else if (error instanceof TypeError) {
-        console.error(`cannot send the app's answer to ${request.method} ${request.url}, sending 500: ${error.message}`);
+        console.error(`cannot send the app's answer to ${request.method} ${new URL(request.url).pathname}, sending 500: ${error.message}`);
       } else if (!(error instanceof Trapped)) {
         throw error;
       }
@@ -535,7 +535,7 @@ function respond({ head, body }) {
 function toHeaders(fields) {
   const headers = new Headers();
   for (const [name, value] of fields) {
-    if (/^(content-length|transfer-encoding)$/i.test(name)) {
+    if (/^(content-length|trailer|transfer-encoding)$/i.test(name)) {
       throw new TypeError(`the field ${JSON.stringify(name)} is for the host to set`);
     }
     headers.append(name, new TextDecoder().decode(value));

@@ -125,7 +125,7 @@ function checked(fields) {
     if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) {
       throw new BadAnswer(`the field ${JSON.stringify(name)} has a bad name or value`);
     }
-    if (/^(content-length|transfer-encoding)$/i.test(name)) {
+    if (/^(content-length|trailer|transfer-encoding)$/i.test(name)) {
       throw new BadAnswer(`the field ${JSON.stringify(name)} is for the host to set`);
     }
     return [name, value];

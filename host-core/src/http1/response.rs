@@ -78,8 +78,9 @@ fn check_field((name, value): &Field) -> Result<(), BadAnswer> {
     if token(name.as_bytes()).is_none() || !is_value(value) {
         return Err(BadAnswer::Field(name.to_owned()));
     }
-    // The host frames the message; conflicting lengths are how requests are smuggled.
-    let framing = ["content-length", "transfer-encoding"];
+    // The host frames the message; conflicting lengths are how requests are smuggled. And it sends no trailers, which
+    // RFC 9110 §6.6.2 has `Trailer` announce.
+    let framing = ["content-length", "trailer", "transfer-encoding"];
     if framing.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Err(BadAnswer::Framing(name.to_owned()));
     }
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_host_frames_the_message() {
-        for name in ["Content-Length", "content-length", "Transfer-Encoding"] {
+        for name in ["Content-Length", "content-length", "Trailer", "Transfer-Encoding"] {
             assert_eq!(
                 check(200, name, b"3"),
                 Err(BadAnswer::Framing(name.to_owned()))

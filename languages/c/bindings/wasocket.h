@@ -81,8 +81,9 @@ typedef struct http_request_t {
 // The head of a response: a status code and the fields.
 // 
 // Names are tokens, and values contain no control bytes except tab. The host sets `Content-Length` and
-// `Transfer-Encoding`; a component must not. A host must refuse a head that breaks these rules: it sends
-// nothing of it and answers 500. That costs the request, not the instance.
+// `Transfer-Encoding`, and sends no trailers; a component must set neither these nor `Trailer`. A host must
+// refuse a head that breaks these rules: it sends nothing of it and answers 500. That costs the request, not
+// the instance.
 typedef struct http_response_head_t {
   uint16_t   status;
   http_list_field_t   fields;

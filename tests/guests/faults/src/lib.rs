@@ -46,6 +46,7 @@ fn answer(request: &Request) -> Answer {
         "/own-length" => Response::text(200, "x")
             .with_field("Content-Length", "9")
             .into(),
+        "/trailer" => Response::text(200, "x").with_field("Trailer", "x").into(),
         "/bad-status" => Response::text(99, "x").into(),
         "/bad-takeover" => bad_takeover(request),
         "/open" => Upgrade::new().accept(request, FaultInOpen),
