@@ -35,16 +35,26 @@ run: target ## build everything and serve the default app (LISTEN=127.0.0.1:1234
 dist: target ## build the program for production: target/dist/wasocket
 	$(BUILD_DIST)
 
+# Runs two commands at a time: what waits for the network or for a peer next to what computes. Fails if one does.
+together = $(1) & $(2); second=$$?; wait $$! && exit $$second
+
 .PHONY: test
-test: setup lint ## run every check and test, and install what they need
+test: target ## run every check and test, and install what they need
+	$(call together,tests/setup.sh,$(MAKE) lint)
 	$(CARGO) test --workspace
 	$(CARGO) test --manifest-path tests/views/Cargo.toml --target-dir target/views
 	$(CARGO) test --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench
-	tests/conformance.sh --if-available fast
-	tests/conformance.sh --if-available --client fast
-	AB_COUNT=20 tests/conformance.sh --if-available deflate
-	AB_COUNT=20 tests/conformance.sh --if-available --client deflate
+	$(call together,$(MAKE) autobahn-server,$(MAKE) autobahn-client)
 	$(MAKE) fuzz
+
+# What CI runs of the Autobahn test suite; `make conformance` runs more.
+.PHONY: autobahn-server autobahn-client
+autobahn-server:
+	tests/conformance.sh --if-available fast
+	AB_COUNT=20 tests/conformance.sh --if-available deflate
+autobahn-client:
+	tests/conformance.sh --if-available --client fast
+	AB_COUNT=20 tests/conformance.sh --if-available --client deflate
 
 # One at a time: apps with and without `std` cannot share a build of the crate `wasocket`.
 .PHONY: component

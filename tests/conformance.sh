@@ -58,7 +58,12 @@ if [ ! -x "$program" ]; then
   echo "conformance: no $role at $program: run \`make conformance\`" >&2
   exit 1
 fi
-[ -x "$installed/wstest" ] || "$suite/setup.sh"
+# Once, although both roles may run at the same time.
+mkdir -p "$installed"
+(
+  flock 9
+  [ -x "$installed/wstest" ] || "$suite/setup.sh"
+) 9>"$installed/.lock"
 export STRICT=1 # cases that are only NON-STRICT fail, too
 mkdir -p "$report"
 

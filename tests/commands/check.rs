@@ -74,7 +74,7 @@ fn the_default_app_passes_everything() {
         let mut reasons = reasons.iter().filter_map(|case| case["reason"].as_str());
         reasons.any(|reason| reason.contains(text))
     };
-    assert!(has("no echo: text 'Received:  Hello'"), "{report}");
+    assert!(has("not an echo: text 'Received:  Hello'"), "{report}");
     assert!(has("declines permessage-deflate"), "{report}");
     assert!(has("answers plain requests, with status 200"), "{report}");
     std::fs::remove_file(file).expect("a file");
