@@ -1,5 +1,6 @@
 //! State shared by all threads of the process: limits, signals, the service manager.
 
+pub(crate) mod heartbeat;
 pub mod os_signals;
 pub(crate) mod service_manager;
 pub(crate) mod shared;

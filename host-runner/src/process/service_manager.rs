@@ -2,11 +2,18 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::future::pending;
 use std::io;
 #[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::process::heartbeat::Heartbeats;
 
 /// The state of the process.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +22,8 @@ pub(crate) enum State {
     Ready,
     /// It was asked to stop, and is stopping.
     Stopping,
+    /// Its workers are alive.
+    Alive,
 }
 
 /// Notifies the service manager. A failure is only logged.
@@ -25,10 +34,32 @@ pub(crate) fn notify(state: State) {
     let message: &[u8] = match state {
         State::Ready => b"READY=1",
         State::Stopping => b"STOPPING=1",
+        State::Alive => b"WATCHDOG=1",
     };
     if let Err(error) = send(&socket, message) {
         tracing::debug!("could not notify the service manager: {error}");
     }
+}
+
+/// Tells the service manager that the workers are alive, twice within the time it waits for that (`WATCHDOG_USEC`,
+/// `sd_watchdog_enabled(3)`). Once a worker hangs it is told no more, and restarts the service. Never returns.
+pub(crate) async fn feed_watchdog(heartbeats: &Heartbeats) {
+    let Some(limit) = watchdog_limit() else {
+        return pending().await;
+    };
+    loop {
+        match heartbeats.hanging() {
+            None => notify(State::Alive),
+            Some(worker) => tracing::error!("worker {worker} hangs; letting the service manager's watchdog act"),
+        }
+        sleep(limit / 2).await;
+    }
+}
+
+fn watchdog_limit() -> Option<Duration> {
+    let is_other = env::var("WATCHDOG_PID").is_ok_and(|pid| pid != process::id().to_string());
+    let limit = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    (!is_other && limit > 0).then(|| Duration::from_micros(limit))
 }
 
 /// Sends to a path, or to an abstract socket, whose name begins with `@`.

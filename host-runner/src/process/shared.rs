@@ -14,6 +14,7 @@ use crate::limits::unsent::UnsentBudget;
 use crate::observe::log_writer;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::trace;
+use crate::process::heartbeat::Heartbeats;
 
 /// Limits and metrics of the process.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Shared {
     pub(crate) per_address: Arc<PerAddressLimiter>,
     /// The budget for unsent output.
     pub(crate) unsent: Arc<UnsentBudget>,
+    /// The heartbeats of the workers.
+    pub(crate) heartbeats: Heartbeats,
     /// The metrics of each worker.
     metrics: Vec<Arc<Metrics>>,
     /// The number of workers that accept.
@@ -41,6 +44,7 @@ impl Shared {
             )),
             per_address: PerAddressLimiter::new(settings.per_address),
             unsent: UnsentBudget::new(settings.max_unsent),
+            heartbeats: Heartbeats::new(workers),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
@@ -78,6 +82,8 @@ impl Shared {
             Some("starting")
         } else if self.metrics.iter().any(|metrics| metrics.is_pausing()) {
             Some("the component keeps failing")
+        } else if self.heartbeats.hanging().is_some() {
+            Some("a worker hangs")
         } else {
             None
         }

@@ -158,7 +158,13 @@ impl Admin {
     fn page(&self, target: &str) -> Answer {
         match target.split('?').next().unwrap_or_default() {
             "/metrics" => (StatusCode::OK, METRICS, self.shared.metrics_text()),
-            "/healthz" => plain(StatusCode::OK, "alive"),
+            "/healthz" => match self.shared.heartbeats.hanging() {
+                Some(worker) => {
+                    let text = format!("worker {worker} hangs");
+                    plain(StatusCode::SERVICE_UNAVAILABLE, &text)
+                }
+                None => plain(StatusCode::OK, "alive"),
+            },
             "/readyz" => match self.shared.unreadiness() {
                 Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
                 None => plain(StatusCode::OK, "ready"),

@@ -23,7 +23,7 @@ use crate::net::tls::{Tls, TlsError};
 use crate::observe::process_stats;
 use crate::observe::trace;
 use crate::process::os_signals::Signals;
-use crate::process::service_manager::{State, notify};
+use crate::process::service_manager::{State, feed_watchdog, notify};
 use crate::process::shared::Shared;
 use crate::server::admin::{self, AdminError};
 use crate::server::config::ServerConfig;
@@ -129,6 +129,7 @@ async fn run(
         error = workers.failure() => return Err(error.into()),
         () = plan.ingress.follow() => return Ok(()),
         () = follow(watched, loader, &commands) => return Ok(()),
+        () = feed_watchdog(&plan.shared.heartbeats) => return Ok(()),
     };
     let connections = plan.shared.open();
     tracing::info!(connections, "{signal}: stopping");

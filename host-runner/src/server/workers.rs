@@ -219,6 +219,8 @@ async fn serve(
     let worker = Rc::new(plan.worker(number));
     let batches = Rc::clone(&worker);
     spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
+    let shared = Arc::clone(&plan.shared);
+    spawn_local(async move { shared.heartbeats.beat(number).await });
     let mut connections = JoinSet::new();
     plan.shared.count_ready();
     select! {
