@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
+use tokio::task::spawn_local;
 
 use crate::guest::default_app::DEFAULT_APP;
 use crate::guest::engine;
@@ -121,6 +122,8 @@ async fn run(
         () = plan.shared.all_ready() => {
             announce(&line);
             notify(State::Ready);
+            let shared = Arc::clone(&plan.shared);
+            spawn_local(async move { feed_watchdog(&shared.heartbeats).await });
         }
         error = workers.failure() => return Err(error.into()),
     }
@@ -129,7 +132,6 @@ async fn run(
         error = workers.failure() => return Err(error.into()),
         () = plan.ingress.follow() => return Ok(()),
         () = follow(watched, loader, &commands) => return Ok(()),
-        () = feed_watchdog(&plan.shared.heartbeats) => return Ok(()),
     };
     let connections = plan.shared.open();
     tracing::info!(connections, "{signal}: stopping");
