@@ -119,7 +119,9 @@ fn start_logging(options: &Options) -> io::Result<LogWriter> {
     tracing_subscriber::registry()
         .with(lines.with_filter(filter.unwrap_or(default)))
         .init();
-    panic::set_hook(Box::new(|panic| tracing::error!("bug in the runner: {panic}")));
+    panic::set_hook(Box::new(|panic| {
+        tracing::error!("bug in the runner: {panic}")
+    }));
     Ok(writer)
 }
 

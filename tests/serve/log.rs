@@ -95,10 +95,16 @@ fn lost_lines_are_reported_once_lines_are_written_again() {
     server.signal("TERM");
     let log = read_to_end(reader);
     assert_eq!(server.wait(), Some(0));
-    assert!(log.contains(" log lines, which nothing read in time"), "{log}");
+    assert!(
+        log.contains(" log lines, which nothing read in time"),
+        "{log}"
+    );
     assert!(log.contains("SIGTERM: stopping"), "why it ends is written");
     let logged = log.matches("GET /x").count();
-    assert!(logged < FLOOD && logged as u64 + lost >= FLOOD as u64, "{logged} and {lost}");
+    assert!(
+        logged < FLOOD && logged as u64 + lost >= FLOOD as u64,
+        "{logged} and {lost}"
+    );
 }
 
 fn read_to_end(mut reader: PipeReader) -> String {

@@ -302,7 +302,12 @@ mod tests {
 
     #[test]
     fn the_host_frames_the_message() {
-        for name in ["Content-Length", "content-length", "Trailer", "Transfer-Encoding"] {
+        for name in [
+            "Content-Length",
+            "content-length",
+            "Trailer",
+            "Transfer-Encoding",
+        ] {
             assert_eq!(
                 check(200, name, b"3"),
                 Err(BadAnswer::Framing(name.to_owned()))

@@ -50,7 +50,9 @@ pub(crate) async fn feed_watchdog(heartbeats: &Heartbeats) {
     loop {
         match heartbeats.hanging() {
             None => notify(State::Alive),
-            Some(worker) => tracing::error!("worker {worker} hangs; letting the service manager's watchdog act"),
+            Some(worker) => {
+                tracing::error!("worker {worker} hangs; letting the service manager's watchdog act")
+            }
         }
         sleep(limit / 2).await;
     }

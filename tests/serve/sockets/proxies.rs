@@ -127,12 +127,18 @@ fn what_the_client_forges_is_never_read() {
         server.wait_for_log("path=\"/echo\"");
         let log = server.log();
         let (_, remote) = log.split_once("remote=").expect("an access line");
-        remote.split(' ').next().map(str::to_owned).unwrap_or_default()
+        remote
+            .split(' ')
+            .next()
+            .map(str::to_owned)
+            .unwrap_or_default()
     };
     for garbage in ["x", "\"", "203.0.113.9"] {
-        let old = format!("X-Forwarded-For: {garbage}, 192.0.2.2\r\nForwarded: for=203.0.113.9\r\n");
+        let old =
+            format!("X-Forwarded-For: {garbage}, 192.0.2.2\r\nForwarded: for=203.0.113.9\r\n");
         assert_eq!(asked("x-forwarded-for", &old), "192.0.2.2", "{garbage}");
-        let new = format!("Forwarded: {garbage}, for=192.0.2.2\r\nX-Forwarded-For: 203.0.113.9\r\n");
+        let new =
+            format!("Forwarded: {garbage}, for=192.0.2.2\r\nX-Forwarded-For: 203.0.113.9\r\n");
         assert_eq!(asked("forwarded", &new), "192.0.2.2", "{garbage}");
     }
     let hidden = "Forwarded: for=192.0.2.2, for=_hidden\r\n";

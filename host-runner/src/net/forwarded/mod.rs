@@ -234,10 +234,7 @@ mod tests {
                 "192.0.2.1 secure",
             ),
             ("for=10.0.0.8, for=10.0.0.9", "10.0.0.8"),
-            (
-                "for=203.0.113.9, for=unknown;proto=https",
-                "unknown secure",
-            ),
+            ("for=203.0.113.9, for=unknown;proto=https", "unknown secure"),
             (",for=203.0.113.9,, for=192.0.2.1,", "192.0.2.1"),
             ("for=_hidden", "unknown"),
             ("host=\"a,b;for=203.0.113.9\";for=192.0.2.1", "192.0.2.1"),
@@ -277,7 +274,11 @@ mod tests {
     fn nothing_left_of_the_client_is_parsed() {
         for garbage in ["x", "\"", "for=\"", "for=\\\"", "=;=", "\u{fc}"] {
             let own = format!("{garbage}, 192.0.2.1");
-            assert_eq!(x_forwarded(&[("X-Forwarded-For", &own)]), "192.0.2.1", "{own}");
+            assert_eq!(
+                x_forwarded(&[("X-Forwarded-For", &own)]),
+                "192.0.2.1",
+                "{own}"
+            );
             let own = format!("{garbage}, for=192.0.2.1, for=10.0.0.9");
             assert_eq!(forwarded(&own), "192.0.2.1", "{own}");
         }
@@ -305,7 +306,12 @@ mod tests {
             let beyond = format!("for=203.0.113.9, {bad}, for=10.0.0.9");
             assert_eq!(forwarded(&beyond), "unknown", "{beyond}");
         }
-        for bad in ["a", "192.0.2.1 192.0.2.2", "unknown", "192.0.2.1, x, 10.0.0.9"] {
+        for bad in [
+            "a",
+            "192.0.2.1 192.0.2.2",
+            "unknown",
+            "192.0.2.1, x, 10.0.0.9",
+        ] {
             assert_eq!(x_forwarded(&[("X-Forwarded-For", bad)]), "unknown", "{bad}");
         }
         let many: String = (0..=MAX_PARAMETERS).map(|n| format!("a{n}=b;")).collect();
