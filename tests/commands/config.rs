@@ -38,7 +38,7 @@ fn the_config_file_in_the_current_folder_is_read_and_logged() {
         "listen = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\nallow-host = ['*']\nmax-lifetime = 1\n";
     let folder = folder("here", options);
     let server = Server::run(wasocket(&["serve"]).current_dir(&folder));
-    server.wait_for_log("options of wasocket.toml");
+    server.wait_for_log("loaded options from wasocket.toml");
     server.wait_for_log("/metrics");
     let mut client = server.websocket("/echo");
     client.assert_echoes("hello");
@@ -58,7 +58,7 @@ fn the_command_line_overrides_a_named_config_file() {
     let other = folder.join("other.toml");
     let other = other.to_str().expect("UTF-8");
     let server = Server::with_options(&["--config", other]);
-    server.wait_for_log("{\"level\":\"INFO\",\"message\":\"options of ");
+    server.wait_for_log("{\"level\":\"INFO\",\"message\":\"loaded options from ");
     assert!(!folder.join("a.sock").exists());
     drop(server);
     let problem = refused(&folder, &["--config", "missing.toml"]);
