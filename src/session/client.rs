@@ -14,6 +14,9 @@ use crate::protocol::{Connection, Disposition, Event, Instant, Limits};
 /// The most bytes of a refusal's body that are kept, for people to read.
 const MAX_REFUSAL_BODY: usize = 4096;
 
+/// The most interim responses before the final one: a server could send them forever.
+const MAX_INTERIM: u32 = 16;
+
 /// A client's connection from the first byte of the request to the end, without I/O: the
 /// `client-connection` resource of the WIT package.
 ///
@@ -26,6 +29,8 @@ pub struct ClientSession {
     /// When the opening handshake must be complete.
     deadline: Instant,
     events: Vec<ClientEvent>,
+    /// The number of interim responses so far.
+    interim: u32,
 }
 
 #[derive(Debug)]
@@ -101,6 +106,7 @@ impl ClientSession {
             limits,
             deadline: now.after(limits.handshake_timeout),
             events: Vec::new(),
+            interim: 0,
         };
         let effects = Effects {
             output,
@@ -215,7 +221,7 @@ impl ClientSession {
             self.phase = phase;
             return;
         };
-        let (head, size) = match read_response_head(&input) {
+        let (head, size) = match self.final_head(&mut input) {
             Ok(Some(read)) => read,
             Ok(None) => {
                 self.phase = Phase::Connecting {
@@ -251,6 +257,25 @@ impl ClientSession {
         }
     }
 
+    /// Reads the head of the final response, and drops those before it. RFC 9110 §15.2: "A client MUST be able to parse
+    /// one or more 1xx responses received prior to a final response". 101 is final here.
+    fn final_head(
+        &mut self,
+        input: &mut Vec<u8>,
+    ) -> Result<Option<(ResponseHead, usize)>, ClientError> {
+        loop {
+            let read = read_response_head(input)?;
+            let Some((head, size)) = read.filter(|(head, _)| is_interim(head.status)) else {
+                return Ok(read);
+            };
+            self.interim = self.interim.saturating_add(1);
+            if self.interim > MAX_INTERIM {
+                return Err(ClientError::InterimResponses);
+            }
+            input.drain(..size);
+        }
+    }
+
     /// Reports that the server did not open a WebSocket, once enough of its response has arrived.
     fn refuse(&mut self) {
         let phase = mem::replace(&mut self.phase, Phase::Ended(Disposition::Close));
@@ -275,6 +300,10 @@ impl ClientSession {
             response: None,
         }));
     }
+}
+
+fn is_interim(status: u16) -> bool {
+    (100..200).contains(&status) && status != 101
 }
 
 /// Whether the body is complete, or enough of it is there. Without a length it ends with the stream, or when

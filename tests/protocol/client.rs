@@ -189,6 +189,24 @@ fn a_refusal_carries_its_body() {
     );
 }
 
+/// RFC 9110 §15.2.
+#[test]
+fn interim_responses_are_skipped() {
+    const HINTS: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+    let refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!\n";
+    assert_refused(&[HINTS, HINTS, refusal].concat(), "403", b"no!\n");
+    assert_refused(&HINTS.repeat(17), "only interim responses", b"");
+    for size in [1, 1000] {
+        let (mut client, effects) = connect(None);
+        let (head, _) = serve(&effects.output);
+        let events = receive(&mut client, &[HINTS, &head].concat(), size);
+        assert!(
+            matches!(&events[..], [ClientEvent::Opened { .. }]),
+            "{events:?}"
+        );
+    }
+}
+
 #[test]
 fn an_invalid_response_is_refused() {
     assert_refused(b"SSH-2.0-OpenSSH\r\n", "not HTTP", b"");

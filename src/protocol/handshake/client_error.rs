@@ -40,6 +40,8 @@ pub enum ClientError {
     Malformed,
     /// The response head is longer than 64 KiB, or has more than 128 fields.
     HeadTooLong,
+    /// More than 16 interim responses (1xx), and no final one.
+    InterimResponses,
     /// The server answered with this status instead of 101.
     Refused(u16),
     /// `Upgrade` does not list `websocket`.
@@ -61,6 +63,7 @@ impl fmt::Display for ClientError {
         f.write_str(match self {
             Self::Malformed => "the response is not HTTP/1.1",
             Self::HeadTooLong => "the head of the response is too long",
+            Self::InterimResponses => "the server sent only interim responses (1xx)",
             Self::Refused(status) => return write!(f, "the server answered with status {status}"),
             Self::UpgradeMissing => "the response does not upgrade to websocket",
             Self::ConnectionMissing => "the response lacks Connection: Upgrade",

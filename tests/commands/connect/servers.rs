@@ -14,14 +14,16 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wasocket::accept_key;
 
-/// Accepts a client's connection and its handshake; returns the key of the handshake, too.
+/// Accepts a client's connection and its handshake, after an interim response (RFC 9110 §15.2); returns the key of the
+/// handshake, too.
 pub fn accept(listener: &TcpListener) -> (TcpStream, String) {
     let (mut client, _) = listener.accept().expect("a client");
     let head = read_head(&mut client);
     let key = head.split("Sec-WebSocket-Key: ").nth(1);
     let key = key.and_then(|key| key.lines().next()).expect("a key");
     let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n\
+         HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n\r\n",
         accept_key(key.as_bytes())
     );
@@ -66,7 +68,7 @@ fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// A proxy that serves CONNECT requests with these credentials.
+/// A proxy that serves CONNECT requests with these credentials, after an interim response.
 pub fn proxy(authorization: Option<&'static str>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -97,7 +99,7 @@ fn tunnel(mut client: TcpStream, authorization: Option<&str>) {
         let _ = client.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
         return;
     };
-    let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+    let _ = client.write_all(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
     let pump = |mut from: TcpStream, mut to: TcpStream| {
         thread::spawn(move || {
             let _ = std::io::copy(&mut from, &mut to);

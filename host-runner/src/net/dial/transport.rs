@@ -29,6 +29,9 @@ use crate::net::stream::Stream;
 /// The longest response of a proxy that is read, in bytes.
 const MAX_PROXY_ANSWER: usize = 16 * 1024;
 
+/// The most interim responses of a proxy before its final one.
+const MAX_INTERIM: usize = 16;
+
 /// How to reach a server.
 #[derive(Clone, Debug)]
 pub struct Route<'a> {
@@ -148,20 +151,33 @@ async fn through_proxy(
     }
     request += "\r\n";
     stream.write_all(request.as_bytes()).await?;
-    let answer = read_head(&mut stream).await?;
+    let mut answer = read_head(&mut stream).await?;
+    // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final response".
+    for _ in 0..MAX_INTERIM {
+        if !is_status(&answer, '1') {
+            break;
+        }
+        answer = read_head(&mut stream).await?;
+    }
     // RFC 9110 §9.3.6: "Any 2xx (Successful) response indicates that the sender [...] will switch
     // to tunnel mode".
-    let status = answer.lines().next().unwrap_or_default();
-    let is_success = status.starts_with("HTTP/1.")
-        && status
-            .split(' ')
-            .nth(1)
-            .is_some_and(|code| code.len() == 3 && code.starts_with('2'));
-    if is_success {
+    if is_status(&answer, '2') {
         Ok(stream)
     } else {
         Err(ProxyError::Refused(answer))
     }
+}
+
+/// Whether the status of a response begins with this digit.
+fn is_status(answer: &str, digit: char) -> bool {
+    let line = answer.lines().next().unwrap_or_default();
+    let mut words = line.split(' ');
+    words
+        .next()
+        .is_some_and(|version| version.starts_with("HTTP/1."))
+        && words
+            .next()
+            .is_some_and(|code| code.len() == 3 && code.starts_with(digit))
 }
 
 /// Reads the head of a response, and no byte after it.
