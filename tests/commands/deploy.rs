@@ -322,7 +322,7 @@ fn the_container_is_built_and_serves() {
     let server = Server::run(run.args(["--allow-host", "*"]));
     let mut client = server.websocket("/echo");
     client.assert_echoes("hello");
-    server.wait_for_log("options of /etc/wasocket/wasocket.toml");
+    server.wait_for_log("loaded options from /etc/wasocket/wasocket.toml");
     assert_eq!(owner_of(server.address).as_deref(), Some("65532"));
 }
 

@@ -192,7 +192,7 @@ fn a_missing_directory_is_reported() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
-        said.contains("cannot give /no/such to the app (--dir)"),
+        said.contains("cannot mount /no/such (--dir)"),
         "{said}"
     );
 }

@@ -13,7 +13,7 @@ pub fn decisions_may_take_time_up_to_the_limit(serve: impl Fn(&[&str]) -> Server
     assert_eq!(head.status, 504);
     assert!(never.read_body(&head).contains("too long"));
     assert_eq!(never.read_to_end(), b"");
-    server.wait_for_log("in time (");
+    server.wait_for_log("in time, sending 504 (");
 }
 
 /// Checks a host that serves the guest `faults`: output of the component, and a response of HTTP.
