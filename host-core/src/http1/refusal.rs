@@ -19,6 +19,9 @@ impl Refusal {
     pub const FAILED: Self = Self::new(500, "The application failed.");
     /// RFC 9110 §7.8: a server that receives `Upgrade` in HTTP/1.0 "MUST ignore that Upgrade field".
     pub const NEEDS_HTTP_11: Self = Self::new(501, "This needs HTTP/1.1.");
+    /// RFC 9110 §15.6.2: a method that is "not recognized", here that of proxies. Refused from the head alone, since what
+    /// follows it would be the tunnel's.
+    pub const NOT_A_PROXY: Self = Self::new(501, "CONNECT is for proxies, and this is none");
     /// The component keeps failing, and is not asked for a while (RFC 9110 §15.6.4). The host adds
     /// `Retry-After`.
     pub const BACKING_OFF: Self = Self::new(503, "The application keeps failing. Try again later.");

@@ -175,6 +175,9 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
     let version = http_version(version)?;
     let method = token(method).ok_or(bad("the method is not a token"))?;
     let target = request_target(method, target)?;
+    if method == "CONNECT" {
+        return Err(Refusal::NOT_A_PROXY);
+    }
     Ok(RequestLine {
         method: method.to_owned(),
         target: target.to_owned(),
@@ -361,9 +364,10 @@ mod tests {
     #[test]
     fn targets_fit_their_methods() {
         let line = |line: &str| status(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        for good in ["OPTIONS *", "OPTIONS /", "CONNECT a:80", "GET http://a/b"] {
+        for good in ["OPTIONS *", "OPTIONS /", "GET http://a/b"] {
             assert_eq!(line(good), 200, "{good}");
         }
+        assert_eq!(line("CONNECT a:80"), 501);
         for bad in ["GET *", "CONNECT *a/b", "CONNECT ", "GET a:80", "OPTIONS a"] {
             assert_eq!(line(bad), 400, "{bad}");
         }

@@ -84,10 +84,18 @@ pub(crate) async fn exchange<V: Version>(
     exchange.run(version).await
 }
 
-/// Refuses a head that is not a valid request.
+/// Refuses a head that is not a valid request. It counts towards the rate limit like others; what it says of a client
+/// behind a proxy is not read.
 pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refusal: Refusal) -> Response<Vec<u8>> {
-    let entry = RequestEntry::of_refused_head(socket);
-    respond(worker, Some(entry), response(refusal))
+    let client = worker.trust.unnamed_client(socket);
+    let entry = RequestEntry::of_refused_head(client);
+    match worker.may_ask(client) {
+        Ok(()) => respond(worker, Some(entry), response(refusal)),
+        Err(too_many) => {
+            let entry = too_many.is_first.then_some(entry);
+            respond(worker, entry, too_many_requests())
+        }
+    }
 }
 
 /// A request that is within its client's rate limit.

@@ -381,3 +381,44 @@ fn streams_count_towards_the_request_rate() {
         }
     });
 }
+
+/// What costs an answer and a line in the log has the same limit as what reaches the guest.
+#[test]
+fn refused_heads_count_towards_the_request_rate() {
+    let server = serve(&["--max-requests-per-address", "5"]);
+    let path = "/a".repeat(4500);
+    run(async {
+        let mut connection = Connection::to(server.address).await;
+        let mut statuses = Vec::new();
+        while statuses.last() != Some(&429) {
+            let (head, _) = connection.get(&path).await.expect("an answer");
+            statuses.push(head.status.as_u16());
+            assert!(statuses.len() < 1000, "none is refused");
+        }
+        assert!(statuses.contains(&414), "{statuses:?}");
+    });
+    let mut raw = server.connect();
+    raw.send(b"GET / HTTP/1.1\r\nbad\r\n\r\n");
+    assert_eq!(raw.read_head().status, 429, "in HTTP/1, too");
+}
+
+/// RFC 9110 §9.3.6: what follows CONNECT is a tunnel's, so nothing waits for it.
+#[test]
+fn connect_without_a_protocol_is_refused_at_once() {
+    let server = serve(&[]);
+    run(async {
+        let mut connection = Connection::to(server.address).await;
+        let request = Request::connect("a.test:443").body(());
+        let (response, _open) = connection.send(request.expect("valid"), false).await;
+        let head = response.await.expect("an answer");
+        assert_eq!(head.status(), 501);
+        connection
+            .websocket("/echo")
+            .await
+            .assert_echoes("others go on")
+            .await;
+    });
+    let mut raw = server.connect();
+    raw.send(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(raw.read_head().status, 501);
+}

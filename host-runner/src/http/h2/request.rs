@@ -1,8 +1,9 @@
 //! Request heads, converted to the contract's type.
 
 use h2::ext::Protocol;
-use http::Uri;
 use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Uri};
 use wasocket_host_core::http1::Refusal;
 use wasocket_host_core::http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
 
@@ -18,6 +19,9 @@ pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
         return Err(refusal(431, "the request has too many fields"));
     }
     let protocol: Option<&Protocol> = head.extensions.get();
+    if head.method == Method::CONNECT && protocol.is_none() {
+        return Err(Refusal::NOT_A_PROXY);
+    }
     let request = Request {
         method: head.method.to_string(),
         target: target(&head.uri)?,
@@ -32,14 +36,9 @@ pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
     Ok(request)
 }
 
-/// Returns the path, or the authority for a CONNECT without one, as in HTTP/1.1 (RFC 9113 §8.5).
+/// Returns the path.
 fn target(uri: &Uri) -> Result<String, Refusal> {
-    let target = match (uri.path_and_query(), uri.authority()) {
-        (Some(path), _) => path.as_str(),
-        (None, authority) => authority
-            .map(http::uri::Authority::as_str)
-            .unwrap_or_default(),
-    };
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
     if target.len() > MAX_REQUEST_LINE {
         return Err(refusal(414, "the path is too long"));
     }

@@ -112,6 +112,19 @@ impl Trust {
         self.proxies.iter().any(|trusted| trusted.includes(ip))
     }
 
+    /// The client on a socket of `peer` that nothing names: the peer itself, unless it is a trusted proxy.
+    pub(crate) fn unnamed_client(&self, peer: Peer) -> Peer {
+        if self.includes(&peer) {
+            Peer {
+                address: Address::Unknown,
+                port: None,
+                ..peer
+            }
+        } else {
+            peer
+        }
+    }
+
     /// The client that a request on a socket of `peer` comes from: the peer itself, unless it is a trusted proxy that
     /// names another.
     ///
