@@ -299,3 +299,20 @@ fn quiet_mode_logs_no_connections() {
     assert_eq!(server.wait(), Some(0));
     assert_eq!(server.log(), "");
 }
+
+/// A load balancer that polls `/readyz` sends clients elsewhere before connections are refused.
+#[test]
+fn the_shutdown_delay_gives_load_balancers_time_to_notice() {
+    let options = ["--admin", "127.0.0.1:0", "--shutdown-delay", "2"];
+    let mut server = Server::with_options(&options);
+    let admin = admin(&server);
+    let mut open = server.websocket("/");
+    server.signal("TERM");
+    server.wait_for_log("SIGTERM: stopping");
+    let (status, reason) = get(&admin, "/readyz");
+    assert_eq!((status, reason.trim()), (503, "stopping"));
+    server.websocket("/").assert_echoes("new ones are served");
+    open.assert_echoes("as are old ones");
+    assert_eq!(open.read_exactly(4), [0x88, 2, 3, 0xe9], "in the end");
+    assert_eq!(server.wait(), Some(0));
+}

@@ -50,6 +50,8 @@ pub struct ServerConfig {
     pub http: HttpSettings,
     /// Limits on connections that the app has taken over.
     pub session: SessionSettings,
+    /// How long the server goes on accepting connections after a signal to stop, so that load balancers notice.
+    pub shutdown_delay: Duration,
     /// How long open connections have to close when the server stops.
     pub shutdown_timeout: Duration,
     /// Why connections end when the server stops, which determines the close code of WebSockets.
@@ -82,6 +84,7 @@ impl Default for ServerConfig {
             limits: LimitSettings::default(),
             http: HttpSettings::default(),
             session: SessionSettings::default(),
+            shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(5),
             shutdown_reason: ShutdownReason::GoingAway,
             admin: None,

@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::task::spawn_local;
+use tokio::time::sleep;
 
 use crate::guest::default_app::DEFAULT_APP;
 use crate::guest::engine;
@@ -136,8 +137,13 @@ async fn run(
     let connections = plan.shared.open();
     tracing::info!(connections, "{signal}: stopping");
     notify(State::Stopping);
-    drop(files);
     plan.shared.stop();
+    select! {
+        () = sleep(config.shutdown_delay) => {}
+        again = signals.next() => exit(again.exit_code().into()),
+        error = workers.failure() => return Err(error.into()),
+    }
+    drop(files);
     commands.stop();
     select! {
         left = workers.ended() => match left? {

@@ -98,6 +98,10 @@ pub struct Serve {
     /// Time limit for the app to answer a request, if it has to ask another server first
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub decision_timeout: u64,
+    /// How long to go on accepting connections after a signal to stop, while /readyz is 503: the time a load balancer
+    /// needs to notice
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub shutdown_delay: u64,
     /// Time open connections have to close when the runner is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub shutdown_timeout: u64,
@@ -123,6 +127,7 @@ impl Serve {
             session: network.session(Duration::from_secs(self.send_timeout)),
             http: HttpSettings {
                 head_timeout: Duration::from_secs(network.head_timeout),
+                keep_alive_timeout: Duration::from_secs(network.keep_alive_timeout),
                 max_head: network.max_head.saturating_mul(1 << 10),
                 decision_timeout: Duration::from_secs(self.decision_timeout),
                 http2: self.sockets.http2,
@@ -140,6 +145,7 @@ impl Serve {
             proxy_protocol: self.sockets.proxy_protocol,
             workers: self.workers,
             connections_per_instance: self.connections_per_instance,
+            shutdown_delay: Duration::from_secs(self.shutdown_delay),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout),
             shutdown_reason: self.shutdown_code,
             admin: self.network.admin,

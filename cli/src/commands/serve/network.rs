@@ -46,10 +46,13 @@ pub struct Network {
     /// equal share are dropped
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = at_least_one())]
     pub max_unsent: usize,
-    /// Time limit for a request's head and for a TLS handshake; also how long a connection may be idle between
-    /// requests
+    /// Time limit for a request's head and for a TLS handshake
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3600))]
     pub head_timeout: u64,
+    /// How long a connection may be idle between requests. A proxy in front should close its own idle connections
+    /// earlier (nginx: after 60 seconds)
+    #[arg(long, value_name = "SECONDS", default_value_t = 75, value_parser = RangedU64ValueParser::<u64>::new().range(1..=86400))]
+    pub keep_alive_timeout: u64,
     /// Limit on the size of a request's head, in KiB, from 1 to 1024; longer ones get 431
     #[arg(long, value_name = "KIB", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub max_head: usize,

@@ -55,8 +55,11 @@ pub(crate) struct HeadReader {
     /// The rest of a stand-in that hyper has not read yet.
     stand_in: BytesMut,
     next: Next,
-    /// When the head must be complete; `None` while no head is awaited.
+    /// When the head must be complete, or begun if the connection is idle; `None` while no head is awaited.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Whether there has been a request, and whether the next one has not begun.
+    is_reused: bool,
+    is_idle: bool,
     /// Whether hyper has output that is not flushed, and whether a head waits for the flush.
     unsent: bool,
     awaits_flush: bool,
@@ -105,6 +108,8 @@ impl HeadReader {
             buffer: BytesMut::new(),
             stand_in: BytesMut::new(),
             deadline: None,
+            is_reused: false,
+            is_idle: false,
             unsent: false,
             awaits_flush: false,
         }
@@ -150,28 +155,38 @@ impl HeadReader {
                 Protocol::Http2 => return Poll::Ready(Ok(None)),
                 Protocol::Unknown => {}
             }
-            let refusal = match self.poll_receive(context)? {
+            let received = self.poll_receive(context)?;
+            let has_begun = head.has_begun() || !self.buffer.is_empty();
+            let refusal = match received {
                 Poll::Ready(0) => Refusal::INCOMPLETE,
                 Poll::Ready(_) => continue,
-                Poll::Pending if self.is_late(context) => Refusal::TIMEOUT,
+                Poll::Pending if self.is_late(context, has_begun) => Refusal::TIMEOUT,
                 Poll::Pending => return Poll::Pending,
             };
             // RFC 9112 §9.5: an idle connection may be closed at any time. A 408 could be mistaken for
             // the response to a request that crosses it on the way.
-            let has_begun = head.has_begun() || !self.buffer.is_empty();
             return Poll::Ready(Ok(has_begun.then_some(Err(refusal))));
         }
     }
 
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
-        let deadline = self
-            .deadline
-            .get_or_insert_with(|| Box::pin(sleep(self.settings.head_timeout)));
+    fn is_late(&mut self, context: &mut Context<'_>, has_begun: bool) -> bool {
+        let is_idle = self.is_reused && !has_begun;
+        if is_idle != self.is_idle {
+            self.is_idle = is_idle;
+            self.deadline = None;
+        }
+        let limit = if is_idle {
+            self.settings.keep_alive_timeout
+        } else {
+            self.settings.head_timeout
+        };
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
         deadline.as_mut().poll(context).is_ready()
     }
 
     fn pass(&mut self, request: Request, framing: Framing) {
         self.deadline = None;
+        self.is_reused = true;
         self.stand_in
             .extend_from_slice(stand_in(&request, framing).as_bytes());
         self.next = match framing.body {

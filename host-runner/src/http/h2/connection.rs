@@ -107,7 +107,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Serves until the connection is closed. After a head timeout without streams, or when the runner stops, it sends
+    /// Serves until the connection is closed. After the head timeout without a first stream, the keep-alive timeout without
+    /// another, or when the runner stops, it sends
     /// GOAWAY (RFC 9113 §6.8): the connection then ends with the last stream that the client has begun.
     async fn serve(&mut self) -> io::Result<()> {
         let mut stopping = pin!(self.worker.stopping.wait());
@@ -162,7 +163,7 @@ impl Connection {
         if leaving {
             FLUSH_TIMEOUT
         } else {
-            self.worker.settings.head_timeout
+            self.worker.settings.keep_alive_timeout
         }
     }
 
