@@ -265,8 +265,9 @@ impl ClientSession {
     ) -> Result<Option<(ResponseHead, usize)>, ClientError> {
         loop {
             let read = read_response_head(input)?;
-            let Some((head, size)) = read.filter(|(head, _)| is_interim(head.status)) else {
-                return Ok(read);
+            let size = match &read {
+                Some((head, size)) if is_interim(head.status) => *size,
+                _ => return Ok(read),
             };
             self.interim = self.interim.saturating_add(1);
             if self.interim > MAX_INTERIM {
