@@ -191,8 +191,5 @@ fn a_missing_directory_is_reported() {
     let output = command.output().expect("it runs");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.contains("cannot mount /no/such (--dir)"),
-        "{said}"
-    );
+    assert!(said.contains("cannot mount /no/such (--dir)"), "{said}");
 }
