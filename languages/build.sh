@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the example apps of every language: target/languages/LANGUAGE-echo.wasm and LANGUAGE-chat.wasm. Installs the
 # tools, in the versions pinned here, next to them; needs node and npm, and a Python with `venv`, which tests/setup.sh
-# installs.
+# installs. With --install it only installs the tools, which takes a network and little of a processor.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -30,6 +30,7 @@ is_built() { # LANGUAGE APP
 environment() { # FOLDER
   local environment=$out/environments/$1
   if [ ! "$environment/installed" -nt "$1/requirements.txt" ]; then
+    echo "languages/build.sh: pip install -r languages/$1/requirements.txt"
     python3 -m venv --clear "$environment"
     "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps \
       --requirement "$1/requirements.txt"
@@ -45,8 +46,18 @@ build_rust() {
   for app in echo chat json; do cp "$(guest portable_$app)" "$out/rust-$app.wasm"; done
 }
 
+install() {
+  for language in c go python; do environment $language; done
+  local installed=javascript/node_modules/.package-lock.json
+  # Not `npm ci`, which refuses the lock file: indirect dependencies name optional packages, for other platforms, that
+  # were never published.
+  if [ ! $installed -nt javascript/package-lock.json ]; then
+    echo "languages/build.sh: npm install in languages/javascript"
+    (cd javascript && npm install --no-save --no-audit --no-fund --silent)
+  fi
+}
+
 build_c() {
-  environment c
   "$tools" bind-c "$root/wit" application "$out/bindings"
   if ! diff -r --exclude='actions.*' "$out/bindings" c/bindings; then
     echo "languages/c/bindings does not match wit/: copy $out/bindings/* there" >&2
@@ -61,18 +72,12 @@ build_c() {
 }
 
 build_javascript() {
-  local installed=javascript/node_modules/.package-lock.json
-  # Not `npm ci`, which refuses the lock file: indirect dependencies name optional packages, for other platforms, that
-  # were never published.
-  [ $installed -nt javascript/package-lock.json ] ||
-    (cd javascript && npm install --no-save --no-audit --no-fund --silent)
   for app in echo chat; do
     (cd javascript && node build.js $app.js "$out/javascript-$app.wasm")
   done
 }
 
 build_go() {
-  environment go
   for app in echo chat; do
     # -trimpath: the path of this folder does not belong in the component.
     (cd go && GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local "$out/environments/go/bin/go" \
@@ -83,13 +88,15 @@ build_go() {
 }
 
 build_python() {
-  environment python
   for app in echo chat; do
     (cd python && "$out/environments/python/bin/componentize-py" --quiet \
       --wit-path "$root/wit" --world application componentize $app -o "$out/python-$app.wasm")
   done
   rm -rf python/__pycache__
 }
+
+install
+[ "${1:-}" != --install ] || exit 0
 
 cargo build --quiet --locked --manifest-path tools/Cargo.toml --target-dir "$out/tools"
 build_guests "" protocol

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs what tests/interop and tests/commands/deploy.rs need: Go with gorilla/websocket and golang.org/x/net,
 # Chromium, Pushpin, systemd for its tools, buildah and python3-seccomp, as Debian packages; npm's ws, playwright-core,
-# jco and @fanoutio/grip next to the tests, and the dependencies of npm/; Python's websockets under target/.
+# jco and @fanoutio/grip next to the tests, and the dependencies of npm/; Python's websockets and the tools of
+# languages/ under target/.
 # Prints what it installs, and nothing if everything is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -54,3 +55,5 @@ if [ ! $python/installed -nt $requirements ]; then
   $python/bin/pip install --quiet --disable-pip-version-check --requirement $requirements
   touch $python/installed
 fi
+
+../languages/build.sh --install

@@ -49,7 +49,7 @@ fn a_file_is_not_replaced_by_a_socket() {
     let path = target_folder("sockets-file").join("app.sock");
     fs::write(&path, "precious").expect("the folder is writable");
     let place = format!("unix:{}", path.display());
-    assert_fails(&["--listen", &place], "no socket");
+    assert_fails(&["--listen", &place], "not a socket");
     assert_eq!(fs::read(&path).expect("the file"), b"precious");
     assert_fails(
         &["--listen", "unix:/nowhere/app.sock"],

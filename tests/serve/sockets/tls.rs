@@ -81,7 +81,8 @@ fn slow_readers_get_everything_over_tls() {
     let component = component.to_str().expect("a path in UTF-8");
     let serve = |timeout| {
         let options = ["--allow-host", "*", "--send-timeout", timeout, component];
-        let server = Server::run(&mut certificate.serve(&options));
+        let mut command = certificate.serve(&options);
+        let server = Server::run(command.args(["--call-timeout", "1000"]));
         let site = Site::at(tls_to(server.address, &certificate.file(), b""));
         (server, site)
     };
