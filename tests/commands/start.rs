@@ -189,7 +189,7 @@ fn unusable_names_are_refused() {
     }
     let (error, code) = fail(&folder, &["new", "nowhere/hello"]);
     assert!(
-        error.starts_with("error: cannot make nowhere/hello: "),
+        error.starts_with("error: cannot create nowhere/hello: "),
         "{error}"
     );
     assert_eq!(code, Some(1));
@@ -279,7 +279,7 @@ fn missing_tools_are_named_with_how_to_install_them() {
         "python3",
         "case \"$2\" in *ensurepip*) exit 1;; esac",
     );
-    assert_misses(&folder, "python", "error: Python's module venv is missing");
+    assert_misses(&folder, "python", "error: the Python module venv is missing");
 }
 
 /// Builds with only the test's own programs on the PATH.
