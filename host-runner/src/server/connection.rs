@@ -85,7 +85,7 @@ async fn take_over(
         return Ok(None);
     }
     let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await {
-        AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, upgrade),
+        AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, *upgrade),
         AfterHttp::Http2(stream, begun) => {
             h2::connection::serve(&worker, stream, begun, peer).await?;
             return Ok(None);
@@ -117,7 +117,7 @@ enum AfterHttp {
     /// Close it.
     Close(Accepted),
     /// Give it to the guest, with the bytes received after the head.
-    Upgrade(Accepted, BytesMut, Upgrade<Vec<u8>>),
+    Upgrade(Accepted, BytesMut, Box<Upgrade<Vec<u8>>>),
     /// Speak HTTP/2, beginning with the bytes already received.
     Http2(Accepted, BytesMut),
 }
@@ -156,7 +156,7 @@ async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> AfterH
     let is_http2 = parts.io.is_http2();
     let (stream, residual) = parts.io.into_parts();
     match upgrade {
-        Some(upgrade) => AfterHttp::Upgrade(stream, residual, upgrade),
+        Some(upgrade) => AfterHttp::Upgrade(stream, residual, Box::new(upgrade)),
         None if is_http2 => AfterHttp::Http2(stream, residual),
         None => AfterHttp::Close(stream),
     }
