@@ -279,7 +279,11 @@ fn missing_tools_are_named_with_how_to_install_them() {
         "python3",
         "case \"$2\" in *ensurepip*) exit 1;; esac",
     );
-    assert_misses(&folder, "python", "error: the Python module venv is missing");
+    assert_misses(
+        &folder,
+        "python",
+        "error: the Python module venv is missing",
+    );
 }
 
 /// Builds with only the test's own programs on the PATH.

@@ -177,7 +177,9 @@ impl Connection {
         self.stream.set_nonblocking(false)?;
         self.stream.write_all(b"\x88\x82\0\0\0\0\x03\xe8")?;
         let mut answer = Vec::new();
-        let end = (&self.stream).take(MAX_FINAL_BYTES).read_to_end(&mut answer);
+        let end = (&self.stream)
+            .take(MAX_FINAL_BYTES)
+            .read_to_end(&mut answer);
         end.map_err(|error| format!("the connection is not closed: {error}"))?;
         if answer.ends_with(b"\x88\x02\x03\xe8") {
             Ok(())
