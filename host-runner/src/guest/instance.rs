@@ -2,7 +2,7 @@
 //!
 //! A call is a future that nearly always completes when it is first polled. It is pending for one of two reasons: it has
 //! run so long that others should get a turn, or the guest waits for something, which the contract does not allow except
-//! for files (see [`FileWait`]). [`advance`] tells the two apart; [`finish`] is for callers that have nothing else to run.
+//! for files (see `FileWait`). `advance` tells the two apart; [`finish`] is for callers that have nothing else to run.
 use std::cell::Cell;
 use std::future::Future;
 use std::mem;
