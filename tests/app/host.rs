@@ -181,13 +181,15 @@ impl Host {
         std::mem::take(&mut self.connections[id].received)
     }
 
+    /// The texts received. The pings of an idle connection, which are empty, do not count.
     pub fn texts(&mut self, id: usize) -> Vec<String> {
         let events = self.received(id);
         let text = |event| match event {
-            Event::Message(Message::Text(text)) => text.to_string(),
+            Event::Message(Message::Text(text)) => Some(text.to_string()),
+            Event::Ping(payload) if payload.is_empty() => None,
             event => panic!("{event:?}"),
         };
-        events.into_iter().map(text).collect()
+        events.into_iter().filter_map(text).collect()
     }
 
     /// The code and the reason of the Close frame that the app's side sent.
