@@ -1,7 +1,7 @@
 //! The fields in which a proxy names its client: `X-Forwarded-For` and `-Proto`, or `Forwarded` (RFC 7239).
 //!
 //! A proxy appends to what it was sent, which may come from anyone. So the fields are read from their end, one element
-//! at a time, and an element that nobody asks for is never parsed.
+//! at a time, and an element that is not needed is never parsed.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str;
