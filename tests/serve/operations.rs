@@ -306,12 +306,14 @@ fn the_shutdown_delay_gives_load_balancers_time_to_notice() {
     let options = ["--admin", "127.0.0.1:0", "--shutdown-delay", "2"];
     let mut server = Server::with_options(&options);
     let admin = admin(&server);
-    let mut open = server.websocket("/");
+    let mut open = server.websocket("/echo");
     server.signal("TERM");
     server.wait_for_log("SIGTERM: stopping");
     let (status, reason) = get(&admin, "/readyz");
     assert_eq!((status, reason.trim()), (503, "stopping"));
-    server.websocket("/").assert_echoes("new ones are served");
+    server
+        .websocket("/echo")
+        .assert_echoes("new ones are served");
     open.assert_echoes("as are old ones");
     assert_eq!(open.read_exactly(4), [0x88, 2, 3, 0xe9], "in the end");
     assert_eq!(server.wait(), Some(0));

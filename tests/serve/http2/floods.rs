@@ -200,7 +200,7 @@ fn a_client_that_exceeds_the_stream_limit_is_disconnected() {
 /// With a window that stays closed, responses wait until the send timeout, and the connection then ends as idle.
 #[test]
 fn a_client_that_blocks_all_output_is_disconnected() {
-    let server = serve(&["--send-timeout", "1", "--head-timeout", "2"]);
+    let server = serve(&["--send-timeout", "1", "--keep-alive-timeout", "2"]);
     let mut other = server.websocket("/echo");
     let before = server.memory();
     let mut attacker = server.connect();

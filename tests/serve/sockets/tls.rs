@@ -59,7 +59,8 @@ fn serves_tls_1_2_and_1_3() {
 #[test]
 fn every_host_behaviour_holds_over_tls() {
     let certificate = Certificate::new("tls-host");
-    let server = Server::run(&mut certificate.serve(&["--allow-host", "*"]));
+    let options = ["--allow-host", "*", "--keep-alive-timeout", "10"];
+    let server = Server::run(&mut certificate.serve(&options));
     let site = Site::at(tls_to(server.address, &certificate.file(), b""));
     // Refused upgrades are covered by another row.
     let origins = [(
