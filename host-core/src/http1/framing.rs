@@ -88,7 +88,6 @@ fn is_last(request: &Request) -> bool {
         // A client that asks for another protocol, and does not wait for the response, speaks that protocol from
         // here on. Its bytes must never be read as a request.
         || has(fields, "upgrade")
-        || request.method == "CONNECT"
         // The end of the chunks is not searched for.
         || has(fields, "transfer-encoding")
 }
