@@ -78,6 +78,8 @@ if [ "$cases" != fast ]; then
   component=("$root/target/wasm32-wasip2/release/conformance.wasm" --memory 256 --call-timeout 1000)
 fi
 
+# The address of an earlier run must not be taken for this one's.
+: >"$report/server.out"
 "$program" serve "${component[@]}" --listen 127.0.0.1:0 >"$report/server.out" 2>"$report/server.err" &
 server_pid=$!
 trap 'kill $server_pid 2>/dev/null || true; wait $server_pid || true' EXIT

@@ -365,7 +365,7 @@ mod tests {
             samples(|second| 100 + second + 20 * (second % 8)),
             samples(|second| if second < 160 { 100 } else { 106 }),
         ] {
-            assert!(judge(&grown).is_err_and(|error| error.to_string().contains("grows")));
+            assert!(judge(&grown).is_err_and(|error| error.to_string().contains("grew")));
         }
         let short = judge(&samples(|second| 100 + second)[..60]);
         assert!(short.is_ok_and(|text| text.contains("Too short")));
