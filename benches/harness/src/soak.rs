@@ -368,7 +368,7 @@ mod tests {
             assert!(judge(&grown).is_err_and(|error| error.to_string().contains("grew")));
         }
         let short = judge(&samples(|second| 100 + second)[..60]);
-        assert!(short.is_ok_and(|text| text.contains("Too short")));
+        assert!(short.is_ok_and(|text| text.contains("too short")));
     }
 
     #[test]
