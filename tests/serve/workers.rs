@@ -153,7 +153,7 @@ fn connections_cut_off_at_shutdown_are_counted() {
     let _clients = websockets(&server, 8);
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
-    server.wait_for_log("some did not end in time connections=8");
+    server.wait_for_log("some connections did not end in time connections=8");
     assert_eq!(server.log().matches("aborted at shutdown").count(), 8);
 }
 

@@ -32,7 +32,7 @@ fn spans_the_collector_refuses_are_logged_and_counted() {
     }
     let log = server.log();
     assert_eq!(log.matches("could not send traces").count(), 1, "{log}");
-    assert!(log.contains("/v1/traces: it answers 401"), "{log}");
+    assert!(log.contains("/v1/traces: it answered 401"), "{log}");
     server.request(GET);
     server.wait_for_log("sending traces again");
     stop(server);
