@@ -89,8 +89,10 @@ build_go() {
 
 build_python() {
   for app in echo chat; do
-    (cd python && "$out/environments/python/bin/componentize-py" --quiet \
-      --wit-path "$root/wit" --world application componentize $app -o "$out/python-$app.wasm")
+    # As in a new project, but for an app of another name.
+    sed "s/^import app$/import $app as app/" python/entry.py > "$out/${app}_entry.py"
+    (cd python && "$out/environments/python/bin/componentize-py" --quiet --wit-path "$root/wit" --world application \
+      componentize ${app}_entry --python-path . --python-path "$out" -o "$out/python-$app.wasm")
   done
   rm -rf python/__pycache__
 }

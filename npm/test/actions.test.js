@@ -30,6 +30,7 @@ function actionsOf([tag, ...words]) {
       return [{ tag, val: bytes(words[0]) }];
     case 'subscribe':
     case 'unsubscribe':
+    case 'fail':
       return [{ tag, val: text(words[0]) }];
     case 'publish':
       return [{ tag, val: { channel: text(words[0]), message: message(words[1]) } }];

@@ -14,7 +14,7 @@ const MAX_CHANNEL_NAME = 128;
 const MAX_CHANNELS = 16;
 const MAX_REASON = 123;
 
-/** A rule that an answer breaks. The app is told which. */
+/** A rule that an answer breaks, or a failure that the app reports of itself. The app is told. */
 export class Fault extends Error {}
 
 /** In UTF-8, as on the wire. @param {string} text */
@@ -42,6 +42,7 @@ function actionSize({ tag, val }) {
       return val.length;
     case 'subscribe':
     case 'unsubscribe':
+    case 'fail':
       return sizeOf(val);
     case 'publish':
       return sizeOf(val.channel) + messageSize(val.message);
@@ -77,6 +78,10 @@ export function split(actions) {
   const others = actions.filter((action) => !replies.includes(action));
   if (replies.length > 1) {
     throw new Fault('the request is answered twice');
+  }
+  const failure = actions.find(({ tag }) => tag === 'fail');
+  if (failure !== undefined) {
+    throw new Fault(failure.val);
   }
   const [reply] = replies;
   return {
@@ -123,17 +128,21 @@ export function checkRoom(channels) {
   }
 }
 
-/**
- * RFC 6455 §7.4: which codes may be sent; §5.5: a control frame has 125 bytes at most, two of which are the code.
- *
- * @param {{ code: number, reason: string }} close
- */
-export function checkClose({ code, reason }) {
+/** RFC 6455 §7.4: which codes may be sent. @param {number} code */
+export function checkClose(code) {
   const isDefined = (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
   if (!isDefined && !(code >= 3000 && code <= 4999)) {
     throw new Fault(`close code ${code} must not be sent`);
   }
-  if (sizeOf(reason) > MAX_REASON) {
-    throw new Fault(`a close reason takes at most ${MAX_REASON} bytes`);
-  }
+}
+
+/**
+ * The part of a reason that fits into a Close frame, cut between two characters (RFC 6455 §5.5: a control frame has 125
+ * bytes at most, two of which are the code).
+ *
+ * @param {string} reason
+ */
+export function cutReason(reason) {
+  const { read } = new TextEncoder().encodeInto(reason, new Uint8Array(MAX_REASON));
+  return reason.slice(0, read);
 }

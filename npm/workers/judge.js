@@ -1,7 +1,7 @@
 // Checks an answer against the rules of the interface `app` (`wit/app.wit`) and carries it out in order, as
 // `src/events/judge.rs` of the protocol does, with which it shares the answers of `tests/vectors/actions.json`.
 
-import { Fault, checkChannel, checkClose, checkSize, checkState } from './answer.js';
+import { Fault, checkChannel, checkClose, checkSize, checkState, cutReason } from './answer.js';
 
 /**
  * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Action} Action
@@ -47,8 +47,8 @@ function act(target, { tag, val }) {
     case 'send':
       return target.send(val);
     case 'close':
-      checkClose(val);
-      return target.close(val.code, val.reason);
+      checkClose(val.code);
+      return target.close(val.code, cutReason(val.reason));
     case 'set-state':
       checkState(val);
       return target.setState(val);
@@ -60,6 +60,8 @@ function act(target, { tag, val }) {
     case 'publish':
       checkChannel(val.channel);
       return target.publish(val.channel, val.message);
+    case 'fail':
+      throw new Fault(val);
   }
 }
 

@@ -84,6 +84,7 @@ impl From<imported::Action> for Action {
                 channel: publication.channel,
                 message: publication.message.into(),
             },
+            imported::Action::Fail(reason) => Self::Fail(reason),
         }
     }
 }
@@ -151,6 +152,7 @@ impl From<Action> for exported::Action {
                 channel,
                 message: message.into(),
             }),
+            Action::Fail(reason) => Self::Fail(reason),
         }
     }
 }

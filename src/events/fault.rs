@@ -1,4 +1,4 @@
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use core::fmt;
 
 use super::{
@@ -6,9 +6,11 @@ use super::{
 };
 use crate::protocol::{CloseCode, Message, UsageError};
 
-/// A rule that an app's answer breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A rule that an app's answer breaks, or a failure that it reports of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// The app has failed, and says why.
+    Failed(String),
     TooManyActions(usize),
     TooLong(usize),
     AnsweredTwice,
@@ -37,6 +39,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Failed(text) => f.write_str(text),
             Self::TooManyActions(count) => {
                 write!(f, "the answer has {count} actions, {MAX_ACTIONS} at most")
             }
@@ -91,7 +94,7 @@ fn size(action: &Action) -> usize {
         Action::Respond(response) => response.body.len(),
         Action::Accept(_) => 0,
         Action::Send(message) => of(message),
-        Action::Close { reason, .. } => reason.len(),
+        Action::Close { reason, .. } | Action::Fail(reason) => reason.len(),
         Action::SetState(state) => state.len(),
         Action::Subscribe(channel) | Action::Unsubscribe(channel) => channel.len(),
         Action::Publish { channel, message } => channel.len().saturating_add(of(message)),

@@ -69,7 +69,7 @@ impl<S> Context<'_, S> {
         self.actions.push(Action::Send(message.into()));
     }
 
-    /// Begins the closing handshake, with a reason of at most 123 bytes.
+    /// Begins the closing handshake, with a reason that is cut after 123 bytes.
     pub fn close(&mut self, code: CloseCode, reason: impl Into<String>) {
         self.actions.push(Action::Close {
             code: code.as_u16(),

@@ -54,6 +54,7 @@ fn act(target: &mut impl Target, action: Action) -> Result<(), Fault> {
             check_name(&channel)?;
             target.publish(channel, message)
         }
+        Action::Fail(reason) => Err(Fault::Failed(reason)),
     }
 }
 
@@ -103,6 +104,7 @@ pub(crate) fn split(answer: Vec<Action>) -> Result<(Reply, Vec<Action>), Fault> 
         let given = match action {
             Action::Respond(response) => Reply::Respond(response),
             Action::Accept(accept) => Reply::Accept(accept),
+            Action::Fail(reason) => return Err(Fault::Failed(reason)),
             other => {
                 others.push(other);
                 continue;

@@ -117,7 +117,7 @@ pub enum Action {
     Close {
         /// A code that may be sent (RFC 6455 §7.4).
         code: u16,
-        /// At most 123 bytes.
+        /// Cut after 123 bytes.
         reason: String,
     },
     /// Replaces the state.
@@ -133,6 +133,8 @@ pub enum Action {
         /// The message.
         message: Message,
     },
+    /// The app has failed; this says why, for the operator. Closes with 1011, or answers with status 500.
+    Fail(String),
 }
 
 /// How to complete the opening handshake. The default is safe: see [`Settings`].

@@ -198,7 +198,7 @@ impl<A: EventApp> EventSession<A> {
         }
     }
 
-    /// The app's answer broke a rule.
+    /// The app's answer broke a rule, or says that the app has failed.
     fn fail(&mut self, fault: Fault) {
         let event = fault.as_event();
         self.fault.get_or_insert(fault);
@@ -339,7 +339,7 @@ impl<A: EventApp> Session for EventSession<A> {
     }
 
     fn report(&self) -> Report {
-        let fault = self.fault.map(|fault| fault.to_string());
+        let fault = self.fault.as_ref().map(Fault::to_string);
         self.connection.report().with_fault(fault)
     }
 }

@@ -14,16 +14,13 @@ use super::wire::WireEvent;
 use crate::events::fault::Fault;
 use crate::events::judge::{Target, carry_out, check_count};
 use crate::events::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
-use crate::protocol::{CloseCode, CloseReason, Message, ProtocolError, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Message, ProtocolError};
 
 /// The longest body of a response, in bytes: Pushpin drops a connection whose backend sends more.
 const MAX_BODY: usize = 1_000_000;
 
 /// The part of it that is reserved for a Close frame, so that the client learns why the connection ends.
 const FOR_CLOSE: usize = 256;
-
-/// The longest reason of a Close frame, in bytes (RFC 6455 §5.5).
-const MAX_REASON: usize = 123;
 
 pub(super) struct Conversation<'a, A: EventApp + ?Sized> {
     pub(super) app: &'a A,
@@ -104,7 +101,7 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
 
     pub(super) fn carry_out(&mut self, answer: Vec<Action>) {
         if let Err(fault) = carry_out(self, answer) {
-            self.log.push(format!("an answer broke a rule: {fault}"));
+            self.log.push(format!("app error: {fault}"));
             self.send_close(CloseCode::INTERNAL_ERROR, "");
             self.end_with(fault.as_event());
         }
@@ -181,10 +178,7 @@ impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Fault> {
-        if reason.len() > MAX_REASON {
-            return Err(Fault::Usage(UsageError::ReasonTooLong));
-        }
-        self.send_close(code, reason);
+        self.send_close(code, CloseReason::cut(reason));
         Ok(())
     }
 

@@ -93,5 +93,5 @@ pub(super) fn tell(
             sent.push(publication(channel, message, None));
         })
     });
-    Reply::failure(format!("an answer broke a rule: {fault}"))
+    Reply::failure(format!("app error: {fault}"))
 }

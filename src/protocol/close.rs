@@ -1,6 +1,7 @@
 use alloc::string::String;
 use core::{fmt, str};
 
+use super::frame::MAX_CONTROL_PAYLOAD;
 use super::{ProtocolError, UsageError};
 
 /// Why a connection closes (RFC 6455 §7.4).
@@ -71,6 +72,15 @@ pub struct CloseReason {
 }
 
 impl CloseReason {
+    /// The part of a reason that fits into a Close frame, cut between two characters.
+    pub(crate) fn cut(reason: &str) -> &str {
+        // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less", and two are the code.
+        const MAX: usize = MAX_CONTROL_PAYLOAD - 2;
+        reason
+            .get(..reason.floor_char_boundary(MAX))
+            .unwrap_or_default()
+    }
+
     /// Reads the payload of a Close frame; `None` if it is empty.
     ///
     /// # Errors
@@ -108,6 +118,15 @@ mod tests {
         ] {
             assert!(!allowed(code), "{code}");
         }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let cut = |reason: &str| CloseReason::cut(reason).len();
+        assert_eq!(cut(&"x".repeat(123)), 123);
+        assert_eq!(cut(&"x".repeat(124)), 123);
+        assert_eq!(cut(&"ä".repeat(62)), 122);
+        assert_eq!(cut(&"💥".repeat(40)), 120);
     }
 
     #[test]

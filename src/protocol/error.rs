@@ -95,8 +95,6 @@ pub enum UsageError {
     NotOpen,
     /// The payload of a ping or pong is longer than 125 bytes (RFC 6455 §5.5).
     PingTooLong,
-    /// A close reason is longer than 123 bytes: 125 without the code (RFC 6455 §5.5.1).
-    ReasonTooLong,
     /// A close code that must not be sent (RFC 6455 §7.4).
     InvalidCloseCode(u16),
     /// Another message is being sent in fragments and has to end first (RFC 6455 §5.4).
@@ -114,7 +112,6 @@ impl fmt::Display for UsageError {
         match self {
             Self::NotOpen => f.write_str("the connection is closing or closed"),
             Self::PingTooLong => f.write_str("a ping or pong carries at most 125 bytes"),
-            Self::ReasonTooLong => f.write_str("a close reason takes at most 123 bytes"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::MessageUnderWay => f.write_str("another message is being sent in fragments"),
             Self::NoMessage => f.write_str("no message is being sent in fragments"),

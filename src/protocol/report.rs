@@ -17,7 +17,7 @@ pub struct Report {
 
 impl Report {
     /// The longest text of a fault, in bytes.
-    pub const MAX_FAULT: usize = 1024;
+    pub const MAX_FAULT: usize = 4096;
 
     /// The same report with a fault, cut to the longest text.
     #[must_use]

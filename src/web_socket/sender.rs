@@ -173,13 +173,13 @@ impl Sender {
         self.0.act(|connection| connection.pong(payload))
     }
 
-    /// Closes the connection: sends a Close frame with a reason of at most 123 bytes, and waits for the
-    /// peer's, but no longer than [`Limits::close_timeout`](crate::Limits::close_timeout). No more messages
+    /// Closes the connection: sends a Close frame with a reason, of which at most 123 bytes are sent, and waits for
+    /// the peer's, but no longer than [`Limits::close_timeout`](crate::Limits::close_timeout). No more messages
     /// are received.
     ///
     /// # Errors
     ///
-    /// [`Error::Usage`] for a longer reason; otherwise as [`send`](Self::send).
+    /// As [`send`](Self::send).
     pub async fn close(&self, code: CloseCode, reason: &str) -> Result<Closed, Error> {
         self.0.close(code, reason)?;
         Ok(poll_fn(|context| self.0.poll_closed(context)).await)

@@ -49,6 +49,7 @@ fn to_action(action: wasocket_vectors::Action) -> Action {
             channel,
             message: text.into(),
         },
+        Line::Fail(reason) => Action::Fail(reason),
     }
 }
 

@@ -209,7 +209,6 @@ fn faults_close_with_1011_and_only_the_app_learns_why() {
         (vec![publish("", "")], "1 to 128"),
         (many.collect(), "16 channels"),
         (vec![close(1005, "")], "1005"),
-        (vec![close(1000, &"x".repeat(124))], "123 bytes"),
     ] {
         let script = Script::answering([vec![accept()], fault, vec![accept()]]);
         let mut host = Host::default();

@@ -196,8 +196,8 @@ fn reports_an_end_by_the_host() {
 fn a_failed_function_is_a_fault() {
     let failed = || Err::<(), Box<dyn std::error::Error>>("no such room".into());
     assert_eq!(fault(failed).as_deref(), Some("no such room"));
-    let long = || Err::<(), Box<dyn std::error::Error>>("ä".repeat(1000).into());
-    assert_eq!(fault(long), Some("ä".repeat(512)));
+    let long = || Err::<(), Box<dyn std::error::Error>>("ä".repeat(4000).into());
+    assert_eq!(fault(long), Some("ä".repeat(2048)));
     // A message of the wrong type is the peer's fault.
     let codec = || Err::<(), _>(Error::from(CodecError::ExpectedText));
     assert_eq!(fault(codec), None);

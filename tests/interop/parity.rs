@@ -7,16 +7,19 @@
     reason = "how a test fails"
 )]
 
-use support::app_behaviours::{BINARY, CHAT, ECHO, build, component, run};
+use support::app_behaviours::{
+    BINARY, Behaviour, CHAT, ECHO, EXCEPTION, TRAP, build, component, run,
+};
 use support::{Server, root};
 
-/// Checks the apps in one language, and that the log shows these parts of a crash.
-fn check(language: &str, crash: &[&str]) {
+/// Checks the apps in one language, what happens if the app crashes, and that the log shows these parts of it.
+fn check(language: &str, crashes: &[Behaviour], crash: &[&str]) {
     build();
     let echo = serve(language, "echo");
     run(language, ECHO, &echo, &[]);
     let chat = serve(language, "chat");
     run(language, CHAT, &chat, &[]);
+    run(language, crashes, &chat, &[]);
     chat.wait_for_log("app error: \"the answer has ");
     for part in crash {
         chat.wait_for_log(part);
@@ -24,19 +27,17 @@ fn check(language: &str, crash: &[&str]) {
 }
 
 fn serve(language: &str, app: &str) -> Server {
-    let component = component(language, app);
-    // JavaScript's engine takes some 100 ns for each character of a text.
-    Server::serving(&component, &["--call-timeout", "1000"])
+    Server::serving(&component(language, app), &[])
 }
 
 #[test]
 fn rust_fused_behaves_alike() {
-    check("fused", &["portable_chat::Chat"]);
+    check("fused", TRAP, &["portable_chat::Chat"]);
 }
 
 #[test]
 fn rust_composed_behaves_alike() {
-    check("rust", &["portable_chat::Chat", "ImportedApp"]);
+    check("rust", TRAP, &["portable_chat::Chat", "ImportedApp"]);
 }
 
 #[test]
@@ -47,14 +48,15 @@ fn composed_by_hand_behaves_alike() {
 
 #[test]
 fn c_behaves_alike() {
-    check("c", &["languages/c/chat.c", "ImportedApp"]);
+    check("c", TRAP, &["languages/c/chat.c", "ImportedApp"]);
 }
 
 #[test]
 fn go_behaves_alike() {
     check(
         "go",
-        &["panic: the chat crashed", "chat/main.go", "ImportedApp"],
+        EXCEPTION,
+        &[r#"app error: "panic: the chat crashed\n"#, "chat/main.go:"],
     );
 }
 
@@ -75,7 +77,8 @@ fn go_collects_its_garbage_between_large_messages() {
 fn javascript_behaves_alike() {
     check(
         "javascript",
-        &["the chat crashed", "hear@chat.js", "ImportedApp"],
+        EXCEPTION,
+        &[r#"app error: "Error: the chat crashed\nhear@chat.js:"#],
     );
 }
 
@@ -83,7 +86,8 @@ fn javascript_behaves_alike() {
 fn python_behaves_alike() {
     check(
         "python",
-        &["RuntimeError: the chat crashed", "chat.py", "ImportedApp"],
+        EXCEPTION,
+        &[r#"app error: "RuntimeError: the chat crashed\n"#, "chat.py"],
     );
 }
 

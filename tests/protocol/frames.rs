@@ -350,13 +350,19 @@ fn a_failure_sends_its_reason_and_stops_reading() {
 fn usage_errors_send_nothing() {
     let mut connection = connection();
     assert_eq!(connection.ping(&[0; 126]), Err(UsageError::PingTooLong));
-    let reason = "x".repeat(124);
-    let closed = connection.close(CloseCode::NORMAL, &reason);
-    assert_eq!(closed, Err(UsageError::ReasonTooLong));
     assert_eq!(connection.take_output(), b"");
     assert!(connection.is_open());
     assert_eq!(connection.ping(b"p"), Ok(()));
     assert_eq!(connection.take_output(), b"\x89\x01p");
+}
+
+#[test]
+fn a_close_reason_is_cut_between_characters_and_the_code_is_kept() {
+    let mut connection = connection();
+    let closed = connection.close(CloseCode::NORMAL, &"ä".repeat(62));
+    assert_eq!(closed, Ok(()));
+    let expected = [b"\x88\x7c\x03\xe8", "ä".repeat(61).as_bytes()].concat();
+    assert_eq!(connection.take_output(), expected);
 }
 
 #[test]

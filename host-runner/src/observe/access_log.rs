@@ -15,6 +15,9 @@ use crate::observe::trace::span::Span;
 /// The most bytes that are logged of a text from outside, such as a path or what a guest reports.
 const MAX_TEXT: usize = 1024;
 
+/// The most bytes of a fault, which may be an exception with its stack.
+const MAX_FAULT: usize = 4096;
+
 /// The target of these lines: `RUST_LOG=info,access=off` leaves them out.
 const TARGET: &str = "access";
 
@@ -248,8 +251,11 @@ fn millis(since: Instant) -> u64 {
 
 /// Logs an error of the app, on a connection or with a request.
 pub(crate) fn log_fault(remote: &dyn fmt::Display, target: &str, fault: &str) {
-    let (path, fault) = (path(target), beginning(fault));
-    tracing::warn!(%remote, ?path, "app error: {fault:?}");
+    let path = path(target);
+    let fault = fault
+        .get(..fault.floor_char_boundary(MAX_FAULT))
+        .unwrap_or_default();
+    tracing::error!(%remote, ?path, "app error: {fault:?}");
 }
 
 fn version(version: HttpVersion) -> &'static str {

@@ -78,6 +78,10 @@ void act_close(actions_t *actions, uint16_t code, const char *reason) {
   wasocket_string_dup(&close->reason, reason);
 }
 
+void act_fail(actions_t *actions, const char *reason) {
+  wasocket_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_FAIL)->val.fail, reason);
+}
+
 void act_set_state(actions_t *actions, const char *state) {
   act_set_state_bytes(actions, state, strlen(state));
 }

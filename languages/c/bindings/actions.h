@@ -21,6 +21,8 @@ void act_respond_html(actions_t *actions, uint16_t status, const char *body);
 void act_send(actions_t *actions, message_t *message);
 void act_send_text(actions_t *actions, const char *text);
 void act_close(actions_t *actions, uint16_t code, const char *reason);
+// Says that the app has failed, and why: closes with 1011, or answers with status 500. The text is for the log.
+void act_fail(actions_t *actions, const char *reason);
 void act_set_state(actions_t *actions, const char *state);
 void act_set_state_bytes(actions_t *actions, const void *state, size_t size);
 void act_subscribe(actions_t *actions, const char *channel);

@@ -192,6 +192,12 @@ void __wasm_export_exports_websocket_handle_post_return(uint8_t * arg0) {
           }
           break;
         }
+        case 8: {
+          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + sizeof(void*))));
+          }
+          break;
+        }
       }
     }
     free(ptr25);
@@ -419,6 +425,10 @@ void exports_websocket_action_free(exports_websocket_action_t *ptr) {
     }
     case 7: {
       exports_websocket_publication_free(&ptr->val.publish);
+      break;
+    }
+    case 8: {
+      wasocket_string_free(&ptr->val.fail);
       break;
     }
   }

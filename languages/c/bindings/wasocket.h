@@ -275,6 +275,7 @@ typedef struct exports_websocket_action_t {
     wasocket_string_t     subscribe;
     wasocket_string_t     unsubscribe;
     exports_websocket_publication_t     publish;
+    wasocket_string_t     fail;
   } val;
 } exports_websocket_action_t;
 
@@ -290,8 +291,8 @@ typedef struct exports_websocket_action_t {
 // Sends a message to the peer; has no effect if the connection is closing or closed.
 #define EXPORTS_WEBSOCKET_ACTION_SEND 2
 // Begins the closing handshake, with a code that may be sent (RFC 6455 section 7.4: 1000 to 1003, 1007
-// to 1014, 3000 to 4999) and a reason of at most 123 bytes; anything else is a fault. Has no effect if
-// the connection is closing or closed.
+// to 1014, 3000 to 4999); another one is a fault. A reason of more than 123 bytes is cut. Has no effect
+// if the connection is closing or closed.
 #define EXPORTS_WEBSOCKET_ACTION_CLOSE 3
 // Sets the `state` of the next calls: at most 2,048 bytes; more is a fault.
 #define EXPORTS_WEBSOCKET_ACTION_SET_STATE 4
@@ -307,6 +308,9 @@ typedef struct exports_websocket_action_t {
 // How far it reaches depends on where the app runs: under `wasocket serve`, to the connections of one
 // instance. It waits for no peer: one that has more than 1 MiB waiting is closed with code 1013.
 #define EXPORTS_WEBSOCKET_ACTION_PUBLISH 7
+// The app has failed, as by an exception: a fault, with this text in the place of a rule. Of the text, the
+// log has the first 4,096 bytes.
+#define EXPORTS_WEBSOCKET_ACTION_FAIL 8
 
 typedef struct {
   exports_websocket_event_t *ptr;

@@ -2,7 +2,6 @@ package wasocket
 
 import (
 	"fmt"
-	"os"
 	"runtime/debug"
 	"slices"
 	"unsafe"
@@ -74,7 +73,6 @@ var held []unsafe.Pointer
 
 //go:wasmexport wasocket:websocket/app@0.1.0#handle
 func handle(connection, connectionLen, state, stateLen, events, eventsLen uint32) unsafe.Pointer {
-	defer crash()
 	name := rawList{connection, connectionLen}.text()
 	before := rawList{state, stateLen}.bytes()
 	lifted := make([]Event, eventsLen)
@@ -82,8 +80,18 @@ func handle(connection, connectionLen, state, stateLen, events, eventsLen uint32
 		lifted[i] = event.lift()
 	}
 	argumentsUsed = argumentsFloor
-	answer = lower(handler(name, before, lifted))
+	answer = call(name, before, lifted)
 	return unsafe.Pointer(&answer)
+}
+
+// A panic costs the one connection: recovered from here, it would otherwise end the instance.
+func call(connection string, state []byte, events []Event) (raw rawList) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			raw = lower([]Action{Fail(fmt.Sprintf("panic: %v\n\n%s", reason, debug.Stack()))})
+		}
+	}()
+	return lower(handler(connection, state, events))
 }
 
 func lower(actions []Action) rawList {
@@ -92,15 +100,6 @@ func lower(actions []Action) rawList {
 		action.lower(&raw[i])
 	}
 	return list(raw)
-}
-
-// Go itself sleeps before it exits because of a panic, and the host ends an instance that waits inside a call before
-// it could report anything.
-func crash() {
-	if reason := recover(); reason != nil {
-		fmt.Fprintf(os.Stderr, "panic: %v\n\n%s", reason, debug.Stack())
-		os.Exit(2)
-	}
 }
 
 // The caller has read the answer.
@@ -259,6 +258,8 @@ func (action Close) lower(raw *rawAction) { set(raw, 3, rawClose{action.Code, te
 func (action SetState) lower(raw *rawAction)    { set(raw, 4, list(action)) }
 func (action Subscribe) lower(raw *rawAction)   { set(raw, 5, text(string(action))) }
 func (action Unsubscribe) lower(raw *rawAction) { set(raw, 6, text(string(action))) }
+
+func (action Fail) lower(raw *rawAction) { set(raw, 8, text(string(action))) }
 
 func (action Publish) lower(raw *rawAction) {
 	set(raw, 7, rawPublication{text(action.Channel), action.Message.message()})

@@ -118,7 +118,7 @@ type Origins struct {
 // Send sends a message to the peer.
 type Send struct{ Message }
 
-// Close starts the closing handshake, with a reason of at most 123 bytes.
+// Close starts the closing handshake, with a reason that is cut after 123 bytes.
 type Close struct {
 	Code   uint16
 	Reason string
@@ -138,3 +138,7 @@ type Publish struct {
 	Channel string
 	Message Message
 }
+
+// Fail says that the app has failed, and why: the connection is closed with 1011, or the request answered with status
+// 500, and the operator's log has the text. It is the answer to a panic.
+type Fail string

@@ -58,7 +58,7 @@ export interface Publication {
   channel: string,
   message: Message,
 }
-export type Action = ActionRespond | ActionAccept | ActionSend | ActionClose | ActionSetState | ActionSubscribe | ActionUnsubscribe | ActionPublish;
+export type Action = ActionRespond | ActionAccept | ActionSend | ActionClose | ActionSetState | ActionSubscribe | ActionUnsubscribe | ActionPublish | ActionFail;
 export interface ActionRespond {
   tag: 'respond',
   val: Response,
@@ -90,4 +90,8 @@ export interface ActionUnsubscribe {
 export interface ActionPublish {
   tag: 'publish',
   val: Publication,
+}
+export interface ActionFail {
+  tag: 'fail',
+  val: string,
 }

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use super::{Connection, Role, State};
 use crate::protocol::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode, apply_mask};
-use crate::protocol::{CloseCode, Initiator, Message, Prepared, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Initiator, Message, Prepared, UsageError};
 
 impl Connection {
     /// Sends a message.
@@ -104,11 +104,11 @@ impl Connection {
 
     /// Begins the closing handshake (RFC 6455 §7.1.2): sends a Close frame and waits, at most
     /// [`Limits::close_timeout`](crate::Limits::close_timeout), for the peer's. Until then messages may
-    /// still arrive.
+    /// still arrive. A reason of more than 123 bytes is cut.
     ///
     /// # Errors
     ///
-    /// [`UsageError::ReasonTooLong`] above 123 bytes, or as [`send`](Self::send).
+    /// As [`send`](Self::send).
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), UsageError> {
         self.close_by(Initiator::App, code, reason)
     }
@@ -120,9 +120,7 @@ impl Connection {
         code: CloseCode,
         reason: &str,
     ) -> Result<(), UsageError> {
-        if reason.len() > MAX_CONTROL_PAYLOAD - 2 {
-            return Err(UsageError::ReasonTooLong);
-        }
+        let reason = CloseReason::cut(reason);
         let mut payload = Vec::with_capacity(2 + reason.len());
         payload.extend_from_slice(&code.as_u16().to_be_bytes());
         payload.extend_from_slice(reason.as_bytes());

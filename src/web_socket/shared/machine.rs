@@ -23,9 +23,8 @@ impl Shared {
             return;
         };
         if let Some(Some(own)) = self.on_close.call(|hook| hook(reason.as_ref())) {
-            let reason = shortened(&own.reason);
             // Fails if the hook has already closed the connection itself.
-            let _ = self.with_connection(|connection| connection.close(own.code, reason));
+            let _ = self.with_connection(|connection| connection.close(own.code, &own.reason));
         }
     }
 
@@ -68,9 +67,9 @@ impl Machine for Shared {
     fn finish(&self, (reason, fault): Self::Output) {
         let mut state = self.state.borrow_mut();
         state.discard();
-        let text = shortened(&reason.reason);
+        let closed = state.connection.close(reason.code, &reason.reason);
         // If the connection is already closing, an error that results from that is not a failure.
-        if state.connection.close(reason.code, text).is_ok() {
+        if closed.is_ok() {
             state.fault = fault;
         }
     }
@@ -100,12 +99,4 @@ impl Machine for Shared {
             next,
         }
     }
-}
-
-/// The part of a reason that fits into a Close frame (RFC 6455 §5.5.1), ending between characters.
-fn shortened(reason: &str) -> &str {
-    const MAX: usize = crate::frame::MAX_CONTROL_PAYLOAD - 2;
-    reason
-        .get(..reason.floor_char_boundary(MAX))
-        .unwrap_or_default()
 }

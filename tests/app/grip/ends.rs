@@ -91,13 +91,6 @@ fn a_fault_ends_its_connection() {
             "close code 1005 must not be sent",
         ),
         (
-            Action::Close {
-                code: 1000,
-                reason: "x".repeat(124),
-            },
-            "a close reason takes at most 123 bytes",
-        ),
-        (
             Action::Send("x".repeat(1_000_000).into()),
             "the proxy takes at most 1000000 bytes at once",
         ),

@@ -37,7 +37,7 @@ const CANNOT: &[(&str, &str)] = &[
         "Pushpin answers a Close frame without a code with code 1000",
     ),
     (
-        "an exception closes every connection of the instance with 1011",
+        "a trap closes every connection of the instance with 1011",
         "Pushpin drops the one connection whose request has failed, and no other",
     ),
 ];

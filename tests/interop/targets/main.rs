@@ -22,11 +22,14 @@ use std::thread;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use support::app_behaviours::{self, Behaviour, CHAT, ECHO, JSON};
+use support::app_behaviours::{self, Behaviour, CHAT, ECHO, EXCEPTION, JSON, TRAP};
 use support::{Site, build_guest, root, wasocket};
 
 /// The tables, by the name of the app.
 const APPS: [(&str, &[Behaviour]); 3] = [("echo", ECHO), ("chat", CHAT), ("json", JSON)];
+
+/// The languages in which a crash is an exception.
+const EXCEPTIONS: [&str; 3] = ["go", "javascript", "python"];
 
 /// The languages whose apps do not include the protocol.
 const LANGUAGES: [&str; 5] = ["rust", "c", "go", "javascript", "python"];
@@ -50,9 +53,15 @@ fn check<S: Deref<Target = Site>>(
     serve: impl Fn(&Path) -> S,
 ) {
     app_behaviours::build();
+    let crashes = if EXCEPTIONS.contains(&language) {
+        EXCEPTION
+    } else {
+        TRAP
+    };
+    let tables = APPS.map(|(_, table)| table);
     let is_known = |row| {
-        APPS.iter()
-            .any(|(_, table)| table.iter().any(|(name, _)| *name == row))
+        let rows = tables.iter().chain(&[TRAP, EXCEPTION]);
+        rows.copied().flatten().any(|(name, _)| *name == row)
     };
     for (row, _) in cannot {
         assert!(is_known(*row), "there is no behaviour {row:?}");
@@ -63,6 +72,9 @@ fn check<S: Deref<Target = Site>>(
             let site = serve(&component);
             let where_to = format!("{target}, {app} in {language}");
             app_behaviours::run(&where_to, table, &site, cannot);
+            if app == "chat" {
+                app_behaviours::run(&where_to, crashes, &site, cannot);
+            }
             // A third-party client.
             let result = site.serves(&format!("ws-{app}"), "ws");
             result.unwrap_or_else(|output| panic!("{where_to}: {output}"));

@@ -10,7 +10,7 @@ use support::{Server, app_behaviours, build_guest, root, text, wasocket};
 
 /// Behaviours that this target cannot have.
 const CANNOT: [(&str, &str); 1] = [(
-    "an exception closes every connection of the instance with 1011",
+    "a trap closes every connection of the instance with 1011",
     "the server ends with its only instance, and nothing is left to send a Close frame",
 )];
 

@@ -74,6 +74,37 @@ pub const ECHO: &[Behaviour] = &[
             client.assert_frame(BINARY, bytes);
         }
     }),
+    (
+        "the largest messages leave other connections alone",
+        |site| {
+            let mut others = [(); 3].map(|()| site.websocket("/"));
+            let mut client = site.websocket("/");
+            let text = "é".repeat(1 << 19);
+            let largest = text.as_bytes();
+            let (first, rest) = largest.split_at(1 << 10);
+            // Fragments of 1 KiB, the first of which does not say that it is the last.
+            let mut fragments = frame(TEXT, first);
+            fragments[0] &= 0x7f;
+            for fragment in rest.chunks(1 << 10) {
+                let mut frame = frame(0, fragment);
+                frame[0] &= 0x7f;
+                fragments.extend(frame);
+            }
+            fragments.extend(frame(0, b""));
+            for (sent, opcode) in [
+                (frame(TEXT, largest), TEXT),
+                (frame(BINARY, largest), BINARY),
+                (fragments, TEXT),
+            ] {
+                client.send(&sent);
+                client.assert_frame(opcode, largest);
+                for other in &mut others {
+                    other.say("here");
+                    other.assert_hears("here");
+                }
+            }
+        },
+    ),
     ("a burst of messages comes back in order", |site| {
         let mut client = site.websocket("/");
         let numbers: Vec<String> = (0..1000).map(|number: u32| number.to_string()).collect();
@@ -201,21 +232,38 @@ pub const CHAT: &[Behaviour] = &[
             ann.assert_hears("ann (1): still here");
         },
     ),
-    (
-        "an exception closes every connection of the instance with 1011",
-        |site| {
-            let mut ann = site.join("crash", "ann");
-            let mut bob = site.join("crash", "bob");
-            ann.assert_hears("bob joined");
-            bob.say("/crash");
-            assert_eq!(bob.read_close(), (1011, String::new()));
-            assert_eq!(ann.read_close(), (1011, String::new()));
-            let mut ann = site.join("crash", "ann");
-            ann.say("again");
-            ann.assert_hears("ann (1): again");
-        },
-    ),
 ];
+
+/// The app `chat`, where a crash is a trap.
+pub const TRAP: &[Behaviour] = &[(
+    "a trap closes every connection of the instance with 1011",
+    |site| {
+        let mut ann = site.join("crash", "ann");
+        let mut bob = site.join("crash", "bob");
+        ann.assert_hears("bob joined");
+        bob.say("/crash");
+        assert_eq!(bob.read_close(), (1011, String::new()));
+        assert_eq!(ann.read_close(), (1011, String::new()));
+        let mut ann = site.join("crash", "ann");
+        ann.say("again");
+        ann.assert_hears("ann (1): again");
+    },
+)];
+
+/// The app `chat`, where a crash is an exception.
+pub const EXCEPTION: &[Behaviour] = &[(
+    "an exception closes its connection with 1011, and no other",
+    |site| {
+        let mut ann = site.join("crash", "ann");
+        let mut bob = site.join("crash", "bob");
+        ann.assert_hears("bob joined");
+        bob.say("/crash");
+        assert_eq!(bob.read_close(), (1011, String::new()));
+        ann.assert_hears("bob left (1011)");
+        ann.say("still here");
+        ann.assert_hears("ann (1): still here");
+    },
+)];
 
 /// The app `json-rpc`.
 pub const JSON: &[Behaviour] = &[

@@ -48,6 +48,8 @@ pub enum Action {
     Unsubscribe(String),
     /// A channel, and a text message for it.
     Publish(String, String),
+    /// A failure of the app.
+    Fail(String),
 }
 
 impl ActionVector {
@@ -75,6 +77,7 @@ fn parse(line: &Value) -> Option<Vec<Action>> {
         "subscribe" => Action::Subscribe(text(1)?),
         "unsubscribe" => Action::Unsubscribe(text(1)?),
         "publish" => Action::Publish(text(1)?, text(2)?),
+        "fail" => Action::Fail(text(1)?),
         _ => return None,
     };
     Some(vec![action])

@@ -105,7 +105,7 @@ impl Project {
         let arguments = [
             &["--quiet"],
             &world[..],
-            &["componentize", "app", "-o", COMPONENT],
+            &["componentize", "entry", "-o", COMPONENT],
         ];
         self.run(".venv/bin/componentize-py", &arguments.concat())
     }

@@ -40,6 +40,7 @@ const RUST: &[File] = &[
 
 const JAVASCRIPT: &[File] = &[
     file!("app.js", "javascript/app.js"),
+    shared!("entry.js", "languages/javascript/entry.js"),
     file!("page.js", "javascript/page.js.in"),
     file!("build.js", "javascript/build.js"),
     file!("package.json", "javascript/package.json.in"),
@@ -54,6 +55,7 @@ const JAVASCRIPT: &[File] = &[
 
 const PYTHON: &[File] = &[
     file!("app.py", "python/app.py"),
+    shared!("entry.py", "languages/python/entry.py"),
     file!("page.html", "page.html"),
     shared!("requirements.txt", "languages/python/requirements.txt"),
     file!("README.md", "python/README.md"),
