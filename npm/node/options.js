@@ -39,7 +39,7 @@
 export const DEFAULTS = Object.freeze({
   connectionsPerInstance: 32,
   memory: 64,
-  callTimeout: 100,
+  callTimeout: 1000,
   startTimeout: 10,
   sendTimeout: 30,
   decisionTimeout: 30,

@@ -64,7 +64,7 @@ fn memory_and_call_time_are_limited() {
         ..Limits::default()
     };
     let kit = Kit::component_within(build("faults"), limits);
-    for (path, reason) in [("/eat", "memory"), ("/spin", "did not return within 50 ms")] {
+    for (path, reason) in [("/eat", "memory"), ("/spin", "more than 50 ms of CPU time")] {
         let fault = kit.attempt(|| kit.get(path)).expect_err("a limit");
         assert!(fault.reason.contains(reason), "{fault}");
     }

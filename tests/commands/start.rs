@@ -81,12 +81,12 @@ fn edit(source: &Path) {
 
 /// Opens the project's page in a browser, which runs the script `tests/peers/browser/new-page.mjs`.
 fn browse(component: &Path) {
-    let server = Server::serving(component, &["--call-timeout", "1000"]);
+    let server = Server::serving(component, &[]);
     server.assert_serves("new-page", "ws");
 }
 
 fn talk(component: &Path) {
-    let server = Server::serving(component, &["--call-timeout", "1000"]);
+    let server = Server::serving(component, &[]);
     let (head, page) = server.request("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let content_type = head.field("Content-Type");
     assert_eq!(content_type.as_deref(), Some("text/html; charset=utf-8"));

@@ -109,5 +109,5 @@ fn starting_has_a_time_limit() {
     let options = ["--start-timeout", "30", "--call-timeout", "3600000"];
     let server = Server::serving(&component, &options);
     assert_eq!(get(&server, "/").0, 500);
-    server.wait_for_log("the guest did not start within 30 ms (--start-timeout)");
+    server.wait_for_log("the guest used more than 30 ms of CPU time to start (--start-timeout)");
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinError;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::WasmBacktrace;
 
+use crate::guest::engine::OutOfTime;
 use crate::guest::limits::Limits;
 use crate::guest::wasi::memory::MemoryExceeded;
 
@@ -28,11 +29,13 @@ pub struct GuestFault {
 pub enum FaultReason {
     /// It trapped, or returned a value that violates the canonical ABI.
     Trap(String),
-    /// A call took longer than this.
+    /// A call used more than this CPU time.
     Deadline(Duration),
+    /// A call did not return for a minute, though it could use only this CPU time.
+    Starved(Duration),
     /// It waited for files for longer than this.
     Files(Duration),
-    /// It took longer than this to start.
+    /// It used more than this CPU time to start.
     Start(Duration),
     /// It asked for more memory than this, in bytes.
     Memory(usize),
@@ -43,11 +46,14 @@ pub enum FaultReason {
 }
 
 impl GuestFault {
-    pub(crate) fn new(error: &wasmtime::Error, limits: Limits) -> Self {
+    pub(crate) fn new(error: &wasmtime::Error) -> Self {
         let reason = if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
             FaultReason::Memory(exceeded.0)
-        } else if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-            FaultReason::Deadline(limits.call_time)
+        } else if let Some(out_of_time) = error.downcast_ref::<OutOfTime>() {
+            match *out_of_time {
+                OutOfTime::Used(time) => FaultReason::Deadline(time),
+                OutOfTime::Starved(time) => FaultReason::Starved(time),
+            }
         } else {
             let cause = error.root_cause().to_string();
             FaultReason::Trap(cause.trim_start_matches("wasm trap: ").to_owned())
@@ -60,7 +66,7 @@ impl GuestFault {
 
     /// Like `new`, for an instance that has not finished starting.
     pub(crate) fn at_start(error: &wasmtime::Error, limits: Limits) -> Self {
-        let fault = Self::new(error, limits);
+        let fault = Self::new(error);
         match fault.reason {
             FaultReason::Deadline(_) => Self {
                 reason: FaultReason::Start(limits.start_time),
@@ -113,8 +119,13 @@ impl fmt::Display for FaultReason {
             Self::Trap(reason) => write!(f, "the guest trapped: {reason}"),
             Self::Deadline(limit) => write!(
                 f,
-                "the guest did not return within {} ms (--call-timeout)",
+                "the guest used more than {} ms of CPU time in a call (--call-timeout)",
                 limit.as_millis()
+            ),
+            Self::Starved(used) => write!(
+                f,
+                "the guest did not return for a minute, in which the machine gave it {} ms of CPU time",
+                used.as_millis()
             ),
             Self::Files(limit) => write!(
                 f,
@@ -123,7 +134,7 @@ impl fmt::Display for FaultReason {
             ),
             Self::Start(limit) => write!(
                 f,
-                "the guest did not start within {} ms (--start-timeout)",
+                "the guest used more than {} ms of CPU time to start (--start-timeout)",
                 limit.as_millis()
             ),
             Self::Memory(limit) => write!(

@@ -1,12 +1,10 @@
 //! The limit on a call's time spent waiting for files.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use crate::guest::engine::TICK;
 use crate::guest::fault::GuestFault;
 use crate::guest::limits::Limits;
 use crate::guest::wasi::Grants;
@@ -40,7 +38,6 @@ impl FileWait {
 
     /// Starts to measure the waits of one call. Whatever it polls wakes `waker` too.
     pub(crate) fn begin(self, waker: &Waker) -> Waiting {
-        WAITED.set(Duration::ZERO);
         Waiting {
             begun: Instant::now(),
             time: self.0,
@@ -67,24 +64,8 @@ impl Waiting {
             return false;
         };
         thread::park_timeout(left);
-        let waited = self.begun.elapsed().saturating_sub(elapsed);
-        WAITED.set(WAITED.get().saturating_add(waited));
         true
     }
-}
-
-thread_local! {
-    /// The time the current call has waited on this thread, less what [`ticks_waited`] has returned.
-    static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
-/// The whole ticks that the current call has waited since the last call of this. They do not count as the guest's
-/// time.
-pub(crate) fn ticks_waited() -> u64 {
-    let ticks = WAITED.get().as_nanos() / TICK.as_nanos();
-    let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
-    WAITED.set(WAITED.get().saturating_sub(TICK.saturating_mul(ticks)));
-    ticks.into()
 }
 
 /// Wakes the waiting thread, and the original waker: what a call has only polled is waited for by its connection
@@ -151,19 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn ticks_waited_are_returned_once() {
-        let waiting = file_wait(TICK * 2).begin(Waker::noop());
-        while waiting.wait() {}
-        assert!(ticks_waited() >= 1);
-        assert_eq!(ticks_waited(), 0);
-    }
-
-    #[test]
     fn waiting_stops_at_the_limit() {
         let file_wait = file_wait(Duration::from_millis(1));
         let waiting = file_wait.begin(Waker::noop());
         while waiting.wait() {}
-        assert_eq!(ticks_waited(), 0, "less than a tick");
         let fault = file_wait.fault().to_string();
         assert!(fault.contains("more than 1 ms"), "{fault}");
     }

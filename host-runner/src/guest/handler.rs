@@ -102,7 +102,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.receive`: bytes arrived.
+    /// `connection.receive`: bytes arrived. The call has more time the more they are.
     ///
     /// # Errors
     ///
@@ -114,10 +114,13 @@ impl Guest {
         bytes: &[u8],
     ) -> Result<Effects, GuestFault> {
         let function: WithBytes<'_> = self.functions.receive;
-        self.instance.call(function, (connection, now, bytes)).await
+        let params = (connection, now, bytes);
+        let work = work(1, bytes);
+        self.instance.call_for(work, function, params).await
     }
 
-    /// `receive-many`: bytes arrived on several connections. The call has the time of as many calls.
+    /// `receive-many`: bytes arrived on several connections. The call has the time of as many calls, and more the more
+    /// bytes they are.
     ///
     /// # Errors
     ///
@@ -130,9 +133,8 @@ impl Guest {
     ) -> Result<Outcomes, GuestFault> {
         let function: Many<'_> = self.functions.receive_many;
         let params = (now, arrivals, bytes);
-        self.instance
-            .call_for(arrivals.len(), function, params)
-            .await
+        let work = work(arrivals.len(), bytes);
+        self.instance.call_for(work, function, params).await
     }
 
     /// `connection.receive-eof`: the peer has finished sending.
@@ -260,6 +262,15 @@ impl fmt::Debug for Guest {
             .field("limits", &self.instance.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// The number of bytes that may have the time of one call more: they can hold thousands of messages.
+const BYTES_OF_WORK: usize = 16 * 1024;
+
+/// The number of calls that would do the work of this one.
+fn work(connections: usize, bytes: &[u8]) -> u32 {
+    let calls = connections.saturating_add(bytes.len() / BYTES_OF_WORK);
+    u32::try_from(calls).unwrap_or(u32::MAX).max(1)
 }
 
 type Open<'a> = TypedFunc<(ResourceAny, Instant, ConnectionId, &'a [u8]), (Effects,)>;

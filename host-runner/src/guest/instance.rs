@@ -5,7 +5,6 @@
 //! for files (see `FileWait`). `advance` tells the two apart; [`finish`] is for callers that have nothing else to run.
 use std::cell::Cell;
 use std::future::Future;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -13,19 +12,16 @@ use std::time::Duration;
 use wasmtime::component::{
     ComponentNamedList, Instance as WasmInstance, Lift, Lower, ResourceAny, TypedFunc,
 };
-use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 
-use crate::guest::engine;
+use crate::guest::engine::{self, CallClock, Due, YIELD_TICKS};
 use crate::guest::fault::GuestFault;
-use crate::guest::file_wait::{FileWait, ticks_waited};
+use crate::guest::file_wait::FileWait;
 use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
 use crate::guest::load::world::World;
 use crate::guest::wasi::state::State;
-
-/// Ticks after which a call yields to others: 10 to 20 ms.
-const YIELD_TICKS: u64 = 2;
 
 /// An instance of a component.
 ///
@@ -64,7 +60,7 @@ impl Instance {
     pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), GuestFault> {
         self.start_clock(self.limits.call_time);
         let outcome = resource.resource_drop_async(&mut self.store).await;
-        outcome.map_err(|error| GuestFault::new(&error, self.limits))
+        outcome.map_err(|error| GuestFault::new(&error))
     }
 
     /// Calls a function.
@@ -80,10 +76,10 @@ impl Instance {
         self.call_for(1, function, params).await
     }
 
-    /// Calls a function that does the work of `calls` calls and has their time; 0 counts as 1.
+    /// Calls a function that does the work of `calls` calls and has their time.
     pub(crate) async fn call_for<P, R>(
         &mut self,
-        calls: usize,
+        calls: u32,
         function: TypedFunc<P, (R,)>,
         params: P,
     ) -> Result<R, GuestFault>
@@ -91,11 +87,10 @@ impl Instance {
         P: ComponentNamedList + Lower + Send + Sync,
         (R,): ComponentNamedList + Lift + Send + Sync + 'static,
     {
-        let calls = u32::try_from(calls).unwrap_or(u32::MAX).max(1);
         self.start_clock(self.limits.call_time.saturating_mul(calls));
         match function.call_async(&mut self.store, params).await {
             Ok((result,)) => Ok(result),
-            Err(error) => Err(GuestFault::new(&error, self.limits)),
+            Err(error) => Err(GuestFault::new(&error)),
         }
     }
 
@@ -110,15 +105,13 @@ impl Instance {
     {
         self.start_clock(self.limits.call_time);
         let outcome = function.call_async(&mut self.store, params).await;
-        outcome.map_err(|error| GuestFault::new(&error, self.limits))
+        outcome.map_err(|error| GuestFault::new(&error))
     }
 
-    /// Sets the time until the next deadline.
-    fn start_clock(&mut self, time: Duration) {
-        let ticks = engine::ticks(time);
-        let first = ticks.min(YIELD_TICKS);
-        self.store.data_mut().ticks_left = ticks - first;
-        self.store.set_epoch_deadline(first);
+    /// Starts the clock of a call that may use this CPU time.
+    fn start_clock(&mut self, cpu_time: Duration) {
+        self.store.data_mut().clock = CallClock::start(cpu_time);
+        self.store.set_epoch_deadline(YIELD_TICKS);
     }
 }
 
@@ -127,17 +120,14 @@ thread_local! {
     static YIELDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Called first when the call has to yield, then when its time is up. Time spent waiting does not count.
 fn on_deadline(mut context: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
-    if let waited @ 1.. = ticks_waited() {
-        return Ok(UpdateDeadline::Continue(waited));
-    }
-    match mem::take(&mut context.data_mut().ticks_left) {
-        0 => Err(Trap::Interrupt.into()),
-        left => {
+    match context.data_mut().clock.on_deadline() {
+        Due::Continue(ticks) => Ok(UpdateDeadline::Continue(ticks)),
+        Due::Yield(ticks) => {
             YIELDED.set(true);
-            Ok(UpdateDeadline::Yield(left))
+            Ok(UpdateDeadline::Yield(ticks))
         }
+        Due::End(error) => Err(error.into()),
     }
 }
 
@@ -183,10 +173,11 @@ pub(crate) fn finish_with<F: Future>(
     file_wait: FileWait,
 ) -> Result<F::Output, GuestFault> {
     let waiting = file_wait.begin(waker);
+    engine::resume();
     loop {
         match advance(call.as_mut(), &waiting.waker) {
             Advance::Done(output) => return Ok(output),
-            Advance::Yielded => {}
+            Advance::Yielded => engine::resume(),
             Advance::Blocked if waiting.wait() => {}
             Advance::Blocked => return Err(file_wait.fault()),
         }

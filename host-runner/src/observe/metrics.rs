@@ -109,9 +109,10 @@ impl Metrics {
     pub(crate) fn faulted(&self, reason: &FaultReason) {
         match reason {
             FaultReason::Trap(_) => self.traps.count(),
-            FaultReason::Deadline(_) | FaultReason::Files(_) | FaultReason::Start(_) => {
-                self.deadlines.count();
-            }
+            FaultReason::Deadline(_)
+            | FaultReason::Starved(_)
+            | FaultReason::Files(_)
+            | FaultReason::Start(_) => self.deadlines.count(),
             FaultReason::Memory(_) => self.out_of_memory.count(),
             FaultReason::Blocked => self.blocked.count(),
             FaultReason::Runner(_) => self.runner_bugs.count(),

@@ -45,16 +45,9 @@ impl Server {
     pub fn with_options(arguments: &[&str]) -> Self {
         // The tests send all kinds of `Host`.
         let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
-        let options = [
-            // The program is not optimised here, and the machine is busy: 8 MiB may take longer than a call's usual time.
-            ("--call-timeout", "1000"),
-            // Shorter than anyone would wait for the usual one.
-            ("--keep-alive-timeout", "10"),
-        ];
-        for (option, value) in options {
-            if !arguments.contains(&option) {
-                command.args([option, value]);
-            }
+        // Shorter than anyone would wait for the usual one.
+        if !arguments.contains(&"--keep-alive-timeout") {
+            command.args(["--keep-alive-timeout", "10"]);
         }
         Self::run(command.args(arguments))
     }

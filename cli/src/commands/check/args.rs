@@ -40,8 +40,7 @@ pub struct Check {
     /// Memory limit of an instance, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
     pub memory: usize,
-    // Ten times that of `serve`, as this machine's speed is not what is checked.
-    /// Time limit of a call into an instance, in milliseconds
+    /// CPU time that a call into an instance may use, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = milliseconds())]
     pub call_timeout: u64,
 }

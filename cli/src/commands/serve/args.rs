@@ -67,13 +67,14 @@ pub struct Serve {
     /// Memory limit of an instance, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
     pub memory: usize,
-    /// Time limit of a call into an instance, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = milliseconds())]
+    // In JavaScript, a text of 1 MiB, the protocol's default limit, takes a fifth of it on a fast machine.
+    /// CPU time that a call into an instance may use, in milliseconds; more if the call brings much input
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = milliseconds())]
     pub call_timeout: u64,
     /// Time the app may wait for files within a call, in milliseconds, if it has directories (--dir)
     #[arg(long, value_name = "MS", default_value_t = 5000, value_parser = milliseconds())]
     pub file_timeout: u64,
-    /// Time limit for an instance to start, in milliseconds
+    /// CPU time that an instance may use to start, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = milliseconds())]
     pub start_timeout: u64,
     /// An environment variable of the app; it has no others. May be repeated

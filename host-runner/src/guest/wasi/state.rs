@@ -6,6 +6,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::guest::engine::CallClock;
 use crate::guest::wasi::Grants;
 use crate::guest::wasi::http::Outgoing;
 use crate::guest::wasi::link;
@@ -14,8 +15,8 @@ use crate::guest::wasi::memory::MemoryLimiter;
 /// The data of a guest's store.
 pub(crate) struct State {
     pub(crate) memory: MemoryLimiter,
-    /// The ticks left for the current call after it has yielded.
-    pub(crate) ticks_left: u64,
+    /// The time of the current call.
+    pub(crate) clock: CallClock,
     grants: Arc<Grants>,
     /// Made when a guest first uses WASI; most never do.
     wasi: Option<WasiCtx>,
@@ -32,7 +33,7 @@ impl State {
         table.set_max_capacity(policy.max_resources());
         Self {
             memory: MemoryLimiter::new(limit),
-            ticks_left: 0,
+            clock: CallClock::default(),
             grants: Arc::clone(grants),
             wasi: None,
             http: WasiHttpCtx::new(),
