@@ -2,8 +2,6 @@
 
 CARGO ?= cargo
 WASM_TARGET := wasm32-wasip2
-WASM_TOOLS_VERSION := 1.263.0
-WASM_TOOLS := target/tools/bin/wasm-tools
 WKG_VERSION := 0.16.1
 WKG := target/tools/bin/wkg
 MDBOOK_VERSION := 0.5.4
@@ -122,7 +120,7 @@ soak: target ## load the runner for SOAK_MINUTES=30, and check that its memory s
 	$(BENCH)/release/wasocket-bench soak --minutes $(SOAK_MINUTES) $(SOAK_OPTIONS)
 
 .PHONY: lint
-lint: target links $(WASM_TOOLS) ## check format, lints, documentation, links and the WIT package
+lint: target links ## check format, lints, documentation and links
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p compresses -p pending -- -D warnings
@@ -132,9 +130,6 @@ lint: target links $(WASM_TOOLS) ## check format, lints, documentation, links an
 	$(CARGO) clippy --manifest-path benches/Cargo.toml --target-dir target/bench --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(APPS:%=-p %) -p outgoing -p faults -p files -p breaches -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	$(WASM_TOOLS) component wit wit >target/wit.txt
-	$(WASM_TOOLS) component wit --wasm wit --output $(WIT_PACKAGE)
-	$(WASM_TOOLS) component wit $(WIT_PACKAGE) | diff target/wit.txt -
 
 .PHONY: wit
 wit: $(WKG) ## build the WIT package for publication: target/wasocket-websocket.wasm
@@ -171,13 +166,8 @@ target:
 	@rustup target list --installed | grep -q '^$(WASM_TARGET)$$' || rustup target add $(WASM_TARGET)
 	@rustup component list --installed | grep -q '^clippy' || rustup component add clippy rustfmt
 
-# The standard tool for WIT; only `wasm-tools component` is built.
-$(WASM_TOOLS):
-	$(CARGO) install wasm-tools --version $(WASM_TOOLS_VERSION) --locked --debug \
-	  --no-default-features --features component --root target/tools
-
-# Not for `make test`: it is about 400 crates, and encodes the package just as `wasm-tools` does for `make lint`. A debug
-# build is good enough.
+# Not for `make test`: it is about 400 crates, and the test `component` encodes the package, too. A debug build is good
+# enough.
 $(WKG):
 	$(CARGO) install wkg --version $(WKG_VERSION) --locked --debug --no-default-features --root target/tools
 

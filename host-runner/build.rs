@@ -11,7 +11,10 @@ use std::process::Command;
 use std::{env, fs};
 
 const TARGET: &str = "wasm32-wasip2";
-const PROFILE: &str = "component";
+
+/// Names the folder of the build in this repository: `.cargo/config.toml` sets it, so that the embedded components and
+/// those of the tests share what they are made of.
+const FOLDER: &str = "WASOCKET_GUESTS";
 
 /// The packages of the components.
 const PACKAGES: [&str; 5] = ["echo", "client", "protocol", "server", "grip"];
@@ -40,16 +43,29 @@ fn main() -> Result<(), String> {
             workspace.join(source).display()
         );
     }
-    // `target/debug/build/PACKAGE-HASH/out` becomes `target/debug/embedded`: one for Clippy, tests and the program.
-    let target_directory = out.ancestors().nth(3).unwrap_or(&out).join("embedded");
-    build(&workspace, &target_directory)?;
+    println!("cargo:rerun-if-env-changed={FOLDER}");
+    let target_directory = match env::var_os(FOLDER) {
+        Some(folder) => folder.into(),
+        // `target/debug/build/PACKAGE-HASH/out` becomes `target/debug/embedded`.
+        None => out.ancestors().nth(3).unwrap_or(&out).join("embedded"),
+    };
+    let profile = profile();
+    build(&workspace, &target_directory, profile)?;
     for package in PACKAGES {
         let file = format!("{package}.wasm");
-        let built = target_directory.join(TARGET).join(PROFILE).join(&file);
+        let built = target_directory.join(TARGET).join(profile).join(&file);
         fs::copy(&built, out.join(&file))
             .map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
     }
     Ok(())
+}
+
+/// A fast host gets fast components, which take long to link; others get what the tests build.
+fn profile() -> &'static str {
+    match env::var("OPT_LEVEL").as_deref() {
+        Ok("3") => "component",
+        _ => "release",
+    }
 }
 
 fn directory(variable: &str) -> Result<PathBuf, String> {
@@ -60,12 +76,12 @@ fn directory(variable: &str) -> Result<PathBuf, String> {
 
 /// Runs Cargo from the workspace, so that its `.cargo/config.toml` applies, and into a directory of
 /// its own: the outer Cargo holds the lock of the usual one.
-fn build(workspace: &Path, target_directory: &Path) -> Result<(), String> {
+fn build(workspace: &Path, target_directory: &Path, profile: &str) -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .current_dir(workspace)
-        .args(["build", "--profile", PROFILE, "--target", TARGET])
+        .args(["build", "--profile", profile, "--target", TARGET])
         .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
         .arg("--target-dir")
         .arg(target_directory);

@@ -101,13 +101,17 @@ install
 [ "${1:-}" != --install ] || exit 0
 
 cargo build --quiet --locked --manifest-path tools/Cargo.toml --target-dir "$out/tools"
+# Most of these compilers use one core.
+builds=()
+for language in c go javascript python; do
+  if ! is_built $language echo || ! is_built $language chat; then
+    "build_$language" &
+    builds+=($!)
+  fi
+done
 build_guests "" protocol
 cmp --silent "$(guest protocol)" "$out/protocol.wasm" || cp "$(guest protocol)" "$out/protocol.wasm"
 build_rust
-for language in c go javascript python; do
-  if ! is_built $language echo || ! is_built $language chat; then
-    "build_$language"
-  fi
-done
+for build in "${builds[@]}"; do wait "$build"; done
 # By hand, what `wasocket serve` does with an app automatically.
 "$tools" compose "$out/protocol.wasm" "$out/rust-echo.wasm" "$out/composed-echo.wasm"

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::{Server, build_guest, target_folder, text, wasocket};
+use support::{Server, build_guest, root, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// An empty folder for a test.
@@ -20,8 +20,14 @@ fn folder(test: &str) -> PathBuf {
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let output = wasocket(arguments).current_dir(folder).output();
+    let mut command = wasocket(arguments);
+    let output = sharing_builds(&mut command).current_dir(folder).output();
     output.expect("the program runs")
+}
+
+/// So that Cargo does not build once more, for each project, what the tests have built already.
+fn sharing_builds(command: &mut Command) -> &mut Command {
+    command.env("CARGO_TARGET_DIR", root().join("target/guests"))
 }
 
 #[track_caller]
@@ -108,7 +114,7 @@ fn talk(component: &Path) {
 fn a_new_rust_project_builds_and_runs() {
     let steps = ["cargo build --release --target wasm32-wasip2", "cp "];
     let project = start("rust", "src/lib.rs", &steps);
-    let status = Command::new(env!("CARGO"))
+    let status = sharing_builds(&mut Command::new(env!("CARGO")))
         .args(["test", "--quiet"])
         .current_dir(&project)
         .status();

@@ -7,7 +7,7 @@ use std::env;
 use std::process::ExitCode;
 
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Result, Store};
+use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, Result, Store};
 use wasmtime_wasi::p2::add_to_linker_sync;
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -26,9 +26,18 @@ impl WasiView for State {
     }
 }
 
+/// The engines of JavaScript and Python take long to compile, but are run for seconds only.
+fn quick_to_compile() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::None)
+        .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    config
+}
+
 fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let engine = Engine::default();
+    let engine = Engine::new(&quick_to_compile())?;
     let file = arguments.first().map(String::as_str).unwrap_or_default();
     let component = Component::from_file(&engine, file)?;
     let mut linker = Linker::new(&engine);

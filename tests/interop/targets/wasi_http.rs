@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use tokio::net::TcpStream;
-use wasmtime::Store;
 use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::io::TokioIo;
@@ -95,6 +95,15 @@ async fn listen(listener: TcpListener, service: Service) {
     }
 }
 
+/// As in `stock.rs`: the engines of JavaScript and Python take long to compile, but are run for seconds only.
+fn quick_to_compile() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::None)
+        .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    config
+}
+
 struct Service {
     pre: ProxyPre<State>,
     environment: Vec<(String, String)>,
@@ -103,7 +112,7 @@ struct Service {
 
 impl Service {
     fn new(component: &Path, environment: &[(&str, &str)], log: MemoryOutputPipe) -> Self {
-        let engine = wasmtime::Engine::default();
+        let engine = Engine::new(&quick_to_compile()).expect("an engine");
         let component = Component::from_file(&engine, component).expect("a component");
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("links");
