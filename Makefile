@@ -7,8 +7,6 @@ WKG := target/tools/bin/wkg
 MDBOOK_VERSION := 0.5.4
 MDBOOK := target/tools/bin/mdbook
 WIT_PACKAGE := target/wasocket-websocket.wasm
-CARGO_FUZZ_VERSION := 0.13.2
-CARGO_FUZZ := target/tools/bin/cargo-fuzz
 # The whole workspace, with the features that its tests need, so that wasmtime is only built once.
 BUILD_RUNNER := $(CARGO) build --workspace --bin wasocket
 BUILD_DIST := $(CARGO) build --profile dist --workspace --bin wasocket
@@ -72,18 +70,19 @@ conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or
 	tests/conformance.sh --client $(or $(CASES),fast)
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := contract deflate frames handshake resume
-
-FUZZ := RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) fuzz
+FUZZ_PROTOCOL := deflate frames handshake resume
+FUZZ_HOST := contract
+FUZZ := $(FUZZ_PROTOCOL:%=target/fuzz/release/%) $(FUZZ_HOST:%=target/debug/%)
 FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1
 
-# Two targets at a time: each fuzzer is one thread.
+# Without a sanitizer, which would need a nightly toolchain: there is no unsafe code to check. Two at a time: each is one
+# thread.
 .PHONY: fuzz
-fuzz: $(CARGO_FUZZ) ## fuzz each target from its seeds (FUZZ_SECONDS=60)
-	$(FUZZ) build --sanitizer none
-	mkdir -p $(FUZZ_TARGETS:%=fuzz/corpus/%)
-	printf '%s\n' $(FUZZ_TARGETS) | xargs -P 2 -I {} env $(FUZZ) run --sanitizer none {} \
-	  fuzz/corpus/{} fuzz/seeds/{} -- $(FUZZ_OPTIONS)
+fuzz: target ## fuzz each target from its seeds (FUZZ_SECONDS=60)
+	RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" $(CARGO) build --release \
+	  --manifest-path fuzz/protocol/Cargo.toml --target-dir target/fuzz
+	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/fuzz/rustc.sh" $(CARGO) build --workspace $(FUZZ_HOST:%=--bin %)
+	printf '%s\n' $(FUZZ) | xargs -P 2 -I {} fuzz/run.sh {} $(FUZZ_OPTIONS)
 
 # In its own workspace and folder, so that it does not change how the rest is built.
 BENCH := target/bench
@@ -175,7 +174,3 @@ $(WKG):
 $(MDBOOK):
 	$(CARGO) install mdbook --version $(MDBOOK_VERSION) --locked \
 	  --no-default-features --features search --root target/tools
-
-# Without a sanitizer, which would need a nightly toolchain: there is no unsafe code to check.
-$(CARGO_FUZZ):
-	$(CARGO) install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --debug --root target/tools

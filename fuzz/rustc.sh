@@ -1,23 +1,20 @@
 #!/bin/bash
-# The compiler for fuzzing, for Cargo's RUSTC_WRAPPER: only instruments the protocol and its
-# parsers for coverage. An instrumented wasmtime would take long to build and to run, for coverage that says
+# The compiler for fuzzing, for Cargo's RUSTC_WRAPPER: instruments the protocol, its parsers and the fuzz targets for
+# libFuzzer, and nothing else. An instrumented wasmtime would take long to build and to run, for coverage that says
 # nothing about the protocol.
 set -euo pipefail
 
-crate=
-for ((i = 1; i <= $#; i++)); do
-  [ "${!i}" != --crate-name ] || { next=$((i + 1)); crate=${!next}; }
-done
+coverage=(
+  -Cpasses=sancov-module
+  -Cllvm-args=-sanitizer-coverage-level=4
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+  -Cllvm-args=-sanitizer-coverage-pc-table
+  -Cllvm-args=-sanitizer-coverage-trace-compares
+  -Cllvm-args=-sanitizer-coverage-stack-depth
+)
 
-case $crate in
-  wasocket* | httparse | zlib_rs | contract | deflate | frames | handshake | resume) exec "$@" ;;
+case ${CARGO_PKG_NAME:-}/${CARGO_CRATE_NAME:-} in
+  */build_script_*) exec "$@" ;;
+  wasocket*/* | httparse/* | zlib-rs/*) exec "$@" "${coverage[@]}" ;;
+  *) exec "$@" ;;
 esac
-
-arguments=()
-for argument; do
-  case $argument in
-    -Cpasses=sancov* | -Cllvm-args=-sanitizer-coverage* | -Ccodegen-units=1) ;;
-    *) arguments+=("$argument") ;;
-  esac
-done
-exec "${arguments[@]}"
