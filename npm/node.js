@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { debuglog } from 'node:util';
 import { end } from './node/end.js';
-import { BadAnswer, fieldsOf, lastResponse, plain, takeoverHead, toRequest } from './node/http.js';
+import { BadAnswer, bodyOf, fieldsOf, lastResponse, plain, takeoverHead, toRequest } from './node/http.js';
 import { limitsOf } from './node/options.js';
 import { Dead, Pool } from './node/pool.js';
 import { Session, now } from './node/session.js';
@@ -81,7 +81,9 @@ export class App {
    */
   constructor(component, options = {}) {
     this.#limits = limitsOf(options);
-    this.#log = options.log ?? console.error;
+    const log = options.log ?? console.error;
+    // Both are foreign code, and what they throw must cost no connection.
+    this.#log = (/** @type {string} */ line) => attempt(() => log(line), () => {});
     this.#onEnd = options.onEnd;
     this.#pool = new Pool(component, this.#limits, this.#log);
     this.listener = (/** @type {IncomingMessage} */ request, /** @type {ServerResponse} */ response) => {
@@ -101,9 +103,8 @@ export class App {
     // All responses, including those of other handlers.
     server.prependListener('request', (_, response) => this.#track(response));
     server.on('upgrade', (request, socket, head) => {
-      if (isOwn(request)) {
-        this.#upgrade(request, /** @type {Socket} */ (socket), head).catch((error) => this.#contain(error, socket));
-      }
+      const upgrade = async () => isOwn(request) && (await this.#upgrade(request, /** @type {Socket} */ (socket), head));
+      upgrade().catch((error) => this.#contain(error, socket));
     });
     return this;
   }
@@ -133,7 +134,7 @@ export class App {
    * @param {{ destroy(): void }} connection
    */
   #contain(error, connection) {
-    this.#log(`connection lost to a bug in the host: ${error instanceof Error ? error.stack : error}`);
+    this.#log(`connection lost to a bug in the host: ${textOf(error)}`);
     connection.destroy();
   }
 
@@ -176,7 +177,7 @@ export class App {
         // Node has rules of its own.
         throw new BadAnswer(`Node does not accept it: ${error instanceof Error ? error.message : error}`);
       }
-      outgoing.end(response.body);
+      outgoing.end(bodyOf(response));
     };
     const { answer, instance } = await this.#decide(request, incoming.socket);
     if (answer.tag === 'takeover') {
@@ -203,8 +204,7 @@ export class App {
     }
     const request = toRequest(incoming);
     const respond = (/** @type {Response} */ response) => {
-      const bytes = lastResponse(response);
-      socket.write(request.method === 'HEAD' ? bytes.subarray(0, bytes.length - response.body.length) : bytes);
+      socket.write(lastResponse(response, request.method === 'HEAD'));
       end(socket, this.#limits.sendTimeout * 1000);
     };
     if (this.#isClosing) {
@@ -258,9 +258,9 @@ export class App {
     const session = new Session(socket, instance, takeover, this.#limits, (error, report) => {
       this.#sessions.delete(session);
       this.#checkIdle();
-      const path = request.target.split('?', 1)[0] ?? '';
+      const path = pathOf(request.target);
       this.#ended({ remote: request.remote, path, duration: performance.now() - since, error, report });
-    });
+    }, (error) => this.#contain(error, socket));
     try {
       if (socket.destroyed) {
         session.cancel();
@@ -271,7 +271,7 @@ export class App {
         session.cancel();
         return NEEDS_HTTP_11;
       }
-      const head = takeoverHead(takeover.response, request);
+      const head = takeoverHead(takeover.response, takeover.finalBytes, request);
       const opened = session.open(residual);
       this.#sessions.add(session);
       session.serve(head, opened);
@@ -293,7 +293,10 @@ export class App {
       this.#log(`${remote} ${quoted(path)}: app error: ${quoted(report.fault)}`);
     }
     debug('%o', end);
-    this.#onEnd?.(end);
+    attempt(
+      () => this.#onEnd?.(end),
+      (error) => this.#log(`onEnd has thrown: ${textOf(error)}`),
+    );
   }
 
   /**
@@ -326,7 +329,7 @@ export class App {
    */
   #logFault({ remote, target }, fault) {
     if (fault !== undefined) {
-      this.#log(`${remote} ${quoted(target.split('?', 1)[0] ?? '')}: app error: ${quoted(fault)}`);
+      this.#log(`${remote} ${quoted(pathOf(target))}: app error: ${quoted(fault)}`);
     }
   }
 
@@ -390,9 +393,31 @@ export class App {
   }
 }
 
+/**
+ * @param {() => void} act
+ * @param {(error: unknown) => void} onError
+ */
+function attempt(act, onError) {
+  try {
+    act();
+  } catch (error) {
+    onError(error);
+  }
+}
+
+/** @param {unknown} error */
+function textOf(error) {
+  return error instanceof Error ? error.stack : String(error);
+}
+
 /** @param {Request} request */
 function subject({ method, target }) {
-  return `${method} ${quoted(target)}`;
+  return `${method} ${quoted(pathOf(target))}`;
+}
+
+/** Without the query, which may hold a secret. */
+function pathOf(/** @type {string} */ target) {
+  return target.split('?', 1)[0] ?? '';
 }
 
 /** Foreign text, for a log: a terminal must not take any of it for a command. */

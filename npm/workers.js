@@ -329,8 +329,7 @@ class Site {
     socket.serializeAttachment(connection);
     // It is the last event: a fault in the answer is ignored.
     faultOf(() => this.#ask(socket, connection, { tag: 'closed', val: { code, reason } }));
-    connection.channels = [];
-    socket.serializeAttachment(connection);
+    end(socket, connection);
   }
 
   /**
@@ -404,7 +403,8 @@ function faultOf(carryOut) {
       return error;
     }
     if (!(error instanceof Trapped)) {
-      throw error;
+      // The platform has refused something, such as an attachment that is too long.
+      return new Fault(error instanceof Error ? error.message : String(error));
     }
   }
   return undefined;
@@ -420,7 +420,8 @@ function connectionOf(socket) {
  * @param {Connection} connection
  */
 function end(socket, connection) {
-  socket.serializeAttachment({ ...connection, channels: [], hasEnded: true });
+  // Its state is of no more use, and may be what the platform has refused to keep.
+  socket.serializeAttachment({ ...connection, state: new Uint8Array(), channels: [], hasEnded: true });
 }
 
 /**
@@ -527,18 +528,23 @@ function respond({ head, body }) {
 }
 
 /**
- * How long a message is, the platform says.
+ * RFC 9110 §5.1: a field's name is a token; §5.5: its value has no control characters. How long a message is, the
+ * platform says.
  *
  * @param {AppResponse['head']['fields']} fields
  * @throws {TypeError} when one of them cannot be sent
  */
 function toHeaders(fields) {
   const headers = new Headers();
-  for (const [name, value] of fields) {
+  for (const [name, bytes] of fields) {
+    const value = new TextDecoder().decode(bytes);
+    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name) || /[\0-\x08\x0a-\x1f\x7f]/.test(value)) {
+      throw new TypeError(`the field ${JSON.stringify(name)} has a bad name or value`);
+    }
     if (/^(content-length|trailer|transfer-encoding)$/i.test(name)) {
       throw new TypeError(`the field ${JSON.stringify(name)} is for the host to set`);
     }
-    headers.append(name, new TextDecoder().decode(value));
+    headers.append(name, value);
   }
   return headers;
 }

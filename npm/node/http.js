@@ -10,6 +10,10 @@ import { STATUS_CODES } from 'node:http';
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Field} Field
  */
 
+/** The most fields of a response, and the most final bytes of a takeover: as in `host-core/src/http1/limits.rs`. */
+const MAX_FIELDS = 24_000;
+const MAX_FINAL_BYTES = 1024;
+
 /** A head that a component must not send. The request gets a 500; the instance lives on. */
 export class BadAnswer extends Error {}
 
@@ -61,13 +65,25 @@ export function listOf(/** @type {Field[]} */ fields, /** @type {string} */ name
  * @returns {string[]}
  * @throws {BadAnswer}
  */
-export function fieldsOf({ head, body }) {
+export function fieldsOf(response) {
+  const { head } = response;
   if (head.status < 200 || head.status > 599) {
     throw new BadAnswer(`status ${head.status} is not possible here`);
   }
   const fields = checked(head.fields);
   // RFC 9110 §8.6: no Content-Length in a 204; in a 304 it would be that of another response.
-  return head.status === 204 || head.status === 304 ? fields : [...fields, 'Content-Length', `${body.length}`];
+  const isSized = head.status !== 204 && head.status !== 304;
+  return isSized ? [...fields, 'Content-Length', `${bodyOf(response).length}`] : fields;
+}
+
+/**
+ * The body that is sent. RFC 9110 §15.3.5, §15.3.6, §15.4.5: these statuses have none.
+ *
+ * @param {Response} response
+ * @returns {Uint8Array}
+ */
+export function bodyOf({ head, body }) {
+  return [204, 205, 304].includes(head.status) ? new Uint8Array() : body;
 }
 
 /**
@@ -75,11 +91,12 @@ export function fieldsOf({ head, body }) {
  * believes it was upgraded must not be read as a request.
  *
  * @param {Response} response
+ * @param {boolean} isToHead whether the request was a HEAD
  * @returns {Buffer}
  * @throws {BadAnswer}
  */
-export function lastResponse(response) {
-  const { head, body } = response;
+export function lastResponse(response, isToHead) {
+  const { head } = response;
   const fields = fieldsOf(response);
   // RFC 9110 §6.6.1: an origin server with a clock "MUST generate a Date header field" in such responses.
   if (!head.fields.some(([name]) => name.toLowerCase() === 'date')) {
@@ -88,18 +105,22 @@ export function lastResponse(response) {
   if (!listOf(head.fields, 'connection').includes('close')) {
     fields.push('Connection', 'close');
   }
-  return Buffer.concat([statusAndFields(head.status, fields), body]);
+  return Buffer.concat([statusAndFields(head.status, fields), isToHead ? new Uint8Array() : bodyOf(response)]);
 }
 
 /**
  * The head that a takeover begins with: empty for a raw one.
  *
  * @param {ResponseHead | undefined} head
+ * @param {Uint8Array} finalBytes
  * @param {Request} request
  * @returns {Buffer}
  * @throws {BadAnswer}
  */
-export function takeoverHead(head, request) {
+export function takeoverHead(head, finalBytes, request) {
+  if (finalBytes.length > MAX_FINAL_BYTES) {
+    throw new BadAnswer(`${finalBytes.length} final bytes, more than ${MAX_FINAL_BYTES}`);
+  }
   if (head === undefined) {
     return Buffer.alloc(0);
   }
@@ -120,6 +141,9 @@ export function takeoverHead(head, request) {
  * @returns {string[]}
  */
 function checked(fields) {
+  if (fields.length > MAX_FIELDS) {
+    throw new BadAnswer(`more than ${MAX_FIELDS} fields`);
+  }
   return fields.flatMap(([name, bytes]) => {
     const value = textOf(bytes);
     if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) {

@@ -34,6 +34,7 @@ export class Session {
   #finalBytes;
   #limits;
   #onEnd;
+  #onBug;
   #id;
   /** Whether the component has the socket, which is no longer HTTP. */
   #isServed = false;
@@ -57,16 +58,21 @@ export class Session {
    * @param {Limits} limits
    * @param {(error: Error | undefined, report: Report | undefined) => void} onEnd called once, when the socket is
    *   closed
+   * @param {(error: unknown) => void} onBug called with an exception that nothing expects, which ends the connection
    */
-  constructor(socket, instance, takeover, limits, onEnd) {
+  constructor(socket, instance, takeover, limits, onEnd, onBug) {
     this.#socket = socket;
     this.#instance = instance;
     this.#connection = takeover.connection;
     this.#finalBytes = takeover.finalBytes;
     this.#limits = limits;
     this.#onEnd = onEnd;
+    this.#onBug = onBug;
     instance.places += 1;
-    this.#id = instance.admit({ woken: () => this.#wake(this.#turn.onWoken()), died: () => this.#die() });
+    this.#id = instance.admit({
+      woken: this.#contained(() => this.#wake(this.#turn.onWoken())),
+      died: this.#contained(() => this.#die()),
+    });
   }
 
   /**
@@ -87,17 +93,25 @@ export class Session {
    * @param {Effects} opened
    */
   serve(head, opened) {
+    this.#contained(() => this.#serve(head, opened))();
+  }
+
+  /**
+   * @param {Buffer} head
+   * @param {Effects} opened
+   */
+  #serve(head, opened) {
     this.#isServed = true;
     this.#socket.setNoDelay();
     // The server's timeouts are for requests and between them, and this is no longer HTTP.
     this.#socket.setTimeout(0);
-    this.#socket.on('readable', () => this.#read());
-    this.#socket.on('end', () => this.#eof());
+    this.#socket.on('readable', this.#contained(() => this.#read()));
+    this.#socket.on('end', this.#contained(() => this.#eof()));
     this.#socket.on('error', (error) => {
       this.#error = error;
     });
     this.#socket.on('timeout', () => this.#giveUp());
-    this.#socket.on('close', () => this.#closed());
+    this.#socket.on('close', this.#contained(() => this.#closed()));
     this.#carryOut({ ...opened, output: Buffer.concat([head, opened.output]) });
     this.#read();
   }
@@ -109,10 +123,27 @@ export class Session {
 
   /** @param {ShutdownReason} reason */
   shutdown(reason) {
-    if (this.#turn.onStop() !== undefined) {
-      this.#call(() => this.#connection.shutdown(now(), reason));
-      this.#read();
-    }
+    this.#contained(() => {
+      if (this.#turn.onStop() !== undefined) {
+        this.#call(() => this.#connection.shutdown(now(), reason));
+        this.#read();
+      }
+    })();
+  }
+
+  /**
+   * For everything that does not run inside a call of `App`: nobody else would catch what it throws.
+   *
+   * @param {() => void} act
+   */
+  #contained(act) {
+    return () => {
+      try {
+        act();
+      } catch (error) {
+        this.#onBug(error);
+      }
+    };
   }
 
   #giveUp() {
@@ -155,7 +186,7 @@ export class Session {
     if (output.length === 0 || this.#socket.destroyed) {
       return;
     }
-    this.#socket.write(output, () => this.#sent());
+    this.#socket.write(output, this.#contained(() => this.#sent()));
     const unsent = this.#socket.writableLength;
     if (unsent > this.#limits.memory * 2 ** 20) {
       this.#giveUp();
@@ -193,12 +224,12 @@ export class Session {
     if (delay <= 0n) {
       // After the sockets have had their say: a connection that always wants to be called at once must not keep
       // others waiting.
-      this.#atOnce ??= setImmediate(() => this.#ring());
+      this.#atOnce ??= setImmediate(this.#contained(() => this.#ring()));
     } else if (this.#timer === undefined || this.#timerAt > wakeAt) {
       // A timer that fires early is set again then, which is rarer than calls are.
       clearTimeout(this.#timer);
       this.#timerAt = wakeAt;
-      this.#timer = setTimeout(() => this.#ring(), Math.min(Number(delay / 1_000_000n) + 1, MAX_TIMER_MS));
+      this.#timer = setTimeout(this.#contained(() => this.#ring()), Math.min(Number(delay / 1_000_000n) + 1, MAX_TIMER_MS));
     }
   }
 

@@ -182,6 +182,98 @@ test('a call that takes too long ends the instance', async (t) => {
   assert.equal((await fetch(url)).status, 204);
 });
 
+/** A component written in JavaScript, which can break the contract in ways that jco makes impossible. */
+function scripted(handle) {
+  return { modules: {}, instantiate: () => ({ [HANDLER]: { handle } }) };
+}
+
+const NOTHING = { output: new Uint8Array(), wakeAt: undefined, next: 'open', wakeOthers: [] };
+
+/** A takeover of every path but `/`, whose connection behaves as `calls` says. */
+function takenOver(calls) {
+  const connection = { open: () => NOTHING, receive: () => NOTHING, receiveEof: () => NOTHING, lost: () => [], report() {}, ...calls };
+  const takeover = { connection, response: undefined, finalBytes: new Uint8Array(), ...calls.takeover };
+  return ({ target }) => ({
+    verdict: { tag: 'answer', val: target === '/' ? { tag: 'respond', val: RESPONSE } : { tag: 'takeover', val: takeover } },
+    wakeOthers: [],
+  });
+}
+
+test('an exception costs its connection only', async (t) => {
+  const broken = { ...NOTHING, wakeOthers: undefined };
+  const soon = { ...NOTHING, wakeAt: 0n };
+  for (const [what, handle] of [
+    ['the answer', ({ target }) => (target === '/' ? { verdict: { tag: 'answer', val: { tag: 'respond', val: RESPONSE } }, wakeOthers: [] } : {})],
+    ['open', takenOver({ open: () => broken })],
+    ['receive', takenOver({ receive: () => broken })],
+    ['wake', takenOver({ open: () => soon, wake: () => broken })],
+    ['the end of the stream', takenOver({ receiveEof: () => broken })],
+    ['the end', takenOver({ lost: () => undefined })],
+  ]) {
+    const app = appOf(scripted(handle));
+    const port = await serve(t, app);
+    const client = new Client(port);
+    client.send(handshake('/raw'), 'x');
+    client.socket.end();
+    await client.rest().catch(() => {});
+    client.socket.destroy();
+    assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 204, what);
+    assert.match(app.log.join('\n'), /connection lost to a bug in the host: TypeError/, what);
+  }
+});
+
+test('what `isOwn`, `log` and `onEnd` throw costs no more than a connection', async (t) => {
+  const fail = () => {
+    throw new Error('for the test');
+  };
+  const app = new App(echo, { log: fail, onEnd: fail, callTimeout: 5000 });
+  const server = createServer(app.listener);
+  app.attach(server, ({ url }) => (url === '/fail' ? fail() : url !== '/other'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address();
+  const lost = new Client(port);
+  lost.send(handshake('/fail'));
+  await lost.rest().catch(() => {});
+  const client = await opened(port, '/');
+  client.send(frame(CLOSE, Buffer.from([3, 0xe8])));
+  await client.rest();
+  client.socket.destroy();
+  await hears(await opened(port, '/').then((again) => (again.send(frame(TEXT, 'on')), again)), 'on');
+  Client.destroyAll();
+  await app.close();
+});
+
+test('an answer that Node would refuse becomes 500, and the log has no query', async (t) => {
+  const bytes = (text) => Buffer.from(text);
+  const respond = (status, fields, body = 'x') => ({ tag: 'respond', val: { head: { status, fields }, body: bytes(body) } });
+  const answers = {
+    '/status': respond(99, []),
+    '/name': respond(200, [['a b', bytes('c')]]),
+    '/value': respond(200, [['a', bytes('b\r\nc')]]),
+    '/length': respond(200, [['content-length', bytes('5')]]),
+    '/trailer': respond(200, [['Trailer', bytes('a')]]),
+    '/coding': respond(200, [['Transfer-Encoding', bytes('chunked')]]),
+    '/many': respond(200, Array(24_001).fill(['a', bytes('b')])),
+  };
+  const handle = ({ target }) => ({ verdict: { tag: 'answer', val: answers[target.split('?')[0]] }, wakeOthers: [] });
+  const app = appOf(scripted(handle));
+  const port = await serve(t, app);
+  for (const path of Object.keys(answers)) {
+    assert.equal((await fetch(`http://127.0.0.1:${port}${path}?secret`)).status, 500, path);
+    const client = new Client(port);
+    client.send(handshake(`${path}?secret`));
+    assert.match(await client.head(), /^HTTP\/1.1 500 /, path);
+  }
+  const long = appOf(scripted(takenOver({ takeover: { finalBytes: new Uint8Array(1025) } })));
+  const client = new Client(await serve(t, long));
+  client.send(handshake('/raw'));
+  assert.match(await client.head(), /^HTTP\/1.1 500 /);
+  assert.equal(app.log.length, 2 * Object.keys(answers).length);
+  assert.doesNotMatch(app.log.join('\n'), /secret/);
+});
+
 test('a raw takeover whose peer sends without reading loses nothing', async (t) => {
   const client = new Client(await serve(t, appOf(await example('hijack'))));
   const bytes = Buffer.alloc(8 * 2 ** 20).map((_, i) => i % 251);

@@ -3,12 +3,15 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::time::Duration;
 
 use super::bindings::client::exports::wasocket::websocket::websocket_client as wit_client;
 use super::bindings::handler::wasocket::websocket::types as wit_types;
 use crate::protocol::extension::DeflateOptions;
 use crate::protocol::handshake::ClientRequest;
-use crate::protocol::{CloseCode, Closed, Connection, Event, Instant, Limits, Message, UsageError};
+use crate::protocol::{
+    CloseCode, Closed, Connection, Event, Instant, Limits, Message, MessageType, Piece, UsageError,
+};
 use crate::session::{ClientEvent, ClientSession};
 
 /// Exports the client's side as `websocket-client`.
@@ -28,15 +31,27 @@ impl wit_client::Guest for ClientAdapter {
     ) -> Result<wit_client::Connecting, String> {
         let entropy = <&[u8; 48]>::try_from(&entropy[..])
             .map_err(|_| "the entropy is not 48 bytes".to_string())?;
-        let size = usize::try_from(request.max_message_size).unwrap_or(usize::MAX);
-        let limits = Limits::for_messages(size);
+        let (limits, in_pieces) = (limits(&request), request.in_pieces);
         let now = Instant::from_nanos(now);
-        let (session, effects) = ClientSession::connect(now, request.into(), limits, entropy)
+        let (mut session, effects) = ClientSession::connect(now, request.into(), limits, entropy)
             .map_err(|error| error.to_string())?;
+        session.stream_messages(in_pieces);
         Ok(wit_client::Connecting {
             connection: wit_client::ClientConnection::new(ClientConnection(RefCell::new(session))),
             effects: effects.into(),
         })
+    }
+}
+
+fn limits(request: &wit_client::ClientRequest) -> Limits {
+    let size = usize::try_from(request.max_message_size).unwrap_or(usize::MAX);
+    let limits = Limits::for_messages(size);
+    let ping_interval = request.ping_interval.map(Duration::from_nanos);
+    Limits {
+        max_streamed_size: request.in_pieces.then_some(request.max_message_size),
+        ping_interval,
+        ping_timeout: ping_interval.unwrap_or(limits.ping_timeout),
+        ..limits
     }
 }
 
@@ -133,13 +148,20 @@ impl From<ClientEvent> for wit_client::Event {
             ClientEvent::Connection(Event::Message(Message::Binary(bytes))) => {
                 Self::Message(wit_client::Message::Binary(bytes.into()))
             }
-            // Never happens: this side does not ask for pieces.
-            ClientEvent::Connection(Event::Piece(piece)) => {
-                Self::Message(wit_client::Message::Binary(piece.bytes.into()))
-            }
+            ClientEvent::Connection(Event::Piece(piece)) => Self::Piece(piece.into()),
             ClientEvent::Connection(Event::Ping(payload)) => Self::Ping(payload.into()),
             ClientEvent::Connection(Event::Pong(payload)) => Self::Pong(payload.into()),
             ClientEvent::Connection(Event::Closed(closed)) => Self::Closed(closed.into()),
+        }
+    }
+}
+
+impl From<Piece> for wit_client::Piece {
+    fn from(piece: Piece) -> Self {
+        Self {
+            is_text: piece.message_type == MessageType::Text,
+            bytes: piece.bytes.into(),
+            last: piece.last,
         }
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn response(head: &ResponseHead) -> Result<ResponseHead, HeadError> {
     if head.fields.values("Content-Type").any(is_the_proxys) {
         return Err(HeadError::Reserved("Content-Type".into()));
     }
-    let reserved = ["content-length", "grip-", "transfer-encoding"];
+    let reserved = ["content-length", "grip-", "trailer", "transfer-encoding"];
     Ok(ResponseHead {
         status: head.status,
         fields: screen(&head.fields, &reserved)?,

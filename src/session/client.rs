@@ -1,9 +1,11 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::{mem, str};
+use core::mem;
+use core::time::Duration;
 
 use super::Effects;
+use super::refusal_body::RefusalBody;
 use crate::head::{Fields, Response, ResponseHead};
 use crate::protocol::frame::MaskingKeys;
 use crate::protocol::handshake::{
@@ -11,8 +13,8 @@ use crate::protocol::handshake::{
 };
 use crate::protocol::{Connection, Disposition, Event, Instant, Limits};
 
-/// The most bytes of a refusal's body that are kept, for people to read.
-const MAX_REFUSAL_BODY: usize = 4096;
+/// How long to wait for the rest of a refusal once its head is there: its body may never end.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most interim responses before the final one: a server could send them forever.
 const MAX_INTERIM: u32 = 16;
@@ -29,6 +31,8 @@ pub struct ClientSession {
     /// When the opening handshake must be complete.
     deadline: Instant,
     events: Vec<ClientEvent>,
+    /// Whether messages are delivered in pieces.
+    streams: bool,
     /// The number of interim responses so far.
     interim: u32,
 }
@@ -44,7 +48,7 @@ enum Phase {
     Refused {
         reason: ClientError,
         head: ResponseHead,
-        body: Vec<u8>,
+        body: RefusalBody,
     },
     Open(Box<Connection>),
     Ended(Disposition),
@@ -106,6 +110,7 @@ impl ClientSession {
             limits,
             deadline: now.after(limits.handshake_timeout),
             events: Vec::new(),
+            streams: false,
             interim: 0,
         };
         let effects = Effects {
@@ -114,6 +119,14 @@ impl ClientSession {
             next: Disposition::Open,
         };
         Ok((session, effects))
+    }
+
+    /// Sets whether messages are delivered in pieces: see [`Connection::stream_messages`].
+    pub fn stream_messages(&mut self, streams: bool) {
+        self.streams = streams;
+        if let Phase::Open(connection) = &mut self.phase {
+            connection.stream_messages(streams);
+        }
     }
 
     /// The connection to send on, while it is open. Then call [`effects`](Self::effects).
@@ -134,9 +147,9 @@ impl ClientSession {
                 input.extend_from_slice(&bytes);
                 self.receive_head(now);
             }
-            Phase::Refused { head, body, .. } => {
-                body.extend_from_slice(&bytes);
-                if is_whole(head, body) {
+            Phase::Refused { body, .. } => {
+                body.push(&bytes);
+                if body.is_complete() {
                     self.refuse();
                 }
             }
@@ -241,17 +254,16 @@ impl ClientSession {
                     compress: negotiated.extensions.compress(),
                     fields: head.fields,
                 });
-                let connection = Connection::client(self.limits, *masking_keys)
+                let mut connection = Connection::client(self.limits, *masking_keys)
                     .with_extensions(negotiated.extensions);
+                connection.stream_messages(self.streams);
                 self.phase = Phase::Open(Box::new(connection));
                 self.receive(now, rest);
             }
             Err(reason) => {
-                self.phase = Phase::Refused {
-                    reason,
-                    head,
-                    body: Vec::new(),
-                };
+                let body = RefusalBody::after(&head);
+                self.phase = Phase::Refused { reason, head, body };
+                self.deadline = self.deadline.min(now.after(BODY_TIMEOUT));
                 self.receive(now, rest);
             }
         }
@@ -280,13 +292,8 @@ impl ClientSession {
     /// Reports that the server did not open a WebSocket, once enough of its response has arrived.
     fn refuse(&mut self) {
         let phase = mem::replace(&mut self.phase, Phase::Ended(Disposition::Close));
-        if let Phase::Refused {
-            reason,
-            head,
-            mut body,
-        } = phase
-        {
-            body.truncate(MAX_REFUSAL_BODY);
+        if let Phase::Refused { reason, head, body } = phase {
+            let body = body.into_bytes();
             self.events.push(ClientEvent::Refused(Refused {
                 reason: reason.to_string(),
                 response: Some(Response { head, body }),
@@ -305,13 +312,4 @@ impl ClientSession {
 
 fn is_interim(status: u16) -> bool {
     (100..200).contains(&status) && status != 101
-}
-
-/// Whether the body is complete, or enough of it is there. Without a length it ends with the stream, or when
-/// the time for the handshake is up.
-fn is_whole(head: &ResponseHead, body: &[u8]) -> bool {
-    let length = head.fields.single("Content-Length").ok();
-    let length = length.and_then(|length| str::from_utf8(length).ok()?.parse::<usize>().ok());
-    // A 101 that breaks the handshake has no body to wait for.
-    head.status == 101 || body.len() >= length.unwrap_or(MAX_REFUSAL_BODY).min(MAX_REFUSAL_BODY)
 }

@@ -4,6 +4,7 @@ mod client;
 mod handler;
 mod raw;
 mod ready;
+mod refusal_body;
 mod suspended;
 mod task;
 mod watchers;

@@ -118,6 +118,7 @@ impl Suite {
             .map_err(|error| ConnectError::Request(format!("{error}")))?;
         let route = Route {
             url: &url,
+            connect_to: None,
             proxy: None,
             insecure: false,
             timeout: LIMITS.call_time,
@@ -137,5 +138,7 @@ fn request(url: &Url) -> ClientRequest {
         fields: vec![],
         compress: true,
         max_message_size: MAX_MESSAGE,
+        in_pieces: false,
+        ping_interval: None,
     }
 }

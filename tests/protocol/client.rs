@@ -187,6 +187,37 @@ fn a_refusal_carries_its_body() {
         "302",
         b"",
     );
+    let chunked = b"HTTP/1.1 502 x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
+    assert_refused(chunked, "502", b"no");
+}
+
+/// RFC 9112 §6.3.
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    for head in [
+        &b"HTTP/1.1 204 No Content\r\n\r\n"[..],
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+    ] {
+        let (mut client, _) = connect(None);
+        let events = receive(&mut client, head, head.len());
+        assert!(
+            matches!(&events[..], [ClientEvent::Refused(_)]),
+            "{events:?}"
+        );
+    }
+    // Neither a length nor an end.
+    let (mut client, effects) = connect(None);
+    let events = receive(&mut client, b"HTTP/1.1 404 x\r\n\r\nno", 1);
+    assert_eq!(events, []);
+    let deadline = client.effects().wake_at.expect("a deadline");
+    assert!(Some(deadline) < effects.wake_at);
+    client.wake(deadline, 0);
+    let events = client.take_events();
+    let [ClientEvent::Refused(refused)] = &events[..] else {
+        panic!("{events:?}");
+    };
+    let response = refused.response.as_ref().expect("its head arrived");
+    assert_eq!(response.body, b"no");
 }
 
 /// RFC 9110 §15.2.
@@ -210,12 +241,38 @@ fn interim_responses_are_skipped() {
 #[test]
 fn an_invalid_response_is_refused() {
     assert_refused(b"SSH-2.0-OpenSSH\r\n", "not HTTP", b"");
+    assert_refused(b"\x15\x03\x01\0\x02\x02\x46", "wss://", b"");
+    // Frames are no body.
     assert_refused(
-        b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n",
+        b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n\x81\x02hi",
         "Connection",
         b"",
     );
     assert_refused(b"HTTP/1.1 101 x\r\n", "without an answer", b"");
+}
+
+#[test]
+fn messages_come_in_pieces_if_asked_for() {
+    let limits = Limits {
+        max_streamed_size: Some(10_000),
+        ..Limits::for_messages(100)
+    };
+    let (mut client, effects) =
+        ClientSession::connect(NOW, request(None), limits, &ENTROPY).expect("a valid request");
+    client.stream_messages(true);
+    let (head, _) = serve(&effects.output);
+    client.receive(NOW, head);
+    assert_eq!(client.take_events().len(), 1);
+    let frame = [&[0x82, 126, 0x27, 0x10][..], &[7; 10_000]].concat();
+    let mut length = 0;
+    for event in receive(&mut client, &frame, 1000) {
+        let ClientEvent::Connection(Event::Piece(piece)) = event else {
+            panic!("{event:?}");
+        };
+        length += piece.bytes.len();
+        assert_eq!(piece.last, length == 10_000);
+    }
+    assert_eq!(length, 10_000);
 }
 
 #[test]

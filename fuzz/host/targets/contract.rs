@@ -415,7 +415,9 @@ const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
     Connection: Upgrade\r\nSec-WebSocket-Accept: ";
 
 fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
+    let in_pieces = events.len() % 2 == 0;
     const MAX_MESSAGE_SIZE: u16 = 4096;
+    const PING_INTERVAL: Duration = Duration::from_secs(20);
     let entropy = [7; 48];
     let request = bindings::ClientRequest {
         host: "a.test".into(),
@@ -424,6 +426,8 @@ fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
         fields: vec![],
         compress: deflate,
         max_message_size: MAX_MESSAGE_SIZE.into(),
+        in_pieces,
+        ping_interval: u64::try_from(PING_INTERVAL.as_nanos()).ok(),
     };
     let begun = client
         .connect(0, &request, &entropy)
@@ -432,6 +436,8 @@ fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
     let limits = wasocket::Limits {
         max_message_size: MAX_MESSAGE_SIZE.into(),
         max_frame_size: MAX_MESSAGE_SIZE.into(),
+        max_streamed_size: in_pieces.then_some(MAX_MESSAGE_SIZE.into()),
+        ping_interval: Some(PING_INTERVAL),
         ..wasocket::Limits::default()
     };
     let expected = wasocket::ClientRequest {
@@ -441,8 +447,9 @@ fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
         ..wasocket::ClientRequest::default()
     };
     let start = Instant::from_nanos(0);
-    let (native, expected) =
+    let (mut native, expected) =
         ClientSession::connect(start, expected, limits, &entropy).expect("valid");
+    native.stream_messages(in_pieces);
     let mut turn = Turn::new();
     take(&mut turn, begun.effects, expected);
     let connection = begun.connection;

@@ -30,7 +30,8 @@ pub use generated::wasocket::websocket::types::{
 };
 pub(crate) use generated_client::ClientPre;
 pub use generated_client::exports::wasocket::websocket::websocket_client::{
-    ClientRequest, CloseReason, Closed, Connecting, Event, Message, Opened, Progress, Refused,
+    ClientRequest, CloseReason, Closed, Connecting, Event, Message, Opened, Piece, Progress,
+    Refused,
 };
 
 impl From<Next> for wasocket_host_core::turn::Next {

@@ -18,6 +18,10 @@ const MAX_HEAD: usize = 64 * 1024;
 /// The most field lines of a response head.
 const MAX_FIELDS: usize = 128;
 
+/// The first byte of a TLS record (RFC 8446 §5.1, `ContentType`); no HTTP response begins like this.
+const TLS_ALERT: u8 = 21;
+const TLS_HANDSHAKE: u8 = 22;
+
 /// The fields that the handshake itself sends.
 const RESERVED: [&str; 8] = [
     "Host",
@@ -168,8 +172,11 @@ impl ClientHandshake {
 ///
 /// # Errors
 ///
-/// [`ClientError::Malformed`], and [`ClientError::HeadTooLong`] above 64 KiB or 128 fields.
+/// [`ClientError::Malformed`], [`ClientError::Tls`], and [`ClientError::HeadTooLong`] above 64 KiB or 128 fields.
 pub fn read_response_head(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, ClientError> {
+    if let [TLS_ALERT | TLS_HANDSHAKE, ..] = bytes {
+        return Err(ClientError::Tls);
+    }
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     let size = match head.parse(bytes) {
@@ -279,6 +286,7 @@ mod tests {
             ("HTTP/1.1", "HTTP/1.0", E::Malformed),
             ("HTTP/1.1", "HTTP/2.0", E::Malformed),
             ("HTTP/1.1", "HTTQ/1.1", E::Malformed),
+            ("HTTP/1.1", "\x15\x03\x01", E::Tls),
             ("Upgrade: websocket", "Upgrade: h2c", E::UpgradeMissing),
             ("Upgrade: websocket\r\n", "", E::UpgradeMissing),
             (

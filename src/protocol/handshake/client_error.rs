@@ -36,6 +36,8 @@ impl core::error::Error for ClientRequestError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientError {
+    /// The server answers with TLS: it expects `wss`.
+    Tls,
     /// The response is not HTTP/1.1.
     Malformed,
     /// The response head is longer than 64 KiB, or has more than 128 fields.
@@ -61,6 +63,7 @@ pub enum ClientError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Tls => "the server answers with TLS: the URL should begin with wss://",
             Self::Malformed => "the response is not HTTP/1.1",
             Self::HeadTooLong => "the head of the response is too long",
             Self::InterimResponses => "the server sent only interim responses (1xx)",

@@ -14,11 +14,19 @@ mod servers;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command};
 
 use support::Server;
 
 fn url(server: &Server, path: &str) -> String {
     format!("ws://{}{path}", server.address)
+}
+
+/// Presses Ctrl-C.
+fn interrupt(child: &Child) {
+    let id = child.id().to_string();
+    let status = Command::new("kill").args(["-INT", &id]).status();
+    assert!(status.expect("kill runs").success());
 }
 
 /// An address on which nothing listens.

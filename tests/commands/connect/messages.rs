@@ -8,8 +8,8 @@ use std::time::Duration;
 use support::Server;
 use support::connect::{command, connect, finish, start};
 
-use super::servers::{accept, read_frame};
-use super::url;
+use super::servers::{accept, ignore_messages, read_frame, websocket};
+use super::{interrupt, url};
 
 #[test]
 fn lines_become_messages_and_messages_become_lines() {
@@ -95,6 +95,55 @@ fn exits_after_one_message() {
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(b"open\n").expect("it reads");
     finish(child).assert_printed("open\n");
+}
+
+#[test]
+fn listens_without_stdin() {
+    let url = websocket(|mut client| {
+        // As long as stdin would be waited for without `--listen`, and longer.
+        thread::sleep(Duration::from_millis(500));
+        client
+            .write_all(b"\x81\x03one\x81\x03two")
+            .expect("it reads");
+        ignore_messages(client);
+    });
+    let mut child = start(&mut command(&[&url, "--listen"]));
+    drop(child.stdin.take());
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for line in ["one", "two"] {
+        assert_eq!(lines.next().and_then(Result::ok).as_deref(), Some(line));
+    }
+    interrupt(&child);
+    finish(child).assert_failed(130, &[]);
+}
+
+#[test]
+fn stays_as_long_as_it_is_told_to() {
+    let url = websocket(|mut client| {
+        read_frame(&mut client);
+        thread::sleep(Duration::from_millis(700));
+        client.write_all(b"\x81\x04late").expect("it reads");
+        ignore_messages(client);
+    });
+    connect(&[&url, "--wait", "2"], b"x\n").assert_printed("late\n");
+}
+
+/// More than fits into the memory of the component, if it were kept.
+#[test]
+fn long_messages_are_printed_while_they_arrive() {
+    const SIZE: usize = 48 << 20;
+    let url = websocket(|mut client| {
+        let size = u64::try_from(SIZE).expect("fits").to_be_bytes();
+        client
+            .write_all(&[&[0x82, 127][..], &size].concat())
+            .expect("it reads");
+        client.write_all(&vec![b'x'; SIZE]).expect("it reads");
+        client.write_all(&[0x81, 0]).expect("it reads");
+        ignore_messages(client);
+    });
+    let run = connect(&[&url, "--binary"], b"");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout == vec![b'x'; SIZE], "{} bytes", run.stdout.len());
 }
 
 #[test]

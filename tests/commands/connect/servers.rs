@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use support::tls_file;
@@ -54,6 +55,60 @@ pub fn answering(answer: &'static [u8]) -> String {
         let _ = stream.write_all(answer);
     });
     format!("ws://{address}/")
+}
+
+/// A `wss` server that closes the connection as soon as the client has sent something.
+pub fn hanging_up() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    format!("wss://{address}/")
+}
+
+/// A server that answers one request with these bytes, and then nothing more; the head of the request.
+pub fn pausing_after(answer: &'static [u8]) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let (sender, head) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let _ = sender.send(read_head(&mut stream));
+        let _ = stream.write_all(answer);
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    (format!("ws://{address}/"), head)
+}
+
+/// A server of one WebSocket, in the hands of `serve`.
+pub fn websocket(serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || serve(accept(&listener).0));
+    format!("ws://{address}/")
+}
+
+/// Answers pings and the Close frame, but no message.
+pub fn ignore_messages(mut client: TcpStream) {
+    const PING: u8 = 0x89;
+    const PONG: u8 = 0x8a;
+    const CLOSE: u8 = 0x88;
+    loop {
+        let (first, payload) = read_frame(&mut client);
+        let answer = match first {
+            PING => PONG,
+            CLOSE => CLOSE,
+            _ => continue,
+        };
+        let length = u8::try_from(payload.len()).expect("short");
+        let frame = [&[answer, length][..], &payload].concat();
+        client.write_all(&frame).expect("it reads");
+        if first == CLOSE {
+            return;
+        }
+    }
 }
 
 fn read_head(stream: &mut TcpStream) -> String {

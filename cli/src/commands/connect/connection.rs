@@ -36,6 +36,10 @@ pub struct Connection {
     next: Next,
     /// Whether the last event has been returned.
     ended: bool,
+    /// Whether the server has sent anything.
+    has_heard: bool,
+    /// Whether it closed the connection instead.
+    hung_up: bool,
     buffer: Vec<u8>,
 }
 
@@ -61,6 +65,8 @@ impl Connection {
             wake_at: None,
             next: Next::Open,
             ended: false,
+            has_heard: false,
+            hung_up: false,
             buffer: vec![0; READ_BUFFER],
         };
         connection.carry_out(begun.effects);
@@ -70,6 +76,11 @@ impl Connection {
     /// Whether more can happen. If not, call [`end`](Self::end).
     pub fn is_live(&self) -> bool {
         self.next == Next::Open
+    }
+
+    /// Whether the server closed the connection without having sent anything.
+    pub fn was_hung_up(&self) -> bool {
+        self.hung_up
     }
 
     /// Number of unsent bytes.
@@ -106,6 +117,11 @@ impl Connection {
 
     fn on_traffic(&mut self, traffic: io::Result<Traffic>) -> Result<Vec<Event>, ConnectError> {
         let now = self.clock.now();
+        match traffic {
+            Ok(Traffic::Received(1..)) => self.has_heard = true,
+            Ok(Traffic::Received(0)) | Err(_) => self.hung_up = !self.has_heard,
+            Ok(Traffic::Sent) => {}
+        }
         let progress = match traffic {
             Ok(Traffic::Sent) => return Ok(vec![]),
             Ok(Traffic::Received(size)) if size > 0 => {

@@ -1,7 +1,7 @@
 //! A conversation with a server: what is sent when, what is printed, and when it ends.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use tokio::select;
@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{ConnectError, Connection};
 use crate::commands::connect::args::Connect;
+use crate::commands::connect::printer::Printer;
 use crate::commands::connect::stdin::{self, Input};
-use wasocket_host::bindings::{Closed, Event, Message, Opened, Refused};
+use wasocket_host::bindings::{Closed, Event, Message, Opened, Piece, Refused};
 use wasocket_host::clock::Clock;
-use wasocket_host::net::dial::transport::printable;
+use wasocket_host::net::dial::error::printable;
 use wasocket_host::process::os_signals::{Signal, Signals};
 
 /// How long the server may continue after the end of stdin.
@@ -27,6 +28,8 @@ const LAST_PING: u64 = 0;
 const NORMAL: u16 = 1000;
 /// RFC 6455 §7.4.1: "an endpoint is 'going away'".
 const GOING_AWAY: u16 = 1001;
+/// RFC 6455 §7.4.1: "a message that is too big".
+const TOO_BIG: u16 = 1009;
 /// RFC 6455 §7.4.1: stands for a Close frame without a code.
 const NO_STATUS: u16 = 1005;
 
@@ -42,6 +45,11 @@ pub(super) struct Conversation<'a> {
     finish: Option<Finish>,
     /// Number of pings sent.
     pings: u64,
+    printer: Printer,
+    /// Whether an answer is missing: nothing has arrived since the last message was sent.
+    is_unanswered: bool,
+    /// The signal that closed the connection.
+    interrupted: Option<Signal>,
     /// How the connection ended.
     outcome: Option<Outcome>,
 }
@@ -74,6 +82,10 @@ enum State {
 enum Outcome {
     Refused(Refused),
     Closed(Closed),
+    /// The server did not answer a ping.
+    Silent,
+    /// A message exceeded our limit.
+    TooBig,
     /// stdin cannot be sent.
     Input(String),
 }
@@ -104,6 +116,10 @@ impl<'a> Conversation<'a> {
             next_ping: None,
             finish: None,
             pings: 0,
+            printer: Printer::new(options.binary),
+            // One message is an answer to whatever is sent, or to the request.
+            is_unanswered: options.one_message,
+            interrupted: None,
             outcome: None,
         }
     }
@@ -116,8 +132,12 @@ impl<'a> Conversation<'a> {
 
     async fn event_loop(&mut self) -> Result<(), ConnectError> {
         let mut signals = Signals::catch(false)?;
-        let mut stdin = stdin::read_stdin(self.options.binary)?;
-        let mut stdin_open = true;
+        let mut stdin_open = !self.options.listen;
+        let mut stdin = if stdin_open {
+            stdin::read_stdin(self.options.binary)?
+        } else {
+            stdin::nothing()
+        };
         while self.connection.is_live() {
             let takes_input =
                 stdin_open && self.state == State::Open && self.connection.unsent() == 0;
@@ -138,15 +158,14 @@ impl<'a> Conversation<'a> {
                 }
                 LoopEvent::Input(None) => {
                     stdin_open = false;
-                    if !self.options.one_message {
-                        self.finish()?;
-                    }
+                    self.finish()?;
                 }
                 LoopEvent::Signal(signal) if self.state == State::Open => {
                     self.note(format_args!(
                         "{signal}: closing; press again to exit at once"
                     ));
                     self.close(GOING_AWAY)?;
+                    self.interrupted = Some(signal);
                 }
                 // The WebSocket is closed; only the server's socket is still open.
                 LoopEvent::Signal(_) if self.outcome.is_some() => return Ok(()),
@@ -180,13 +199,15 @@ impl<'a> Conversation<'a> {
     fn on_event(&mut self, event: Event) -> Result<(), ConnectError> {
         match event {
             Event::Opened(opened) => return self.on_opened(&opened),
-            Event::Message(message) => return self.on_message(message),
+            Event::Message(message) => return self.on_piece(&whole(message)),
+            Event::Piece(piece) => return self.on_piece(&piece),
             Event::Refused(refused) => self.outcome = Some(Outcome::Refused(refused)),
             Event::Closed(closed) => {
+                let outcome = self.outcome_of(closed);
+                self.outcome.get_or_insert(outcome);
                 self.state = State::Closing;
                 self.next_ping = None;
                 self.finish = None;
-                self.outcome.get_or_insert(Outcome::Closed(closed));
             }
             Event::Ping(_) => {}
             Event::Pong(payload) => self.on_pong(&payload),
@@ -194,15 +215,25 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    fn outcome_of(&self, closed: Closed) -> Outcome {
+        match closed {
+            Closed::TimedOut if self.state == State::Open => Outcome::Silent,
+            Closed::Failed(reason) if reason.code == TOO_BIG => Outcome::TooBig,
+            closed => Outcome::Closed(closed),
+        }
+    }
+
     fn on_opened(&mut self, opened: &Opened) -> Result<(), ConnectError> {
         self.state = State::Open;
-        let subprotocol = opened.subprotocol.as_deref().map(printable);
-        let subprotocol = subprotocol.map(|name| format!(", subprotocol {name}"));
+        let subprotocol = match opened.subprotocol.as_deref().map(printable) {
+            Some(name) => format!(", subprotocol {name}"),
+            None if self.options.subprotocol.is_empty() => String::new(),
+            None => ", none of the subprotocols".to_owned(),
+        };
         let compressed = if opened.compress { ", compressed" } else { "" };
         self.note(format_args!(
-            "connected to {}{}{compressed}",
-            self.options.url,
-            subprotocol.unwrap_or_default()
+            "connected to {}{subprotocol}{compressed}",
+            self.options.url
         ));
         match self.options.ping {
             Some(_) if self.connection.is_live() => self.ping(),
@@ -210,11 +241,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn on_message(&mut self, message: Message) -> Result<(), ConnectError> {
+    fn on_piece(&mut self, piece: &Piece) -> Result<(), ConnectError> {
         let done = self.options.one_message && self.state == State::Closing;
         if done || matches!(self.outcome, Some(Outcome::Input(_))) {
             return Ok(());
         }
+        self.is_unanswered = false;
         if let Some(heard) = self
             .finish
             .as_mut()
@@ -222,26 +254,20 @@ impl<'a> Conversation<'a> {
         {
             *heard = Instant::now();
         }
-        let printed = match message {
-            Message::Text(text) if self.options.binary => print(text.as_bytes()),
-            // A server must not write escape sequences to a terminal; a pipe gets everything.
-            Message::Text(text) if io::stdout().is_terminal() => {
-                print(format!("{}\n", printable(&text)).as_bytes())
+        match self.printer.print(piece) {
+            Ok(skipped) => {
+                if let Some(size) = skipped {
+                    self.note(format_args!(
+                        "a binary message of {size} bytes; --binary prints it"
+                    ));
+                }
+                if self.options.one_message && piece.last {
+                    self.close(NORMAL)
+                } else {
+                    Ok(())
+                }
             }
-            Message::Text(text) => print(format!("{text}\n").as_bytes()),
-            Message::Binary(bytes) if self.options.binary => print(&bytes),
-            Message::Binary(bytes) => {
-                let size = bytes.len();
-                self.note(format_args!(
-                    "a binary message of {size} bytes; --binary prints it"
-                ));
-                Ok(())
-            }
-        };
-        match printed {
-            Ok(()) if !self.options.one_message => Ok(()),
-            // A broken pipe means that the reader of stdout has had enough, as in `| head`.
-            Ok(()) => self.close(NORMAL),
+            // The reader of stdout has had enough, as in `| head`.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.close(NORMAL),
             Err(error) => Err(ConnectError::Stdout(error)),
         }
@@ -256,14 +282,21 @@ impl<'a> Conversation<'a> {
     }
 
     /// Called at the end of stdin. The server may still have something to answer, which it cannot do after our Close frame
-    /// (RFC 6455 §5.5.1). Once it has answered a ping, it has received everything; then it has to be silent for a while,
-    /// since many servers answer a ping before earlier messages.
+    /// (RFC 6455 §5.5.1). It has as long as the user says. Otherwise, once it has answered a ping, it has received
+    /// everything; then it has to be silent for a while, since many servers answer a ping before earlier messages.
     fn finish(&mut self) -> Result<(), ConnectError> {
+        let wait = self.options.wait.map(Duration::from_secs);
+        if wait.is_none() && self.options.one_message {
+            return Ok(());
+        }
         self.finish = Some(Finish {
-            latest: Instant::now() + FINISH_TIMEOUT,
+            latest: Instant::now() + wait.unwrap_or(FINISH_TIMEOUT),
             heard: None,
         });
-        self.send_ping(LAST_PING)
+        match wait {
+            Some(_) => Ok(()),
+            None => self.send_ping(LAST_PING),
+        }
     }
 
     /// A ping carries its number and the time it was sent.
@@ -295,6 +328,8 @@ impl<'a> Conversation<'a> {
 
     fn send(&mut self, message: &Message) -> Result<(), ConnectError> {
         let sent = self.connection.send(message)?;
+        // Without any time for an answer, none is expected.
+        self.is_unanswered |= sent.is_ok() && self.options.wait != Some(0);
         self.note_unsent(sent);
         Ok(())
     }
@@ -321,13 +356,23 @@ impl<'a> Conversation<'a> {
 
     /// Closes the socket, and returns how the connection ended.
     async fn end(self, result: Result<(), ConnectError>) -> Result<(), ConnectError> {
+        if self.connection.was_hung_up() && !self.options.url.secure {
+            self.note(format_args!("does the server expect TLS? Then wss://"));
+        }
         result?;
         self.connection.end().await?;
         match self.outcome {
-            Some(Outcome::Closed(closed)) => judge(closed, self.quiet),
-            Some(Outcome::Refused(refused)) => Err(ConnectError::Refused(refused)),
-            Some(Outcome::Input(error)) => Err(ConnectError::Input(error)),
-            None => Err(ConnectError::Closed(Closed::EndOfStream)),
+            Some(Outcome::Closed(closed)) => judge(closed, self.quiet)?,
+            Some(Outcome::Refused(refused)) => return Err(ConnectError::Refused(refused)),
+            Some(Outcome::Silent) => return Err(ConnectError::Silent(self.options.keepalive)),
+            Some(Outcome::TooBig) => return Err(ConnectError::TooBig(self.options.max_message)),
+            Some(Outcome::Input(error)) => return Err(ConnectError::Input(error)),
+            None => return Err(ConnectError::Closed(Closed::EndOfStream)),
+        }
+        match self.interrupted {
+            Some(signal) => Err(ConnectError::Interrupted(signal)),
+            None if self.is_unanswered => Err(ConnectError::Unanswered),
+            None => Ok(()),
         }
     }
 
@@ -343,10 +388,17 @@ fn note(quiet: bool, text: fmt::Arguments<'_>) {
     }
 }
 
-fn print(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()
+/// A message in one piece.
+fn whole(message: Message) -> Piece {
+    let (is_text, bytes) = match message {
+        Message::Text(text) => (true, text.into_bytes()),
+        Message::Binary(bytes) => (false, bytes),
+    };
+    Piece {
+        is_text,
+        bytes,
+        last: true,
+    }
 }
 
 /// Whether a connection ended normally.

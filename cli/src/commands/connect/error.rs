@@ -6,8 +6,8 @@ use http::StatusCode;
 use wasocket_host::bindings::{Closed, Refused};
 use wasocket_host::component::LoadError;
 use wasocket_host::guest::GuestFault;
+use wasocket_host::net::dial::error::{TransportError, printable};
 use wasocket_host::net::dial::proxy::ProxyUrlError;
-use wasocket_host::net::dial::transport::{TransportError, printable};
 use wasocket_host::process::os_signals::Signal;
 
 /// Why `connect` failed.
@@ -34,11 +34,17 @@ pub enum ConnectError {
     Broken(io::Error),
     /// The connection was not closed normally.
     Closed(Closed),
+    /// The server answered no ping, after this many seconds of silence.
+    Silent(u64),
+    /// A message exceeded this limit of ours, in MiB.
+    TooBig(Option<u64>),
+    /// Nothing arrived after the last message was sent.
+    Unanswered,
     /// stdin cannot be sent.
     Input(String),
     /// Messages cannot be printed.
     Stdout(io::Error),
-    /// A signal came before the connection was open, or a second one.
+    /// A signal closed the connection.
     Interrupted(Signal),
 }
 
@@ -54,7 +60,12 @@ impl ConnectError {
             | Self::Input(_)
             | Self::Stdout(_) => 1,
             Self::Proxy(_) | Self::Request(_) => 2,
-            Self::Guest(_) | Self::Broken(_) | Self::Closed(_) => 3,
+            Self::Guest(_)
+            | Self::Broken(_)
+            | Self::Closed(_)
+            | Self::Silent(_)
+            | Self::TooBig(_) => 3,
+            Self::Unanswered => 4,
             Self::Interrupted(signal) => signal.exit_code(),
         }
     }
@@ -69,16 +80,31 @@ impl fmt::Display for ConnectError {
             Self::System(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
             Self::Request(reason) => write!(f, "cannot send the request: {reason}"),
-            Self::Transport(error @ TransportError::TimedOut(_)) => {
+            Self::Transport(error @ TransportError::TimedOut(..)) => {
                 write!(f, "{error} (--timeout sets a longer time)")
             }
             Self::Transport(error) => error.fmt(f),
             Self::Refused(refused) => describe_refusal(refused, f),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
             Self::Closed(closed) => describe_close(closed, f),
+            Self::Silent(seconds) => write!(
+                f,
+                "the server was silent for {seconds} s and did not answer a ping (1006; --keepalive 0 waits forever)"
+            ),
+            Self::TooBig(limit) => {
+                let limit = limit.unwrap_or_default();
+                write!(
+                    f,
+                    "a message is longer than our --max-message of {limit} MiB: closed with 1009"
+                )
+            }
+            Self::Unanswered => write!(
+                f,
+                "no answer came (--wait SECONDS waits longer, --wait 0 expects none)"
+            ),
             Self::Input(reason) => f.write_str(reason),
             Self::Stdout(error) => write!(f, "cannot write to stdout: {error}"),
-            Self::Interrupted(signal) => write!(f, "{signal}"),
+            Self::Interrupted(signal) => write!(f, "interrupted by {signal}"),
         }
     }
 }
@@ -99,10 +125,23 @@ fn describe_refusal(refused: &Refused, f: &mut fmt::Formatter<'_>) -> fmt::Resul
             write!(f, "\nLocation: {}", printable(&place))?;
         }
     }
-    let body = String::from_utf8_lossy(&response.body);
-    match printable(&body).trim_end() {
+    let Some(body) = text(&response.body) else {
+        return write!(f, "\n(a body that is not text)");
+    };
+    match printable(body).trim_end() {
         "" => Ok(()),
         body => write!(f, "\n{body}"),
+    }
+}
+
+/// A body as text, if it is text. Its end may be missing, in the middle of a character.
+fn text(body: &[u8]) -> Option<&str> {
+    match str::from_utf8(body) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_none() => {
+            str::from_utf8(body.get(..error.valid_up_to())?).ok()
+        }
+        Err(_) => None,
     }
 }
 
@@ -111,7 +150,15 @@ fn describe_close(closed: &Closed, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Closed::Handshake(Some(reason)) => {
             let text = printable(&reason.reason);
             let gap = if text.is_empty() { "" } else { ": " };
-            write!(f, "the server closed with {}{gap}{text}", reason.code)
+            let limit = match reason.code {
+                1009 => " (a message exceeds its limit)",
+                _ => "",
+            };
+            write!(
+                f,
+                "the server closed with {}{limit}{gap}{text}",
+                reason.code
+            )
         }
         Closed::Handshake(None) => write!(f, "the server closed without a code"),
         Closed::Failed(reason) => write!(

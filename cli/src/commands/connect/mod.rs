@@ -4,6 +4,7 @@ pub mod args;
 mod connection;
 mod conversation;
 mod error;
+mod printer;
 mod stdin;
 
 pub use connection::Connection;
@@ -16,7 +17,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use crate::commands::connect::args::Connect;
 use connection::entropy;
 use conversation::Conversation;
-use wasocket_host::bindings::ClientRequest;
+use wasocket_host::bindings::{ClientRequest, Field};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
 use wasocket_host::clock::Clock;
 use wasocket_host::component::Component;
@@ -42,10 +43,11 @@ pub fn connect(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
 
 async fn run(options: &Connect, quiet: bool) -> Result<(), ConnectError> {
     let proxy = proxy(options)?;
-    let mut client = load(options)?;
+    let mut client = load()?;
     let clock = Clock::start();
     let route = Route {
         url: &options.url,
+        connect_to: options.connect_to.as_ref(),
         proxy: proxy.as_ref(),
         insecure: options.insecure,
         timeout: Duration::from_secs(options.timeout),
@@ -70,25 +72,43 @@ fn proxy(options: &Connect) -> Result<Option<Proxy>, ProxyUrlError> {
     }
 }
 
-fn load(options: &Connect) -> Result<Client, ConnectError> {
+fn load() -> Result<Client, ConnectError> {
     let engine = engine::engine().map_err(ConnectError::Engine)?;
     let component = Component::of_world(World::Client, &engine, CLIENT_COMPONENT)?;
-    Ok(Client::new(&component, options.limits())?)
+    Ok(Client::new(&component, Connect::limits())?)
 }
 
 fn request(options: &Connect) -> ClientRequest {
-    let mut fields = options.header.clone();
+    // As in curl, a field of that name replaces the one that the URL implies.
+    let (mut hosts, mut fields): (Vec<Field>, Vec<Field>) = options
+        .header
+        .iter()
+        .cloned()
+        .partition(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = hosts.pop();
+    fields.append(&mut hosts);
     if let Some(origin) = &options.origin {
         fields.push(("Origin".to_owned(), origin.clone().into_bytes()));
     }
     ClientRequest {
-        host: options.url.authority.clone(),
+        host: host.map_or_else(
+            || options.url.authority.clone(),
+            |(_, value)| String::from_utf8_lossy(&value).into_owned(),
+        ),
         target: options.url.target.clone(),
         subprotocols: options.subprotocol.clone(),
         fields,
         compress: options.compress,
-        max_message_size: u64::try_from(options.max_message << 20).unwrap_or(u64::MAX),
+        max_message_size: options.max_message.map_or(u64::MAX, |size| size << 20),
+        in_pieces: true,
+        ping_interval: keepalive(options),
     }
+}
+
+/// How long the server may be silent before it is pinged, in nanoseconds.
+fn keepalive(options: &Connect) -> Option<u64> {
+    const SECOND: u64 = 1_000_000_000;
+    (options.keepalive > 0).then(|| options.keepalive.saturating_mul(SECOND))
 }
 
 /// Asks the component whether a request can be sent, without sending it.

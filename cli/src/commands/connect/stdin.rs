@@ -28,6 +28,11 @@ pub(crate) fn read_stdin(binary: bool) -> io::Result<Receiver<Input>> {
     Ok(receiver)
 }
 
+/// A stdin that is not read: its end never comes.
+pub(crate) fn nothing() -> Receiver<Input> {
+    mpsc::channel(1).1
+}
+
 fn read(mut stdin: impl BufRead, binary: bool, sender: &Sender<Input>) {
     loop {
         let next = if binary {

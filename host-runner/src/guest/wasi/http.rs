@@ -32,7 +32,8 @@ use wasmtime_wasi_http::{
 use crate::guest::wasi::Policy;
 use crate::guest::wasi::state::State;
 use crate::net::address::is_public;
-use crate::net::dial::transport::{Route, TransportError};
+use crate::net::dial::error::TransportError;
+use crate::net::dial::transport::Route;
 use crate::net::dial::url::Url;
 
 /// The longest head of a response, in bytes, and the most fields in it.
@@ -204,6 +205,7 @@ async fn send(
     let url = &admitted.url;
     let route = Route {
         url,
+        connect_to: None,
         proxy: None,
         insecure: false,
         timeout: timeouts.connect,
@@ -319,11 +321,14 @@ fn unreachable(url: &Url, error: &TransportError) -> Error {
     tracing::warn!("a guest's request to {} failed: {error}", url.authority);
     match error {
         TransportError::Prohibited(_) => Error::DestinationIpProhibited,
-        TransportError::TimedOut(_) => Error::ConnectionTimeout,
+        TransportError::TimedOut(..) => Error::ConnectionTimeout,
         TransportError::Tls(_) => Error::TlsProtocolError,
         TransportError::NoRoots => Error::ConfigurationError,
         TransportError::Tcp(_, error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Error::ConnectionRefused
+        }
+        TransportError::Tcp(_, error) if error.kind() == io::ErrorKind::TimedOut => {
+            Error::ConnectionTimeout
         }
         _ => Error::DestinationUnavailable,
     }

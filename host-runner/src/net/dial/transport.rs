@@ -1,6 +1,5 @@
 //! Transports to servers: TCP, possibly through a proxy, possibly with TLS.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -22,8 +21,9 @@ use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
+use crate::net::dial::error::{ProxyError, Stage, TransportError};
 use crate::net::dial::proxy::Proxy;
-use crate::net::dial::url::Url;
+use crate::net::dial::url::{Place, Url};
 use crate::net::stream::Stream;
 
 /// The longest response of a proxy that is read, in bytes.
@@ -37,6 +37,8 @@ const MAX_INTERIM: usize = 16;
 pub struct Route<'a> {
     /// The server.
     pub url: &'a Url,
+    /// Where to connect to instead. TLS still expects the certificate of the URL's host.
+    pub connect_to: Option<&'a Place>,
     /// The proxy to go through, if any.
     pub proxy: Option<&'a Proxy>,
     /// Whether to accept any certificate.
@@ -54,63 +56,83 @@ impl Route<'_> {
     ///
     /// See [`TransportError`].
     pub async fn open(&self) -> Result<Box<dyn Stream>, TransportError> {
-        let deadline = Instant::now() + self.timeout;
-        match timeout_at(deadline, self.open_by(deadline)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(TransportError::TimedOut(self.timeout)),
-        }
-    }
-
-    async fn open_by(&self, deadline: Instant) -> Result<Box<dyn Stream>, TransportError> {
-        let url = self.url;
-        let stream = match self.proxy {
-            Some(proxy) => {
-                let no_proxy = |error| {
-                    let place = place(&proxy.host, proxy.port);
-                    TransportError::NoProxy(format!("{place} ({})", proxy.source), error)
-                };
-                let addresses = addresses(&proxy.host, proxy.port).await.map_err(no_proxy)?;
-                let stream = tcp(&addresses, deadline).await.map_err(no_proxy)?;
-                through_proxy(stream, proxy, url)
-                    .await
-                    .map_err(TransportError::Proxy)?
-            }
-            None => self.direct(deadline).await?,
+        let patience = Patience {
+            until: Instant::now() + self.timeout,
+            time: self.timeout,
         };
-        if !url.secure {
+        let own = Place::of(self.url);
+        let place = self.connect_to.unwrap_or(&own);
+        let stream = match self.proxy {
+            Some(proxy) => tunnel(proxy, place, patience).await?,
+            None => self.direct(place, patience).await?,
+        };
+        if !self.url.secure {
             return Ok(Box::new(stream));
         }
-        Ok(Box::new(tls(stream, &url.host, self.insecure).await?))
+        let connected = tls(stream, &self.url.host, self.insecure);
+        Ok(Box::new(patience.within(Stage::Tls, connected).await??))
     }
-}
 
-impl Route<'_> {
-    async fn direct(&self, deadline: Instant) -> Result<TcpStream, TransportError> {
-        let url = self.url;
-        let place = || place(&url.host, url.port);
-        let unreachable = |error| TransportError::Tcp(place(), error);
-        let mut addresses = addresses(&url.host, url.port).await.map_err(unreachable)?;
+    async fn direct(&self, place: &Place, patience: Patience) -> Result<TcpStream, TransportError> {
+        let mut addresses = patience
+            .within(Stage::Name(place.host.clone()), addresses(place))
+            .await?
+            .map_err(|error| TransportError::Name(place.host.clone(), error))?;
         // The addresses checked are the ones connected to, so the name cannot resolve differently in between.
         addresses.retain(|address| (self.may_reach)(address.ip()));
         if addresses.is_empty() {
-            return Err(TransportError::Prohibited(place()));
+            return Err(TransportError::Prohibited(place.to_string()));
         }
-        tcp(&addresses, deadline).await.map_err(unreachable)
+        tcp(&addresses, patience.until)
+            .await
+            .map_err(|error| TransportError::Tcp(place.to_string(), error))
     }
 }
 
-/// Host and port, IPv6 in brackets, as in `CONNECT`.
-fn place(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+/// How long connecting may take, all stages together.
+#[derive(Clone, Copy)]
+struct Patience {
+    until: Instant,
+    time: Duration,
+}
+
+impl Patience {
+    async fn within<T>(
+        self,
+        stage: Stage,
+        work: impl Future<Output = T>,
+    ) -> Result<T, TransportError> {
+        timeout_at(self.until, work)
+            .await
+            .map_err(|_| TransportError::TimedOut(stage, self.time))
     }
+}
+
+/// A tunnel to a place, through a proxy.
+async fn tunnel(
+    proxy: &Proxy,
+    place: &Place,
+    patience: Patience,
+) -> Result<TcpStream, TransportError> {
+    let own = Place {
+        host: proxy.host.clone(),
+        port: proxy.port,
+    };
+    let no_proxy = |error| TransportError::NoProxy(format!("{own} ({})", proxy.source), error);
+    let addresses = patience
+        .within(Stage::Name(proxy.host.clone()), addresses(&own))
+        .await?
+        .map_err(no_proxy)?;
+    let stream = tcp(&addresses, patience.until).await.map_err(no_proxy)?;
+    patience
+        .within(Stage::Proxy, through_proxy(stream, proxy, place))
+        .await?
+        .map_err(TransportError::Proxy)
 }
 
 /// The addresses of a host; at least one.
-async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+async fn addresses(place: &Place) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = lookup_host((&*place.host, place.port)).await?.collect();
     if addresses.is_empty() {
         Err(io::Error::other("the name has no address"))
     } else {
@@ -142,9 +164,8 @@ async fn tcp(addresses: &[SocketAddr], deadline: Instant) -> io::Result<TcpStrea
 async fn through_proxy(
     mut stream: TcpStream,
     proxy: &Proxy,
-    url: &Url,
+    place: &Place,
 ) -> Result<TcpStream, ProxyError> {
-    let place = place(&url.host, url.port);
     let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
     if let Some(authorization) = proxy.authorization() {
         request += &format!("Proxy-Authorization: {authorization}\r\n");
@@ -301,116 +322,4 @@ impl ServerCertVerifier for AnyCertificate {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// Why a server cannot be reached.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TransportError {
-    /// The server at this address cannot be connected to.
-    Tcp(String, io::Error),
-    /// The server's host has only addresses that must not be connected to.
-    Prohibited(String),
-    /// The proxy at this address cannot be connected to.
-    NoProxy(String, io::Error),
-    /// The proxy did not open a tunnel to the server.
-    Proxy(ProxyError),
-    /// TLS failed, usually because of the certificate.
-    Tls(io::Error),
-    /// The system has no trusted certificates.
-    NoRoots,
-    /// It took longer than this.
-    TimedOut(Duration),
-}
-
-/// Why a proxy did not open a tunnel.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ProxyError {
-    /// The connection to it failed.
-    Io(io::Error),
-    /// It sent this response.
-    Refused(String),
-}
-
-impl From<io::Error> for ProxyError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for ProxyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(f),
-            Self::Refused(answer) if answer.is_empty() => {
-                write!(f, "it closed the connection without a response")
-            }
-            Self::Refused(answer) => write!(f, "it answered\n{}", printable(answer)),
-        }
-    }
-}
-
-impl std::error::Error for ProxyError {}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(place, error) => {
-                write!(f, "cannot connect to {place}: {error}{}", hint(error))
-            }
-            Self::Prohibited(place) => write!(
-                f,
-                "{place} is not a public address, which only hosts named in full may have"
-            ),
-            Self::NoProxy(place, error) => {
-                write!(f, "cannot connect to the proxy {place}: {error}")
-            }
-            Self::Proxy(error) => write!(f, "the proxy did not open a tunnel: {error}"),
-            Self::Tls(error) => write!(f, "TLS failed: {error}{}", tls_hint(error)),
-            Self::NoRoots => write!(
-                f,
-                "the system has no trusted certificates: install the package ca-certificates, or \
-                 name a file of them in SSL_CERT_FILE"
-            ),
-            Self::TimedOut(time) => write!(
-                f,
-                "the server cannot be reached within {} s",
-                time.as_secs()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for TransportError {}
-
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => " (nothing listens there)",
-        io::ErrorKind::TimedOut => " (a firewall in between? --timeout waits longer)",
-        _ => "",
-    }
-}
-
-fn tls_hint(error: &io::Error) -> &'static str {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-    match cause {
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            " (SSL_CERT_FILE names a file of certificates to trust instead; --insecure accepts any certificate)"
-        }
-        Some(rustls::Error::InvalidMessage(_)) => " (does the server speak TLS? If not: ws://)",
-        _ => "",
-    }
-}
-
-/// A peer's text, with the characters replaced that would control the terminal.
-pub fn printable(text: &str) -> String {
-    let visible = |char: char| {
-        if char.is_control() && !matches!(char, '\n' | '\t') {
-            '\u{fffd}'
-        } else {
-            char
-        }
-    };
-    text.replace("\r\n", "\n").chars().map(visible).collect()
 }

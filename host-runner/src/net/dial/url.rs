@@ -64,6 +64,55 @@ impl fmt::Display for Url {
     }
 }
 
+/// A host and a port to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The name or address; IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Place {
+    /// The place that a URL names.
+    pub fn of(url: &Url) -> Self {
+        Self {
+            host: url.host.clone(),
+            port: url.port,
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = UrlError;
+
+    /// `HOST:PORT`.
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let (host, digits) = text.rsplit_once(':').ok_or(UrlError::Port)?;
+        let port = port(&format!("{host}:{digits}"), host)?.ok_or(UrlError::Port)?;
+        let url: Url = format!("ws://{text}").parse()?;
+        if url.target != "/" {
+            return Err(UrlError::Malformed);
+        }
+        Ok(Self {
+            host: url.host,
+            port,
+        })
+    }
+}
+
+/// As in `CONNECT`: IPv6 in brackets.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
 /// `http` and `https` mean `ws` and `wss`, as in browsers (WHATWG WebSockets §3.1).
 fn is_secure(scheme: &str) -> Result<bool, UrlError> {
     match scheme.to_ascii_lowercase().as_str() {

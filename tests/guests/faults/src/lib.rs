@@ -47,6 +47,9 @@ fn answer(request: &Request) -> Answer {
             .with_field("Content-Length", "9")
             .into(),
         "/trailer" => Response::text(200, "x").with_field("Trailer", "x").into(),
+        "/204" => Response::text(204, "x").into(),
+        "/205" => Response::text(205, "x").into(),
+        "/304" => Response::text(304, "x").into(),
         "/bad-status" => Response::text(99, "x").into(),
         "/bad-takeover" => bad_takeover(request),
         "/open" => Upgrade::new().accept(request, FaultInOpen),

@@ -29,6 +29,18 @@ pub fn an_invalid_response_of_the_app_becomes_500(site: &Site) {
     site.websocket("/").assert_echoes("fresh");
 }
 
+/// RFC 9110 §15.3.5, §15.3.6, §15.4.5: content that an app gives to these statuses would be read as another response.
+pub fn a_status_without_content_is_sent_without(site: &Site) {
+    for status in [204, 205, 304] {
+        let mut client = site.connect();
+        client.send(format!("GET /{status} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes());
+        assert_eq!(client.read_head().status, status);
+        client.send(b"GET /204 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.read_head().status, 204, "after {status}");
+        assert_eq!(client.read_to_end(), b"");
+    }
+}
+
 pub fn a_slow_reader_gets_everything(site: &Site) {
     let mut client = site.connect();
     client.send(b"GET /raw HTTP/1.1\r\nHost: a.test\r\n\r\nx");

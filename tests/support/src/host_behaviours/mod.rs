@@ -16,7 +16,7 @@ use connections::{
 use faults::{
     a_peer_that_answers_no_pings_is_disconnected, a_slow_reader_gets_everything,
     a_slow_reader_gets_the_whole_response_before_the_close,
-    an_invalid_response_of_the_app_becomes_500,
+    a_status_without_content_is_sent_without, an_invalid_response_of_the_app_becomes_500,
     exceeding_the_apps_message_rate_ends_the_connection,
 };
 use frames::{accepts_input_byte_by_byte, frame_vectors, frame_vectors_sent_with_the_request_head};
@@ -81,6 +81,10 @@ pub const FAULTS: &[Behaviour] = &[
     (
         "an invalid response of the app becomes 500",
         an_invalid_response_of_the_app_becomes_500,
+    ),
+    (
+        "a status without content is sent without",
+        a_status_without_content_is_sent_without,
     ),
     (
         "a slow reader gets everything",
