@@ -125,8 +125,12 @@ pub(crate) fn read(stream: &InputStream, most: usize) -> Option<Option<Vec<u8>>>
 }
 
 fn respond(outparam: ResponseOutparam, response: &Response) {
-    let body = response.body.as_slice();
-    let Some((outgoing, body_resource)) = head(response) else {
+    // RFC 9110 §15.3.5, §15.3.6, §15.4.5: these statuses have no content.
+    let body = match response.head.status {
+        204 | 205 | 304 => &[][..],
+        _ => &response.body,
+    };
+    let Some((outgoing, body_resource)) = head(response, body.len()) else {
         log::line("sending 500: the server does not accept a field of the app's response");
         return respond(outparam, &Response::text(500, "Internal Server Error\n"));
     };
@@ -135,15 +139,16 @@ fn respond(outparam: ResponseOutparam, response: &Response) {
     let _ = write(body_resource, body);
 }
 
-fn head(response: &Response) -> Option<(OutgoingResponse, OutgoingBody)> {
+fn head(response: &Response, length: usize) -> Option<(OutgoingResponse, OutgoingBody)> {
     let fields = Fields::new();
     for (name, value) in response.head.fields.iter() {
         fields.append(&name.into(), &value.into()).ok()?;
     }
-    let length = response.body.len().to_string();
-    fields
-        .append(&"content-length".into(), &length.into_bytes())
-        .ok()?;
+    // RFC 9110 §8.6: no Content-Length in a 204; in a 304 it would be that of another response.
+    if !matches!(response.head.status, 204 | 304) {
+        let length = length.to_string().into_bytes();
+        fields.append(&"content-length".into(), &length).ok()?;
+    }
     let outgoing = OutgoingResponse::new(fields);
     outgoing.set_status_code(response.head.status).ok()?;
     let body = outgoing.body().ok()?;

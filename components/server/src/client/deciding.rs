@@ -56,9 +56,9 @@ impl Client {
         let Phase::Deciding(Deciding { subject, .. }) = &self.phase else {
             return Ok(());
         };
-        let Subject { method, target, .. } = subject;
+        let Subject { method, path, .. } = subject;
         context.log.warn(format_args!(
-            "the app did not answer {method} {target} in time, sending 504 (--decision-timeout)"
+            "the app did not answer {method} {path} in time, sending 504 (--decision-timeout)"
         ));
         let is_head = subject.framing.is_head;
         self.refuse(Refusal::APP_TIMEOUT, is_head, context)

@@ -51,7 +51,8 @@ impl Waiting {
 /// A request that is with the handler.
 pub(super) struct Subject {
     pub(super) method: String,
-    pub(super) target: String,
+    /// Without the query, which may hold a secret: for logs.
+    pub(super) path: String,
     pub(super) framing: Framing,
 }
 

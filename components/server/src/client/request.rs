@@ -62,7 +62,7 @@ impl Client {
         context.wake(decision.wake_others);
         let subject = Subject {
             method: request.method,
-            target: request.target,
+            path: path_of(&request.target).into(),
             framing,
         };
         self.log_fault(decision.fault.as_deref(), context);
@@ -93,12 +93,16 @@ impl Client {
     }
 }
 
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or_default()
+}
+
 fn log_bad_answer(bad: &BadAnswer, subject: &Subject, context: &Context) {
-    let Subject { method, target, .. } = subject;
+    let Subject { method, path, .. } = subject;
     // The client's fault, not the app's.
     if *bad != BadAnswer::HttpVersion {
         context.log.error(format_args!(
-            "cannot send the app's answer to {method} {target}, sending 500: {bad}"
+            "cannot send the app's answer to {method} {path}, sending 500: {bad}"
         ));
     }
 }

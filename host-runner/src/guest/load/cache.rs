@@ -1,20 +1,23 @@
 //! A cache of compiled components: a JavaScript engine takes seconds to compile.
 //!
-//! Compiled components are machine code that runs unchecked. So a file is used only if it is the user's own and no one
-//! else could have written it; its name is a digest of the component and of everything else that its compilation
-//! depends on.
+//! Compiled components are machine code that runs unchecked. So a file is used only if it is the user's own, no one else
+//! could have written it, and it is undamaged. Its name is a digest of the component and of everything else that its
+//! compilation depends on. What has another name in the folder belongs to others.
 
+use std::env;
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use std::{env, process};
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use rustix::fs::OFlags;
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use crate::guest::load::machine_code;
 
 /// The number of components to keep. Those of JavaScript and Python have 30 MB each.
 const KEPT: usize = 8;
@@ -86,63 +89,62 @@ impl Cache {
     }
 
     fn keep(&self, file: &Path, component: &Component) -> wasmtime::Result<()> {
-        put(file, &component.serialize()?, 0o600)?;
+        machine_code::write(file, &machine_code::pack(&component.serialize()?), 0o600)?;
         Ok(self.forget()?)
     }
 
-    /// Removes the least recently used files.
+    /// Removes the least recently used of its own files, and the unfinished ones that no process is writing.
     fn forget(&self) -> io::Result<()> {
-        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.folder)?
-            .filter_map(|file| {
-                let file = file.ok()?;
-                Some((file.metadata().ok()?.modified().ok()?, file.path()))
-            })
-            .collect();
+        let mut files = Vec::new();
+        for file in fs::read_dir(&self.folder)?.filter_map(Result::ok) {
+            let (path, name) = (file.path(), file.file_name());
+            let name = name.to_str().unwrap_or_default();
+            if machine_code::name_of_unfinished(name).is_some_and(is_name) {
+                remove_if_abandoned(&path);
+            } else if is_name(name)
+                && let Ok(metadata) = file.metadata()
+                && let Ok(modified) = metadata.modified()
+            {
+                files.push((modified, path));
+            }
+        }
         files.sort();
         let too_many = files.len().saturating_sub(KEPT);
-        files
-            .iter()
-            .take(too_many)
-            .try_for_each(|(_, file)| fs::remove_file(file))
+        for (_, file) in files.iter().take(too_many) {
+            // Another process may have removed it.
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
     }
 }
 
-/// Writes a temporary file next to it and renames that, so that no one ever sees half a file.
-pub(crate) fn put(file: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let own = file.with_extension(process::id().to_string());
-    let mut options = File::options();
-    options.write(true).create_new(true).mode(mode);
-    let written = options
-        .open(&own)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&own, file));
-    if written.is_err() {
-        // It may not exist.
-        let _ = fs::remove_file(&own);
+/// Removes an unfinished file, unless the process that is writing it is alive and has it locked.
+fn remove_if_abandoned(file: &Path) {
+    if File::open(file).is_ok_and(|open| open.try_lock().is_ok()) {
+        // Another process may have removed it.
+        let _ = fs::remove_file(file);
     }
-    written
+}
+
+/// Whether a file with this name is one of a cache.
+fn is_name(name: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == 2 * SHA256_OUTPUT_LEN && name.bytes().all(is_digit)
 }
 
 /// The component in a file, if the file exists and can be trusted.
 fn take(engine: &Engine, file: &Path) -> Option<Component> {
-    let mut file = File::open(file).ok()?;
-    let metadata = file.metadata().ok()?;
-    check_owner(&metadata).ok()?;
-    let mut compiled = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
-    file.read_to_end(&mut compiled).ok()?;
+    let mut options = File::options();
+    // Opening a pipe would wait for a writer otherwise.
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).ok()?;
+    let mut file = options.read(true).custom_flags(flags).open(file).ok()?;
+    check_owner(&file.metadata().ok()?).ok()?;
+    let mut contents = Vec::new();
+    file.read_to_end(&mut contents).ok()?;
+    let component = machine_code::deserialize(engine, machine_code::unpack(&contents)?).ok()?;
     // Marks it as recently used.
     let _ = file.set_modified(SystemTime::now());
-    deserialize(engine, &compiled).ok()
-}
-
-/// wasmtime itself refuses code of another version or with another configuration.
-#[allow(
-    unsafe_code,
-    reason = "the file is the user's own, as both callers check: whoever can write it can do all that this process can"
-)]
-pub(crate) fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: these bytes come from `Component::serialize` in this program.
-    unsafe { Component::deserialize(engine, compiled) }
+    Some(component)
 }
 
 /// Refuses a file that belongs to another user, or that others may write.
@@ -184,6 +186,7 @@ impl Hasher for Digest {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::process;
 
     use super::*;
     use crate::guest::engine;
@@ -216,8 +219,16 @@ mod tests {
             fs::set_permissions(file, fs::Permissions::from_mode(0o666))?;
             assert!(take(&engine, file).is_none());
             fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
-            fs::write(file, "broken")?;
+            // Nor one that is not whole, nor anything else that has its name.
+            let whole = fs::read(file)?;
+            for damaged in [&whole[..whole.len() - 1], &whole[..10], b"broken", b""] {
+                fs::write(file, damaged)?;
+                assert!(take(&engine, file).is_none());
+            }
+            fs::rename(file, folder.join("elsewhere"))?;
+            std::os::unix::fs::symlink(folder.join("elsewhere"), file)?;
             assert!(take(&engine, file).is_none());
+            fs::remove_file(folder.join("elsewhere"))?;
         }
         let compile = || Component::from_binary(&engine, EMPTY);
         cache.take_or(&engine, &[EMPTY], compile)?;
@@ -238,15 +249,70 @@ mod tests {
     fn removes_the_least_recently_used_first() -> io::Result<()> {
         let folder = folder("many");
         let cache = Cache::in_folder(folder.clone())?;
+        let own = |number: usize| folder.join(format!("{number:064x}"));
         for number in 0..KEPT + 3 {
-            let file = File::create(folder.join(number.to_string()))?;
+            let file = File::create(own(number))?;
             let age = std::time::Duration::from_secs(100 - number as u64);
             file.set_modified(SystemTime::now() - age)?;
         }
         cache.forget()?;
         assert_eq!(files(&folder)?.len(), KEPT);
-        assert!(!folder.join("2").exists() && folder.join("3").exists());
+        assert!(!own(2).exists() && own(3).exists());
         fs::remove_dir_all(folder)
+    }
+
+    #[test]
+    fn removes_nothing_that_is_not_its_own() -> io::Result<()> {
+        let folder = folder("others");
+        let cache = Cache::in_folder(folder.clone())?;
+        let name = "a".repeat(64);
+        let long_ago = SystemTime::UNIX_EPOCH;
+        let others: Vec<PathBuf> = (0..KEPT)
+            .map(|number| format!("other-{number}"))
+            .chain([
+                format!("{name}.1234"),
+                "a.unfinished-0123456789abcdef".into(),
+            ])
+            .map(|name| folder.join(name))
+            .collect();
+        for file in &others {
+            File::create(file)?.set_modified(long_ago)?;
+        }
+        fs::create_dir(folder.join("folder"))?;
+        let unfinished = |end: &str| folder.join(format!("{name}.unfinished-{end:0>16}"));
+        let (busy, abandoned) = (unfinished("1"), unfinished("2"));
+        let writing = File::create(&busy)?;
+        writing.lock()?;
+        File::create(&abandoned)?;
+        for number in 0..=KEPT {
+            File::create(folder.join(format!("{number:064x}")))?;
+        }
+        cache.forget()?;
+        assert!(others.iter().all(|file| file.exists()));
+        assert!(folder.join("folder").exists());
+        assert!(busy.exists() && !abandoned.exists());
+        assert_eq!(files(&folder)?.len(), others.len() + 2 + KEPT);
+        fs::remove_dir_all(folder)
+    }
+
+    /// The same component, in as many processes as there are threads here.
+    #[test]
+    fn many_may_write_at_once() -> wasmtime::Result<()> {
+        let (folder, engine) = (folder("at-once"), engine::engine()?);
+        let cache = Cache::in_folder(folder.clone())?;
+        let compile = || Component::from_binary(&engine, EMPTY);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| cache.keep(&folder.join("b".repeat(64)), &compile()?)))
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| wasmtime::format_err!("panic"))?)
+        })?;
+        let kept = files(&folder)?;
+        assert_eq!(kept.len(), 1);
+        assert!(kept.iter().all(|file| take(&engine, file).is_some()));
+        Ok(fs::remove_dir_all(folder)?)
     }
 
     #[test]

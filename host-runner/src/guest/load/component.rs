@@ -13,6 +13,7 @@ use wasmtime::component::{self, InstancePre, Linker};
 use crate::guest::compose::{PROTOCOL, with_protocol};
 use crate::guest::load::cache::Cache;
 use crate::guest::load::error::LoadError;
+use crate::guest::load::machine_code;
 use crate::guest::load::precompiled;
 use crate::guest::load::world::World;
 use crate::guest::wasi::Grants;
@@ -94,7 +95,7 @@ impl Loader {
         let mut file = File::open(path).map_err(LoadError::Read)?;
         let mut bytes = vec![];
         file.read_to_end(&mut bytes).map_err(LoadError::Read)?;
-        if !precompiled::is_compiled(&bytes) {
+        if !machine_code::is_packed(&bytes) {
             return self.load(World::Handler, &bytes);
         }
         if !self.allow_precompiled {

@@ -3,5 +3,6 @@
 pub mod cache;
 pub mod component;
 pub mod error;
+pub(crate) mod machine_code;
 pub mod precompiled;
 pub mod world;
