@@ -71,7 +71,7 @@ conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or
 
 FUZZ_SECONDS ?= 60
 FUZZ_PROTOCOL := deflate frames handshake resume
-FUZZ_HOST := contract
+FUZZ_HOST := contract network
 FUZZ := $(FUZZ_PROTOCOL:%=target/fuzz/release/%) $(FUZZ_HOST:%=target/debug/%)
 FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbosity=0 -print_final_stats=1
 

@@ -8,3 +8,5 @@ pub(crate) mod h2;
 pub mod hosts;
 pub mod settings;
 pub(crate) mod worker;
+
+pub use h2::frame_scanner;

@@ -13,6 +13,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::http::h2::frame_scanner::FrameScanner;
 use crate::limits::token_bucket::TokenBucket;
 use crate::net::stream::rewind::Rewind;
 
@@ -29,8 +30,8 @@ const PREFACE: usize = 24;
 /// A socket whose frames are counted. At too many no-op frames, it stops reading and notifies `exceeded`.
 pub(super) struct FloodGuard {
     stream: Rewind,
-    incoming: Frames,
-    outgoing: Frames,
+    incoming: FrameScanner,
+    outgoing: FrameScanner,
     allowance: Allowance,
     exceeded: Rc<Notify>,
     is_exceeded: bool,
@@ -41,8 +42,8 @@ impl FloodGuard {
     pub(super) fn new(stream: Rewind, exceeded: Rc<Notify>) -> Self {
         Self {
             stream,
-            incoming: Frames::after(PREFACE),
-            outgoing: Frames::after(0),
+            incoming: FrameScanner::after(PREFACE),
+            outgoing: FrameScanner::after(0),
             allowance: Allowance::new(),
             exceeded,
             is_exceeded: false,
@@ -97,87 +98,6 @@ impl Allowance {
             None => return self.per_second.take(MAX_PER_SECOND, Instant::now()),
         }
         true
-    }
-}
-
-/// The head of a frame (RFC 9113 §4.1).
-struct Frame {
-    length: usize,
-    kind: u8,
-    flags: u8,
-    /// Bytes of padding in DATA, including the length of it (§6.1).
-    padding: usize,
-}
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const END_STREAM: u8 = 0x01;
-const PADDED: u8 = 0x08;
-
-impl Frame {
-    /// Whether the frame is a message's head, content or end. CONTINUATION does not count: a head has few of them.
-    fn carries_message(&self) -> bool {
-        match self.kind {
-            HEADERS => true,
-            DATA => self.flags & END_STREAM != 0 || self.length > self.padding,
-            _ => false,
-        }
-    }
-}
-
-/// Finds the frames in the bytes of one direction, however these are split.
-struct Frames {
-    head: [u8; 10],
-    /// Bytes of the head so far.
-    have: usize,
-    /// Bytes to skip until the next frame begins.
-    skip: usize,
-}
-
-impl Frames {
-    fn after(skip: usize) -> Self {
-        Self {
-            head: [0; 10],
-            have: 0,
-            skip,
-        }
-    }
-
-    fn scan(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
-        loop {
-            let (skipped, rest) = bytes.split_at(self.skip.min(bytes.len()));
-            self.skip -= skipped.len();
-            let [byte, others @ ..] = rest else {
-                return;
-            };
-            bytes = others;
-            if let Some(frame) = self.push(*byte) {
-                // The byte with the padding's length is part of the payload.
-                self.skip = (frame.length + 9).saturating_sub(self.have);
-                self.have = 0;
-                found(frame);
-            }
-        }
-    }
-
-    /// Adds a byte to the head. Returns the frame once its head is complete.
-    fn push(&mut self, byte: u8) -> Option<Frame> {
-        *self.head.get_mut(self.have)? = byte;
-        self.have += 1;
-        let [high, middle, low, kind, flags, .., padding] = self.head;
-        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-        let is_padded = kind == DATA && flags & PADDED != 0 && length > 0;
-        let size = if is_padded { 10 } else { 9 };
-        (self.have >= size).then(|| Frame {
-            length,
-            kind,
-            flags,
-            padding: if is_padded {
-                1 + usize::from(padding)
-            } else {
-                0
-            },
-        })
     }
 }
 
@@ -239,50 +159,6 @@ impl AsyncWrite for FloodGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(payload.len()).expect("short");
-        [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
-    }
-
-    /// Which frames carry a message, if the bytes come in pieces of this size.
-    fn found(bytes: &[u8], size: usize) -> Vec<bool> {
-        let mut frames = Frames::after(PREFACE);
-        let mut found = vec![];
-        for piece in bytes.chunks(size) {
-            frames.scan(piece, |frame| found.push(frame.carries_message()));
-        }
-        found
-    }
-
-    #[test]
-    fn finds_frames_split_anywhere() {
-        let cases = [
-            (frame(4, 0, &[0; 6]), false),
-            (frame(HEADERS, 4, b"head"), true),
-            (frame(DATA, 0, b"x"), true),
-            (frame(DATA, 0, b""), false),
-            (frame(DATA, END_STREAM, b""), true),
-            (frame(DATA, PADDED, b"\x02\0\0"), false),
-            (frame(DATA, PADDED, b"\x02x\0\0"), true),
-            // Malformed: h2 refuses them.
-            (frame(DATA, PADDED, b""), false),
-            (frame(DATA, PADDED, b"\xff"), false),
-            (frame(8, 0, &[0; 4]), false),
-            (frame(6, 0, &[0; 8]), false),
-            (frame(0xfe, 0xff, &[0; 40]), false),
-            (frame(DATA, 0, b"last"), true),
-        ];
-        let mut bytes = vec![b'P'; PREFACE];
-        bytes.extend(cases.iter().flat_map(|(frame, _)| frame));
-        let expected: Vec<bool> = cases
-            .iter()
-            .map(|(_, carries_message)| *carries_message)
-            .collect();
-        for size in 1..bytes.len() {
-            assert_eq!(found(&bytes, size), expected, "{size}");
-        }
-    }
 
     #[test]
     fn sent_frames_earn_allowance() {

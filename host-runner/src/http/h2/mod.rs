@@ -2,5 +2,6 @@
 
 pub mod connection;
 pub mod flood_guard;
+pub mod frame_scanner;
 pub mod request;
 pub mod stream;

@@ -6,7 +6,7 @@
 mod fields;
 mod proxy_protocol;
 
-pub(crate) use proxy_protocol::read_proxy_header;
+pub use proxy_protocol::read_proxy_header;
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -130,7 +130,7 @@ impl Trust {
     ///
     /// Element by element from the end, the first address that is not a trusted proxy's is the client's. Where an
     /// element does not tell, or is malformed, the client is unknown, since it is not the proxy that sent the request.
-    pub(crate) fn client(&self, peer: Peer, fields: &[Field]) -> Peer {
+    pub fn client(&self, peer: Peer, fields: &[Field]) -> Peer {
         if !self.includes(&peer) {
             return peer;
         }

@@ -18,7 +18,7 @@ const MAX_BLOCK: usize = 4096;
 /// # Errors
 ///
 /// If the stream does not begin with a valid header.
-pub(crate) async fn read_proxy_header(
+pub async fn read_proxy_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<SocketAddr>> {
     let mut start = [0; SIGNATURE.len()];
