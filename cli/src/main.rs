@@ -1,5 +1,5 @@
-//! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 failed, 2 wrong usage. Those of other commands
-//! are in their help.
+//! The program `wasocket`. Exit codes of `serve`: 0 stopped as asked, 1 failed, 2 wrong usage, 128 plus its number for a
+//! second signal. Those of other commands are in their help.
 
 use std::env;
 use std::fmt;
@@ -50,7 +50,7 @@ fn run(options: Options, fail: &dyn Fn(&dyn fmt::Display, u8) -> ExitCode) -> Ex
     match options.command {
         Command::Serve(command) => match serve(*command) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error, 1),
+            Err(error) => fail(&error, error.exit_code()),
         },
         Command::New(command) => match new(&command) {
             Ok(()) => ExitCode::SUCCESS,

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::task::JoinError;
 use wasmtime::WasmBacktrace;
 
@@ -12,7 +14,7 @@ use crate::guest::engine::OutOfTime;
 use crate::guest::limits::Limits;
 use crate::guest::wasi::memory::MemoryExceeded;
 
-/// Why an instance ended. The guest is to blame, except for [`FaultReason::Runner`].
+/// Why an instance ended. The guest is to blame, except for [`FaultReason::Runner`] and [`FaultReason::System`].
 ///
 /// Displayed with the guest's backtrace, one frame per line. For logs only; never sent to a peer.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub enum FaultReason {
     Blocked,
     /// Not the guest: a thread of the runner panicked with this message.
     Runner(String),
+    /// Not the guest: the system refused memory, with this error.
+    System(String),
 }
 
 impl GuestFault {
@@ -54,6 +58,8 @@ impl GuestFault {
                 OutOfTime::Used(time) => FaultReason::Deadline(time),
                 OutOfTime::Starved(time) => FaultReason::Starved(time),
             }
+        } else if is_out_of_memory(error) {
+            FaultReason::System(error.root_cause().to_string())
         } else {
             let cause = error.root_cause().to_string();
             FaultReason::Trap(cause.trim_start_matches("wasm trap: ").to_owned())
@@ -146,6 +152,10 @@ impl fmt::Display for FaultReason {
                 f,
                 "the guest waited inside a call, where every function must return at once"
             ),
+            Self::System(error) => write!(
+                f,
+                "the system has no memory for the guest: {error} (see the limits of the service, and vm.max_map_count)"
+            ),
             Self::Runner(text) => write!(
                 f,
                 "a bug in the runner, not in the guest: a thread panicked during a call: {text}"
@@ -167,6 +177,15 @@ impl fmt::Display for Dead {
 }
 
 impl std::error::Error for Dead {}
+
+/// Whether a system call failed for want of memory, or of memory maps.
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause();
+    let is_io = cause
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory);
+    is_io || cause.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+}
 
 /// The message of a panic, if it has one.
 fn text_of(panic: &(dyn Any + Send)) -> String {

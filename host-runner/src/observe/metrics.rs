@@ -79,6 +79,8 @@ pub(crate) struct Metrics {
     blocked: Counter,
     /// A thread of the runner panicked during a call.
     runner_bugs: Counter,
+    /// The system refused memory.
+    no_memory: Counter,
     /// No instance is started until then, since the previous ones failed.
     pause: Mutex<Option<Instant>>,
 }
@@ -116,6 +118,7 @@ impl Metrics {
             FaultReason::Memory(_) => self.out_of_memory.count(),
             FaultReason::Blocked => self.blocked.count(),
             FaultReason::Runner(_) => self.runner_bugs.count(),
+            FaultReason::System(_) => self.no_memory.count(),
         }
     }
 
@@ -313,6 +316,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
             ("out_of_memory", sum.of(|all| &all.out_of_memory)),
             ("blocked", sum.of(|all| &all.blocked)),
             ("runner", sum.of(|all| &all.runner_bugs)),
+            ("system", sum.of(|all| &all.no_memory)),
         ],
     );
     if let Some((sent, dropped)) = now.spans {

@@ -8,7 +8,8 @@ use tokio::time::sleep;
 /// How often a worker beats.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A worker that has not beaten for this long hangs. Long calls into guests do not count: they finish on another thread.
+/// A worker that has not beaten for this long hangs, or for as long as the service manager's watchdog waits if that is
+/// less. Long calls into guests do not count: they finish on another thread.
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// The last beat of each worker.
@@ -17,14 +18,17 @@ pub(crate) struct Heartbeats {
     began: Instant,
     /// Milliseconds since then.
     last: Vec<AtomicU64>,
+    max_silence: Duration,
 }
 
 impl Heartbeats {
-    /// For this many workers. The time until the first beat counts.
-    pub(crate) fn new(workers: usize) -> Self {
+    /// For this many workers. The time until the first beat counts. `watchdog`: how long the service manager waits.
+    pub(crate) fn new(workers: usize, watchdog: Option<Duration>) -> Self {
+        let max_silence = watchdog.unwrap_or(MAX_SILENCE);
         Self {
             began: Instant::now(),
             last: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            max_silence: max_silence.clamp(2 * INTERVAL, MAX_SILENCE),
         }
     }
 
@@ -43,7 +47,7 @@ impl Heartbeats {
     pub(crate) fn hanging(&self) -> Option<usize> {
         let now = self.now();
         let is_silent = |last: &AtomicU64| {
-            Duration::from_millis(now.saturating_sub(last.load(Relaxed))) > MAX_SILENCE
+            Duration::from_millis(now.saturating_sub(last.load(Relaxed))) > self.max_silence
         };
         self.last.iter().position(is_silent)
     }

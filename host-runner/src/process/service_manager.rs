@@ -58,7 +58,8 @@ pub(crate) async fn feed_watchdog(heartbeats: &Heartbeats) {
     }
 }
 
-fn watchdog_limit() -> Option<Duration> {
+/// How long the service manager waits for a sign of life, if it does.
+pub(crate) fn watchdog_limit() -> Option<Duration> {
     let is_other = env::var("WATCHDOG_PID").is_ok_and(|pid| pid != process::id().to_string());
     let limit = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
     (!is_other && limit > 0).then(|| Duration::from_micros(limit))
@@ -71,6 +72,9 @@ fn send(socket: &OsStr, message: &[u8]) -> io::Result<()> {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
-    UnixDatagram::unbound()?.send_to_addr(message, &address)?;
+    let sender = UnixDatagram::unbound()?;
+    // A receiver that does not read must not hold up the service.
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(message, &address)?;
     Ok(())
 }

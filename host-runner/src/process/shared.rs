@@ -15,6 +15,7 @@ use crate::observe::log_writer;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::trace;
 use crate::process::heartbeat::Heartbeats;
+use crate::process::service_manager::watchdog_limit;
 
 /// Limits and metrics of the process.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl Shared {
             )),
             per_address: PerAddressLimiter::new(settings.per_address),
             unsent: UnsentBudget::new(settings.max_unsent),
-            heartbeats: Heartbeats::new(workers),
+            heartbeats: Heartbeats::new(workers, watchdog_limit()),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),
             stopping: AtomicBool::new(false),

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::pending;
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::process::exit;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -24,7 +25,7 @@ use crate::net::listen::{self, Bound, ListenError};
 use crate::net::tls::{Tls, TlsError};
 use crate::observe::process_stats;
 use crate::observe::trace;
-use crate::process::os_signals::Signals;
+use crate::process::os_signals::{Signal, Signals};
 use crate::process::service_manager::{State, feed_watchdog, notify};
 use crate::process::shared::Shared;
 use crate::server::admin::{self, AdminError};
@@ -42,7 +43,7 @@ pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
     let config = Arc::new(config);
     process_stats::begin();
     let traces = config.traces.clone();
-    let _traces = traces.map(trace::start).transpose()?;
+    let traces = traces.map(trace::start).transpose()?;
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let file = config.component.as_deref();
     let watched = file.filter(|_| config.watch).map(Watched::new);
@@ -65,6 +66,10 @@ pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
     let outcome = runtime.block_on(run(&config, &loader, component, watched));
     // Does not wait for a component that is being compiled.
     runtime.shutdown_background();
+    if let Err(ServeError::StoppedAtOnce(_)) = outcome {
+        // The last spans would be waited for.
+        mem::forget(traces);
+    }
     outcome
 }
 
@@ -121,7 +126,7 @@ async fn run(
     let commands = workers.commands();
     select! {
         () = plan.shared.all_ready() => {
-            announce(&line);
+            announce(line);
             notify(State::Ready);
             let shared = Arc::clone(&plan.shared);
             spawn_local(async move { feed_watchdog(&shared.heartbeats).await });
@@ -140,7 +145,7 @@ async fn run(
     plan.shared.stop();
     select! {
         () = sleep(config.shutdown_delay) => {}
-        again = signals.next() => exit(again.exit_code().into()),
+        again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
         error = workers.failure() => return Err(error.into()),
     }
     drop(files);
@@ -150,7 +155,7 @@ async fn run(
             0 => tracing::info!("stopped"),
             connections => tracing::warn!(connections, "stopped; some connections did not end in time"),
         },
-        again = signals.next() => exit(again.exit_code().into()),
+        again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
     }
     Ok(())
 }
@@ -178,11 +183,14 @@ fn announcement(file: Option<&Path>, places: &[Bound], plan: &Plan) -> String {
     )
 }
 
-/// Prints the line. Tests read the port from it.
-fn announce(line: &str) {
-    let mut stdout = io::stdout().lock();
-    // Serve even if stdout is closed.
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+/// Prints the line, from which tests read the port. On a thread of its own, since nobody may read stdout; and if it is
+/// closed, the runner serves all the same.
+fn announce(line: String) {
+    let print = move || {
+        let mut stdout = io::stdout().lock();
+        let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    };
+    let _ = thread::Builder::new().name("stdout".into()).spawn(print);
 }
 
 /// Why `serve` failed.
@@ -203,8 +211,21 @@ pub enum ServeError {
     Admin(AdminError),
     /// A worker ended. The process ends too, as a service manager restarts it: half a server would be worse.
     Worker(WorkerError),
+    /// A second signal ended the process before all connections had ended.
+    StoppedAtOnce(Signal),
     /// Another system call failed.
     System(io::Error),
+}
+
+impl ServeError {
+    /// The exit code of the process.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::StoppedAtOnce(signal) => signal.exit_code(),
+            _ => 1,
+        }
+    }
 }
 
 impl fmt::Display for ServeError {
@@ -219,6 +240,9 @@ impl fmt::Display for ServeError {
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
             Self::Worker(error) => error.fmt(f),
+            Self::StoppedAtOnce(signal) => {
+                write!(f, "{signal} again: stopped without waiting for connections")
+            }
             Self::System(error) => error.fmt(f),
         }
     }
@@ -234,6 +258,7 @@ impl std::error::Error for ServeError {
             Self::Admin(error) => Some(error),
             Self::Worker(error) => Some(error),
             Self::System(error) | Self::Directory(_, error) => Some(error),
+            Self::StoppedAtOnce(_) => None,
         }
     }
 }

@@ -104,6 +104,11 @@ impl Server {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The resident memory of the process, in bytes (proc_pid_status(5), `VmRSS`).
     pub fn memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));

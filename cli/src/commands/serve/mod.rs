@@ -29,6 +29,17 @@ pub enum ServeFailure {
     Server(ServeError),
 }
 
+impl ServeFailure {
+    /// The exit code of the process.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Traces(_) => 1,
+            Self::Server(error) => error.exit_code(),
+        }
+    }
+}
+
 impl fmt::Display for ServeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

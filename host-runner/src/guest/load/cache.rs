@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use rustix::fs::OFlags;
@@ -21,6 +21,9 @@ use crate::guest::load::machine_code;
 
 /// The number of components to keep. Those of JavaScript and Python have 30 MB each.
 const KEPT: usize = 8;
+
+/// How long after its creation an unfinished file is locked for certain.
+const LOCKED_BY: Duration = Duration::from_secs(60);
 
 /// `$XDG_CACHE_HOME/wasocket`, or `~/.cache/wasocket`; `None` if there is no home directory.
 pub fn folder_of_user() -> Option<PathBuf> {
@@ -118,9 +121,13 @@ impl Cache {
     }
 }
 
-/// Removes an unfinished file, unless the process that is writing it is alive and has it locked.
+/// Removes an unfinished file, unless the process that is writing it is alive and has it locked, or is about to.
 fn remove_if_abandoned(file: &Path) {
-    if File::open(file).is_ok_and(|open| open.try_lock().is_ok()) {
+    let is_abandoned = |open: File| {
+        let age = open.metadata()?.modified()?.elapsed().unwrap_or_default();
+        io::Result::Ok(age > LOCKED_BY && open.try_lock().is_ok())
+    };
+    if File::open(file).and_then(is_abandoned).unwrap_or(false) {
         // Another process may have removed it.
         let _ = fs::remove_file(file);
     }
@@ -252,7 +259,7 @@ mod tests {
         let own = |number: usize| folder.join(format!("{number:064x}"));
         for number in 0..KEPT + 3 {
             let file = File::create(own(number))?;
-            let age = std::time::Duration::from_secs(100 - number as u64);
+            let age = Duration::from_secs(100 - number as u64);
             file.set_modified(SystemTime::now() - age)?;
         }
         cache.forget()?;
@@ -280,18 +287,20 @@ mod tests {
         }
         fs::create_dir(folder.join("folder"))?;
         let unfinished = |end: &str| folder.join(format!("{name}.unfinished-{end:0>16}"));
-        let (busy, abandoned) = (unfinished("1"), unfinished("2"));
+        let [new, busy, abandoned] = ["1", "2", "3"].map(unfinished);
+        File::create(&new)?;
         let writing = File::create(&busy)?;
         writing.lock()?;
-        File::create(&abandoned)?;
+        writing.set_modified(long_ago)?;
+        File::create(&abandoned)?.set_modified(long_ago)?;
         for number in 0..=KEPT {
             File::create(folder.join(format!("{number:064x}")))?;
         }
         cache.forget()?;
         assert!(others.iter().all(|file| file.exists()));
         assert!(folder.join("folder").exists());
-        assert!(busy.exists() && !abandoned.exists());
-        assert_eq!(files(&folder)?.len(), others.len() + 2 + KEPT);
+        assert!(new.exists() && busy.exists() && !abandoned.exists());
+        assert_eq!(files(&folder)?.len(), others.len() + 3 + KEPT);
         fs::remove_dir_all(folder)
     }
 

@@ -63,6 +63,7 @@ fn is_trustworthy(metadata: &Metadata) -> bool {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use wasmtime::Config;
 
@@ -76,7 +77,9 @@ mod tests {
 
     /// Metadata of a file with this mode.
     fn metadata(mode: u32) -> io::Result<Metadata> {
-        let name = format!("wasocket-compiled-{}-{mode:o}", std::process::id());
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let name = format!("wasocket-compiled-{}-{number}", std::process::id());
         let file = std::env::temp_dir().join(name);
         fs::write(&file, "")?;
         fs::set_permissions(&file, Permissions::from_mode(mode))?;

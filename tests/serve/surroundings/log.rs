@@ -1,10 +1,4 @@
 //! A log that cannot be written: a full disk, a closed pipe, a reader that has stalled. Clients notice nothing.
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "how a test fails"
-)]
 
 use std::fs::{self, OpenOptions};
 use std::io::{PipeReader, Read, pipe};
@@ -52,6 +46,15 @@ fn wait_for_losses(admin: &Site) {
     }
 }
 
+/// Waits for the first signal to be handled: signals that come together count once.
+fn wait_until_stopping(admin: &Site) {
+    let start = Instant::now();
+    while get(admin, "/readyz").1 != "stopping\n" {
+        assert!(start.elapsed() < TIMEOUT, "it does not stop");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// More than the pipe and the queue have room for.
 const FLOOD: usize = 2000;
 
@@ -92,6 +95,31 @@ fn a_stalled_reader_loses_only_lines() {
     log_lines(&server, FLOOD);
     wait_for_losses(&admin);
     assert_serves(server, &admin);
+}
+
+/// The second signal ends what the first cannot.
+#[test]
+fn a_stalled_reader_does_not_hold_up_the_end() {
+    let (_unread, writer) = pipe().expect("a pipe");
+    let (mut server, admin) = serve(writer);
+    let _open = server.websocket("/echo");
+    log_lines(&server, FLOOD);
+    wait_for_losses(&admin);
+    server.signal("TERM");
+    wait_until_stopping(&admin);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(143));
+}
+
+#[test]
+fn a_second_signal_is_the_last_line() {
+    let mut server = Server::with_options(&["--shutdown-timeout", "3600"]);
+    let _open = server.websocket("/echo");
+    server.signal("TERM");
+    server.wait_for_log("SIGTERM: stopping");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(143));
+    server.wait_for_log("error: SIGTERM again");
 }
 
 #[test]
