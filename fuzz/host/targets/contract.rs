@@ -415,7 +415,7 @@ const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r
     Connection: Upgrade\r\nSec-WebSocket-Accept: ";
 
 fn connect(client: &mut Client, deflate: bool, events: &[Event]) {
-    let in_pieces = events.len() % 2 == 0;
+    let in_pieces = events.len().is_multiple_of(2);
     const MAX_MESSAGE_SIZE: u16 = 4096;
     const PING_INTERVAL: Duration = Duration::from_secs(20);
     let entropy = [7; 48];

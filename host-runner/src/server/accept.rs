@@ -127,3 +127,28 @@ pub(crate) async fn recover(error: &io::Error) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    /// A bug costs the connection in whose task it is: the others, and the worker, go on.
+    #[test]
+    fn a_panic_ends_only_its_own_task() -> io::Result<()> {
+        let runtime = Builder::new_current_thread().build_local(LocalOptions::default())?;
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            let mut served = 0;
+            tasks.spawn_local(async { std::panic::panic_any("for the test") });
+            tasks.spawn_local(async {});
+            while let Some(ended) = tasks.join_next().await {
+                served += u32::from(ended.is_ok());
+                report(ended);
+            }
+            assert_eq!(served, 1);
+            Ok(())
+        })
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +11,7 @@ use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_local};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::guest::load::component::Component;
@@ -218,14 +219,21 @@ async fn serve(
         .collect::<io::Result<_>>()?;
     let worker = Rc::new(plan.worker(number));
     let batches = Rc::clone(&worker);
-    spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
     let shared = Arc::clone(&plan.shared);
-    spawn_local(async move { shared.heartbeats.beat(number).await });
+    upkeep.spawn_local(async move { shared.heartbeats.beat(number).await });
     let mut connections = JoinSet::new();
     plan.shared.count_ready();
     select! {
         () = accept::accept(&listeners, &worker, &plan.ingress, &mut connections) => {}
         () = run_commands(commands, &worker) => {}
+        // They end by a panic only, and without them the worker is none.
+        Some(Err(bug)) = upkeep.join_next() => {
+            if let Ok(panic) = bug.try_into_panic() {
+                resume_unwind(panic);
+            }
+        }
     }
     drop(listeners);
     worker.stop(plan.config.shutdown_reason);

@@ -125,6 +125,20 @@ fn a_worker_that_hangs_is_reported_to_whoever_can_help() {
 }
 
 #[test]
+fn a_service_manager_that_does_not_read_holds_up_nothing() {
+    let socket = target_folder("hang-manager").join("notify.sock");
+    let _manager = UnixDatagram::bind(&socket).expect("a socket");
+    let other = UnixDatagram::unbound().expect("a socket");
+    other.set_nonblocking(true).expect("possible");
+    while other.send_to(b"x", &socket).is_ok() {}
+    let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
+    let mut server = Server::run(command.env("NOTIFY_SOCKET", &socket));
+    server.websocket("/echo").assert_echoes("served");
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_a_process_whose_worker_hangs() {
     let (mut server, _manager) = watched("ended", &["--shutdown-timeout", "0"]);
     let _stopped = Stopped::thread(&server, "worker-0");

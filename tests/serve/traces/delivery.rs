@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use support::operator::{admin, wait_for_metric};
+use support::operator::{admin, get, metric, wait_for_metric};
 use support::{Server, tls_file};
 
 use super::collector::{Collector, free_port};
@@ -68,6 +68,30 @@ fn shutdown_does_not_wait_for_the_retry_delay() {
     let server = traced(&url, &[]);
     server.request(GET);
     server.wait_for_log("could not send traces");
+    stop(server);
+}
+
+/// It accepts connections, and never answers.
+#[test]
+fn a_silent_collector_holds_up_nothing() {
+    let silent = free_port();
+    let server = traced(
+        &format!("http://{}", silent.local_addr().expect("bound")),
+        &[],
+    );
+    let admin = admin(&server);
+    let mut open = server.websocket("/echo");
+    let mut client = server.connect();
+    // More than the queue has room for, and what is being sent.
+    for _ in 0..2700 {
+        client.send(b"GET /missing HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let head = client.read_head();
+        client.read_body(&head);
+    }
+    assert!(metric(&admin, DROPPED) > 0);
+    open.assert_echoes("served");
+    assert_eq!(get(&admin, "/readyz").0, 200);
+    drop((open, client));
     stop(server);
 }
 
