@@ -20,9 +20,9 @@ use conversation::Conversation;
 use wasocket_host::bindings::{ClientRequest, Field};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
 use wasocket_host::clock::Clock;
-use wasocket_host::component::Component;
-use wasocket_host::component::World;
+use wasocket_host::component::{Loader, World};
 use wasocket_host::engine;
+use wasocket_host::guest::load::cache::Cache;
 use wasocket_host::net::dial::proxy::{Proxy, ProxyUrlError};
 use wasocket_host::net::dial::transport::Route;
 
@@ -74,7 +74,11 @@ fn proxy(options: &Connect) -> Result<Option<Proxy>, ProxyUrlError> {
 
 fn load() -> Result<Client, ConnectError> {
     let engine = engine::engine().map_err(ConnectError::Engine)?;
-    let component = Component::of_world(World::Client, &engine, CLIENT_COMPONENT)?;
+    let loader = Loader {
+        cache: Cache::of_user(),
+        ..Loader::new(&engine)
+    };
+    let component = loader.load(World::Client, CLIENT_COMPONENT)?;
     Ok(Client::new(&component, Connect::limits())?)
 }
 
