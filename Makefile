@@ -34,12 +34,14 @@ dist: target ## build the program for production: target/dist/wasocket
 # Runs two commands at a time: what waits for the network or for a peer next to what computes. Fails if one does.
 together = $(1) & $(2); second=$$?; wait $$! && exit $$second
 
+TEST_VIEWS := $(CARGO) test --manifest-path tests/views/Cargo.toml --target-dir target/views
+TEST_BENCH = $(CARGO) test --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench
+
 .PHONY: test
 test: target ## run every check and test, and install what they need
 	$(call together,tests/setup.sh,$(MAKE) lint)
 	$(CARGO) test --workspace
-	$(CARGO) test --manifest-path tests/views/Cargo.toml --target-dir target/views
-	$(CARGO) test --manifest-path benches/Cargo.toml --target-dir $(BENCH) -p wasocket-bench
+	$(call together,$(TEST_VIEWS),$(TEST_BENCH))
 	$(call together,$(MAKE) autobahn-server,$(MAKE) autobahn-client)
 	$(MAKE) fuzz
 

@@ -74,8 +74,8 @@ fi
 
 component=()
 if [ "$cases" != fast ]; then
-  (cd "$root" && cargo build --quiet --release --target wasm32-wasip2 -p conformance)
-  component=("$root/target/wasm32-wasip2/release/conformance.wasm" --memory 256 --call-timeout 1000)
+  (cd "$root" && cargo build --quiet --release --target wasm32-wasip2 --target-dir target/guests -p conformance)
+  component=("$root/target/guests/wasm32-wasip2/release/conformance.wasm" --memory 256 --call-timeout 1000)
 fi
 
 # The address of an earlier run must not be taken for this one's.
