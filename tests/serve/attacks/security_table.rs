@@ -36,9 +36,11 @@ fn check_tests(cell: &str) {
     let mut tests: Vec<&str> = vec![];
     for word in cell.split('`').skip(1).step_by(2) {
         let is_fuzzed = |target| {
-            root()
-                .join(format!("fuzz/fuzz_targets/{target}.rs"))
-                .exists()
+            ["protocol", "host"].iter().any(|folder| {
+                root()
+                    .join(format!("fuzz/{folder}/targets/{target}.rs"))
+                    .exists()
+            })
         };
         if word.ends_with(".rs") {
             let file = fs::read_to_string(root().join(word));
