@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { debuglog } from 'node:util';
 import { end } from './node/end.js';
 import { BadAnswer, bodyOf, fieldsOf, lastResponse, plain, takeoverHead, toRequest } from './node/http.js';
+import { Refusals, pathOf, quoted } from './node/log.js';
 import { limitsOf } from './node/options.js';
 import { Dead, Pool } from './node/pool.js';
 import { Session, now } from './node/session.js';
@@ -30,9 +31,6 @@ const TOO_LATE = plain(504, 'The application took too long.');
 const NEEDS_HTTP_11 = plain(501, 'This needs HTTP/1.1.');
 const NEEDS_UPGRADE = plain(501, 'This needs a request with Connection: Upgrade.');
 const CLOSING = plain(503, 'The server is stopping.');
-
-/** The most characters of a text from outside that are logged. */
-const MAX_TEXT = 1024;
 
 /** Logs ordinary events, with `NODE_DEBUG=wasocket`. */
 const debug = debuglog('wasocket');
@@ -65,6 +63,7 @@ export class App {
   #pool;
   #limits;
   #log;
+  #refusals;
   #onEnd;
   /** The last response of a socket, until it is sent. @type {WeakMap<object, ServerResponse>} */
   #unsent = new WeakMap();
@@ -84,6 +83,7 @@ export class App {
     const log = options.log ?? console.error;
     // Both are foreign code, and what they throw must cost no connection.
     this.#log = (/** @type {string} */ line) => attempt(() => log(line), () => {});
+    this.#refusals = new Refusals(this.#log);
     this.#onEnd = options.onEnd;
     this.#pool = new Pool(component, this.#limits, this.#log);
     this.listener = (/** @type {IncomingMessage} */ request, /** @type {ServerResponse} */ response) => {
@@ -208,6 +208,7 @@ export class App {
       end(socket, this.#limits.sendTimeout * 1000);
     };
     if (this.#isClosing) {
+      this.#refusals.add(request, 503, 'the server is stopping');
       respond(CLOSING);
       return;
     }
@@ -258,7 +259,7 @@ export class App {
     const session = new Session(socket, instance, takeover, this.#limits, (error, report) => {
       this.#sessions.delete(session);
       this.#checkIdle();
-      const path = pathOf(request.target);
+      const path = pathOf(request);
       this.#ended({ remote: request.remote, path, duration: performance.now() - since, error, report });
     }, (error) => this.#contain(error, socket));
     try {
@@ -310,10 +311,15 @@ export class App {
   async #decide(request, socket) {
     try {
       const instance = this.#pool.instance();
-      const { verdict, wakeOthers, fault } = instance.call((handler) => handler.handle(request));
-      instance.wake(wakeOthers);
-      this.#logFault(request, fault);
-      const answer = verdict.tag === 'answer' ? verdict.val : await this.#poll(instance, verdict.val, request, socket);
+      const decision = instance.call((handler) => handler.handle(request));
+      const { verdict } = decision;
+      instance.wake(decision.wakeOthers);
+      this.#logFault(request, decision.fault);
+      if (verdict.tag === 'pending') {
+        return { answer: await this.#poll(instance, verdict.val, request, socket), instance };
+      }
+      const answer = verdict.val;
+      this.#logRefusal(request, answer, decision.refusal);
       return { answer, instance };
     } catch (error) {
       if (error instanceof Dead) {
@@ -327,9 +333,20 @@ export class App {
    * @param {Request} request
    * @param {string | undefined} fault what the app has done wrong, before there is a connection
    */
-  #logFault({ remote, target }, fault) {
+  #logFault(request, fault) {
     if (fault !== undefined) {
-      this.#log(`${remote} ${quoted(pathOf(target))}: app error: ${quoted(fault)}`);
+      this.#log(`${request.remote} ${quoted(pathOf(request))}: app error: ${quoted(fault)}`);
+    }
+  }
+
+  /**
+   * @param {Request} request
+   * @param {Answer} answer
+   * @param {string | undefined} refusal why the app refuses the request, if it does
+   */
+  #logRefusal(request, answer, refusal) {
+    if (answer.tag === 'respond' && refusal !== undefined) {
+      this.#refusals.add(request, answer.val.head.status, refusal);
     }
   }
 
@@ -361,11 +378,12 @@ export class App {
       };
       const ask = () => {
         try {
-          const { answer, wakeAt, wakeOthers, fault } = instance.call(() => pendingRequest.poll(now(), id));
+          const { answer, wakeAt, wakeOthers, fault, refusal } = instance.call(() => pendingRequest.poll(now(), id));
           instance.wake(wakeOthers);
           this.#logFault(request, fault);
           clearTimeout(timer);
           if (answer) {
+            this.#logRefusal(request, answer, refusal);
             settle(answer);
           } else if (wakeAt !== undefined) {
             const delay = Number((wakeAt - now()) / 1_000_000n) + 1;
@@ -411,17 +429,6 @@ function textOf(error) {
 }
 
 /** @param {Request} request */
-function subject({ method, target }) {
-  return `${method} ${quoted(pathOf(target))}`;
-}
-
-/** Without the query, which may hold a secret. */
-function pathOf(/** @type {string} */ target) {
-  return target.split('?', 1)[0] ?? '';
-}
-
-/** Foreign text, for a log: a terminal must not take any of it for a command. */
-function quoted(/** @type {string} */ text) {
-  const escaped = (/** @type {string} */ char) => `\\u{${char.codePointAt(0)?.toString(16)}}`;
-  return JSON.stringify(text.slice(0, MAX_TEXT)).replace(/[\p{Cc}\p{Cf}]/gu, escaped);
+function subject(request) {
+  return `${request.method} ${quoted(pathOf(request))}`;
 }

@@ -161,7 +161,12 @@ class Site {
       return respond(response);
     }
     const refused = refusal(request, accept);
-    return refused ? respond(refused) : this.#accept(id, request, accept, others);
+    if (refused) {
+      const { response, reason } = refused;
+      console.error(`${new URL(request.url).pathname}: refused with ${response.head.status}: ${reason}`);
+      return respond(response);
+    }
+    return this.#accept(id, request, accept, others);
   }
 
   /**

@@ -47,8 +47,18 @@ function toRequest([first, ...lines]) {
 
 /** The platform hands over only what asks for a WebSocket; the vectors' app answers the rest with 426. */
 function statusOf(request) {
-  return wantsWebSocket(request) ? (refusal(request, { fields: [] })?.head.status ?? 101) : 426;
+  return wantsWebSocket(request) ? (refusal(request, { fields: [] })?.response.head.status ?? 101) : 426;
 }
+
+test('a refusal says what was compared, and no secret', () => {
+  const lines = ['GET /?token=secret HTTP/1.1', 'Host: a.test', 'Upgrade: websocket', 'Connection: Upgrade',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13'];
+  const reason = (...more) => refusal(toRequest([...lines, ...more]), { fields: [] })?.reason;
+  const behindNginx = "this Origin is not allowed here: Origin 'http://a.test:8080', Host 'a.test'";
+  assert.equal(reason('Origin: http://a.test:8080'), behindNginx);
+  assert.equal(reason("Origin: x', Host 'b\u{e4}"), String.raw`this Origin is not allowed here: Origin 'x\u{27}, Host \u{27}b\u{e4}', Host 'a.test'`);
+  assert.doesNotMatch(reason('Sec-WebSocket-Protocol: secret, secret'), /secret/);
+});
 
 /** The vectors' app prefers `chat` to `superchat`. */
 function selected(request) {

@@ -9,10 +9,15 @@ import { plain } from './answer.js';
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Response} AppResponse
  */
 
+/** A refusal, and why, for the log: the rule with the values that were compared. @typedef {{ response: AppResponse, reason: string }} Refused */
+
 /** A host and a port, normalised. @typedef {{ host: string, port: string | undefined }} Authority */
 
 /** The most subprotocols a client may offer. Real clients offer a handful. */
 const MAX_OFFERS = 64;
+
+/** The most characters of a value that are logged. */
+const MAX_VALUE = 256;
 
 /** The default ports (RFC 6454 §4, item 4). @type {Record<string, string>} */
 const DEFAULT_PORTS = { http: '80', https: '443' };
@@ -27,35 +32,59 @@ export function wantsWebSocket(request) {
  *
  * @param {Request} request
  * @param {Accept} accept
- * @returns {AppResponse | undefined}
+ * @returns {Refused | undefined}
  */
 export function refusal(request, accept) {
+  const { headers } = request;
   if (request.method !== 'GET') {
-    return plain(405, 'a WebSocket is opened with GET', [['Allow', 'GET']]);
+    return refused(405, 'a WebSocket is opened with GET', { method: request.method }, [['Allow', 'GET']]);
   }
-  if (request.headers.get('Upgrade')?.toLowerCase() !== 'websocket') {
-    return plain(400, 'Upgrade has to be websocket alone here');
+  if (headers.get('Upgrade')?.toLowerCase() !== 'websocket') {
+    return refused(400, 'Upgrade has to be websocket alone here', { Upgrade: headers.get('Upgrade') });
   }
   if (!isWithoutBody(request)) {
-    return plain(400, 'a request for a WebSocket has no body');
+    const lengths = { 'Content-Length': headers.get('Content-Length'), 'Transfer-Encoding': headers.get('Transfer-Encoding') };
+    return refused(400, 'a request for a WebSocket has no body', lengths);
   }
   // RFC 6455 §4.2.1, item 5: the base64 of 16 bytes. A second key makes it another text.
-  if (!/^[A-Za-z0-9+/]{22}==$/.test(request.headers.get('Sec-WebSocket-Key') ?? '')) {
-    return plain(400, 'Sec-WebSocket-Key is not the base64 of 16 bytes');
+  const key = headers.get('Sec-WebSocket-Key');
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(key ?? '')) {
+    return refused(400, 'Sec-WebSocket-Key is not the base64 of 16 bytes', { 'Sec-WebSocket-Key': key });
   }
-  const host = parseAuthority(request.headers.get('Host') ?? new URL(request.url).host);
+  const named = headers.get('Host') ?? new URL(request.url).host;
+  const host = parseAuthority(named);
   if (host === undefined) {
-    return plain(400, 'Host is missing, repeated or malformed');
+    return refused(400, 'Host is missing, repeated or malformed', { Host: named });
   }
-  const origin = request.headers.get('Origin');
+  const origin = headers.get('Origin');
   const isSecure = request.url.startsWith('https:');
   if (origin !== null && !allows(accept.settings?.origins ?? { tag: 'same' }, origin, host, isSecure)) {
-    return plain(403, 'this Origin is not allowed here');
+    return refused(403, 'this Origin is not allowed here', { Origin: origin, Host: named });
   }
   if (!areValidOffers(request)) {
-    return plain(400, `Sec-WebSocket-Protocol is not a list of unique tokens, ${MAX_OFFERS} at most`);
+    // Without the value: pages put tokens there.
+    return refused(400, `Sec-WebSocket-Protocol is not a list of unique tokens, ${MAX_OFFERS} at most`, {});
   }
   return undefined;
+}
+
+/**
+ * @param {number} status
+ * @param {string} rule
+ * @param {Record<string, string | null>} values what was compared
+ * @param {[string, string][]} [fields]
+ * @returns {Refused}
+ */
+function refused(status, rule, values, fields) {
+  const found = Object.entries(values).map(([name, value]) => (value === null ? `no ${name}` : `${name} ${quoted(value)}`));
+  const reason = found.length > 0 ? `${rule}: ${found.join(', ')}` : rule;
+  return { response: plain(status, rule, fields), reason };
+}
+
+/** The beginning of a value that a client has sent, in visible ASCII characters. @param {string} value */
+function quoted(value) {
+  const escaped = (/** @type {string} */ char) => `\\u{${char.codePointAt(0)?.toString(16)}}`;
+  return `'${value.slice(0, MAX_VALUE).replace(/[^\x20-\x7e]|['\\]/gu, escaped)}'`;
 }
 
 /** Bytes that one party counts as body and the other as frames are how requests are smuggled. @param {Request} request */

@@ -182,12 +182,15 @@ impl Upgrade {
                 session: session(accepted, self.limits),
                 final_bytes: WebSocketSession::<()>::FINAL_BYTES,
             }),
-            Err(error) => Answer::Respond(match self.refusal {
-                Some(Refusal(refuse)) => {
-                    refuse(request, error, error.response_over(request.version))
+            Err(error) => {
+                let mut response = error.response_over(request.version);
+                if let Some(Refusal(refuse)) = self.refusal {
+                    response = refuse(request, error, response);
                 }
-                None => error.response_over(request.version),
-            }),
+                let reason = || error.reason(request).into();
+                response.reason.get_or_insert_with(reason);
+                Answer::Respond(response)
+            }
         }
     }
 }

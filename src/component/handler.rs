@@ -1,6 +1,7 @@
 //! Exports an app as `websocket-handler`.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -12,6 +13,9 @@ use super::effects::READY;
 use crate::app::{self, Answer, App, Verdict, failure};
 use crate::protocol::{Initiator, Instant, MessageLimits, Report, ResumeError, shortened};
 use crate::session::{Session, ShutdownReason};
+
+/// The longest text of a refusal, in bytes.
+const MAX_REFUSAL: usize = 1024;
 
 /// The app that `export!` exports.
 pub trait Exported: 'static {
@@ -37,17 +41,22 @@ impl<E: Exported> wit::Guest for Adapter<E> {
     type PendingRequest = PendingRequest<E>;
 
     fn handle(request: wit_types::Request) -> wit::Decision {
-        let (verdict, fault) = match E::app().handle(request.into()) {
-            Verdict::Answer(answer) => (wit::Verdict::Answer(exported::<E>(answer)), None),
+        let (answer, fault) = match E::app().handle(request.into()) {
+            Verdict::Answer(answer) => (answer, None),
+            Verdict::Failed(fault) => (failure(), Some(fault)),
             Verdict::Pending(request) => {
                 let request = PendingRequest::<E>(RefCell::new(request), PhantomData);
-                let pending = wit::PendingRequest::new(request);
-                (wit::Verdict::Pending(pending), None)
+                return wit::Decision {
+                    verdict: wit::Verdict::Pending(wit::PendingRequest::new(request)),
+                    wake_others: READY.take(),
+                    fault: None,
+                    refusal: None,
+                };
             }
-            Verdict::Failed(fault) => (wit::Verdict::Answer(exported::<E>(failure())), Some(fault)),
         };
         wit::Decision {
-            verdict,
+            refusal: refusal(&answer),
+            verdict: wit::Verdict::Answer(exported::<E>(answer)),
             wake_others: READY.take(),
             fault: fault.map(shortened),
         }
@@ -108,11 +117,24 @@ impl<E: Exported> wit::GuestPendingRequest for PendingRequest<E> {
         let now = Instant::from_nanos(now);
         let progress = self.0.borrow_mut().poll(now, id, &READY);
         wit::PollResult {
+            refusal: progress.answer.as_ref().and_then(refusal),
             answer: progress.answer.map(exported::<E>),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),
             fault: progress.fault.map(shortened),
         }
+    }
+}
+
+/// Why the app refuses the request, if it says so.
+fn refusal(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Respond(response) => {
+            let mut reason = String::from(response.reason.clone()?);
+            reason.truncate(reason.floor_char_boundary(MAX_REFUSAL));
+            Some(reason)
+        }
+        Answer::Takeover(_) => None,
     }
 }
 

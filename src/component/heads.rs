@@ -55,6 +55,7 @@ impl From<wit_types::Response> for Response {
                 fields: response.head.fields.into(),
             },
             body: response.body,
+            reason: None,
         }
     }
 }

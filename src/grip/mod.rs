@@ -267,7 +267,7 @@ fn accepted_fields(accept: Accept, request: &Request) -> Result<Fields, alloc::b
     let mut fields = accept
         .into_upgrade()
         .accept_proxied(request)
-        .map_err(|error| responding(error.response()))?;
+        .map_err(|error| responding(error.response().with_reason(error.reason(request))))?;
     fields.append("Sec-WebSocket-Extensions", "grip");
     Ok(fields)
 }

@@ -74,7 +74,13 @@ fn publication(channel: String, message: Message, sender: Option<&str>) -> Publi
 
 pub(super) fn responding(response: Response) -> Reply {
     match head::response(&response.head) {
-        Ok(head) => Response { head, ..response }.into(),
+        Ok(head) => {
+            let log = response.reason.clone().map(Into::into);
+            Reply {
+                log: log.into_iter().collect(),
+                ..Response { head, ..response }.into()
+            }
+        }
         Err(error) => Reply::failure(error.to_string()),
     }
 }

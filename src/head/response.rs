@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::Fields;
@@ -18,6 +19,8 @@ pub struct Response {
     pub head: ResponseHead,
     /// The body.
     pub body: Vec<u8>,
+    /// Why it refuses the request, if it does, for the operator's log. Never sent.
+    pub reason: Option<Box<str>>,
 }
 
 impl Response {
@@ -29,6 +32,7 @@ impl Response {
         Self {
             head: ResponseHead { status, fields },
             body: body.into(),
+            reason: None,
         }
     }
 
@@ -42,6 +46,14 @@ impl Response {
     #[must_use]
     pub fn with_field(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.head.fields.append(name, value);
+        self
+    }
+
+    /// The same response with a reason for the operator, who finds it in the log: what was compared with what, if the
+    /// request is refused. It is never sent, so it may say more than the body; of secrets it must say nothing.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Box<str>>) -> Self {
+        self.reason = Some(reason.into());
         self
     }
 }

@@ -296,7 +296,11 @@ impl ClientSession {
             let body = body.into_bytes();
             self.events.push(ClientEvent::Refused(Refused {
                 reason: reason.to_string(),
-                response: Some(Response { head, body }),
+                response: Some(Response {
+                    head,
+                    body,
+                    reason: None,
+                }),
             }));
         }
     }

@@ -43,6 +43,7 @@ pub struct ResponseHead {
 pub struct Response {
     pub head: ResponseHead,
     pub body: Vec<u8>,
+    pub reason: Option<String>,
 }
 
 /// A socket taken over.
@@ -90,6 +91,7 @@ impl From<wasocket::Response> for Response {
         Self {
             head: response.head.into(),
             body: response.body,
+            reason: response.reason.map(Into::into),
         }
     }
 }

@@ -12,6 +12,8 @@ pub struct Response {
     pub fields: Fields,
     /// The body; empty in response to HEAD.
     pub body: Vec<u8>,
+    /// Why the request is refused, as the operator's log has it.
+    pub reason: Option<String>,
 }
 
 impl Response {
@@ -71,6 +73,9 @@ impl Response {
         for (name, value) in self.fields.iter() {
             text += &format!("\n  {name}: {}", String::from_utf8_lossy(value));
         }
+        if let Some(reason) = &self.reason {
+            text += &format!("\n  reason: {reason:?}");
+        }
         text + &format!("\n  body: {:?}", self.text())
     }
 }
@@ -81,6 +86,7 @@ impl From<contract::Response> for Response {
             status: response.head.status,
             fields: response.head.fields.into(),
             body: response.body,
+            reason: response.reason,
         }
     }
 }

@@ -10,6 +10,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
 
 use support::{Server, build_guest, root, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
@@ -331,12 +333,17 @@ fn a_watched_file_is_reloaded_when_it_changes() {
     let mut kept = server.websocket("/");
     fs::write(&file, b"\0asm\x0d\0\x01\0broken").expect("written");
     server.wait_for_log("still serving the previous version: it is not a valid component");
+    // Saved again, and as broken as before.
+    fs::write(&file, b"\0asm\x0d\0\x01\0broken").expect("written");
+    thread::sleep(Duration::from_secs(1));
     fs::remove_file(&file).expect("removed");
     kept.assert_echoes("hello");
 
     fs::write(&file, DEFAULT_APP).expect("written");
     assert_eq!(kept.read_exactly(4), CLOSE_1012);
     assert_eq!(status(&server), 200);
+    let log = server.log();
+    assert_eq!(log.matches("could not be loaded").count(), 1, "{log}");
 }
 
 const CLOSE_1012: [u8; 4] = [0x88, 2, 0x03, 0xf4];

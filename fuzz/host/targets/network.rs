@@ -45,7 +45,9 @@ fn read_head(bytes: &[u8], size: usize) -> Read {
     for piece in bytes.chunks(size) {
         arrived += piece.len();
         buffer.extend_from_slice(piece);
-        if let Some((request, framing)) = head.read(&mut buffer)? {
+        // What was found for the log may depend on how much of it has arrived.
+        let read = head.read(&mut buffer).map_err(|refused| refused.refusal)?;
+        if let Some((request, framing)) = read {
             let left = bytes.len() - arrived + buffer.len();
             return Ok(Some((request, framing, left)));
         }

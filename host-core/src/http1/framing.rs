@@ -1,10 +1,12 @@
 //! The end of a message, and whether another one may follow (RFC 9112 §6, §9).
 
+use alloc::format;
+use alloc::vec::Vec;
 use core::str;
 
 use super::fields::{has, list, lists, values};
 use super::limits::MAX_DISCARDED;
-use super::refusal::{Refusal, bad};
+use super::refusal::{Refused, bad, quoted};
 use super::request::{Request, Version};
 use super::{BadAnswer, Field};
 
@@ -37,7 +39,7 @@ impl Framing {
     /// # Errors
     ///
     /// If two readers could disagree on where the body ends.
-    pub(crate) fn of(request: &Request) -> Result<Self, Refusal> {
+    pub(crate) fn of(request: &Request) -> Result<Self, Refused> {
         let fields = &request.fields;
         Ok(Self {
             body: body_length(request.version, fields)?,
@@ -106,51 +108,56 @@ pub fn expects_continue(fields: &[Field]) -> bool {
 }
 
 /// RFC 9112 §6.3.
-fn body_length(version: Version, fields: &[Field]) -> Result<BodyLength, Refusal> {
+fn body_length(version: Version, fields: &[Field]) -> Result<BodyLength, Refused> {
     let mut lengths = values(fields, "content-length");
     let length = lengths.next();
-    if lengths.next().is_some() {
-        return Err(bad("Content-Length is repeated"));
+    if let (Some(first), Some(second)) = (length, lengths.next()) {
+        let found = format!("{}, {}", quoted(first), quoted(second));
+        return Err(bad("Content-Length is repeated").with(found));
     }
     match (length, has(fields, "transfer-encoding")) {
         (None, false) => Ok(BodyLength::Known(0)),
         (Some(length), false) => content_length(length),
         // §6.1: such a message "might indicate an attempt to perform request smuggling".
-        (Some(_), true) => Err(bad(
-            "Content-Length and Transfer-Encoding cannot be combined",
-        )),
+        (Some(_), true) => {
+            Err(bad("Content-Length and Transfer-Encoding cannot be combined").into())
+        }
         // §6.1: "MUST treat the message as if the framing is faulty".
-        (None, true) if version == Version::Http10 => Err(bad("HTTP/1.0 has no Transfer-Encoding")),
+        (None, true) if version == Version::Http10 => {
+            Err(bad("HTTP/1.0 has no Transfer-Encoding").into())
+        }
         (None, true) => transfer_encoding(fields),
     }
 }
 
 /// RFC 9110 §8.6: `1*DIGIT`.
-fn content_length(value: &[u8]) -> Result<BodyLength, Refusal> {
+fn content_length(value: &[u8]) -> Result<BodyLength, Refused> {
     let digits = str::from_utf8(value).ok();
     digits
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
         .map(BodyLength::Known)
-        .ok_or(bad("Content-Length is not a number"))
+        .ok_or_else(|| bad("Content-Length is not a number").because_of(value))
 }
 
 /// RFC 9112 §6.3, item 4: without chunked as the final coding "the server MUST respond with the 400
 /// (Bad Request) status code and then close the connection". §6.1: chunked is applied only once.
-fn transfer_encoding(fields: &[Field]) -> Result<BodyLength, Refusal> {
+fn transfer_encoding(fields: &[Field]) -> Result<BodyLength, Refused> {
     let mut chunked = list(fields, "transfer-encoding")
         .map(|coding| coding.eq_ignore_ascii_case(b"chunked"))
         .rev();
     match (chunked.next(), chunked.any(|chunked| chunked)) {
         (Some(true), false) => Ok(BodyLength::Chunked),
-        _ => Err(bad("Transfer-Encoding must end with chunked, used once")),
+        _ => {
+            let codings: Vec<_> = list(fields, "transfer-encoding").collect();
+            let found = codings.join(&b", "[..]);
+            Err(bad("Transfer-Encoding must end with chunked, used once").because_of(&found))
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
-
     use bytes::BytesMut;
 
     use super::*;

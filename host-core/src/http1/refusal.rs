@@ -1,5 +1,12 @@
 //! The host's own responses.
 
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
+
+/// The most bytes of a value that a log gets.
+const MAX_FOUND: usize = 256;
+
 /// Why the host answers a request itself: no component sees it, or the one that did gave no answer that
 /// can be sent. The connection ends with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +35,58 @@ impl Refusal {
     /// The component has not come to an answer in time.
     pub const APP_TIMEOUT: Self = Self::new(504, "The application took too long.");
 
-    pub(crate) const fn new(status: u16, reason: &'static str) -> Self {
+    /// A refusal with this status and sentence.
+    #[must_use]
+    pub const fn new(status: u16, reason: &'static str) -> Self {
         Self { status, reason }
     }
+
+    /// The refusal of a request because of these bytes in it.
+    #[must_use]
+    pub fn because_of(self, value: &[u8]) -> Refused {
+        self.with(quoted(value))
+    }
+
+    /// The refusal of a request, with what the operator needs to know: a limit, or the values compared.
+    #[must_use]
+    pub fn with(self, found: String) -> Refused {
+        Refused {
+            refusal: self,
+            found,
+        }
+    }
+}
+
+/// A request that is refused, and why exactly: for the host's log. Displayed as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The answer to the client.
+    pub refusal: Refusal,
+    /// What was found in the request, or which limit it exceeds; empty if the reason says it all.
+    pub found: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        refusal.with(String::new())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.refusal.reason;
+        match &*self.found {
+            "" => f.write_str(reason),
+            found => write!(f, "{}: {found}", reason.trim_end_matches('.')),
+        }
+    }
+}
+
+/// Bytes that a client sent, for a log: in quotes, all but visible ASCII characters escaped, and cut.
+#[must_use]
+pub fn quoted(bytes: &[u8]) -> String {
+    let beginning = bytes.get(..MAX_FOUND).unwrap_or(bytes);
+    format!("'{}'", beginning.escape_ascii())
 }
 
 /// RFC 9112 §2.2: octets that do not "match the HTTP-message grammar" get a 400.

@@ -4,6 +4,7 @@
 //! heads that two parties read differently are how requests are smuggled.
 
 use alloc::borrow::ToOwned;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::{mem, str};
@@ -13,7 +14,10 @@ use bytes::BytesMut;
 use super::fields::{Field, is_tchar, is_value, token, trim, values};
 use super::framing::Framing;
 use super::limits::{MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE};
-use super::refusal::{Refusal, bad};
+use super::refusal::{Refusal, Refused, bad, quoted};
+
+/// How many bytes of something that is not HTTP a log gets: enough to recognise a TLS handshake.
+const MAX_SHOWN: usize = 8;
 
 /// The head of a request, as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +86,9 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// The first fault, at the end of its line or before. The connection cannot be used any more.
-    pub fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<(Request, Framing)>, Refusal> {
+    /// The first fault, at the end of its line or before. The connection cannot be used any more. Neither the query nor a
+    /// field that may be a secret is in its text.
+    pub fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<(Request, Framing)>, Refused> {
         while let Some(line) = self.next_line(buffer)? {
             if !line.is_empty() {
                 self.add(&line)?;
@@ -108,7 +113,7 @@ impl Head {
         self.line.as_ref().map(|line| line.method.as_str())
     }
 
-    fn next_line(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, Refusal> {
+    fn next_line(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>, Refused> {
         let unsearched = buffer.iter().skip(self.searched);
         let length = match unsearched.into_iter().position(|byte| *byte == b'\n') {
             Some(end) => self.searched + end + 1,
@@ -124,40 +129,44 @@ impl Head {
         self.size += length;
         // RFC 9112 §2.2 allows recipients to accept a single LF as the end of a line; not all do.
         if !line.ends_with(b"\r\n") {
-            return Err(bad("a line of the head ends with LF instead of CRLF"));
+            return Err(bad("a line of the head ends with LF instead of CRLF").into());
         }
         line.truncate(length - 2);
         Ok(Some(line))
     }
 
     /// Checks a line, or its beginning, against the limits.
-    fn check_size(&self, line: &[u8]) -> Result<(), Refusal> {
+    fn check_size(&self, line: &[u8]) -> Result<(), Refused> {
         if self.line.is_none() {
             // Refuses TLS, for example, early: there may never be the end of a line.
             if line
                 .first()
                 .is_some_and(|byte| !is_tchar(*byte) && *byte != b'\r')
             {
-                return Err(bad("this is not an HTTP/1.1 request"));
+                let beginning = line.get(..MAX_SHOWN).unwrap_or(line);
+                return Err(bad("this is not an HTTP/1.1 request").because_of(beginning));
             }
             if line.len() > MAX_REQUEST_LINE {
-                return Err(Refusal::new(414, "the request line is too long"));
+                let limit = format!("more than {MAX_REQUEST_LINE} bytes");
+                return Err(Refusal::new(414, "the request line is too long").with(limit));
             }
         }
         // RFC 6585 §5.
         if self.size + line.len() > self.most {
-            return Err(Refusal::new(431, "the request head is too large"));
+            let limit = format!("more than {} bytes", self.most);
+            return Err(Refusal::new(431, "the request head is too large").with(limit));
         }
         Ok(())
     }
 
-    fn add(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn add(&mut self, line: &[u8]) -> Result<(), Refused> {
         if self.line.is_none() {
             self.line = Some(request_line(line)?);
             return Ok(());
         }
         if self.fields.len() == MAX_FIELDS {
-            return Err(Refusal::new(431, "the request has too many fields"));
+            let limit = format!("more than {MAX_FIELDS}");
+            return Err(Refusal::new(431, "the request has too many fields").with(limit));
         }
         self.fields.push(field(line)?);
         Ok(())
@@ -165,18 +174,20 @@ impl Head {
 }
 
 /// RFC 9112 §3: `method SP request-target SP HTTP-version`, with single spaces.
-fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
+fn request_line(line: &[u8]) -> Result<RequestLine, Refused> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err(bad("the request line is not METHOD TARGET VERSION"));
+        let found = without_query(line);
+        return Err(bad("the request line is not METHOD TARGET VERSION").because_of(found));
     };
     let version = http_version(version)?;
-    let method = token(method).ok_or(bad("the method is not a token"))?;
+    let method =
+        token(method).ok_or_else(|| bad("the method is not a token").because_of(method))?;
     let target = request_target(method, target)?;
     if method == "CONNECT" {
-        return Err(Refusal::NOT_A_PROXY);
+        return Err(Refusal::NOT_A_PROXY.because_of(target.as_bytes()));
     }
     Ok(RequestLine {
         method: method.to_owned(),
@@ -185,7 +196,7 @@ fn request_line(line: &[u8]) -> Result<RequestLine, Refusal> {
     })
 }
 
-fn http_version(version: &[u8]) -> Result<Version, Refusal> {
+fn http_version(version: &[u8]) -> Result<Version, Refused> {
     match version {
         b"HTTP/1.0" => Ok(Version::Http10),
         // RFC 9110 §2.5: with a higher minor version, the recipient "SHOULD process the message as
@@ -193,19 +204,19 @@ fn http_version(version: &[u8]) -> Result<Version, Refusal> {
         // is conformant."
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11),
         // RFC 9110 §15.6.6: the major version. The preface of HTTP/2 is such a request.
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Refusal::new(
-            505,
-            "only HTTP/1.1 and HTTP/1.0 are supported",
-        )),
-        _ => Err(bad("the HTTP version is malformed")),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(Refusal::new(505, "only HTTP/1.1 and HTTP/1.0 are supported").because_of(version))
+        }
+        _ => Err(bad("the HTTP version is malformed").because_of(version)),
     }
 }
 
 /// RFC 9112 §3.2. Looser than RFC 3986, as browsers send `"`, `{`, `|` and the like unescaped; but
 /// spaces, control bytes, bytes beyond ASCII and fragments are refused.
-fn request_target<'a>(method: &str, target: &'a [u8]) -> Result<&'a str, Refusal> {
+fn request_target<'a>(method: &str, target: &'a [u8]) -> Result<&'a str, Refused> {
     if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
-        return Err(bad("the request target contains invalid bytes"));
+        let found = without_query(target);
+        return Err(bad("the request target contains invalid bytes").because_of(found));
     }
     let target = str::from_utf8(target).map_err(|_| bad("the request target is not ASCII"))?;
     let fits = match method {
@@ -217,27 +228,36 @@ fn request_target<'a>(method: &str, target: &'a [u8]) -> Result<&'a str, Refusal
     if fits {
         return Ok(target);
     }
-    Err(bad(
-        "the form of the request target does not suit the method",
-    ))
+    Err(
+        bad("the form of the request target does not suit the method")
+            .because_of(without_query(target.as_bytes())),
+    )
+}
+
+/// The part of a request line, or of a target, that may be logged: pages put tokens into the query.
+fn without_query(line: &[u8]) -> &[u8] {
+    let mut parts = line.splitn(2, |byte| b"?#".contains(byte));
+    parts.next().unwrap_or_default()
 }
 
 /// RFC 9112 §5: `field-name ":" OWS field-value OWS`. Since a name must be a token, white space before the colon
 /// (§5.1) and lines that continue another (obs-fold, §5.2) are refused.
-fn field(line: &[u8]) -> Result<Field, Refusal> {
+fn field(line: &[u8]) -> Result<Field, Refused> {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = colon
         .and_then(|colon| line.split_at_checked(colon))
         .ok_or(bad("a field line has no colon"))?;
-    let name = token(name).ok_or(bad("a field name is not a token"))?;
+    let found = name;
+    let name = token(name).ok_or_else(|| bad("a field name is not a token").because_of(found))?;
     let value = trim(value.strip_prefix(b":").unwrap_or(value));
     if !is_value(value) {
-        return Err(bad("a field value contains control characters"));
+        // Not the value, which may be a secret.
+        return Err(bad("a field value contains control characters").because_of(found));
     }
     Ok((name.to_owned(), value.to_vec()))
 }
 
-fn finish(line: RequestLine, fields: Vec<Field>) -> Result<(Request, Framing), Refusal> {
+fn finish(line: RequestLine, fields: Vec<Field>) -> Result<(Request, Framing), Refused> {
     check_host(line.version, &fields)?;
     let request = Request {
         method: line.method,
@@ -252,27 +272,30 @@ fn finish(line: RequestLine, fields: Vec<Field>) -> Result<(Request, Framing), R
 /// RFC 9112 §3.2: 400 "to any HTTP/1.1 request message that lacks a Host header field and to any
 /// request message that contains more than one Host header field line or a Host header field with an
 /// invalid field value." Only the bytes of the value are checked.
-fn check_host(version: Version, fields: &[Field]) -> Result<(), Refusal> {
+fn check_host(version: Version, fields: &[Field]) -> Result<(), Refused> {
     let mut hosts = values(fields, "host");
     let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte);
     match (hosts.next(), hosts.next()) {
         (None, _) if version == Version::Http10 => Ok(()),
-        (None, _) => Err(bad("Host is missing")),
-        (_, Some(_)) => Err(bad("Host is repeated")),
+        (None, _) => Err(bad("Host is missing").into()),
+        (Some(first), Some(second)) => {
+            let found = format!("{}, {}", quoted(first), quoted(second));
+            Err(bad("Host is repeated").with(found))
+        }
         (Some(host), None) if host.iter().all(valid) => Ok(()),
-        _ => Err(bad("Host is malformed")),
+        (Some(host), None) => Err(bad("Host is malformed").because_of(host)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
+    use alloc::string::ToString;
     use alloc::vec;
 
     use super::*;
     use crate::http1::BodyLength;
 
-    type Outcome = Result<(Request, Framing), Refusal>;
+    type Outcome = Result<(Request, Framing), Refused>;
 
     fn read(pieces: &[&[u8]]) -> (Option<Outcome>, BytesMut) {
         let (mut head, mut buffer) = (Head::default(), BytesMut::new());
@@ -288,7 +311,7 @@ mod tests {
     fn status(head: &str) -> u16 {
         match read(&[head.as_bytes()]).0 {
             Some(Ok(_)) => 200,
-            Some(Err(refusal)) => refusal.status,
+            Some(Err(refused)) => refused.refusal.status,
             None => 0,
         }
     }
@@ -348,7 +371,39 @@ mod tests {
         let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let read = |most| Head::within(most).read(&mut BytesMut::from(&request[..]));
         assert!(read(request.len()).is_ok_and(|head| head.is_some()));
-        assert!(read(request.len() - 1).is_err_and(|refusal| refusal.status == 431));
+        assert!(read(request.len() - 1).is_err_and(|refused| refused.refusal.status == 431));
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_found() {
+        let found = |head: &str| match read(&[head.as_bytes()]).0 {
+            Some(Err(refused)) => refused.to_string(),
+            outcome => unreachable!("{outcome:?}"),
+        };
+        for (head, expected) in [
+            (
+                "\x16\x03\x01\x02\0\x01\0\x01\x7c\x03",
+                r"this is not an HTTP/1.1 request: '\x16\x03\x01\x02\x00\x01\x00\x01'",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+                "Host is malformed: 'a b'",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                "Host is repeated: 'a', 'b'",
+            ),
+            (
+                "GET /a?token=secret x HTTP/1.1\r\n",
+                "the request line is not METHOD TARGET VERSION: 'GET /a'",
+            ),
+            (
+                "GET / HTTP/1.1\r\nCookie : secret\r\n",
+                "a field name is not a token: 'Cookie '",
+            ),
+        ] {
+            assert_eq!(found(head), expected);
+        }
     }
 
     #[test]

@@ -6,19 +6,19 @@ use std::time::Duration;
 use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use wasocket_host_core::http1::{BadAnswer, Refusal};
+use wasocket_host_core::http1::{BadAnswer, Refusal, Refused};
 
 use crate::contract::bindings::Request;
 use crate::guest::fault::Dead;
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
-use crate::observe::access_log::log_fault;
-use crate::pool::{Answer, Decision, PendingRequest, Unplaced};
+use crate::observe::access_log::{log_fault, path};
+use crate::pool::{Decision, PendingRequest, Unplaced};
 
 /// Why the host answers a request instead of the guest.
 pub(crate) enum Failure {
     /// The guest is not asked.
-    Refused(Refusal),
+    Refused(Refused),
     /// The instance died while answering.
     Died,
     /// The instance is alive, but its answer cannot be sent.
@@ -30,14 +30,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The response to the client. The cause appears in the log only.
-    pub(crate) fn refusal(&self) -> Refusal {
+    /// The response to the client, and its cause for the log.
+    pub(crate) fn refused(&self) -> Refused {
         match self {
-            Self::Refused(refusal) => *refusal,
-            Self::Died => Refusal::FAILED,
-            Self::BadAnswer(bad) => bad.refusal(),
-            Self::Timeout => Refusal::APP_TIMEOUT,
-            Self::BackingOff(_) => Refusal::BACKING_OFF,
+            Self::Refused(refused) => refused.clone(),
+            Self::Died => Refusal::FAILED.with("its instance ended".to_owned()),
+            Self::BadAnswer(bad) => bad.refusal().with(bad.to_string()),
+            Self::Timeout => Refusal::APP_TIMEOUT.with("--decision-timeout".to_owned()),
+            Self::BackingOff(_) => Refusal::BACKING_OFF.into(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Failure {
 
     /// Logs the failure, unless it has been logged already, like the death of an instance or the start of a backoff.
     pub(crate) fn log(&self, request: &Request) {
-        let (method, target) = (&request.method, &request.target);
+        let (method, path) = (&request.method, path(&request.target));
         match self {
             Self::Refused(_)
             | Self::Died
@@ -59,19 +59,19 @@ impl Failure {
             | Self::BadAnswer(BadAnswer::HttpVersion) => {}
             Self::BadAnswer(bad) => {
                 tracing::error!(
-                    "cannot send the guest's answer to {method} {target}, sending 500: {bad}"
+                    "cannot send the guest's answer to {method} {path:?}, sending 500: {bad}"
                 );
             }
             Self::Timeout => tracing::warn!(
-                "the guest did not answer {method} {target} in time, sending 504 (--decision-timeout)"
+                "the guest did not answer {method} {path:?} in time, sending 504 (--decision-timeout)"
             ),
         }
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 
@@ -101,9 +101,9 @@ pub(crate) async fn ask(
     worker: &Worker,
     request: &Arc<Request>,
     client: Peer,
-) -> Result<Answer, Failure> {
+) -> Result<Decision, Failure> {
     let place = worker.pool.place().await?;
-    let Decision { answer, fault } = match place.handle(Arc::clone(request)).await? {
+    let decision = match place.handle(Arc::clone(request)).await? {
         Ok(decision) => decision,
         Err(pending_request) => {
             let decision = poll(worker, &pending_request);
@@ -111,10 +111,10 @@ pub(crate) async fn ask(
             decision.map_err(|_| Failure::Timeout)??
         }
     };
-    if let Some(fault) = fault {
-        log_fault(&client, &request.target, &fault);
+    if let Some(fault) = &decision.fault {
+        log_fault(&client, &request.target, fault);
     }
-    Ok(answer)
+    Ok(decision)
 }
 
 /// Polls the request whenever there is a reason to, until the guest has decided.

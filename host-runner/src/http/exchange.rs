@@ -9,6 +9,7 @@
 //! An exchange is counted once and has one line in the access log: here, or when the session ends. HTTP/1.1 and HTTP/2
 //! only translate.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -17,18 +18,16 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use wasocket_host_core::answer;
-use wasocket_host_core::http1::{BadAnswer, Refusal};
+use wasocket_host_core::http1::{BadAnswer, Refusal, Refused};
 
 use crate::contract::bindings::{Effects, Request};
 use crate::guest::fault::Dead;
 use crate::http::ask::{Failure, ask};
-use crate::http::hosts::MISDIRECTED;
 use crate::http::worker::Worker;
-use crate::limits::per_address::TOO_MANY_REQUESTS;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::observe::access_log::{ConnectionEntry, RequestEntry};
-use crate::pool::{Answer, Takeover};
+use crate::pool::{Answer, Decision, Takeover};
 use crate::session::Session;
 
 /// The outcome of a request. Everything except an upgrade has been logged.
@@ -49,7 +48,7 @@ pub(crate) trait Version {
     type Head;
 
     /// Reserves the resources that a takeover needs, before the guest is asked.
-    fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refusal>;
+    fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refused>;
 
     /// Returns the head of a takeover; `None` if this version does not support it.
     fn head(
@@ -71,9 +70,13 @@ pub(crate) async fn exchange<V: Version>(
     request.remote = client.remote();
     let request = Arc::new(request);
     if let Err(too_many) = worker.may_ask(client) {
-        let entry = too_many.is_first;
-        let entry = entry.then(|| RequestEntry::of(&request, client));
-        return Outcome::Refuse(respond(worker, entry, too_many_requests()));
+        let entry = || RequestEntry::of(&request, client);
+        return Outcome::Refuse(too_many_requests(
+            worker,
+            client,
+            &too_many.refused(),
+            entry,
+        ));
     }
     let exchange = Exchange {
         worker,
@@ -86,15 +89,12 @@ pub(crate) async fn exchange<V: Version>(
 
 /// Refuses a head that is not a valid request. It counts towards the rate limit like others; what it says of a client
 /// behind a proxy is not read.
-pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refusal: Refusal) -> Response<Vec<u8>> {
+pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refused: &Refused) -> Response<Vec<u8>> {
     let client = worker.trust.unnamed_client(socket);
-    let entry = RequestEntry::of_refused_head(client);
+    let entry = || RequestEntry::of_refused_head(client);
     match worker.may_ask(client) {
-        Ok(()) => respond(worker, Some(entry), response(refusal)),
-        Err(too_many) => {
-            let entry = too_many.is_first.then_some(entry);
-            respond(worker, entry, too_many_requests())
-        }
+        Ok(()) => refuse(worker, client, response(refused.refusal), refused, entry),
+        Err(too_many) => too_many_requests(worker, client, &too_many.refused(), entry),
     }
 }
 
@@ -109,16 +109,21 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     async fn run<V: Version>(self, version: &mut V) -> Outcome<V::Head> {
         match self.ask(version).await {
-            Ok(Answer::Respond(response)) => {
+            Ok(Decision {
+                answer: Answer::Respond(response),
+                refusal,
+                ..
+            }) => {
                 let head = response.head;
                 match answer::response(head.status, head.fields, response.body) {
-                    Ok(response) => {
-                        Outcome::Respond(respond(self.worker, Some(self.entry), response))
-                    }
+                    Ok(response) => Outcome::Respond(self.respond(response, refusal.as_deref())),
                     Err(bad) => self.fail(&bad.into()),
                 }
             }
-            Ok(Answer::TakeOver(mut takeover)) => {
+            Ok(Decision {
+                answer: Answer::TakeOver(mut takeover),
+                ..
+            }) => {
                 let status = takeover.response.as_ref().map(|head| head.status);
                 match version.head(&self.request, &mut takeover) {
                     Ok(Some(head)) => Outcome::Upgrade(Upgrade {
@@ -138,22 +143,30 @@ impl Exchange<'_> {
         }
     }
 
-    async fn ask(&self, version: &mut impl Version) -> Result<Answer, Failure> {
-        if !self.worker.hosts.serve(&self.request) {
-            tracing::debug!(remote = %self.client, "misdirected request: host not served (--allow-host)");
-            return Err(MISDIRECTED.into());
-        }
+    async fn ask(&self, version: &mut impl Version) -> Result<Decision, Failure> {
+        self.worker.hosts.check(&self.request)?;
         version.reserve(self.worker, &self.request)?;
         ask(self.worker, &self.request, self.client).await
     }
 
     fn fail<H>(self, failure: &Failure) -> Outcome<H> {
         failure.log(&self.request);
-        let mut response = response(failure.refusal());
+        let refused = failure.refused();
+        let mut response = response(refused.refusal);
         if let Some(seconds) = failure.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        Outcome::Refuse(respond(self.worker, Some(self.entry), response))
+        let (worker, client) = (self.worker, self.client);
+        Outcome::Refuse(refuse(worker, client, response, &refused, || self.entry))
+    }
+
+    /// The guest's response, which may be a refusal.
+    fn respond(self, response: Response<Vec<u8>>, refusal: Option<&str>) -> Response<Vec<u8>> {
+        let (worker, client) = (self.worker, self.client);
+        match refusal {
+            Some(refusal) => refuse(worker, client, response, refusal, || self.entry),
+            None => respond(worker, self.entry, response),
+        }
     }
 }
 
@@ -180,7 +193,7 @@ impl<H> Upgrade<H> {
         let received = residual.len();
         let opened = self.takeover.connection.open(worker.now(), residual);
         let Ok(effects) = opened.await else {
-            respond(worker, Some(self.entry), response(Refusal::FAILED));
+            respond(worker, self.entry, response(Refusal::FAILED));
             return Err(Refusal::FAILED);
         };
         let metrics = &worker.metrics;
@@ -235,16 +248,32 @@ impl Opened {
     }
 }
 
-/// Counts a response, and logs its request if there is an entry.
-fn respond(
+/// Counts a response, and logs its request.
+fn respond(worker: &Worker, entry: RequestEntry, response: Response<Vec<u8>>) -> Response<Vec<u8>> {
+    let status = response.status().as_u16();
+    worker.metrics.answered(status);
+    entry.answered(status, response.body().len());
+    response
+}
+
+/// Counts a response that refuses a request, and logs the reason, unless there are too many refusals of this client.
+fn refuse(
     worker: &Worker,
-    entry: Option<RequestEntry>,
+    client: Peer,
     response: Response<Vec<u8>>,
+    reason: impl fmt::Display,
+    entry: impl FnOnce() -> RequestEntry,
 ) -> Response<Vec<u8>> {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
-    if let Some(entry) = entry {
-        entry.answered(status, response.body().len());
+    // A failure of the app is rarer, and matters more.
+    let suppressed = match status {
+        500 | 504 => Some(0),
+        _ => worker.may_log_refusal(client),
+    };
+    if let Some(suppressed) = suppressed {
+        let reason = reason.to_string();
+        entry().refused(status, response.body().len(), &reason, suppressed);
     }
     response
 }
@@ -259,10 +288,30 @@ pub(crate) fn response(refusal: Refusal) -> Response<Vec<u8>> {
     response
 }
 
+/// Logs that a connection was not admitted, unless there are too many refusals of this client. `is_told`: whether it
+/// gets the response.
+pub(crate) fn log_denial(worker: &Worker, client: Peer, refused: &Refused, is_told: bool) {
+    if let Some(suppressed) = worker.may_log_refusal(client) {
+        let entry = RequestEntry::of_refused_head(client);
+        let reason = refused.to_string();
+        if is_told {
+            let body = refused.refusal.reason.len();
+            entry.refused(refused.refusal.status, body, &reason, suppressed);
+        } else {
+            entry.closed(&reason, suppressed);
+        }
+    }
+}
+
 /// RFC 6585 §4.
-fn too_many_requests() -> Response<Vec<u8>> {
-    let mut response = response(TOO_MANY_REQUESTS);
+fn too_many_requests(
+    worker: &Worker,
+    client: Peer,
+    refused: &Refused,
+    entry: impl FnOnce() -> RequestEntry,
+) -> Response<Vec<u8>> {
+    let mut response = response(refused.refusal);
     let second = HeaderValue::from_static("1");
     response.headers_mut().insert(RETRY_AFTER, second);
-    response
+    refuse(worker, client, response, refused, entry)
 }

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use wasocket_host_core::http1::Refusal;
+use wasocket_host_core::http1::{Refusal, Refused};
 
 use crate::contract::bindings::Request;
 use crate::guest::wasi::AllowedError;
@@ -15,10 +15,10 @@ use crate::net::host_pattern::Host;
 
 /// RFC 9110 §15.5.20: for a server that is "unable or unwilling to produce an authoritative response for
 /// the target URI".
-pub(crate) const MISDIRECTED: Refusal = Refusal {
-    status: 421,
-    reason: "This server does not serve this host. Its operator can allow it: wasocket serve --allow-host",
-};
+const MISDIRECTED: Refusal = Refusal::new(
+    421,
+    "This server does not serve this host. Its operator can allow it: wasocket serve --allow-host",
+);
 
 /// A pattern for hosts to serve: `NAME[:PORT]`, where `*` is any name, and `*.` before a name is one more label.
 /// Without a port, or with `:*`, any port matches.
@@ -79,11 +79,17 @@ impl Hosts {
         }
     }
 
-    /// Whether a request is for one of these hosts. An HTTP/1.0 request may name no host; browsers do not send such
+    /// Checks that a request is for one of these hosts. An HTTP/1.0 request may name no host; browsers do not send such
     /// requests.
-    pub(crate) fn serve(&self, request: &Request) -> bool {
-        let has = |authority: String| self.has(&authority, request.secure);
-        self.any || authority(request).is_none_or(has)
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Refused> {
+        match authority(request) {
+            Some(authority) if !self.any && !self.has(&authority, request.secure) => {
+                // Without a user name and a password, which a target may have.
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                Err(MISDIRECTED.because_of(host.as_bytes()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn has(&self, authority: &str, secure: bool) -> bool {
@@ -185,10 +191,16 @@ mod tests {
 
     fn check(hosts: &Hosts, served: &[&str], refused: &[&str]) {
         for host in served {
-            assert!(hosts.serve(&request("/", Some(host), false)), "{host}");
+            assert!(
+                hosts.check(&request("/", Some(host), false)).is_ok(),
+                "{host}"
+            );
         }
         for host in refused {
-            assert!(!hosts.serve(&request("/", Some(host), false)), "{host}");
+            assert!(
+                hosts.check(&request("/", Some(host), false)).is_err(),
+                "{host}"
+            );
         }
     }
 
@@ -273,15 +285,19 @@ mod tests {
             );
         }
         let secure = hosts(&["a.example:443"], &["0.0.0.0:443"])?;
-        assert!(secure.serve(&request("/", Some("a.example"), true)));
-        assert!(!secure.serve(&request("/", Some("a.example"), false)));
+        assert!(secure.check(&request("/", Some("a.example"), true)).is_ok());
+        assert!(
+            secure
+                .check(&request("/", Some("a.example"), false))
+                .is_err()
+        );
         Ok(())
     }
 
     #[test]
     fn host_in_the_target_overrides_the_field() -> Result<(), String> {
         let hosts = hosts(&[], &["127.0.0.1:1"])?;
-        let serves = |target, host| hosts.serve(&request(target, host, false));
+        let serves = |target, host| hosts.check(&request(target, host, false)).is_ok();
         assert!(serves("http://localhost/x", Some("evil.example")));
         assert!(!serves("http://evil.example?x", Some("localhost")));
         assert!(serves("/?a=http://evil.example/", Some("localhost")));
@@ -298,7 +314,7 @@ mod tests {
                 version: HttpVersion::Http2,
                 ..request("/", Some("localhost"), false)
             };
-            assert_eq!(hosts.serve(&request), is_served, "{authority}");
+            assert_eq!(hosts.check(&request).is_ok(), is_served, "{authority}");
         }
         Ok(())
     }

@@ -75,7 +75,6 @@ impl Worker {
         let admitted = peer.limited_ip().map(admit).transpose();
         if let Err(denial) = &admitted {
             self.metrics.denied(*denial);
-            tracing::debug!(remote = %peer, "connection refused: {denial:?}");
         }
         admitted
     }
@@ -90,6 +89,13 @@ impl Worker {
             .per_address
             .allow_request(ip, std::time::Instant::now());
         asked.inspect_err(|_| self.metrics.denied_requests.count())
+    }
+
+    /// Whether a refusal of this client is logged: not if there are too many of them. If so, returns the number of those
+    /// before it that were not.
+    pub(crate) fn may_log_refusal(&self, client: Peer) -> Option<u64> {
+        let now = std::time::Instant::now();
+        self.shared.refusal_log.admit(client.limited_ip(), now)
     }
 
     /// Asks all connections to close cleanly.

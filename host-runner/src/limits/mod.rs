@@ -4,6 +4,7 @@ pub(crate) mod connections;
 pub(crate) mod open_files;
 pub mod per_address;
 pub(crate) mod read_rate;
+pub(crate) mod refusal_log;
 pub mod settings;
 pub(crate) mod token_bucket;
 pub(crate) mod unsent;

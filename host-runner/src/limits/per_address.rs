@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use wasocket_host_core::http1::Refusal;
+use wasocket_host_core::http1::{Refusal, Refused};
 
 use crate::limits::token_bucket::TokenBucket;
 use crate::net::address::is_public;
@@ -87,33 +87,37 @@ struct EffectiveLimits {
 /// Why a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
-    /// The address has as many connections as it may have.
-    Connections,
-    /// The address opens connections too fast.
-    Handshakes,
+    /// The address has as many connections as it may have, which is this number.
+    Connections(u32),
+    /// The address opens more than this number of connections per second.
+    Handshakes(u32),
 }
 
 impl Denial {
-    /// The response to an HTTP/2 stream that would become a connection.
-    pub(crate) fn refusal(self) -> Refusal {
-        Refusal {
-            status: 429,
-            reason: match self {
-                Self::Connections => "Your address has too many connections already",
-                Self::Handshakes => "Your address makes too many connections",
-            },
-        }
+    /// The response to an HTTP/2 stream that would become a connection, and the limit for the log.
+    pub(crate) fn refused(self) -> Refused {
+        let (reason, limit) = match self {
+            Self::Connections(max) => (
+                "Your address has too many connections already",
+                format!("{max} (--max-connections-per-address)"),
+            ),
+            Self::Handshakes(max) => (
+                "Your address makes too many connections",
+                format!("more than {max} per second (--max-handshakes-per-address)"),
+            ),
+        };
+        Refusal::new(429, reason).with(limit)
     }
 
     /// The response (RFC 6585 §4) to a socket, sent without reading a request.
     pub(crate) fn response(self) -> &'static [u8] {
         match self {
-            Self::Connections => {
+            Self::Connections(_) => {
                 b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nContent-Type: text/plain\r\n\
                 Content-Length: 46\r\nConnection: close\r\n\r\nYour address has too many connections \
                 already\n"
             }
-            Self::Handshakes => {
+            Self::Handshakes(_) => {
                 b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Type: text/plain\r\n\
                 Content-Length: 40\r\nConnection: close\r\n\r\nYour address makes too many connections\n"
             }
@@ -122,16 +126,20 @@ impl Denial {
 }
 
 /// The response to a client whose address sends too many requests on the connections it has (RFC 6585 §4).
-pub(crate) const TOO_MANY_REQUESTS: Refusal = Refusal {
-    status: 429,
-    reason: "Your address sends too many requests",
-};
+const TOO_MANY_REQUESTS: Refusal = Refusal::new(429, "Your address sends too many requests");
 
-/// A request beyond the rate of its address.
+/// A request beyond the rate of its address, which is this number per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooManyRequests {
-    /// Whether the one before was answered. The others are not logged: a flood would fill the disk.
-    pub(crate) is_first: bool,
+pub(crate) struct TooManyRequests(u32);
+
+impl TooManyRequests {
+    /// The response, and the limit for the log.
+    pub(crate) fn refused(self) -> Refused {
+        let Self(max) = self;
+        TOO_MANY_REQUESTS.with(format!(
+            "more than {max} per second (--max-requests-per-address)"
+        ))
+    }
 }
 
 /// Enforces the limits, over all workers. Locked when a connection opens or ends, and for each request if requests
@@ -176,8 +184,6 @@ struct AddressState {
     open: u32,
     handshakes: TokenBucket,
     requests: TokenBucket,
-    /// Whether its last request was beyond its rate.
-    is_refused: bool,
 }
 
 impl PerAddressLimiter {
@@ -213,9 +219,12 @@ impl PerAddressLimiter {
         if limits.requests == 0 {
             return Ok(());
         }
-        self.state(network(remote), limits, now, |state| {
-            state.allow_request(limits, now)
-        })
+        let is_allowed = self.state(network(remote), limits, now, |state| {
+            state.requests.take(limits.requests, now)
+        });
+        is_allowed
+            .then_some(())
+            .ok_or(TooManyRequests(limits.requests))
     }
 
     fn state<R>(
@@ -235,7 +244,6 @@ impl PerAddressLimiter {
                     open: 0,
                     handshakes: TokenBucket::full(limits.handshakes, now),
                     requests: TokenBucket::full(limits.requests, now),
-                    is_refused: false,
                 }),
         )
     }
@@ -250,31 +258,18 @@ impl PerAddressLimiter {
 impl AddressState {
     fn admit(&mut self, limits: EffectiveLimits, now: Instant) -> Result<(), Denial> {
         if limits.connections > 0 && self.open >= limits.connections {
-            return Err(Denial::Connections);
+            return Err(Denial::Connections(limits.connections));
         }
         if !self.handshakes.take(limits.handshakes, now) {
-            return Err(Denial::Handshakes);
+            return Err(Denial::Handshakes(limits.handshakes));
         }
         self.open = self.open.saturating_add(1);
-        Ok(())
-    }
-
-    fn allow_request(
-        &mut self,
-        limits: EffectiveLimits,
-        now: Instant,
-    ) -> Result<(), TooManyRequests> {
-        let is_first = !self.is_refused;
-        self.is_refused = !self.requests.take(limits.requests, now);
-        if self.is_refused {
-            return Err(TooManyRequests { is_first });
-        }
         Ok(())
     }
 }
 
 /// The address to count by.
-fn network(remote: IpAddr) -> IpAddr {
+pub(super) fn network(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address => address,
@@ -323,7 +318,7 @@ mod tests {
         let admit = |address| limiter.admit(of(address), now);
         let first = admit("1.1.1.1").expect("room");
         let _second = admit("::ffff:1.1.1.1").expect("room: the same, mapped");
-        assert_eq!(admit("1.1.1.1").err(), Some(Denial::Connections));
+        assert_eq!(admit("1.1.1.1").err(), Some(Denial::Connections(2)));
         let _other = admit("1.1.1.2").expect("another address");
         drop(first);
         admit("1.1.1.1").expect("room again");
@@ -335,7 +330,7 @@ mod tests {
         let now = Instant::now();
         let _permit = limiter.admit(of("2600:1:2:3::1"), now).expect("room");
         let same = limiter.admit(of("2600:1:2:3:ffff::2"), now);
-        assert_eq!(same.err(), Some(Denial::Connections));
+        assert_eq!(same.err(), Some(Denial::Connections(1)));
         limiter.admit(of("2600:1:2:4::1"), now).expect("another");
     }
 
@@ -345,9 +340,9 @@ mod tests {
         let now = Instant::now();
         let admit = |later| limiter.admit(of("1.1.1.1"), now + Duration::from_millis(later));
         assert!(admit(0).is_ok() && admit(0).is_ok());
-        assert_eq!(admit(499).err(), Some(Denial::Handshakes));
+        assert_eq!(admit(499).err(), Some(Denial::Handshakes(2)));
         assert!(admit(500).is_ok());
-        assert_eq!(admit(500).err(), Some(Denial::Handshakes));
+        assert_eq!(admit(500).err(), Some(Denial::Handshakes(2)));
         assert!(admit(9_000).is_ok() && admit(9_000).is_ok());
         assert!(admit(9_000).is_err(), "not more than in a second");
     }
@@ -360,11 +355,10 @@ mod tests {
         });
         let now = Instant::now();
         let ask = |later| limiter.allow_request(of("1.1.1.1"), now + Duration::from_millis(later));
-        let refused = |is_first| Err(TooManyRequests { is_first });
-        assert_eq!([ask(0), ask(0), ask(499)], [Ok(()), Ok(()), refused(true)]);
-        assert_eq!(ask(499), refused(false));
+        let refused = Err(TooManyRequests(2));
+        assert_eq!([ask(0), ask(0), ask(499)], [Ok(()), Ok(()), refused]);
         assert!(limiter.allow_request(of("1.1.1.2"), now).is_ok());
-        assert_eq!([ask(500), ask(500)], [Ok(()), refused(true)]);
+        assert_eq!([ask(500), ask(500)], [Ok(()), refused]);
         assert!((0..10).all(|_| limiter.allow_request(of("10.0.0.1"), now).is_ok()));
         assert!(limiter.admit(of("1.1.1.1"), now).is_ok());
     }
@@ -372,7 +366,7 @@ mod tests {
     #[test]
     fn private_addresses_are_limited_only_on_request() {
         let now = Instant::now();
-        for (of_all, third) in [(false, None), (true, Some(Denial::Connections))] {
+        for (of_all, third) in [(false, None), (true, Some(Denial::Connections(1)))] {
             let limiter = limits(1, 0, of_all);
             for address in ["127.0.0.1", "10.0.0.1", "fd00::1", "::1"] {
                 let _permit = limiter.admit(of(address), now).expect("room");
@@ -398,7 +392,7 @@ mod tests {
 
     #[test]
     fn responses_have_the_announced_length() {
-        for denial in [Denial::Connections, Denial::Handshakes] {
+        for denial in [Denial::Connections(1), Denial::Handshakes(1)] {
             let text = String::from_utf8_lossy(denial.response()).into_owned();
             let (head, body) = text.split_once("\r\n\r\n").expect("a head");
             assert!(

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,9 @@ const MAX_TEXT: usize = 1024;
 /// The most bytes of a fault, which may be an exception with its stack.
 const MAX_FAULT: usize = 4096;
 
+/// The error of connections that have not ended when the runner stops.
+pub(crate) const ABORTED: &str = "aborted at shutdown";
+
 /// The target of these lines: `RUST_LOG=info,access=off` leaves them out.
 const TARGET: &str = "access";
 
@@ -30,9 +34,29 @@ pub(crate) struct ConnectionEntry {
     since: Instant,
     bytes_received: u64,
     bytes_sent: u64,
+    is_websocket: bool,
     is_written: bool,
     span: Option<Box<Span>>,
 }
+
+/// Why a connection ended of which the guest gives no report.
+#[derive(Clone, Copy)]
+struct Unreported {
+    by: &'static str,
+    code: u16,
+}
+
+/// The instance failed, and the client was sent the final bytes: a Close frame with this code.
+const INSTANCE_FAILED: Unreported = Unreported {
+    by: "app",
+    code: 1011,
+};
+
+/// The connection was cut off when the runner stopped.
+const CUT_OFF: Unreported = Unreported {
+    by: "host",
+    code: 1006,
+};
 
 impl ConnectionEntry {
     /// Counts bytes received.
@@ -57,13 +81,19 @@ impl ConnectionEntry {
             (None, None) => Some("its instance failed".to_owned()),
             (None, Some(_)) => None,
         };
-        self.write(report.as_ref(), error.as_deref());
+        self.write(report.as_ref(), INSTANCE_FAILED, error.as_deref());
     }
 
-    /// Writes one line. Texts come from a peer or a guest, so they are quoted and their control characters escaped.
-    fn write(&mut self, report: Option<&Report>, error: Option<&str>) {
+    /// Writes one line. Texts come from a peer or a guest, so they are quoted and their control characters escaped. Without
+    /// a report, a WebSocket has ended for `unreported`.
+    fn write(&mut self, report: Option<&Report>, unreported: Unreported, error: Option<&str>) {
         self.is_written = true;
         let closing = report.and_then(|report| report.closing.as_ref());
+        let unreported = (report.is_none() && self.is_websocket).then_some(unreported);
+        let by = closing.map(|closing| initiator_name(closing.initiator));
+        let by = by.or(unreported.map(|end| end.by));
+        let code = closing.map(|closing| closing.code);
+        let code = code.or(unreported.map(|end| end.code));
         tracing::info!(
             target: TARGET,
             remote = %self.remote,
@@ -74,17 +104,23 @@ impl ConnectionEntry {
             bytes_sent = self.bytes_sent,
             messages_received = report.map(|report| report.messages_received),
             messages_sent = report.map(|report| report.messages_sent),
-            by = closing.map(|closing| initiator_name(closing.initiator)),
-            code = closing.map(|closing| closing.code),
+            by,
+            code,
             reason = closing.map(|closing| beginning(&closing.reason)),
             error,
             "ended"
         );
-        self.end_span(report, error);
+        self.end_span(report, by, code, error);
     }
 
     /// Attributes that OpenTelemetry has no name for are under `wasocket.`.
-    fn end_span(&mut self, report: Option<&Report>, error: Option<&str>) {
+    fn end_span(
+        &mut self,
+        report: Option<&Report>,
+        by: Option<&'static str>,
+        code: Option<u16>,
+        error: Option<&str>,
+    ) {
         let Some(mut span) = self.span.take() else {
             return;
         };
@@ -94,12 +130,11 @@ impl ConnectionEntry {
             span.set("wasocket.received.messages", report.messages_received);
             span.set("wasocket.sent.messages", report.messages_sent);
         }
+        if let (Some(by), Some(code)) = (by, code) {
+            span.set("wasocket.close.initiator", by);
+            span.set("wasocket.close.code", code);
+        }
         if let Some(closing) = report.and_then(|report| report.closing.as_ref()) {
-            span.set(
-                "wasocket.close.initiator",
-                initiator_name(closing.initiator),
-            );
-            span.set("wasocket.close.code", closing.code);
             span.set("wasocket.close.reason", beginning(&closing.reason));
         }
         if let Some(error) = error {
@@ -113,7 +148,7 @@ impl Drop for ConnectionEntry {
     /// Writes a line for a connection that has not ended when the runner stops.
     fn drop(&mut self) {
         if !self.is_written {
-            self.write(None, Some("aborted at shutdown"));
+            self.write(None, CUT_OFF, Some(ABORTED));
         }
     }
 }
@@ -155,7 +190,23 @@ impl RequestEntry {
 
     /// Logs the answer, with the number of bytes of its body.
     pub(crate) fn answered(self, status: u16, bytes: usize) {
-        self.write(Some(status), Some(bytes), None);
+        self.write(Some(status), Some(bytes), &Details::default());
+        self.end_span(status, "");
+    }
+
+    /// Logs that the request was refused, and why. `suppressed` refusals of the same client before it were not logged.
+    pub(crate) fn refused(self, status: u16, bytes: usize, reason: &str, suppressed: u64) {
+        let details = Details::refused(reason, suppressed);
+        self.write(Some(status), Some(bytes), &details);
+        self.end_span(status, reason);
+    }
+
+    /// Logs that a connection was closed without a response, and why; `suppressed` as above.
+    pub(crate) fn closed(self, reason: &str, suppressed: u64) {
+        self.write(None, None, &Details::refused(reason, suppressed));
+    }
+
+    fn end_span(self, status: u16, reason: &str) {
         let Some(mut span) = self.span else {
             return;
         };
@@ -163,21 +214,25 @@ impl RequestEntry {
         // OpenTelemetry counts only the server's faults as errors.
         if status >= 500 {
             span.set("error.type", status.to_string());
-            span.fail("");
+            span.fail(beginning(reason));
         }
         span.end();
     }
 
     /// Logs that the stream was reset with this HTTP/2 error code, without a response.
     pub(crate) fn reset(self, code: &'static str) {
-        self.write(None, None, Some(code));
+        let details = Details {
+            reset: Some(code),
+            ..Details::default()
+        };
+        self.write(None, None, &details);
         if let Some(mut span) = self.span {
             span.fail(code);
             span.end();
         }
     }
 
-    fn write(&self, status: Option<u16>, bytes: Option<usize>, reset: Option<&str>) {
+    fn write(&self, status: Option<u16>, bytes: Option<usize>, details: &Details<'_>) {
         let request = self.request.as_deref();
         tracing::info!(
             target: TARGET,
@@ -186,7 +241,9 @@ impl RequestEntry {
             path = request.map(|request| path(&request.target)),
             http = request.map(|request| version(request.version)),
             status,
-            reset,
+            reset = details.reset,
+            reason = details.reason,
+            suppressed = details.suppressed,
             duration_ms = millis(self.since),
             bytes_sent = bytes,
             "answered"
@@ -215,10 +272,38 @@ impl RequestEntry {
             since: Instant::now(),
             bytes_received: 0,
             bytes_sent: 0,
+            is_websocket: status.is_some(),
             is_written: false,
             span,
         }
     }
+}
+
+/// What a line says about a request that was not simply answered.
+#[derive(Default)]
+struct Details<'a> {
+    reset: Option<&'a str>,
+    reason: Option<&'a str>,
+    suppressed: Option<u64>,
+}
+
+impl<'a> Details<'a> {
+    fn refused(reason: &'a str, suppressed: u64) -> Self {
+        Self {
+            reset: None,
+            reason: Some(beginning(reason)),
+            suppressed: (suppressed > 0).then_some(suppressed),
+        }
+    }
+}
+
+/// Logs how many refusals of a client were not logged.
+pub(crate) fn log_suppressed(address: Option<IpAddr>, suppressed: u64) {
+    let remote = address.map_or("unix".to_owned(), |ip| match ip {
+        ip if ip.is_unspecified() => "unknown".to_owned(),
+        ip => ip.to_string(),
+    });
+    tracing::info!(target: TARGET, remote, suppressed, "refusals not logged");
 }
 
 /// Sets the attributes of OpenTelemetry's conventions for HTTP servers. Span names must be few, so an unknown method
@@ -268,7 +353,7 @@ fn version(version: HttpVersion) -> &'static str {
 }
 
 /// The path of a target, without the query.
-fn path(target: &str) -> &str {
+pub(crate) fn path(target: &str) -> &str {
     beginning(target.split('?').next().unwrap_or_default())
 }
 

@@ -89,8 +89,8 @@ impl Metrics {
     /// A connection was refused.
     pub(crate) fn denied(&self, denial: Denial) {
         match denial {
-            Denial::Connections => self.denied_connections.count(),
-            Denial::Handshakes => self.denied_handshakes.count(),
+            Denial::Connections(_) => self.denied_connections.count(),
+            Denial::Handshakes(_) => self.denied_handshakes.count(),
         }
     }
 

@@ -322,7 +322,7 @@ impl Instance {
         }
     }
 
-    fn raise(&self, signal: Signal) {
+    pub(super) fn raise(&self, signal: Signal) {
         for signals in self.members.borrow().values() {
             signals.raise(signal);
         }

@@ -80,7 +80,8 @@ impl PendingRequest {
         self.0.call(poll, |instance, poll_result| {
             instance.wake(&poll_result.wake_others);
             let answer = poll_result.answer.ok_or(poll_result.wake_at)?;
-            Ok(Place::on(instance).decision(answer, poll_result.fault))
+            let (fault, refusal) = (poll_result.fault, poll_result.refusal);
+            Ok(Place::on(instance).decision(answer, fault, refusal))
         })
     }
 
@@ -95,7 +96,7 @@ impl PendingRequest {
                 Signal::Died => return Err(Dead),
                 Signal::Woken => return Ok(()),
                 // Requests that have begun are still answered.
-                Signal::Stop(_) => {}
+                Signal::Stop(_) | Signal::Cut => {}
             }
         }
     }

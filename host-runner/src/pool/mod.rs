@@ -19,7 +19,7 @@ pub(crate) use place::{Answer, Decision, Place, Takeover};
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{self, Duration};
@@ -37,6 +37,7 @@ use crate::guest::instance::{Advance, advance, finish_with};
 use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
 use crate::observe::metrics::Metrics;
+use crate::pool::wakeups::Signal;
 
 /// The most calls of a worker that finish on threads of their own at once. Fewer than tokio's blocking threads (512), so
 /// that some are left for the files that calls wait for.
@@ -53,6 +54,8 @@ pub struct Pool {
     limits: Limits,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
+    /// Instances of earlier components, which live as long as their connections.
+    retired: RefCell<Vec<Weak<Instance>>>,
     shared: Shared,
     stopping: Cell<Option<ShutdownReason>>,
 }
@@ -72,6 +75,7 @@ impl Pool {
             limits,
             connections_per_instance,
             instances: RefCell::default(),
+            retired: RefCell::default(),
             shared: Shared {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
@@ -168,6 +172,9 @@ impl Pool {
         for instance in &retired {
             instance.stop(ShutdownReason::ServiceRestart);
         }
+        let mut all = self.retired.borrow_mut();
+        all.retain(|instance| instance.strong_count() > 0);
+        all.extend(retired.iter().map(Rc::downgrade));
         retired.iter().map(|instance| instance.places.get()).sum()
     }
 
@@ -176,6 +183,16 @@ impl Pool {
         self.stopping.set(Some(reason));
         for instance in self.instances.borrow().iter() {
             instance.stop(reason);
+        }
+    }
+
+    /// Cuts off all connections: those that were asked to end and have not.
+    pub fn cut(&self) {
+        let retired = self.retired.borrow();
+        let retired = retired.iter().filter_map(Weak::upgrade);
+        let instances = self.instances.borrow().clone();
+        for instance in instances.into_iter().chain(retired) {
+            instance.raise(Signal::Cut);
         }
     }
 

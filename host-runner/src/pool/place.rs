@@ -31,14 +31,21 @@ impl Place {
         instance.call(Waker::noop(), handle, move |decision| {
             self.0.wake(&decision.wake_others);
             match decision.verdict {
-                Verdict::Answer(answer) => Ok(self.decision(answer, decision.fault)),
+                Verdict::Answer(answer) => {
+                    Ok(self.decision(answer, decision.fault, decision.refusal))
+                }
                 Verdict::Pending(handle) => Err(PendingRequest(Member::new(self, handle))),
             }
         })
     }
 
     /// Converts the guest's decision. A resulting connection keeps the place.
-    pub(super) fn decision(self, answer: bindings::Answer, fault: Option<String>) -> Decision {
+    pub(super) fn decision(
+        self,
+        answer: bindings::Answer,
+        fault: Option<String>,
+        refusal: Option<String>,
+    ) -> Decision {
         let answer = match answer {
             bindings::Answer::Respond(response) => Answer::Respond(response),
             bindings::Answer::Takeover(takeover) => Answer::TakeOver(Takeover {
@@ -47,7 +54,11 @@ impl Place {
                 final_bytes: takeover.final_bytes,
             }),
         };
-        Decision { answer, fault }
+        Decision {
+            answer,
+            fault,
+            refusal,
+        }
     }
 }
 
@@ -63,6 +74,8 @@ pub(crate) struct Decision {
     pub(crate) answer: Answer,
     /// An error that the app reports about itself.
     pub(crate) fault: Option<String>,
+    /// Why the answer refuses the request, if it does.
+    pub(crate) refusal: Option<String>,
 }
 
 /// A guest's answer to a request.

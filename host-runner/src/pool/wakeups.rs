@@ -13,15 +13,18 @@ pub enum Signal {
     Died,
     /// The connection is to close cleanly.
     Stop(ShutdownReason),
+    /// The connection has had its time to close, and is cut off.
+    Cut,
     /// Another connection of the instance wants this one to be called, or something outside that it waits for is ready.
     Woken,
 }
 
 impl Signal {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Died,
         Self::Stop(ShutdownReason::GoingAway),
         Self::Stop(ShutdownReason::ServiceRestart),
+        Self::Cut,
         Self::Woken,
     ];
 
@@ -31,6 +34,7 @@ impl Signal {
             Self::Stop(ShutdownReason::GoingAway) => 2,
             Self::Stop(ShutdownReason::ServiceRestart) => 4,
             Self::Woken => 8,
+            Self::Cut => 16,
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::limits::connections::ConnectionLimit;
 use crate::limits::open_files;
 use crate::limits::per_address::PerAddressLimiter;
+use crate::limits::refusal_log::RefusalLog;
 use crate::limits::settings::LimitSettings;
 use crate::limits::unsent::UnsentBudget;
 use crate::observe::log_writer;
@@ -24,6 +25,8 @@ pub struct Shared {
     pub(crate) connection_limit: ConnectionLimit,
     /// The limits on each address.
     pub(crate) per_address: Arc<PerAddressLimiter>,
+    /// The limit on log lines about refusals.
+    pub(crate) refusal_log: RefusalLog,
     /// The budget for unsent output.
     pub(crate) unsent: Arc<UnsentBudget>,
     /// The heartbeats of the workers.
@@ -44,6 +47,7 @@ impl Shared {
                 workers,
             )),
             per_address: PerAddressLimiter::new(settings.per_address),
+            refusal_log: RefusalLog::default(),
             unsent: UnsentBudget::new(settings.max_unsent),
             heartbeats: Heartbeats::new(workers, watchdog_limit()),
             metrics: (0..workers).map(|_| Arc::default()).collect(),

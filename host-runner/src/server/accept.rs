@@ -11,6 +11,7 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::http::exchange::log_denial;
 use crate::http::worker::Worker;
 use crate::net::listen::Listener;
 use crate::net::peer::Peer;
@@ -98,9 +99,10 @@ fn admit(
         }
         // A client that expects TLS could not read the response.
         Err(denial) if denied.len() < MAX_DENIED && ingress.is_open_to(&stream) => {
+            log_denial(worker, peer, &denial.refused(), true);
             denied.spawn_local(connection::deny(stream, denial));
         }
-        Err(_) => {}
+        Err(denial) => log_denial(worker, peer, &denial.refused(), false),
     }
 }
 

@@ -147,9 +147,10 @@ impl Admin {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported here")
             }
             Some(Ok((request, _))) => self.page(&request.target),
-            Some(Err(refusal)) => {
-                let status = StatusCode::from_u16(refusal.status);
-                plain(status.unwrap_or(StatusCode::BAD_REQUEST), refusal.reason)
+            Some(Err(refused)) => {
+                let status = StatusCode::from_u16(refused.refusal.status);
+                let reason = refused.refusal.reason;
+                plain(status.unwrap_or(StatusCode::BAD_REQUEST), reason)
             }
             None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no request has arrived"),
         }

@@ -17,7 +17,7 @@ use bytes::BytesMut;
 use tokio::select;
 use wasocket_host_core::http1::Response;
 
-use crate::http::exchange::Upgrade;
+use crate::http::exchange::{Upgrade, log_denial};
 use crate::http::h1::head_reader::HeadReader;
 use crate::http::h1::service::Http;
 use crate::http::h2;
@@ -75,6 +75,7 @@ async fn take_over(
         match worker.admit(peer) {
             Ok(admitted) => *permit = admitted,
             Err(denial) => {
+                log_denial(&worker, peer, &denial.refused(), true);
                 deny(stream, denial).await;
                 return Ok(None);
             }

@@ -21,8 +21,10 @@ use crate::guest::load::component::{Component, Loader};
 use crate::guest::load::error::LoadError;
 use crate::guest::load::world::World;
 use crate::http::hosts::Hosts;
+use crate::limits::refusal_log;
 use crate::net::listen::{self, Bound, ListenError};
 use crate::net::tls::{Tls, TlsError};
+use crate::observe::access_log::log_suppressed;
 use crate::observe::process_stats;
 use crate::observe::trace;
 use crate::process::os_signals::{Signal, Signals};
@@ -120,6 +122,13 @@ async fn run(
         let address = admin::start(address, config.http, send_timeout, &plan.shared)?;
         tracing::info!("metrics on http://{address}/metrics");
     }
+    let shared = Arc::clone(&plan.shared);
+    spawn_local(async move {
+        loop {
+            sleep(refusal_log::WINDOW).await;
+            report_refusals(&shared, Instant::now());
+        }
+    });
     let line = announcement(config.component.as_deref(), &places, &plan);
     let (sockets, files) = listen::distribute(places, config.workers);
     let mut workers = Workers::start(&plan, sockets)?;
@@ -157,7 +166,15 @@ async fn run(
         },
         again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
     }
+    report_refusals(&plan.shared, Instant::now() + refusal_log::WINDOW);
     Ok(())
+}
+
+/// Logs how many refusals were not logged, of clients whose time was over at this instant.
+fn report_refusals(shared: &Shared, now: Instant) {
+    for (address, number) in shared.refusal_log.sweep(now) {
+        log_suppressed(address, number);
+    }
 }
 
 /// Reloads the component in all workers when its file changes, if it is watched; never returns.

@@ -23,6 +23,8 @@ type Stamp = Option<(SystemTime, u64)>;
 pub struct Watched {
     file: PathBuf,
     loaded: Stamp,
+    /// Why the file cannot be loaded, if it cannot: said once, however often a broken file is written.
+    error: Option<String>,
 }
 
 impl Watched {
@@ -31,6 +33,7 @@ impl Watched {
         Self {
             file: file.into(),
             loaded: stamp(file),
+            error: None,
         }
     }
 
@@ -42,14 +45,17 @@ impl Watched {
             let file = self.file.display();
             match load(loader, &self.file).await {
                 Ok(component) => {
+                    self.error = None;
                     let connections = replace(component).await;
                     tracing::info!(connections, "{file} changed and was reloaded");
                 }
-                Err(error) => {
+                Err(error) if self.error.as_ref() != Some(&error) => {
                     tracing::error!(
                         "{file} changed but could not be loaded, still serving the previous version: {error}"
                     );
+                    self.error = Some(error);
                 }
+                Err(_) => {}
             }
         }
     }

@@ -6,6 +6,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
@@ -26,6 +27,9 @@ use crate::server::ingress::Ingress;
 
 /// The stack of a process's first thread. Guests' calls run on it, and are limited to much less.
 const STACK: usize = 8 << 20;
+
+/// How long guests have to report on the connections that are cut off.
+const REPORT_TIME: Duration = Duration::from_millis(200);
 
 /// What all workers are made from.
 #[derive(Clone, Debug)]
@@ -241,7 +245,9 @@ async fn serve(
     // Those left are counted.
     let _ = timeout(time, accept::drain(&mut connections)).await;
     let left = connections.len();
-    // So that each leaves its line in the access log.
+    // So that each leaves its line in the access log, with its guest's report if it gives one.
+    worker.pool.cut();
+    let _ = timeout(REPORT_TIME, accept::drain(&mut connections)).await;
     connections.shutdown().await;
     Ok(left)
 }

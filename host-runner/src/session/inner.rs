@@ -14,7 +14,7 @@ use crate::limits::read_rate::ReadRate;
 use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::Socket;
-use crate::observe::access_log::ConnectionEntry;
+use crate::observe::access_log::{ABORTED, ConnectionEntry};
 use crate::pool::wakeups::Signal;
 use crate::pool::{Call, Connection};
 use crate::session::Session;
@@ -300,6 +300,7 @@ impl Inner {
                 reason = given;
                 self.turn.on_stop()
             }
+            Event::Signal(Signal::Cut) => return Err(io::Error::other(ABORTED)),
             Event::Signal(Signal::Died) => return Ok(Some(Call::done(Err(Dead)))),
             Event::Delivered(_) => None,
         };

@@ -36,12 +36,14 @@ export interface Decision {
   verdict: Verdict,
   wakeOthers: BigUint64Array,
   fault?: string,
+  refusal?: string,
 }
 export interface PollResult {
   answer?: Answer,
   wakeAt?: Instant,
   wakeOthers: BigUint64Array,
   fault?: string,
+  refusal?: string,
 }
 export interface Resumed {
   connection: Connection,

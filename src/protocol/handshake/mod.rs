@@ -6,6 +6,7 @@ mod client;
 mod client_error;
 mod error;
 mod origin;
+mod reason;
 mod subprotocol;
 mod target;
 

@@ -109,11 +109,12 @@ impl Instances {
         handle
     }
 
-    fn keep_answer(&mut self, answer: wit::Answer) -> Answer {
+    fn keep_answer(&mut self, answer: wit::Answer, refusal: Option<String>) -> Answer {
         match answer {
             wit::Answer::Respond(response) => Answer::Respond(Response {
                 head: response.head.into(),
                 body: response.body,
+                reason: refusal,
             }),
             wit::Answer::Takeover(takeover) => Answer::Takeover(Takeover {
                 response: takeover.response.map(Into::into),
@@ -134,7 +135,9 @@ impl App for Instances {
         let request = to_wit(request);
         let decision = self.guard(|guest| finish(guest.handle(&request)))?;
         let verdict = match decision.verdict {
-            wit::Verdict::Answer(answer) => Verdict::Answer(self.keep_answer(answer)),
+            wit::Verdict::Answer(answer) => {
+                Verdict::Answer(self.keep_answer(answer, decision.refusal))
+            }
             wit::Verdict::Pending(pending_request) => Verdict::Pending(self.keep(pending_request)),
         };
         Ok(Decision {
@@ -146,8 +149,10 @@ impl App for Instances {
     fn poll(&mut self, handle: Handle, now: u64, id: ConnectionId) -> Result<PollResult, Fault> {
         let it = self.resource(handle);
         let progress = self.guard(|guest| finish(guest.poll(it, now, id)))?;
+        let refusal = progress.refusal;
+        let answer = progress.answer;
         Ok(PollResult {
-            answer: progress.answer.map(|answer| self.keep_answer(answer)),
+            answer: answer.map(|answer| self.keep_answer(answer, refusal)),
             wake_at: progress.wake_at,
             wake_others: progress.wake_others,
         })

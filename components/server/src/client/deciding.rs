@@ -37,6 +37,7 @@ impl Client {
         deciding.wake_at = poll_result.wake_at;
         context.wake(poll_result.wake_others);
         self.log_fault(poll_result.fault.as_deref(), context);
+        self.log_refusal(poll_result.refusal.as_deref(), context);
         match poll_result.answer {
             Some(answer) => self.decided(answer, context),
             None => Ok(()),
@@ -58,9 +59,9 @@ impl Client {
         };
         let Subject { method, path, .. } = subject;
         context.log.warn(format_args!(
-            "the app did not answer {method} {path} in time, sending 504 (--decision-timeout)"
+            "the app did not answer {method} {path:?} in time, sending 504 (--decision-timeout)"
         ));
         let is_head = subject.framing.is_head;
-        self.refuse(Refusal::APP_TIMEOUT, is_head, context)
+        self.refuse(&Refusal::APP_TIMEOUT.into(), is_head, context)
     }
 }

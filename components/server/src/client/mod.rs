@@ -226,6 +226,16 @@ impl Client {
         self.end();
     }
 
+    /// Logs why the handler refuses a request.
+    fn log_refusal(&self, refusal: Option<&str>, context: &Context) {
+        if let Some(refusal) = refusal {
+            let remote = &self.remote;
+            // Escaped, as below.
+            let message = format_args!("{remote}: refused: {refusal:?}");
+            context.log.refusal(context.now(), message);
+        }
+    }
+
     fn log_fault(&self, fault: Option<&str>, context: &Context) {
         if let Some(fault) = fault {
             let remote = &self.remote;

@@ -1,8 +1,10 @@
 //! HTTP until the handler takes over the connection: request heads, and the answers to them.
 
+use alloc::string::ToString;
+
 use bytes::BytesMut;
 use wasocket_host_core::http1::limits::HEAD_TIMEOUT;
-use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal};
+use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal, Refused};
 
 use super::phase::{Phase, Subject};
 use super::{Client, Outcome};
@@ -24,9 +26,9 @@ impl Client {
                     until.get_or_insert_with(|| after(context.now(), HEAD_TIMEOUT));
                     break;
                 }
-                Err(refusal) => {
+                Err(refused) => {
                     let is_head = waiting.is_head();
-                    self.refuse(refusal, is_head, context)?;
+                    self.refuse(&refused, is_head, context)?;
                 }
             }
         }
@@ -42,7 +44,7 @@ impl Client {
         match &self.phase {
             Phase::Waiting(waiting) if waiting.head.has_begun() => {
                 let is_head = waiting.is_head();
-                self.refuse(refusal, is_head, context)
+                self.refuse(&refusal.into(), is_head, context)
             }
             _ => {
                 self.close(context);
@@ -66,6 +68,7 @@ impl Client {
             framing,
         };
         self.log_fault(decision.fault.as_deref(), context);
+        self.log_refusal(decision.refusal.as_deref(), context);
         match decision.verdict {
             Verdict::Answer(answer) => self.answer(answer, subject, context),
             Verdict::Pending(request) => self.begin_deciding(request, subject, context),
@@ -88,7 +91,8 @@ impl Client {
         };
         outcome.unwrap_or_else(|bad| {
             log_bad_answer(&bad, &subject, context);
-            self.refuse(bad.refusal(), framing.is_head, context)
+            let refused = bad.refusal().with(bad.to_string());
+            self.refuse(&refused, framing.is_head, context)
         })
     }
 }
@@ -102,7 +106,7 @@ fn log_bad_answer(bad: &BadAnswer, subject: &Subject, context: &Context) {
     // The client's fault, not the app's.
     if *bad != BadAnswer::HttpVersion {
         context.log.error(format_args!(
-            "cannot send the app's answer to {method} {path}, sending 500: {bad}"
+            "cannot send the app's answer to {method} {path:?}, sending 500: {bad}"
         ));
     }
 }

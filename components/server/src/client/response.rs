@@ -4,7 +4,7 @@ use core::mem;
 
 use bytes::Buf;
 use wasocket_host_core::http1::limits::DISCARD_TIMEOUT;
-use wasocket_host_core::http1::{Framing, Refusal, Response};
+use wasocket_host_core::http1::{Framing, Refused, Response};
 
 use super::phase::{Discarding, Phase, Waiting};
 use super::{Client, Outcome};
@@ -65,11 +65,14 @@ impl Client {
 
     pub(super) fn refuse(
         &mut self,
-        refusal: Refusal,
+        refused: &Refused,
         is_head: bool,
         context: &mut Context,
     ) -> Outcome {
-        self.finish(refusal.into(), is_head, context)
+        let (remote, status) = (&self.remote, refused.refusal.status);
+        let message = format_args!("{remote}: refused with {status}: {refused}");
+        context.log.refusal(context.now(), message);
+        self.finish(refused.refusal.into(), is_head, context)
     }
 
     /// Sends the last response.

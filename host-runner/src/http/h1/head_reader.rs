@@ -28,7 +28,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Request, Version};
+use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Refused, Request, Version};
 
 use crate::http::settings::HttpSettings;
 use crate::net::stream::accepted::Accepted;
@@ -36,7 +36,7 @@ use crate::net::stream::write_timeout::WriteTimeout;
 use crate::session::read_buffer::ReadBuffer;
 
 /// The result of reading a head.
-pub(crate) type Outcome = Result<(Request, Framing), Refusal>;
+pub(crate) type Outcome = Result<(Request, Framing), Refused>;
 
 /// The request whose stand-in was passed to hyper, until the service takes it.
 pub(crate) type Arrived = Cell<Option<Outcome>>;
@@ -165,7 +165,7 @@ impl HeadReader {
             };
             // RFC 9112 §9.5: an idle connection may be closed at any time. A 408 could be mistaken for
             // the response to a request that crosses it on the way.
-            return Poll::Ready(Ok(has_begun.then_some(Err(refusal))));
+            return Poll::Ready(Ok(has_begun.then(|| Err(refusal.into()))));
         }
     }
 
@@ -198,13 +198,13 @@ impl HeadReader {
         self.arrived.set(Some(Ok((request, framing))));
     }
 
-    fn refuse(&mut self, head: &Head, refusal: Refusal) {
+    fn refuse(&mut self, head: &Head, refused: Refused) {
         // hyper needs the method, as the response to HEAD has no body.
         let method = head.method().unwrap_or("GET");
         let stand_in = format!("{method} / HTTP/1.1\r\nConnection: close\r\n\r\n");
         self.stand_in.extend_from_slice(stand_in.as_bytes());
         self.next = Next::Body(u64::MAX);
-        self.arrived.set(Some(Err(refusal)));
+        self.arrived.set(Some(Err(refused)));
     }
 
     /// Receives into the buffer. Returns the number of bytes; 0 means end of stream.
@@ -288,7 +288,7 @@ impl Read for HeadReader {
                     let mut head = mem::take(head);
                     match reader.poll_head(context, &mut head)? {
                         Poll::Ready(Some(Ok((request, framing)))) => reader.pass(request, framing),
-                        Poll::Ready(Some(Err(refusal))) => reader.refuse(&head, refusal),
+                        Poll::Ready(Some(Err(refused))) => reader.refuse(&head, refused),
                         Poll::Ready(None) => {}
                         Poll::Pending => {
                             reader.next = Next::Head(head);

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use wasocket_host_core::answer;
 use wasocket_host_core::http1::limits::DISCARD_TIMEOUT;
-use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal};
+use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal, Refused};
 
 use crate::contract::bindings::{HttpVersion, Request};
 use crate::http::connection_options::connection_options;
@@ -44,15 +44,15 @@ impl Service<http::Request<Incoming>> for Http {
 
     /// Answers the request that has arrived. Only the body of hyper's stand-in is real.
     fn call(&self, stand_in: http::Request<Incoming>) -> Responding {
-        let refusal = match self.arrived.take() {
+        let refused = match self.arrived.take() {
             Some(Ok((request, framing))) => {
                 return Box::pin(self.exchange(request, framing, stand_in.into_body()));
             }
-            Some(Err(refusal)) => refusal,
+            Some(Err(refused)) => refused,
             // Cannot happen: the head reader stores a request for every head that it passes on.
-            None => Refusal::FAILED,
+            None => Refusal::FAILED.into(),
         };
-        let response = refuse_head(&self.worker, self.peer, refusal);
+        let response = refuse_head(&self.worker, self.peer, &refused);
         Box::pin(ready(Ok(closing(response))))
     }
 }
@@ -119,7 +119,7 @@ impl Version for Framing {
     type Head = Vec<u8>;
 
     /// Reserves nothing: the connection has been counted already.
-    fn reserve(&mut self, _: &Worker, _: &Request) -> Result<(), Refusal> {
+    fn reserve(&mut self, _: &Worker, _: &Request) -> Result<(), Refused> {
         Ok(())
     }
 

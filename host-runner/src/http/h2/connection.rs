@@ -36,8 +36,9 @@ const STREAM_WINDOW: u32 = 65_535;
 /// The most unread bytes of all streams together, so that a stream that is not read does not block the others.
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 
-/// How many more streams the client may reset than it lets us answer (CVE-2023-44487).
-const MAX_ABANDONED: usize = 100;
+/// How many more streams the client may waste than it lets us answer: by resetting them (CVE-2023-44487), or by sending
+/// requests that its address may not.
+const MAX_WASTED: usize = 100;
 
 /// The most streams that the client may have reset before they are accepted here; `h2` counts these.
 const MAX_ABANDONED_AT_ONCE: usize = 20;
@@ -87,7 +88,7 @@ pub(crate) async fn serve(
         peer,
         http2,
         streams: JoinSet::new(),
-        abandoned: 0,
+        wasted: 0,
         exceeded,
     };
     let outcome = connection.serve().await;
@@ -101,7 +102,7 @@ struct Connection {
     peer: Peer,
     http2: server::Connection<FloodGuard, Frame>,
     streams: JoinSet<End>,
-    abandoned: usize,
+    wasted: usize,
     /// Notified when the client has sent too many no-op frames.
     exceeded: Rc<Notify>,
 }
@@ -121,7 +122,7 @@ impl Connection {
                     Some(Err(error)) => return Err(io_error(error)),
                     None => return Ok(()),
                 },
-                Some(ended) = self.streams.join_next() => self.count_abandoned(ended),
+                Some(ended) = self.streams.join_next() => self.count_wasted(ended),
                 () = self.exceeded.notified() => return Err(self.disconnect(NO_OP_FRAMES).await),
                 () = &mut idle, if self.streams.is_empty() => {
                     if leaving {
@@ -131,8 +132,8 @@ impl Connection {
                 }
                 () = &mut stopping, if !leaving => leaving = true,
             }
-            if self.abandoned > MAX_ABANDONED {
-                return Err(self.disconnect(RESETS).await);
+            if self.wasted > MAX_WASTED {
+                return Err(self.disconnect(WASTED).await);
             }
             if leaving {
                 // Has no effect after the first time.
@@ -149,11 +150,11 @@ impl Connection {
             .spawn_local(stream::serve(worker, self.peer, request, respond));
     }
 
-    /// Counts how many more streams the client has reset than it has let us answer.
-    fn count_abandoned(&mut self, ended: Result<End, JoinError>) {
-        self.abandoned = match ended {
-            Ok(End::Abandoned) => self.abandoned.saturating_add(1),
-            Ok(End::Over) => self.abandoned.saturating_sub(1),
+    /// Counts how many more streams the client has wasted than it has let us answer.
+    fn count_wasted(&mut self, ended: Result<End, JoinError>) {
+        self.wasted = match ended {
+            Ok(End::Abandoned | End::Denied) => self.wasted.saturating_add(1),
+            Ok(End::Over) => self.wasted.saturating_sub(1),
             Err(error) => return tracing::error!("stream lost to a bug in the runner: {error}"),
         };
     }
@@ -187,7 +188,7 @@ impl Connection {
 }
 
 /// Why a client is disconnected.
-const RESETS: &str = "the client keeps resetting requests before they are answered";
+const WASTED: &str = "the client keeps resetting requests, or sends too many";
 const NO_OP_FRAMES: &str = "the client sent too many no-op frames";
 
 fn timed_out(text: &'static str) -> io::Error {

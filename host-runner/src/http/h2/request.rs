@@ -4,8 +4,8 @@ use h2::ext::Protocol;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
-use wasocket_host_core::http1::Refusal;
 use wasocket_host_core::http1::limits::{MAX_FIELDS, MAX_REQUEST_LINE};
+use wasocket_host_core::http1::{Refusal, Refused, quoted};
 
 use crate::contract::bindings::{Field, HttpVersion, Request};
 
@@ -14,13 +14,18 @@ use crate::contract::bindings::{Field, HttpVersion, Request};
 /// # Errors
 ///
 /// The refusal of a request that no guest sees.
-pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
+pub(super) fn read(head: &Parts) -> Result<Request, Refused> {
     if head.headers.len() > MAX_FIELDS {
-        return Err(refusal(431, "the request has too many fields"));
+        let limit = format!("more than {MAX_FIELDS}");
+        return Err(Refusal::new(431, "the request has too many fields").with(limit));
     }
     let protocol: Option<&Protocol> = head.extensions.get();
     if head.method == Method::CONNECT && protocol.is_none() {
-        return Err(Refusal::NOT_A_PROXY);
+        let authority = head
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        return Err(Refusal::NOT_A_PROXY.because_of(authority.as_bytes()));
     }
     let request = Request {
         method: head.method.to_string(),
@@ -37,13 +42,16 @@ pub(super) fn read(head: &Parts) -> Result<Request, Refusal> {
 }
 
 /// Returns the path.
-fn target(uri: &Uri) -> Result<String, Refusal> {
+fn target(uri: &Uri) -> Result<String, Refused> {
     let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
     if target.len() > MAX_REQUEST_LINE {
-        return Err(refusal(414, "the path is too long"));
+        let limit = format!("more than {MAX_REQUEST_LINE} bytes");
+        return Err(Refusal::new(414, "the path is too long").with(limit));
     }
     if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(refusal(400, "the path contains invalid bytes"));
+        return Err(
+            Refusal::new(400, "the path contains invalid bytes").because_of(uri.path().as_bytes())
+        );
     }
     Ok(target.to_owned())
 }
@@ -68,17 +76,25 @@ fn cookies(head: &Parts) -> Option<Field> {
 }
 
 /// RFC 9113 §8.3.1: `:authority` takes the place of `Host`; if both are present, they must be the same.
-fn check_host(request: &Request) -> Result<(), Refusal> {
+fn check_host(request: &Request) -> Result<(), Refused> {
     let hosts = request.fields.iter().filter(|(name, _)| name == "host");
     let hosts: Vec<&[u8]> = hosts.map(|(_, value)| &value[..]).collect();
     let authority = request.authority.as_deref().map(str::as_bytes);
     match (authority, &hosts[..]) {
         (Some(_), []) | (None, [_]) => Ok(()),
         (Some(authority), [host]) if authority.eq_ignore_ascii_case(host) => Ok(()),
-        _ => Err(refusal(400, "the host is missing or ambiguous")),
+        _ => {
+            Err(Refusal::new(400, "the host is missing or ambiguous")
+                .with(found(authority, &hosts)))
+        }
     }
 }
 
-pub(super) const fn refusal(status: u16, reason: &'static str) -> Refusal {
-    Refusal { status, reason }
+/// Everything that names a host.
+fn found(authority: Option<&[u8]>, hosts: &[&[u8]]) -> String {
+    let authority = authority.map(|authority| format!(":authority {}", quoted(authority)));
+    let hosts = hosts.iter().take(2);
+    let hosts = hosts.map(|host| format!("Host {}", quoted(host)));
+    let all: Vec<String> = authority.into_iter().chain(hosts).collect();
+    all.join(", ")
 }

@@ -15,14 +15,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use wasocket_host_core::answer;
 use wasocket_host_core::http1::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
-use wasocket_host_core::http1::{self, BadAnswer, Refusal, expects_continue, imf_fixdate};
+use wasocket_host_core::http1::{self, BadAnswer, Refusal, Refused, expects_continue, imf_fixdate};
 
-use super::request::{read, refusal};
+use super::request::read;
 use crate::contract::bindings::Request;
 use crate::http::connection_options::connection_options;
 use crate::http::exchange::{Outcome, Upgrade, Version, exchange, refuse_head, response};
 use crate::http::worker::Worker;
-use crate::limits::per_address::{AddressPermit, Denial};
+use crate::limits::per_address::AddressPermit;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{Frame, Tunnel, io_error};
@@ -33,6 +33,8 @@ use crate::pool::Takeover;
 pub(super) enum End {
     /// The client reset it before there was an answer.
     Abandoned,
+    /// It was refused, as its address sends too many requests.
+    Denied,
     /// In any other way.
     Over,
 }
@@ -53,8 +55,9 @@ pub(super) async fn serve(
     };
     // Boxed so that it is freed before the session: a WebSocket does not need it.
     let outcome = match Box::pin(stream.serve(head)).await {
-        Ok(Some((session, _permits))) => session.await,
-        Ok(None) => Ok(()),
+        Ok(Served::TakenOver(session, _permits)) => session.await,
+        Ok(Served::Answered) => Ok(()),
+        Ok(Served::Denied) => return End::Denied,
         Err(Failed::Abandoned) => return End::Abandoned,
         Err(Failed::Io(error)) => Err(error),
     };
@@ -73,6 +76,15 @@ struct Stream {
     body: RecvStream,
 }
 
+/// The outcome of a stream's exchange.
+enum Served<S> {
+    /// The session to run, as the guest has taken over the stream.
+    TakenOver(S, Permits),
+    Answered,
+    /// With 429.
+    Denied,
+}
+
 /// Why a stream ended early.
 enum Failed {
     Abandoned,
@@ -89,18 +101,17 @@ impl From<h2::Error> for Failed {
 type Permits = (OwnedSemaphorePermit, Option<AddressPermit>);
 
 impl Stream {
-    /// Runs the exchange. Returns the session to run, if the guest takes over the stream.
+    /// Runs the exchange.
     async fn serve(
         mut self,
         head: http::request::Parts,
-    ) -> Result<Option<(impl Future<Output = io::Result<()>>, Permits)>, Failed> {
+    ) -> Result<Served<impl Future<Output = io::Result<()>>>, Failed> {
         let is_head = head.method == Method::HEAD;
         let request = match read(&head) {
             Ok(request) => request,
-            Err(refusal) => {
-                let response = refuse_head(&self.worker, self.peer, refusal);
-                self.send(response, is_head).await?;
-                return Ok(None);
+            Err(refused) => {
+                let response = refuse_head(&self.worker, self.peer, &refused);
+                return self.refuse(response, is_head).await;
             }
         };
         let mut extended_connect = ExtendedConnect {
@@ -125,15 +136,30 @@ impl Stream {
         match (outcome, extended_connect.permits) {
             (Outcome::Upgrade(upgrade), Some(permits)) => {
                 let session = self.open(upgrade).await?;
-                return Ok(session.map(|session| (session, permits)));
+                let taken_over = session.map(|session| Served::TakenOver(session, permits));
+                return Ok(taken_over.unwrap_or(Served::Answered));
             }
-            (Outcome::Respond(response) | Outcome::Refuse(response), _) => {
-                self.send(response, is_head).await?;
-            }
+            (Outcome::Refuse(response), _) => return self.refuse(response, is_head).await,
+            (Outcome::Respond(response), _) => self.send(response, is_head).await?,
             // RFC 9113 §7: "The endpoint requires that HTTP/1.1 be used instead of HTTP/2."
             _ => self.respond.send_reset(Reason::HTTP_1_1_REQUIRED),
         }
-        Ok(None)
+        Ok(Served::Answered)
+    }
+
+    /// Sends the host's own response.
+    async fn refuse<S>(
+        self,
+        response: Response<Vec<u8>>,
+        is_head: bool,
+    ) -> Result<Served<S>, Failed> {
+        let is_denied = response.status() == StatusCode::TOO_MANY_REQUESTS;
+        self.send(response, is_head).await?;
+        Ok(if is_denied {
+            Served::Denied
+        } else {
+            Served::Answered
+        })
     }
 
     /// Opens the guest's connection on the stream. Returns `None` if the guest fails.
@@ -189,12 +215,13 @@ impl Version for ExtendedConnect {
     type Head = Response<()>;
 
     /// Admits a stream like a connection, but without waiting for room (RFC 9110 §15.6.4).
-    fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refusal> {
+    fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refused> {
         if request.protocol.is_none() {
             return Ok(());
         }
-        let permit = worker.shared.connection_limit.try_acquire().ok_or(FULL)?;
-        let address_permit = worker.admit(self.peer).map_err(Denial::refusal)?;
+        let limit = &worker.shared.connection_limit;
+        let permit = limit.try_acquire().ok_or_else(|| full(limit.max()))?;
+        let address_permit = worker.admit(self.peer).map_err(|denial| denial.refused())?;
         self.permits = Some((permit, address_permit));
         Ok(())
     }
@@ -217,7 +244,10 @@ impl Version for ExtendedConnect {
     }
 }
 
-const FULL: Refusal = refusal(503, "The server has reached its connection limit");
+fn full(max: usize) -> Refused {
+    let limit = format!("{max} (--max-connections)");
+    Refusal::new(503, "The server has reached its connection limit").with(limit)
+}
 
 /// Reads and discards the body, as in HTTP/1.1, so that the response does not arrive while the client is still sending.
 /// `h2` tells the client not to send the rest (RFC 9113 §8.1).
