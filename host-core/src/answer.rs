@@ -18,7 +18,11 @@ pub fn response(
     body: Vec<u8>,
 ) -> Result<Response<Vec<u8>>, BadAnswer> {
     check_response(status, &fields)?;
-    let mut response = Response::new(body);
+    let mut response = Response::new(match status {
+        // RFC 9110 §15.3.5, §15.3.6, §15.4.5: these have no content, and a client would take it for another response.
+        204 | 205 | 304 => Vec::new(),
+        _ => body,
+    });
     *response.status_mut() = StatusCode::from_u16(status).map_err(|_| BadAnswer::Status(status))?;
     *response.headers_mut() = header_map(fields)?;
     Ok(response)

@@ -8,9 +8,10 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +20,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-use support::{Server, TIMEOUT, opening_handshake, read_head, target_folder, text, wasocket};
+use support::operator::{admin, get, metric};
+use support::{
+    Server, TIMEOUT, build_guest, opening_handshake, read_head, target_folder, text, wasocket,
+};
 use wasocket_host::default_app::DEFAULT_APP;
 
 /// The number of connections at once.
@@ -286,4 +290,37 @@ fn a_killed_runner_leaves_only_closed_sockets() {
     again.signal("TERM");
     assert_eq!(again.wait(), Some(0), "{}", again.log());
     assert!(!place.socket().exists());
+}
+
+/// Every tunnel takes a file for its client and one for its server.
+#[test]
+fn apps_leave_files_to_clients_and_the_operator() {
+    let _alone = alone();
+    let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let to = backend.local_addr().expect("it listens").to_string();
+    let tunnel = build_guest("tunnel", "");
+    let program = wasocket(&[]).get_program().to_owned();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 160; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"])
+        .args(["--admin", "127.0.0.1:0", "--allow-tcp", &to, "--env"])
+        .arg(format!("TO={to}"))
+        .arg(tunnel);
+    let server = Server::run(&mut command);
+    let admin = admin(&server);
+    let mut tunnels = Vec::new();
+    while metric(&admin, "wasocket_connections_open") < metric(&admin, "wasocket_connections_limit")
+    {
+        tunnels.push(server.websocket("/"));
+    }
+    assert!(tunnels.len() > 30, "{}", tunnels.len());
+    assert_eq!(get(&admin, "/healthz").0, 200);
+    let (status, reason) = get(&admin, "/readyz");
+    assert_eq!(status, 503, "{reason}");
+    assert!(reason.contains("--max-connections"), "{reason}");
+    server.wait_for_log("kept for clients");
+    drop(tunnels.pop());
+    server.websocket("/");
 }

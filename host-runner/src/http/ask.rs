@@ -15,6 +15,12 @@ use crate::net::peer::Peer;
 use crate::observe::access_log::{log_fault, path};
 use crate::pool::{Decision, PendingRequest, Unplaced};
 
+/// RFC 9110 §15.6.4.
+const NO_MORE_INSTANCES: Refusal = Refusal::new(
+    503,
+    "The server has no room for another instance of the application.",
+);
+
 /// Why the host answers a request instead of the guest.
 pub(crate) enum Failure {
     /// The guest is not asked.
@@ -27,6 +33,8 @@ pub(crate) enum Failure {
     Timeout,
     /// Instances fail, and none is started for this long.
     BackingOff(Duration),
+    /// The system has no room for another instance.
+    Full,
 }
 
 impl Failure {
@@ -38,6 +46,7 @@ impl Failure {
             Self::BadAnswer(bad) => bad.refusal().with(bad.to_string()),
             Self::Timeout => Refusal::APP_TIMEOUT.with("--decision-timeout".to_owned()),
             Self::BackingOff(_) => Refusal::BACKING_OFF.into(),
+            Self::Full => NO_MORE_INSTANCES.with("vm.max_map_count, or memory".to_owned()),
         }
     }
 
@@ -56,6 +65,7 @@ impl Failure {
             Self::Refused(_)
             | Self::Died
             | Self::BackingOff(_)
+            | Self::Full
             | Self::BadAnswer(BadAnswer::HttpVersion) => {}
             Self::BadAnswer(bad) => {
                 tracing::error!(
@@ -86,6 +96,7 @@ impl From<Unplaced> for Failure {
         match unplaced {
             Unplaced::Dead => Self::Died,
             Unplaced::BackingOff(left) => Self::BackingOff(left),
+            Unplaced::Full => Self::Full,
         }
     }
 }

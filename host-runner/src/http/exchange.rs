@@ -30,12 +30,15 @@ use crate::observe::access_log::{ConnectionEntry, RequestEntry};
 use crate::pool::{Answer, Decision, Takeover};
 use crate::session::Session;
 
+/// RFC 9110 §15.6.4.
+const TOO_MUCH_UNSENT: Refusal = Refusal::new(503, "The server has too much to send already.");
+
 /// The outcome of a request. Everything except an upgrade has been logged.
 pub(crate) enum Outcome<H> {
     /// The guest's response.
-    Respond(Response<Vec<u8>>),
+    Respond(Response<Bytes>),
     /// The host's own response, after which HTTP/1.1 closes the connection.
-    Refuse(Response<Vec<u8>>),
+    Refuse(Response<Bytes>),
     /// The guest takes over the socket.
     Upgrade(Upgrade<H>),
     /// The guest wants a connection of its own, which only HTTP/1.1 has.
@@ -89,13 +92,25 @@ pub(crate) async fn exchange<V: Version>(
 
 /// Refuses a head that is not a valid request. It counts towards the rate limit like others; what it says of a client
 /// behind a proxy is not read.
-pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refused: &Refused) -> Response<Vec<u8>> {
+pub(crate) fn refuse_head(worker: &Worker, socket: Peer, refused: &Refused) -> Response<Bytes> {
     let client = worker.trust.unnamed_client(socket);
     let entry = || RequestEntry::of_refused_head(client);
     match worker.may_ask(client) {
         Ok(()) => refuse(worker, client, response(refused.refusal), refused, entry),
         Err(too_many) => too_many_requests(worker, client, &too_many.refused(), entry),
     }
+}
+
+/// Counts a head that was refused in the layer below, with this answer. Returns whether it is within the rate limit of the
+/// client; what is not is not logged either.
+pub(crate) fn count_refused_head(worker: &Worker, socket: Peer, refused: &Refused) -> bool {
+    let client = worker.trust.unnamed_client(socket);
+    let is_within = worker.may_ask(client).is_ok();
+    if is_within {
+        let entry = || RequestEntry::of_refused_head(client);
+        refuse(worker, client, response(refused.refusal), refused, entry);
+    }
+    is_within
 }
 
 /// A request that is within its client's rate limit.
@@ -116,7 +131,7 @@ impl Exchange<'_> {
             }) => {
                 let head = response.head;
                 match answer::response(head.status, head.fields, response.body) {
-                    Ok(response) => Outcome::Respond(self.respond(response, refusal.as_deref())),
+                    Ok(response) => self.respond(response, refusal.as_deref()),
                     Err(bad) => self.fail(&bad.into()),
                 }
             }
@@ -160,13 +175,20 @@ impl Exchange<'_> {
         Outcome::Refuse(refuse(worker, client, response, &refused, || self.entry))
     }
 
-    /// The guest's response, which may be a refusal.
-    fn respond(self, response: Response<Vec<u8>>, refusal: Option<&str>) -> Response<Vec<u8>> {
+    /// The guest's response, which may be a refusal. Its body counts as unsent until it is sent.
+    fn respond<H>(self, response: Response<Vec<u8>>, refusal: Option<&str>) -> Outcome<H> {
+        let (head, body) = response.into_parts();
+        let length = body.len();
+        let Ok(body) = self.worker.session.unsent.hold(body) else {
+            let limit = format!("a response of {length} bytes (--max-unsent)");
+            return self.fail(&TOO_MUCH_UNSENT.with(limit).into());
+        };
+        let response = Response::from_parts(head, body);
         let (worker, client) = (self.worker, self.client);
-        match refusal {
+        Outcome::Respond(match refusal {
             Some(refusal) => refuse(worker, client, response, refusal, || self.entry),
             None => respond(worker, self.entry, response),
-        }
+        })
     }
 }
 
@@ -249,7 +271,7 @@ impl Opened {
 }
 
 /// Counts a response, and logs its request.
-fn respond(worker: &Worker, entry: RequestEntry, response: Response<Vec<u8>>) -> Response<Vec<u8>> {
+fn respond(worker: &Worker, entry: RequestEntry, response: Response<Bytes>) -> Response<Bytes> {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
     entry.answered(status, response.body().len());
@@ -260,10 +282,10 @@ fn respond(worker: &Worker, entry: RequestEntry, response: Response<Vec<u8>>) ->
 fn refuse(
     worker: &Worker,
     client: Peer,
-    response: Response<Vec<u8>>,
+    response: Response<Bytes>,
     reason: impl fmt::Display,
     entry: impl FnOnce() -> RequestEntry,
-) -> Response<Vec<u8>> {
+) -> Response<Bytes> {
     let status = response.status().as_u16();
     worker.metrics.answered(status);
     // A failure of the app is rarer, and matters more.
@@ -279,8 +301,8 @@ fn refuse(
 }
 
 /// Builds the host's own response.
-pub(crate) fn response(refusal: Refusal) -> Response<Vec<u8>> {
-    let mut response = Response::new(format!("{}\n", refusal.reason).into_bytes());
+pub(crate) fn response(refusal: Refusal) -> Response<Bytes> {
+    let mut response = Response::new(format!("{}\n", refusal.reason).into());
     *response.status_mut() =
         StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     let text = HeaderValue::from_static("text/plain");
@@ -303,13 +325,20 @@ pub(crate) fn log_denial(worker: &Worker, client: Peer, refused: &Refused, is_to
     }
 }
 
+/// Logs why a connection is closed in the middle, unless there are too many refusals of this client.
+pub(crate) fn log_closed(worker: &Worker, client: Peer, error: &io::Error) {
+    if let Some(suppressed) = worker.may_log_refusal(client) {
+        RequestEntry::of_refused_head(client).closed(&error.to_string(), suppressed);
+    }
+}
+
 /// RFC 6585 §4.
 fn too_many_requests(
     worker: &Worker,
     client: Peer,
     refused: &Refused,
     entry: impl FnOnce() -> RequestEntry,
-) -> Response<Vec<u8>> {
+) -> Response<Bytes> {
     let mut response = response(refused.refusal);
     let second = HeaderValue::from_static("1");
     response.headers_mut().insert(RETRY_AFTER, second);

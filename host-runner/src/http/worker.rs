@@ -79,6 +79,14 @@ impl Worker {
         admitted
     }
 
+    /// Admits a request that waits for its answer alongside others of its connection.
+    pub(crate) fn hold(&self, peer: Peer) -> Result<Option<AddressPermit>, Denial> {
+        let now = std::time::Instant::now();
+        let hold = |ip| self.shared.per_address.hold(ip, now);
+        let held = peer.limited_ip().map(hold).transpose();
+        held.inspect_err(|denial| self.metrics.denied(*denial))
+    }
+
     /// Checks a request against the rate limit of its client's address. Requests on Unix sockets are not counted.
     pub(crate) fn may_ask(&self, peer: Peer) -> Result<(), TooManyRequests> {
         let Some(ip) = peer.limited_ip() else {

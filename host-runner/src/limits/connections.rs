@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::guest::wasi::OpenFiles;
+
 /// The least time between two warnings that the limit is reached.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -18,11 +20,14 @@ pub(crate) struct ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    pub(crate) fn new(max: usize) -> Self {
+    /// Keeps a file for each of them.
+    pub(crate) fn new(max: usize, files: &OpenFiles) -> Self {
         let max = max.min(Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(max));
+        files.keep_for(&permits);
         Self {
             max,
-            permits: Arc::new(Semaphore::new(max)),
+            permits,
             warned_at: Mutex::default(),
         }
     }
@@ -32,9 +37,14 @@ impl ConnectionLimit {
         self.max
     }
 
+    /// Whether there are no more.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.permits.available_permits() == 0
+    }
+
     /// Waits until a permit is available, without taking it: an idle worker must not hold one.
     pub(crate) async fn available(&self) {
-        if self.permits.available_permits() == 0 {
+        if self.is_reached() {
             self.warn();
         }
         // Never closed.
@@ -90,7 +100,7 @@ mod tests {
 
     #[test]
     fn permits_run_out_and_return() {
-        let limit = ConnectionLimit::new(2);
+        let limit = ConnectionLimit::new(2, &OpenFiles::default());
         let first = poll(limit.acquire());
         assert!(poll(limit.available()).is_ready());
         let second = limit.acquire();

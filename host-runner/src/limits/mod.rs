@@ -1,6 +1,7 @@
-//! Limits on clients: connections, requests, bytes, unsent output.
+//! Limits on clients: connections, requests, bytes, unsent output; and on what they take of the system.
 
 pub(crate) mod connections;
+pub(crate) mod instances;
 pub(crate) mod open_files;
 pub mod per_address;
 pub(crate) mod read_rate;

@@ -9,13 +9,16 @@ const RESERVED: u64 = 64;
 const PER_WORKER: u64 = 8;
 
 /// Raises the limit on open files as far as allowed, and returns the number of connections that leaves room for, at
-/// most `wanted`. Logs a warning if there are fewer.
-pub(crate) fn connections(wanted: usize, workers: usize) -> usize {
+/// most `wanted`. If the app opens files of its own, half of the room is for those. Logs a warning if there are fewer
+/// connections than wanted.
+pub(crate) fn connections(wanted: usize, workers: usize, app_opens_files: bool) -> usize {
     // The first worker's files are part of `RESERVED`.
     let further = u64::try_from(workers.saturating_sub(1)).unwrap_or(u64::MAX);
     let reserved = RESERVED.saturating_add(further.saturating_mul(PER_WORKER));
     let allowed = raise().map_or(usize::MAX, |files| {
-        usize::try_from(files.saturating_sub(reserved).max(1)).unwrap_or(usize::MAX)
+        let room = files.saturating_sub(reserved);
+        let room = if app_opens_files { room / 2 } else { room };
+        usize::try_from(room.max(1)).unwrap_or(usize::MAX)
     });
     if allowed < wanted {
         tracing::warn!(

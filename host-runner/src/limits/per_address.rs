@@ -201,12 +201,38 @@ impl PerAddressLimiter {
         now: Instant,
     ) -> Result<AddressPermit, Denial> {
         let limits = self.limits.of(remote.to_canonical());
-        if limits.connections == 0 && limits.handshakes == 0 {
+        self.open(remote, limits, limits, now)
+    }
+
+    /// `checked` are those of the limits that this is checked against.
+    fn open(
+        self: &Arc<Self>,
+        remote: IpAddr,
+        limits: EffectiveLimits,
+        checked: EffectiveLimits,
+        now: Instant,
+    ) -> Result<AddressPermit, Denial> {
+        if checked.connections == 0 && checked.handshakes == 0 {
             return Ok(AddressPermit(None));
         }
         let network = network(remote);
-        self.state(network, limits, now, |state| state.admit(limits, now))?;
+        self.state(network, limits, now, |state| state.admit(checked, now))?;
         Ok(AddressPermit(Some((Arc::clone(self), network))))
+    }
+
+    /// Admits a request that counts like a connection for as long as it waits for its answer, but not towards the rate of
+    /// new ones.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        remote: IpAddr,
+        now: Instant,
+    ) -> Result<AddressPermit, Denial> {
+        let limits = self.limits.of(remote.to_canonical());
+        let checked = EffectiveLimits {
+            handshakes: 0,
+            ..limits
+        };
+        self.open(remote, limits, checked, now)
     }
 
     /// Lets a request be answered, if its address is within its rate.
@@ -361,6 +387,21 @@ mod tests {
         assert_eq!([ask(500), ask(500)], [Ok(()), refused]);
         assert!((0..10).all(|_| limiter.allow_request(of("10.0.0.1"), now).is_ok()));
         assert!(limiter.admit(of("1.1.1.1"), now).is_ok());
+    }
+
+    #[test]
+    fn requests_that_wait_count_like_connections_but_not_towards_the_rate() {
+        let limiter = limits(2, 1, true);
+        let now = Instant::now();
+        let connection = limiter.admit(of("1.1.1.1"), now).expect("room");
+        let _request = limiter.hold(of("1.1.1.1"), now).expect("room");
+        let full = Some(Denial::Connections(2));
+        assert_eq!(limiter.hold(of("1.1.1.1"), now).err(), full);
+        drop(connection);
+        assert!(limiter.hold(of("1.1.1.1"), now).is_ok());
+        let other = limiter.hold(of("1.1.1.2"), now).expect("room");
+        assert!(limiter.admit(of("1.1.1.2"), now).is_ok(), "the first one");
+        drop(other);
     }
 
     #[test]

@@ -6,11 +6,16 @@
 //! read are served while others do not. A share is never more than the budget, so the total stays below twice
 //! the budget.
 //!
+//! The body of a plain HTTP response counts until all of it is sent, or is refused: a stream of HTTP/2 costs its client
+//! next to nothing, and so does a window that never opens.
+//!
 //! The budget covers all workers. A connection whose output is sent at once never touches these counters.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use bytes::Bytes;
 
 /// The unsent output of all connections.
 #[derive(Debug)]
@@ -38,9 +43,40 @@ impl UnsentBudget {
         self.total.load(Relaxed)
     }
 
+    /// Counts the body of a response until the last reference to it is gone.
+    ///
+    /// # Errors
+    ///
+    /// If the budget is exceeded.
+    pub(crate) fn hold(self: &Arc<Self>, body: Vec<u8>) -> io::Result<Bytes> {
+        let mut share = UnsentShare::new(self);
+        share.set(body.len())?;
+        Ok(Bytes::from_owner(Held {
+            body,
+            _share: share,
+        }))
+    }
+
+    /// Whether more is unsent than there should be.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.total() > self.max
+    }
+
     /// Whether a connection that holds this many bytes must not hold more.
     fn is_exceeded_by(&self, held: usize) -> bool {
-        self.total.load(Relaxed) > self.max && held > self.max / self.holders.load(Relaxed).max(1)
+        self.is_exceeded() && held > self.max / self.holders.load(Relaxed).max(1)
+    }
+}
+
+/// A body with its part of the budget.
+struct Held {
+    body: Vec<u8>,
+    _share: UnsentShare,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 
@@ -116,6 +152,20 @@ mod tests {
         assert!(large.set(80).is_ok());
         assert!(large.set(0).is_ok() && small.set(0).is_ok());
         assert_eq!((budget.total(), budget.holders.load(Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn a_body_counts_until_its_last_part_is_gone() -> io::Result<()> {
+        let budget = UnsentBudget::new(100);
+        let mut body = budget.hold(vec![0; 80])?;
+        let rest = body.split_off(70);
+        assert!(budget.hold(vec![0; 60]).is_err());
+        assert_eq!(budget.total(), 80);
+        drop(body);
+        assert_eq!(budget.total(), 80);
+        drop(rest);
+        assert_eq!(budget.total(), 0);
+        budget.hold(vec![0; 60]).map(drop)
     }
 
     #[test]

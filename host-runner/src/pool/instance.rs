@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
 use wasmtime::component::ResourceAny;
 
@@ -53,6 +53,7 @@ pub(super) struct Instance {
     stopped: Cell<Option<ShutdownReason>>,
     pub(super) started: time::Instant,
     shared: Shared,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// State shared by the instances of a pool.
@@ -86,6 +87,7 @@ impl Instance {
         started: time::Instant,
         message_limits: Option<MessageLimits>,
         shared: &Shared,
+        permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
@@ -102,6 +104,7 @@ impl Instance {
             stopped: Cell::new(None),
             started,
             shared: shared.clone(),
+            _permit: permit,
         }
     }
 

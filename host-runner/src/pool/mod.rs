@@ -29,13 +29,13 @@ use tokio::task::spawn_blocking;
 
 use self::instance::{Instance, Shared, back_off, log};
 use crate::contract::bindings::{Instant, ShutdownReason};
-use crate::guest::fault::Dead;
-use crate::guest::fault::GuestFault;
+use crate::guest::fault::{Dead, FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
 use crate::guest::handler::Guest;
 use crate::guest::instance::{Advance, advance, finish_with};
 use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
+use crate::limits::instances::InstanceLimit;
 use crate::observe::metrics::Metrics;
 use crate::pool::wakeups::Signal;
 
@@ -58,6 +58,7 @@ pub struct Pool {
     retired: RefCell<Vec<Weak<Instance>>>,
     shared: Shared,
     stopping: Cell<Option<ShutdownReason>>,
+    instance_limit: Arc<InstanceLimit>,
 }
 
 impl Pool {
@@ -67,6 +68,7 @@ impl Pool {
         limits: Limits,
         connections_per_instance: usize,
         metrics: Arc<Metrics>,
+        instance_limit: &Arc<InstanceLimit>,
     ) -> Self {
         Self {
             component: RefCell::new(component),
@@ -83,6 +85,7 @@ impl Pool {
                 metrics,
             },
             stopping: Cell::new(None),
+            instance_limit: Arc::clone(instance_limit),
         }
     }
 
@@ -130,14 +133,20 @@ impl Pool {
     }
 
     /// Starts an instance. Returns `None` if the component was replaced meanwhile.
-    async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Dead> {
+    async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Unplaced> {
+        let permit = self.instance_limit.take().ok_or(Unplaced::Full)?;
         let (started, component) = (time::Instant::now(), self.component.borrow().clone());
         let replaced = self.replaced.get();
         let file_wait = FileWait::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
+            if let FaultReason::System(cause) = &fault.reason {
+                self.shared.metrics.faulted(&fault.reason);
+                self.instance_limit.warn(cause);
+                return Unplaced::Full;
+            }
             back_off(&self.shared.backoff, started, &self.shared.metrics);
-            log(&fault, 0, &self.shared.metrics)
+            log(&fault, 0, &self.shared.metrics).into()
         })?;
         tracing::debug!("instance started in {:.1?}", started.elapsed());
         self.shared.metrics.instances.count();
@@ -150,6 +159,7 @@ impl Pool {
             started,
             self.limits.message_limits,
             &self.shared,
+            permit,
         ));
         if let Some(reason) = self.stopping.get() {
             instance.stop(reason);
@@ -256,6 +266,8 @@ pub(crate) enum Unplaced {
     Dead,
     /// A new instance is needed, but the previous ones failed so fast that none is started for this time.
     BackingOff(Duration),
+    /// A new instance is needed, and the system has no room for it.
+    Full,
 }
 
 impl From<Dead> for Unplaced {

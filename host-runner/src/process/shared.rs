@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::watch;
 
+use crate::guest::wasi::Grants;
 use crate::limits::connections::ConnectionLimit;
+use crate::limits::instances::InstanceLimit;
 use crate::limits::open_files;
 use crate::limits::per_address::PerAddressLimiter;
 use crate::limits::refusal_log::RefusalLog;
@@ -23,6 +25,8 @@ use crate::process::service_manager::watchdog_limit;
 pub struct Shared {
     /// The limit on connections.
     pub(crate) connection_limit: ConnectionLimit,
+    /// The limit on instances.
+    pub(crate) instance_limit: Arc<InstanceLimit>,
     /// The limits on each address.
     pub(crate) per_address: Arc<PerAddressLimiter>,
     /// The limit on log lines about refusals.
@@ -40,12 +44,12 @@ pub struct Shared {
 
 impl Shared {
     /// For this many workers, none of which accepts yet. Raises the limit on open files.
-    pub(crate) fn new(settings: &LimitSettings, workers: usize) -> Self {
+    pub(crate) fn new(settings: &LimitSettings, workers: usize, grants: &Grants) -> Self {
+        let max = settings.max_connections;
+        let max = open_files::connections(max, workers, grants.include_files());
         Self {
-            connection_limit: ConnectionLimit::new(open_files::connections(
-                settings.max_connections,
-                workers,
-            )),
+            connection_limit: ConnectionLimit::new(max, &grants.files),
+            instance_limit: InstanceLimit::of_system(),
             per_address: PerAddressLimiter::new(settings.per_address),
             refusal_log: RefusalLog::default(),
             unsent: UnsentBudget::new(settings.max_unsent),
@@ -89,6 +93,12 @@ impl Shared {
             Some("the component keeps failing")
         } else if self.heartbeats.hanging().is_some() {
             Some("a worker hangs")
+        } else if self.connection_limit.is_reached() {
+            Some("full: no more connections (--max-connections)")
+        } else if self.instance_limit.is_reached() {
+            Some("full: no more instances (vm.max_map_count)")
+        } else if self.unsent.is_exceeded() {
+            Some("full: too much is unsent (--max-unsent)")
         } else {
             None
         }

@@ -26,7 +26,7 @@ use crate::limits::per_address::{AddressPermit, Denial};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::{self, Socket};
-use crate::server::ingress::{Ingress, enter};
+use crate::server::ingress::{Ingress, identify, secure};
 
 /// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the permit until then.
 pub(crate) async fn serve(
@@ -62,24 +62,28 @@ pub(crate) async fn deny(stream: Accepted, denial: Denial) {
 async fn take_over(
     worker: Rc<Worker>,
     ingress: &Ingress,
-    stream: Accepted,
-    peer: Peer,
+    mut stream: Accepted,
+    mut peer: Peer,
     permit: &mut Option<AddressPermit>,
 ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
-    let (stream, peer) = if ingress.is_open_to(&stream) {
-        (stream, peer)
-    } else {
-        Box::pin(enter(ingress, &worker, stream, peer)).await?
-    };
     if ingress.proxy_protocol {
+        peer = Box::pin(identify(ingress, &worker, &mut stream, peer)).await?;
+        // Before the TLS handshake, which costs far more than a refusal.
         match worker.admit(peer) {
             Ok(admitted) => *permit = admitted,
             Err(denial) => {
-                log_denial(&worker, peer, &denial.refused(), true);
-                deny(stream, denial).await;
+                let is_told = !ingress.has_tls(&stream);
+                log_denial(&worker, peer, &denial.refused(), is_told);
+                if is_told {
+                    deny(stream, denial).await;
+                }
                 return Ok(None);
             }
         }
+    }
+    if ingress.has_tls(&stream) {
+        stream = Box::pin(secure(ingress, &worker, stream)).await?;
+        peer.secure = true;
     }
     if stream.has_agreed_on_http2() {
         h2::connection::serve(&worker, stream, BytesMut::new(), peer).await?;

@@ -1,6 +1,6 @@
 //! The ingress: PROXY protocol and TLS, before HTTP.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
 
@@ -49,35 +49,53 @@ impl Ingress {
         }
     }
 
-    async fn pass(&self, mut stream: Accepted, mut peer: Peer) -> io::Result<(Accepted, Peer)> {
-        if self.proxy_protocol {
-            peer = self.client(&mut stream, peer).await?;
-        }
+    /// Whether such a connection begins with a TLS handshake, after the PROXY header if there is one.
+    pub(crate) fn has_tls(&self, stream: &Accepted) -> bool {
+        self.tls.is_some() && matches!(stream, Accepted::Tcp(_))
+    }
+
+    /// Performs the TLS handshake, if there is one.
+    async fn secure(&self, stream: Accepted) -> io::Result<Accepted> {
         match (&self.tls, stream) {
             (Some(tls), Accepted::Tcp(tcp)) => {
                 let stream = Box::new(tls.accept(tcp).await?);
-                peer.secure = true;
-                Ok((Accepted::Tls(stream), peer))
+                Ok(Accepted::Tls(stream))
             }
-            (_, stream) => Ok((stream, peer)),
+            (_, stream) => Ok(stream),
         }
     }
 }
 
-/// Takes a connection through the ingress, within the time limit of a request head.
+/// Reads the PROXY protocol's header, within the time limit of a request head. Returns the client.
 ///
 /// # Errors
 ///
-/// If the header or the TLS handshake fails.
-pub(crate) async fn enter(
+/// If the header is invalid or late, or the proxy is not trusted.
+pub(crate) async fn identify(
+    ingress: &Ingress,
+    worker: &Worker,
+    stream: &mut Accepted,
+    proxy: Peer,
+) -> io::Result<Peer> {
+    within(worker, ingress.client(stream, proxy)).await
+}
+
+/// Performs the TLS handshake, within the time limit of a request head.
+///
+/// # Errors
+///
+/// If the handshake fails or takes too long.
+pub(crate) async fn secure(
     ingress: &Ingress,
     worker: &Worker,
     stream: Accepted,
-    peer: Peer,
-) -> io::Result<(Accepted, Peer)> {
-    let passing = timeout(worker.settings.head_timeout, ingress.pass(stream, peer));
+) -> io::Result<Accepted> {
+    within(worker, ingress.secure(stream)).await
+}
+
+async fn within<T>(worker: &Worker, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     select! {
-        passed = passing => passed.unwrap_or_else(|_| {
+        done = timeout(worker.settings.head_timeout, step) => done.unwrap_or_else(|_| {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))
         }),
         () = worker.stopping.wait() => Err(io::Error::other("the runner is stopping")),

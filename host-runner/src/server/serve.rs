@@ -114,7 +114,7 @@ async fn run(
         component,
         hosts: Hosts::new(&config.hosts, &addresses).into(),
         ingress: ingress.into(),
-        shared: Shared::new(&config.limits, config.workers).into(),
+        shared: Shared::new(&config.limits, config.workers, &config.grants).into(),
         config: Arc::clone(config),
     };
     if let Some(address) = &config.admin {

@@ -54,6 +54,7 @@ impl Plan {
             config.guest,
             config.connections_per_instance,
             shared.metrics_of(number),
+            &shared.instance_limit,
         );
         Worker::new(
             pool,

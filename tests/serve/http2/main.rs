@@ -11,6 +11,7 @@ mod exchange;
 mod floods;
 mod hosts;
 mod streams;
+mod sums;
 mod tls;
 
 use support::Server;

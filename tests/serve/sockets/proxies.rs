@@ -74,6 +74,20 @@ fn clients_behind_the_proxy_protocol_are_limited_separately() {
     assert_eq!(open(LINE).1, 429);
 }
 
+/// Whichever of the two is refused, it is before the TLS handshake, which neither begins.
+#[test]
+fn the_limits_on_proxied_clients_come_before_tls() {
+    let certificate = Certificate::new("tls-limited");
+    let options = ["--allow-host", "*", "--proxy-protocol"];
+    let limit = ["--max-connections-per-address", "1"];
+    let server = Server::run(&mut certificate.serve(&[&options[..], &limit].concat()));
+    let clients = [server.connect(), server.connect()];
+    let [mut first, mut second] = clients;
+    first.send(LINE);
+    second.send(LINE);
+    server.wait_for_log("too many connections already");
+}
+
 #[test]
 fn the_proxy_protocol_comes_before_tls() {
     let certificate = Certificate::new("tls-proxied");

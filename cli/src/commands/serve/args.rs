@@ -177,6 +177,7 @@ impl Serve {
             tcp: self.allow_tcp.clone(),
             environment: self.env.clone(),
             directories: self.dir.clone(),
+            ..Grants::default()
         }
     }
 }

@@ -29,6 +29,7 @@ use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttp, WasiHttpHooks, WasiHttpView as _,
 };
 
+use crate::guest::wasi::OpenFiles;
 use crate::guest::wasi::Policy;
 use crate::guest::wasi::state::State;
 use crate::net::address::is_public;
@@ -44,15 +45,17 @@ const MAX_FIELDS: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     policy: Arc<Policy>,
+    files: Arc<OpenFiles>,
     in_progress: Arc<AtomicUsize>,
     /// Passed from `handle` to `send_request`.
     admitted: Option<Admitted>,
 }
 
 impl Outgoing {
-    pub(crate) fn new(policy: Arc<Policy>) -> Self {
+    pub(crate) fn new(policy: Arc<Policy>, files: Arc<OpenFiles>) -> Self {
         Self {
             policy,
+            files,
             in_progress: Arc::default(),
             admitted: None,
         }
@@ -69,6 +72,9 @@ impl Outgoing {
             );
             return Err(ErrorCode::HttpRequestDenied);
         };
+        if !self.files.have_room() {
+            return Err(ErrorCode::ConnectionLimitReached);
+        }
         Ok(Admitted {
             slot: Slot::take(&self.in_progress, self.policy.max_in_progress)?,
             may_be_private: !allowed.is_wildcard(),

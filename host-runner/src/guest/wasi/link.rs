@@ -12,10 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use wasmtime::component::Linker;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::filesystem::WasiFilesystemView as _;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    Descriptor, DescriptorFlags, ErrorCode as FileError, HostDescriptor as _, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
+use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as _;
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult, TcpSocket};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, async_trait};
 
 use crate::guest::wasi::Grants;
@@ -51,7 +58,71 @@ pub(crate) fn is_http(import: &str) -> bool {
 /// [`FileWait`](crate::guest::file_wait::FileWait).
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    link_sockets(linker)?;
+    link_files(linker)?;
+    linker.allow_shadowing(false);
     http::link(linker)
+}
+
+/// Has sockets made only while there are files for them.
+fn link_sockets(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut sockets = linker.instance("wasi:sockets/tcp-create-socket@0.2.12")?;
+    sockets.func_wrap(
+        "create-tcp-socket",
+        |mut store: StoreContextMut<'_, State>, (family,)| {
+            Ok((create_socket(store.data_mut(), family)?,))
+        },
+    )?;
+    Ok(())
+}
+
+/// What `open-at` is called with.
+type OpenAt = (
+    Resource<Descriptor>,
+    PathFlags,
+    String,
+    OpenFlags,
+    DescriptorFlags,
+);
+
+/// Has files opened only while there is room for them.
+fn link_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut files = linker.instance("wasi:filesystem/types@0.2.12")?;
+    files.func_wrap_async(
+        "[method]descriptor.open-at",
+        |mut store: StoreContextMut<'_, State>, opened: OpenAt| {
+            Box::new(async move { Ok((open_at(store.data_mut(), opened).await?,)) })
+        },
+    )
+}
+
+async fn open_at(
+    state: &mut State,
+    (folder, path_flags, path, open_flags, flags): OpenAt,
+) -> wasmtime::Result<Result<Resource<Descriptor>, FileError>> {
+    if !state.grants.files.have_room() {
+        return Ok(Err(FileError::Quota));
+    }
+    let mut files = state.filesystem();
+    let opened = files.open_at(folder, path_flags, path, open_flags, flags);
+    match opened.await {
+        Ok(file) => Ok(Ok(file)),
+        Err(error) => Ok(Err(error.downcast()?)),
+    }
+}
+
+fn create_socket(
+    state: &mut State,
+    family: IpAddressFamily,
+) -> wasmtime::Result<Result<Resource<TcpSocket>, ErrorCode>> {
+    if !state.grants.files.have_room() {
+        return Ok(Err(ErrorCode::NewSocketLimit));
+    }
+    match state.sockets().create_tcp_socket(family) {
+        Ok(socket) => Ok(Ok(socket)),
+        Err(error) => Ok(Err(error.downcast()?)),
+    }
 }
 
 /// The WASI context of one guest.

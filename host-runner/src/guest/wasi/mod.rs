@@ -6,8 +6,10 @@ mod grants;
 pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod memory;
+mod open_files;
 pub(crate) mod state;
 
 pub use allowed::{Allowed, AllowedError, Policy};
 pub use directory::Directory;
 pub use grants::Grants;
+pub use open_files::OpenFiles;

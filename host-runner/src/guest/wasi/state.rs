@@ -17,7 +17,7 @@ pub(crate) struct State {
     pub(crate) memory: MemoryLimiter,
     /// The time of the current call.
     pub(crate) clock: CallClock,
-    grants: Arc<Grants>,
+    pub(crate) grants: Arc<Grants>,
     /// Made when a guest first uses WASI; most never do.
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
@@ -37,7 +37,7 @@ impl State {
             grants: Arc::clone(grants),
             wasi: None,
             http: WasiHttpCtx::new(),
-            outgoing: Outgoing::new(policy),
+            outgoing: Outgoing::new(policy, Arc::clone(&grants.files)),
             table,
         }
     }

@@ -153,7 +153,7 @@ fn request_of(request: http1::Request) -> Request {
 }
 
 /// Whether the guest closes the connection with this response, which can then be sent at once.
-fn closes(response: &Response<Vec<u8>>) -> bool {
+fn closes(response: &Response<Bytes>) -> bool {
     let options = connection_options(response.headers());
     options.iter().any(|option| option == "close")
 }
@@ -176,7 +176,7 @@ async fn keeps_alive(framing: Framing, mut body: Incoming) -> bool {
 }
 
 /// Makes the response close the connection (RFC 9112 §9.6).
-fn closing(response: Response<Vec<u8>>) -> HttpResponse {
+fn closing(response: Response<Bytes>) -> HttpResponse {
     let mut response = response.map(Full::from);
     let headers = response.headers_mut();
     headers.append(CONNECTION, HeaderValue::from_static("close"));

@@ -14,13 +14,14 @@ use bytes::BytesMut;
 use h2::server::{self, Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use tokio::select;
-use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
+use wasocket_host_core::http1::Refusal;
 use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
-use crate::http::h2::flood_guard::FloodGuard;
-use crate::http::h2::stream::{self, End};
+use crate::http::exchange::{count_refused_head, log_closed};
+use crate::http::h2::flood_guard::{FloodGuard, Reports};
+use crate::http::h2::stream::{self, Carrier, End};
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
@@ -74,8 +75,8 @@ pub(crate) async fn serve(
     begun: BytesMut,
     peer: Peer,
 ) -> io::Result<()> {
-    let exceeded = Rc::new(Notify::new());
-    let guard = FloodGuard::new(Rewind::new(stream, begun), Rc::clone(&exceeded));
+    let reports = Rc::<Reports>::default();
+    let guard = FloodGuard::new(Rewind::new(stream, begun), Rc::clone(&reports));
     let handshake = settings(worker.settings.max_head).handshake(guard);
     let http2 = select! {
         begun = timeout(worker.settings.head_timeout, handshake) => begun
@@ -89,7 +90,8 @@ pub(crate) async fn serve(
         http2,
         streams: JoinSet::new(),
         wasted: 0,
-        exceeded,
+        carrier: Carrier::default(),
+        reports,
     };
     let outcome = connection.serve().await;
     connection.finish_streams().await;
@@ -103,8 +105,8 @@ struct Connection {
     http2: server::Connection<FloodGuard, Frame>,
     streams: JoinSet<End>,
     wasted: usize,
-    /// Notified when the client has sent too many no-op frames.
-    exceeded: Rc<Notify>,
+    carrier: Carrier,
+    reports: Rc<Reports>,
 }
 
 impl Connection {
@@ -123,7 +125,8 @@ impl Connection {
                     None => return Ok(()),
                 },
                 Some(ended) = self.streams.join_next() => self.count_wasted(ended),
-                () = self.exceeded.notified() => return Err(self.disconnect(NO_OP_FRAMES).await),
+                () = self.reports.refused.notified() => self.count_refused(),
+                () = self.reports.exceeded.notified() => return Err(self.disconnect(NO_OP_FRAMES).await),
                 () = &mut idle, if self.streams.is_empty() => {
                     if leaving {
                         return Err(timed_out("the client did not close the connection"));
@@ -145,9 +148,21 @@ impl Connection {
     }
 
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Frame>) {
-        let worker = Rc::clone(&self.worker);
+        let (worker, carrier) = (Rc::clone(&self.worker), Rc::clone(&self.carrier));
+        self.reports.accepted(respond.stream_id().as_u32());
         self.streams
-            .spawn_local(stream::serve(worker, self.peer, request, respond));
+            .spawn_local(stream::serve(worker, self.peer, carrier, request, respond));
+    }
+
+    /// Counts the heads that `h2` has answered with 431, like those that are refused here.
+    fn count_refused(&mut self) {
+        let limit = format!("more than {} bytes", self.worker.settings.max_head);
+        let refused = Refusal::new(431, "the request head is too large").with(limit);
+        for _ in 0..self.reports.take_refused() {
+            if !count_refused_head(&self.worker, self.peer, &refused) {
+                self.wasted = self.wasted.saturating_add(1);
+            }
+        }
     }
 
     /// Counts how many more streams the client has wasted than it has let us answer.
@@ -174,7 +189,9 @@ impl Connection {
         self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         let flushed = async { while let Some(Ok(_)) = self.http2.accept().await {} };
         let _ = timeout(FLUSH_TIMEOUT, flushed).await;
-        io::Error::other(format!("HTTP/2: excessive load: {reason}"))
+        let error = io::Error::other(format!("HTTP/2: excessive load: {reason}"));
+        log_closed(&self.worker, self.peer, &error);
+        error
     }
 
     /// Waits for the remaining streams, which notice that the connection is gone.

@@ -3,7 +3,12 @@
 //! PING, SETTINGS, PRIORITY, RST_STREAM, WINDOW_UPDATE and empty DATA frames cost little each, and most are
 //! answered, but a client can send them forever, and none of them reaches the app (CVE-2019-9512, 9513, 9515,
 //! 9518). So they are counted as they come from the socket.
+//!
+//! `h2` answers heads that are too large itself, with 431. Nobody else sees them, so they are found here, among the frames
+//! that are sent: as the answers to streams that were never accepted.
 
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,6 +29,9 @@ const MAX_PER_SECOND: u32 = 1000;
 /// a few to spare.
 const PER_FRAME: u32 = 4;
 
+/// The most accepted streams to remember: more than there can be at once, as a reset may overtake the answer.
+const MAX_UNANSWERED: usize = 1000;
+
 /// The length of the client's connection preface (RFC 9113 §3.4), which precedes its first frame.
 const PREFACE: usize = 24;
 
@@ -33,19 +41,57 @@ pub(super) struct FloodGuard {
     incoming: FrameScanner,
     outgoing: FrameScanner,
     allowance: Allowance,
-    exceeded: Rc<Notify>,
+    reports: Rc<Reports>,
     is_exceeded: bool,
 }
 
+/// What the guard finds, for the task of the connection.
+#[derive(Default)]
+pub(super) struct Reports {
+    /// Notified when the client has sent too many no-op frames.
+    pub(super) exceeded: Notify,
+    /// Notified when `h2` has refused heads.
+    pub(super) refused: Notify,
+    number_refused: Cell<usize>,
+    /// The streams that were accepted and have no answer yet, the oldest first.
+    unanswered: RefCell<VecDeque<u32>>,
+}
+
+impl Reports {
+    /// A stream was accepted.
+    pub(super) fn accepted(&self, stream: u32) {
+        let mut unanswered = self.unanswered.borrow_mut();
+        if unanswered.len() == MAX_UNANSWERED {
+            unanswered.pop_front();
+        }
+        unanswered.push_back(stream);
+    }
+
+    /// The number of heads that `h2` has refused since the last call.
+    pub(super) fn take_refused(&self) -> usize {
+        self.number_refused.take()
+    }
+
+    fn answered(&self, stream: u32) {
+        let mut unanswered = self.unanswered.borrow_mut();
+        if let Some(index) = unanswered.iter().position(|own| *own == stream) {
+            unanswered.remove(index);
+        } else {
+            self.number_refused.set(self.number_refused.get() + 1);
+            self.refused.notify_one();
+        }
+    }
+}
+
 impl FloodGuard {
-    /// Guards a stream whose preface has not been read yet. `exceeded` is notified once.
-    pub(super) fn new(stream: Rewind, exceeded: Rc<Notify>) -> Self {
+    /// Guards a stream whose preface has not been read yet.
+    pub(super) fn new(stream: Rewind, reports: Rc<Reports>) -> Self {
         Self {
             stream,
             incoming: FrameScanner::after(PREFACE),
             outgoing: FrameScanner::after(0),
             allowance: Allowance::new(),
-            exceeded,
+            reports,
             is_exceeded: false,
         }
     }
@@ -58,15 +104,18 @@ impl FloodGuard {
         });
         if !is_allowed {
             self.is_exceeded = true;
-            self.exceeded.notify_one();
+            self.reports.exceeded.notify_one();
         }
     }
 
     fn sent(&mut self, bytes: &[u8]) {
-        let allowance = &mut self.allowance;
+        let (allowance, reports) = (&mut self.allowance, &self.reports);
         self.outgoing.scan(bytes, |frame| {
             if frame.carries_message() {
                 allowance.earn();
+            }
+            if let Some(stream) = frame.begins_head() {
+                reports.answered(stream);
             }
         });
     }

@@ -6,6 +6,7 @@ pub struct FrameHead {
     length: usize,
     kind: u8,
     flags: u8,
+    stream: u32,
     /// Bytes of padding in DATA, including the length of it (§6.1).
     padding: usize,
 }
@@ -16,6 +17,11 @@ const END_STREAM: u8 = 0x01;
 const PADDED: u8 = 0x08;
 
 impl FrameHead {
+    /// The stream, if the frame begins a head, or trailers, on it.
+    pub fn begins_head(&self) -> Option<u32> {
+        (self.kind == HEADERS).then_some(self.stream)
+    }
+
     /// Whether the frame is a message's head, content or end. CONTINUATION does not count: a head has few of them.
     pub fn carries_message(&self) -> bool {
         match self.kind {
@@ -68,7 +74,7 @@ impl FrameScanner {
     fn push(&mut self, byte: u8) -> Option<FrameHead> {
         *self.head.get_mut(self.have)? = byte;
         self.have += 1;
-        let [high, middle, low, kind, flags, .., padding] = self.head;
+        let [high, middle, low, kind, flags, stream @ .., padding] = self.head;
         let length = u32::from_be_bytes([0, high, middle, low]) as usize;
         let is_padded = kind == DATA && flags & PADDED != 0 && length > 0;
         let size = if is_padded { 10 } else { 9 };
@@ -76,6 +82,7 @@ impl FrameScanner {
             length,
             kind,
             flags,
+            stream: u32::from_be_bytes(stream),
             padding: if is_padded {
                 1 + usize::from(padding)
             } else {

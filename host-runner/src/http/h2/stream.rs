@@ -1,5 +1,6 @@
 //! One HTTP/2 stream: an exchange, and the session it may become.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
@@ -22,10 +23,10 @@ use crate::contract::bindings::Request;
 use crate::http::connection_options::connection_options;
 use crate::http::exchange::{Outcome, Upgrade, Version, exchange, refuse_head, response};
 use crate::http::worker::Worker;
-use crate::limits::per_address::AddressPermit;
+use crate::limits::per_address::{AddressPermit, Denial};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::h2_stream::{Frame, Tunnel, io_error};
+use crate::net::stream::h2_stream::{Frame, MAX_FRAME, Tunnel, io_error};
 use crate::net::stream::socket::Socket;
 use crate::pool::Takeover;
 
@@ -43,6 +44,7 @@ pub(super) enum End {
 pub(super) async fn serve(
     worker: Rc<Worker>,
     peer: Peer,
+    carrier: Carrier,
     request: http::Request<RecvStream>,
     respond: SendResponse<Frame>,
 ) -> End {
@@ -52,6 +54,7 @@ pub(super) async fn serve(
         peer,
         respond,
         body,
+        carrier,
     };
     // Boxed so that it is freed before the session: a WebSocket does not need it.
     let outcome = match Box::pin(stream.serve(head)).await {
@@ -74,6 +77,7 @@ struct Stream {
     peer: Peer,
     respond: SendResponse<Frame>,
     body: RecvStream,
+    carrier: Carrier,
 }
 
 /// The outcome of a stream's exchange.
@@ -114,14 +118,16 @@ impl Stream {
                 return self.refuse(response, is_head).await;
             }
         };
-        let mut extended_connect = ExtendedConnect {
+        let mut room = Room {
             peer: self.peer,
+            carrier: Rc::clone(&self.carrier),
+            place: None,
             permits: None,
         };
         // RFC 9110 §10.1.1: a client that expects 100 has not sent its body.
         let has_body = request.protocol.is_none() && !expects_continue(&request.fields);
         let outcome = async {
-            let outcome = exchange(&self.worker, self.peer, request, &mut extended_connect).await;
+            let outcome = exchange(&self.worker, self.peer, request, &mut room).await;
             if has_body {
                 discard(&mut self.body).await;
             }
@@ -133,7 +139,11 @@ impl Stream {
             _ = poll_fn(|context| self.respond.poll_reset(context)) => return Err(Failed::Abandoned),
             outcome = outcome => outcome,
         };
-        match (outcome, extended_connect.permits) {
+        let Room { place, permits, .. } = room;
+        drop(place);
+        // A plain request has its answer, and no longer waits.
+        let permits = permits.filter(|_| matches!(outcome, Outcome::Upgrade(_)));
+        match (outcome, permits) {
             (Outcome::Upgrade(upgrade), Some(permits)) => {
                 let session = self.open(upgrade).await?;
                 let taken_over = session.map(|session| Served::TakenOver(session, permits));
@@ -150,7 +160,7 @@ impl Stream {
     /// Sends the host's own response.
     async fn refuse<S>(
         self,
-        response: Response<Vec<u8>>,
+        response: Response<Bytes>,
         is_head: bool,
     ) -> Result<Served<S>, Failed> {
         let is_denied = response.status() == StatusCode::TOO_MANY_REQUESTS;
@@ -187,7 +197,7 @@ impl Stream {
         Ok(Some(opened.run(&self.worker, tunnel, Vec::new())))
     }
 
-    async fn send(mut self, response: Response<Vec<u8>>, is_head: bool) -> Result<(), Failed> {
+    async fn send(mut self, response: Response<Bytes>, is_head: bool) -> Result<(), Failed> {
         let (mut head, body) = without_connection(response).into_parts();
         let length = body.len();
         finish(&mut head, length);
@@ -196,7 +206,7 @@ impl Stream {
         let outgoing = self.respond.send_response(head, ends)?;
         if !ends {
             let tunnel = Tunnel::new(self.body, outgoing);
-            send_body(tunnel, &body, &self.worker)
+            send_body(tunnel, body, &self.worker)
                 .await
                 .map_err(Failed::Io)?;
         }
@@ -204,34 +214,64 @@ impl Stream {
     }
 }
 
-/// The takeover of a stream (RFC 8441).
-struct ExtendedConnect {
+/// Whether a request uses the place that the connection of its stream has among all connections.
+pub(super) type Carrier = Rc<Cell<bool>>;
+
+/// The use of that place, given up on drop.
+struct Place(Carrier);
+
+impl Place {
+    fn take(carrier: &Carrier) -> Option<Self> {
+        (!carrier.replace(true)).then(|| Self(Rc::clone(carrier)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// What a stream takes of the limits on connections: each takeover counts as one, and so does each request that waits
+/// for its answer, except that one of them uses the place of the connection that carries it. Otherwise a connection with
+/// a hundred streams would be a hundred times as much as one of HTTP/1.1.
+struct Room {
     peer: Peer,
-    /// `None` unless the request is an extended CONNECT: the guest cannot take over other streams.
+    carrier: Carrier,
+    place: Option<Place>,
     permits: Option<Permits>,
 }
 
-impl Version for ExtendedConnect {
+impl Version for Room {
     type Head = Response<()>;
 
     /// Admits a stream like a connection, but without waiting for room (RFC 9110 §15.6.4).
     fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refused> {
-        if request.protocol.is_none() {
+        let takes_over = request.protocol.is_some();
+        if !takes_over {
+            self.place = Place::take(&self.carrier);
+        }
+        if self.place.is_some() {
             return Ok(());
         }
         let limit = &worker.shared.connection_limit;
         let permit = limit.try_acquire().ok_or_else(|| full(limit.max()))?;
-        let address_permit = worker.admit(self.peer).map_err(|denial| denial.refused())?;
-        self.permits = Some((permit, address_permit));
+        let admitted = if takes_over {
+            worker.admit(self.peer)
+        } else {
+            worker.hold(self.peer)
+        };
+        self.permits = Some((permit, admitted.map_err(Denial::refused)?));
         Ok(())
     }
 
+    /// Only an extended CONNECT (RFC 8441) can be taken over.
     fn head(
         &self,
-        _: &Request,
+        request: &Request,
         takeover: &mut Takeover,
     ) -> Result<Option<Response<()>>, BadAnswer> {
-        let (Some(_), Some(head)) = (&self.permits, takeover.response.take()) else {
+        let (Some(_), Some(head)) = (&request.protocol, takeover.response.take()) else {
             return Ok(None);
         };
         // RFC 8441 §5: a 2xx. All else is checked as in HTTP/1.1.
@@ -301,11 +341,14 @@ fn finish(head: &mut http::response::Parts, length: usize) {
     }
 }
 
-/// Sends a body, with the same send timeout as on an HTTP/1.1 connection.
-async fn send_body(tunnel: Tunnel, body: &[u8], worker: &Worker) -> io::Result<()> {
-    let mut socket =
-        Socket::new(tunnel, body.len()).with_send_timeout(worker.session.settings.send_timeout);
-    socket.send(body)?;
-    poll_fn(|context| socket.poll_flush(context)).await?;
+/// Sends a body, with the same send timeout as on an HTTP/1.1 connection. Frame by frame, so that it is held once.
+async fn send_body(tunnel: Tunnel, body: Bytes, worker: &Worker) -> io::Result<()> {
+    let send_timeout = worker.session.settings.send_timeout;
+    let mut socket = Socket::new(tunnel, MAX_FRAME).with_send_timeout(send_timeout);
+    for part in body.chunks(MAX_FRAME) {
+        socket.send(part)?;
+        poll_fn(|context| socket.poll_flush(context)).await?;
+    }
+    drop(body);
     socket.close().await
 }
