@@ -86,6 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn some_statuses_have_no_content() {
+        for (status, has_content) in [(200, true), (204, false), (205, false), (304, false)] {
+            let response = response(status, Vec::new(), b"x".to_vec());
+            let has = response.is_ok_and(|response| !response.body().is_empty());
+            assert_eq!(has, has_content, "{status}");
+        }
+    }
+
+    #[test]
     fn sends_up_to_the_maximum_number_of_fields() {
         let fields = (0..=MAX_RESPONSE_FIELDS).map(|n| (format!("a{n}"), vec![]));
         let mut fields: Vec<Field> = fields.collect();

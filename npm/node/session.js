@@ -267,17 +267,25 @@ export class Session {
 
   /** The socket is closed: it has failed, if the component has not ended yet. */
   #closed() {
-    if (this.#turn.onLost() !== undefined) {
-      try {
-        this.#instance.wake(this.#instance.call(() => this.#connection.lost(now())));
-      } catch (error) {
-        if (!(error instanceof Dead)) {
-          throw error;
-        }
+    try {
+      if (this.#turn.onLost() !== undefined) {
+        this.#lose();
       }
+    } finally {
+      this.#onEnd(this.#error, this.#report);
+    }
+  }
+
+  #lose() {
+    try {
+      this.#instance.wake(this.#instance.call(() => this.#connection.lost(now())));
+    } catch (error) {
+      if (!(error instanceof Dead)) {
+        throw error;
+      }
+    } finally {
       this.#conclude();
     }
-    this.#onEnd(this.#error, this.#report);
   }
 
   /** The instance has ended: a socket never stays open without a component behind it. */

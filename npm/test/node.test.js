@@ -189,9 +189,9 @@ function scripted(handle) {
 
 const NOTHING = { output: new Uint8Array(), wakeAt: undefined, next: 'open', wakeOthers: [] };
 
-/** A takeover of every path but `/`, whose connection behaves as `calls` says. */
+/** A takeover of every path but `/`, whose connection begins with an x, and then behaves as `calls` says. */
 function takenOver(calls) {
-  const connection = { open: () => NOTHING, receive: () => NOTHING, receiveEof: () => NOTHING, lost: () => [], report() {}, ...calls };
+  const connection = { open: () => ({ ...NOTHING, output: Buffer.from('x') }), receive: () => NOTHING, receiveEof: () => NOTHING, lost: () => [], report() {}, ...calls };
   const takeover = { connection, response: undefined, finalBytes: new Uint8Array(), ...calls.takeover };
   return ({ target }) => ({
     verdict: { tag: 'answer', val: target === '/' ? { tag: 'respond', val: RESPONSE } : { tag: 'takeover', val: takeover } },
@@ -201,22 +201,32 @@ function takenOver(calls) {
 
 test('an exception costs its connection only', async (t) => {
   const broken = { ...NOTHING, wakeOthers: undefined };
-  const soon = { ...NOTHING, wakeAt: 0n };
+  const soon = { ...NOTHING, output: Buffer.from('x'), wakeAt: 0n };
   for (const [what, handle] of [
     ['the answer', ({ target }) => (target === '/' ? { verdict: { tag: 'answer', val: { tag: 'respond', val: RESPONSE } }, wakeOthers: [] } : {})],
     ['open', takenOver({ open: () => broken })],
     ['receive', takenOver({ receive: () => broken })],
     ['wake', takenOver({ open: () => soon, wake: () => broken })],
     ['the end of the stream', takenOver({ receiveEof: () => broken })],
-    ['the end', takenOver({ lost: () => undefined })],
+    ['the end', takenOver({ lost: () => 1 })],
   ]) {
     const app = appOf(scripted(handle));
     const port = await serve(t, app);
     const client = new Client(port);
-    client.send(handshake('/raw'), 'x');
-    client.socket.end();
-    await client.rest().catch(() => {});
-    client.socket.destroy();
+    client.send(handshake('/raw'));
+    if (what !== 'the answer' && what !== 'open') {
+      await client.read(1);
+    }
+    if (what === 'the end') {
+      client.socket.resetAndDestroy();
+    } else {
+      client.send('x');
+      client.socket.end();
+      await client.rest().catch(() => {});
+    }
+    while (app.log.length === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 204, what);
     assert.match(app.log.join('\n'), /connection lost to a bug in the host: TypeError/, what);
   }

@@ -79,9 +79,10 @@ export function split(actions) {
   if (replies.length > 1) {
     throw new Fault('the request is answered twice');
   }
-  const failure = actions.find(({ tag }) => tag === 'fail');
-  if (failure !== undefined) {
-    throw new Fault(failure.val);
+  for (const action of actions) {
+    if (action.tag === 'fail') {
+      throw new Fault(action.val);
+    }
   }
   const [reply] = replies;
   return {
