@@ -27,7 +27,8 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     output.expect("the program runs")
 }
 
-/// So that Cargo does not build once more, for each project, what the tests have built already.
+/// So that Cargo does not build once more, for each project, what the tests have built already. Projects in Rust must
+/// have other names than their components.
 fn sharing_builds(command: &mut Command) -> &mut Command {
     command.env("CARGO_TARGET_DIR", root().join("target/guests"))
 }
@@ -51,27 +52,27 @@ fn fail(folder: &Path, arguments: &[&str]) -> (String, Option<i32>) {
 /// Goes through a new user's first steps; returns the project.
 fn start(language: &str, source: &str, steps: &[&str]) -> PathBuf {
     let folder = folder(language);
-    let next = succeed(&folder, &["new", "hello", "--lang", language]);
+    let next = succeed(&folder, &["new", "greeter", "--lang", language]);
     for part in [
-        "wasocket build hello\n",
-        "wasocket serve hello/app.wasm",
+        "wasocket build greeter\n",
+        "wasocket serve greeter/app.wasm",
         source,
     ] {
         assert!(next.contains(part), "{next}");
     }
-    let built = succeed(&folder, &["build", "hello"]);
+    let built = succeed(&folder, &["build", "greeter"]);
     for step in steps {
-        assert!(built.contains(&format!("hello$ {step}")), "{built}");
+        assert!(built.contains(&format!("greeter$ {step}")), "{built}");
     }
     let report = succeed(
         &folder,
-        &["check", "hello/app.wasm", "--path", "/", "--quiet"],
+        &["check", "greeter/app.wasm", "--path", "/", "--quiet"],
     );
     assert!(report.contains(" 0 failed"), "{report}");
-    let project = folder.join("hello");
+    let project = folder.join("greeter");
     talk(&project.join("app.wasm"));
     edit(&project.join(source));
-    succeed(&folder, &["build", "hello"]);
+    succeed(&folder, &["build", "greeter"]);
     browse(&project.join("app.wasm"));
     project
 }
@@ -99,7 +100,7 @@ fn talk(component: &Path) {
     let content_type = head.field("Content-Type");
     assert_eq!(content_type.as_deref(), Some("text/html; charset=utf-8"));
     assert!(
-        page.contains("<h1>hello</h1>") && page.ends_with("</html>\n"),
+        page.contains("<h1>greeter</h1>") && page.ends_with("</html>\n"),
         "{page}"
     );
     let (head, _) = server.request("GET /other HTTP/1.1\r\nHost: a.test\r\n\r\n");
@@ -172,15 +173,15 @@ fn a_new_go_project_builds_and_runs() {
     let server = Server::serving(&project.join("app.wasm"), &[]);
     server.websocket("/").send(&text("hello"));
     server.wait_for_log("panic: runtime error: integer divide by zero");
-    server.wait_for_log("example/hello/app.go:");
+    server.wait_for_log("example/greeter/app.go:");
 }
 
 #[test]
 fn a_failed_build_is_reported() {
     let folder = folder("broken");
-    succeed(&folder, &["new", "hello"]);
-    fs::write(folder.join("hello/src/lib.rs"), "fn\n").expect("written");
-    let (error, code) = fail(&folder, &["build", "hello"]);
+    succeed(&folder, &["new", "greeter"]);
+    fs::write(folder.join("greeter/src/lib.rs"), "fn\n").expect("written");
+    let (error, code) = fail(&folder, &["build", "greeter"]);
     assert!(
         error.ends_with("error: cargo failed: see above\n"),
         "{error}"
