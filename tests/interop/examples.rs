@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
+use support::app_behaviours::answers_what_is_ahead_of_a_close;
 use support::backend::Backend;
 use support::{Client, Server, build_guest, opening_handshake, text};
 
@@ -35,6 +36,12 @@ fn assert_says(client: &mut Client, message: &str) {
         String::from_utf8_lossy(&said),
         String::from_utf8_lossy(&expected)
     );
+}
+
+#[test]
+fn hello() {
+    let server = serve("hello");
+    answers_what_is_ahead_of_a_close(&server);
 }
 
 #[test]

@@ -28,6 +28,11 @@ impl Connection {
         self.closed.take().map(Event::Closed)
     }
 
+    /// Whether the end has been received and messages can still be sent before it is acted on.
+    pub(crate) fn has_unanswered_end(&self) -> bool {
+        self.ending.is_some() && self.is_open()
+    }
+
     /// The content of the peer's Close frame until it is answered, which [`close`](Self::close) does. Call it
     /// after [`next_event_before_end`](Self::next_event_before_end).
     pub(crate) fn unanswered_close(&self) -> Option<Option<CloseReason>> {

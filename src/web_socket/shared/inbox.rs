@@ -55,6 +55,10 @@ impl Inbox {
         self.items.len() >= MAX_ITEMS || self.bytes >= MAX_BYTES
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     pub(crate) fn push(&mut self, item: Item) {
         if self.skips {
             self.skips = !item.is_last();

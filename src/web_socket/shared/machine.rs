@@ -28,13 +28,14 @@ impl Shared {
         }
     }
 
-    /// The next event, or the end of the connection.
+    /// The next event, or the end of the connection once the app has answered all that came before it.
     fn next_event(&self) -> Option<Event> {
         let event = self.with_connection(Connection::next_event_before_end);
-        event.or_else(|| {
-            self.answer_close();
-            self.with_connection(Connection::end_event)
-        })
+        if event.is_some() || self.delays_end() {
+            return event;
+        }
+        self.answer_close();
+        self.with_connection(Connection::end_event)
     }
 }
 
@@ -79,18 +80,22 @@ impl Machine for Shared {
         let output = state.connection.take_output();
         state.unsent = state.unsent.saturating_add(output.len() as u64);
         let again = is_woken || (!output.is_empty() && state.asks());
+        let delays_end = state.delays_end();
         let wake_at = if again {
             Some(state.now)
         } else {
-            [state.connection.deadline(), state.timers.next()]
-                .into_iter()
-                .flatten()
-                .min()
+            let deadline = if delays_end {
+                state.last_answers.until()
+            } else {
+                state.connection.deadline()
+            };
+            [deadline, state.timers.next()].into_iter().flatten().min()
         };
         let is_full = state.inbox.is_full();
         state.connection.hold(is_full);
         let next = match state.connection.disposition() {
-            Disposition::Open if is_full => Disposition::Pause,
+            // After a Close frame there is nothing to read (RFC 6455 §5.5.1).
+            Disposition::Open if is_full || delays_end => Disposition::Pause,
             next => next,
         };
         Effects {

@@ -2,6 +2,7 @@
 
 mod hooks;
 mod inbox;
+mod last_answers;
 mod machine;
 mod pings;
 mod session;
@@ -74,7 +75,11 @@ impl Shared {
             state.unsent = unsent;
         }
         state.timers.fire(now);
-        if state.has_room() {
+        if state.unsent > 0 {
+            state.last_answers.hold_time();
+        }
+        if state.has_room() && !state.sending.is_empty() {
+            state.last_answers.has_room();
             state.sending.drain(..).for_each(Waker::wake);
         }
         if !state.flushing.is_empty() && state.buffered_amount() == 0 {
@@ -89,6 +94,11 @@ impl Shared {
     /// Whether to stop reading from the peer.
     pub(super) fn is_full(&self) -> bool {
         self.state.borrow().inbox.is_full()
+    }
+
+    /// Whether the end of the connection, which has been received, has to wait for the app.
+    pub(super) fn delays_end(&self) -> bool {
+        self.state.borrow_mut().delays_end()
     }
 
     pub(super) fn report(&self) -> Report {
@@ -123,17 +133,19 @@ impl Shared {
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<(Item, u64)>, Error>> {
         let mut state = self.state.borrow_mut();
-        if state.inbox.is_full() {
+        if state.holds_up_peer() {
             self.call();
         }
         state.inbox.abandon();
         if let Some(begun) = state.inbox.begin() {
+            state.last_answers.taken();
             return Poll::Ready(Ok(Some(begun)));
         }
         match &state.closed {
             Some(Closed::Handshake(_)) => Poll::Ready(Ok(None)),
             Some(closed) => Poll::Ready(Err(Error::Closed(closed.clone()))),
             None => {
+                state.last_answers.asked();
                 register(&mut state.receiving, context.waker());
                 Poll::Pending
             }
@@ -150,15 +162,17 @@ impl Shared {
         if !state.inbox.is_reader(reader) {
             return Poll::Ready(Err(UsageError::Superseded.into()));
         }
-        if state.inbox.is_full() {
+        if state.holds_up_peer() {
             self.call();
         }
         if let Some(piece) = state.inbox.next_piece() {
+            state.last_answers.taken();
             return Poll::Ready(Ok(piece));
         }
         if let Some(closed) = &state.closed {
             return Poll::Ready(Err(Error::Closed(closed.clone())));
         }
+        state.last_answers.asked();
         register(&mut state.receiving, context.waker());
         Poll::Pending
     }
@@ -169,7 +183,7 @@ impl Shared {
         if !state.inbox.is_reader(reader) {
             return;
         }
-        if state.inbox.is_full() {
+        if state.holds_up_peer() {
             self.call();
         }
         state.inbox.abandon();
@@ -249,6 +263,7 @@ impl Shared {
         let mut state = self.state.borrow_mut();
         state.check_open()?;
         let result = act(&mut state.connection)?;
+        state.last_answers.answered();
         drop(state);
         self.call();
         Ok(result)

@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 
 use super::inbox::{Inbox, Item};
+use super::last_answers::LastAnswers;
 use super::pings::Pings;
 use crate::protocol::{Closed, Connection, Event, Instant, UsageError};
 use crate::session::{Timers, register};
@@ -14,6 +15,7 @@ pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) now: Instant,
     pub(super) inbox: Inbox,
+    pub(super) last_answers: LastAnswers,
     /// Whether the app takes no more messages.
     pub(super) discards: bool,
     pub(super) closed: Option<Closed>,
@@ -39,6 +41,7 @@ impl State {
             connection,
             now: Instant::default(),
             inbox: Inbox::default(),
+            last_answers: LastAnswers::default(),
             discards: false,
             closed: None,
             unsent: 0,
@@ -63,6 +66,11 @@ impl State {
         let max = self.connection.limits().max_buffered_amount as u64;
         // If nothing is on its way, there is room for anything.
         self.buffered_amount() < max.max(1)
+    }
+
+    /// Whether the peer, or its Close frame, waits for the app to take messages.
+    pub(super) fn holds_up_peer(&self) -> bool {
+        self.inbox.is_full() || self.connection.has_unanswered_end()
     }
 
     /// Whether a future waits for room, or soon will, and so needs to know at once that the host has sent

@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::host::{Host, outcome};
 use wasocket::{
-    CloseCode, CloseReason, Closed, Disposition, Error, Message, ProtocolError, Sender,
-    ShutdownReason, UsageError,
+    CloseCode, CloseReason, Closed, Disposition, Error, Event, Message, ProtocolError, Sender,
+    ShutdownReason, UsageError, WebSocket,
 };
+use wasocket_host_core::turn::Call;
 
 #[test]
 fn the_peers_close_ends_the_messages() {
@@ -221,3 +223,107 @@ fn on_close_is_not_asked_about_an_invalid_close() {
     host.client(id, |_| {});
     assert_eq!(slot.take(), Some(Ok(1000)));
 }
+
+async fn echo(ws: WebSocket) -> Result<(), Error> {
+    while let Some(message) = ws.receive::<Message>().await? {
+        ws.send(message).await?;
+    }
+    Ok(())
+}
+
+/// Has the client send these messages, and a Close frame right after them.
+fn send_and_close(host: &mut Host, id: usize, messages: &[&[u8]]) {
+    host.client(id, |client| {
+        for message in messages {
+            client.send_binary(message).expect("open");
+        }
+        client.close(CloseCode::NORMAL, "").expect("open");
+    });
+}
+
+/// The lengths of the messages received, and the code of the Close frame after them, if there is one.
+fn lengths(events: &[Event]) -> (Vec<usize>, Option<u16>) {
+    let mut lengths = vec![];
+    for event in events {
+        match event {
+            Event::Message(message) => lengths.push(message.as_bytes().len()),
+            Event::Closed(closed) => return (lengths, Some(closed.code())),
+            event => panic!("{event:?}"),
+        }
+    }
+    (lengths, None)
+}
+
+#[test]
+fn messages_ahead_of_a_close_are_answered_first() {
+    let long = [0; 70_000];
+    let messages = [&b"x"[..], &long, b"x", &long, &long, b"x"];
+    let all = messages.map(<[u8]>::len).to_vec();
+    let mut host = Host::default();
+    let id = host.open(echo);
+    send_and_close(&mut host, id, &messages);
+    assert_eq!(lengths(&host.received(id)), (all.clone(), Some(1000)));
+
+    // The same for a client that is slow to take them: the time for the last answers has not begun.
+    let id = host.open(echo);
+    host.connections[id].takes_output = false;
+    send_and_close(&mut host, id, &messages);
+    host.pass(Duration::from_secs(60));
+    let mut taken = vec![];
+    while host.connections[id].turn.is_open() {
+        taken.push(std::mem::take(&mut host.connections[id].stuck));
+        assert_eq!(host.connections[id].turn.on_sent(0), Some(Call::Wake));
+        host.wake(id);
+        host.pass(Duration::from_secs(60));
+    }
+    taken.push(host.connections[id].stuck);
+    assert!(taken.len() > 2, "{taken:?}");
+    assert!(taken.iter().sum::<usize>() > all.iter().sum(), "{taken:?}");
+}
+
+#[test]
+fn a_close_waits_for_an_answer_that_takes_time() {
+    let mut host = Host::default();
+    let id = host.open(|ws| async move {
+        while let Some(message) = ws.receive::<Message>().await? {
+            ws.sleep(Duration::from_secs(1)).await;
+            ws.send(message).await?;
+        }
+        Ok::<(), Error>(())
+    });
+    send_and_close(&mut host, id, &[b"x", b"xx"]);
+    host.pass(Duration::from_secs(1));
+    assert_eq!(lengths(&host.received(id)), (vec![1], None));
+    host.pass(Duration::from_secs(1));
+    assert_eq!(lengths(&host.received(id)), (vec![2], Some(1000)));
+}
+
+#[test]
+fn a_close_does_not_wait_for_an_app_without_an_answer() {
+    // An app that only sends, and one that takes a message and never answers it.
+    let mut host = Host::default();
+    let id = host.open(|ws| async move {
+        loop {
+            ws.send("tick").await?;
+            let pause = ws.sleep(Duration::from_secs(60)).await;
+            let () = pause;
+        }
+        #[allow(unreachable_code, reason = "names the type")]
+        Ok::<(), Error>(())
+    });
+    host.received(id);
+    send_and_close(&mut host, id, &[]);
+    assert_eq!(lengths(&host.received(id)), (vec![], Some(1000)));
+
+    let id = host.open(|ws| async move {
+        ws.receive::<Message>().await?;
+        ws.sleep(Duration::from_secs(60)).await;
+        ws.send("late").await
+    });
+    send_and_close(&mut host, id, &[b"x"]);
+    host.pass(Duration::from_secs(4));
+    assert_eq!(lengths(&host.received(id)), (vec![], None));
+    host.pass(Duration::from_secs(1));
+    assert_eq!(lengths(&host.received(id)), (vec![], Some(1000)));
+}
+

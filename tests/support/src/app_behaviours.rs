@@ -117,6 +117,10 @@ pub const ECHO: &[Behaviour] = &[
             client.assert_frame(TEXT, number.as_bytes());
         }
     }),
+    (
+        "messages ahead of a Close frame are answered first",
+        answers_what_is_ahead_of_a_close,
+    ),
     ("a message over the limit closes with 1009", |site| {
         let mut client = site.websocket("/");
         client.send_frame(BINARY, &[0; (1 << 20) + 1]);
@@ -131,6 +135,21 @@ pub const ECHO: &[Behaviour] = &[
         }
     }),
 ];
+
+/// The second message fills the send buffer of an app, so that its answer to the third has to wait.
+pub fn answers_what_is_ahead_of_a_close(site: &Site) {
+    let mut client = site.websocket("/");
+    let long = [0; 70_000];
+    let messages = [&b"a"[..], &long, b"b"];
+    let mut frames = messages.map(|message| frame(BINARY, message)).concat();
+    frames.extend(frame(CLOSE, b"\x03\xe8"));
+    client.send(&frames);
+    for message in messages {
+        client.assert_frame(BINARY, message);
+    }
+    client.assert_frame(CLOSE, b"\x03\xe8");
+    assert_eq!(client.read_to_end(), b"");
+}
 
 /// The app `chat`.
 pub const CHAT: &[Behaviour] = &[
