@@ -305,7 +305,7 @@ export class Session {
     if (ending === 'abort') {
       this.#socket.destroy();
     } else {
-      end(this.#socket);
+      end(this.#socket, this.#limits.sendTimeout * 1000);
     }
   }
 

@@ -25,7 +25,8 @@ use crate::protocol::{
     Writer,
 };
 use crate::session::{
-    Calling, ConnectionId, Effects, ReadyList, Session, ShutdownReason, Suspended, shut_down,
+    Calling, ConnectionId, Effects, ReadyList, Session, ShutdownReason, Suspended, not_taken,
+    shut_down,
 };
 
 pub(super) struct EventSession<A: EventApp> {
@@ -310,7 +311,7 @@ impl<A: EventApp> Session for EventSession<A> {
         self.begin();
         self.connection.handle_timeout(now, unsent);
         // A peer gets no more until it has taken what was sent before.
-        if unsent == 0 || self.subscriber.is_late() {
+        if not_taken(unsent) == 0 || self.subscriber.is_late() {
             self.send_published();
         }
         self.effects()

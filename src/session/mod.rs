@@ -50,7 +50,7 @@ pub trait Session {
     /// The peer has finished sending.
     fn receive_eof(&mut self, now: Instant) -> Effects;
     /// The requested instant has come, or all output is sent, or the connection is on the list. `unsent`
-    /// bytes of the output are not sent yet.
+    /// bytes of the output are not sent yet; the last byte counts until the peer has acknowledged it.
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects;
     /// The host wants the connection to end.
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
@@ -67,6 +67,12 @@ pub trait Session {
     fn report(&self) -> Report {
         Report::default()
     }
+}
+
+/// The number of unsent bytes that the system has not taken. In `unsent`, the last one of those it has taken counts until
+/// the peer has acknowledged it: that matters for what the peer can have received, not for what may be sent.
+pub(crate) fn not_taken(unsent: u64) -> u64 {
+    if unsent == 1 { 0 } else { unsent }
 }
 
 /// Why a host wants connections to end.

@@ -29,7 +29,7 @@ pub const MAX_RESPONSE_FIELDS: usize = 24_000;
 /// The most final bytes of a connection (`websocket-handler.wit`, `takeover`).
 pub const MAX_FINAL_BYTES: usize = 1024;
 
-/// How long the peer may accept none of the last bytes before the socket is closed.
+/// How long the peer may accept none of the last bytes before the socket is closed, where no other time is set.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the peer may take to close after us. Its input is discarded meanwhile.

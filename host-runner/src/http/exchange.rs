@@ -26,6 +26,7 @@ use crate::http::ask::{Failure, ask};
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
+use crate::net::stream::closing::Lost;
 use crate::observe::access_log::{ConnectionEntry, RequestEntry};
 use crate::pool::{Answer, Decision, Takeover};
 use crate::session::Session;
@@ -266,7 +267,8 @@ impl Opened {
             Ok(()) => connection.report().await,
             Err(Dead) => Err(Dead),
         };
-        self.entry.log(report, Some(error));
+        self.entry.conclude(report.ok());
+        self.entry.log(Some(&Lost::nothing(error)));
     }
 }
 

@@ -21,6 +21,11 @@ use crate::net::stream::accepted::Accepted;
 /// The most connections that the system queues until they are accepted.
 const BACKLOG: i32 = 1024;
 
+/// How many bytes the system takes for a peer before it has sent the earlier ones. More would only wait there, uncounted
+/// (`--max-unsent`), and ahead of a ping or a Close frame.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 64 * 1024;
+
 /// The first descriptor that systemd passes (`sd_listen_fds(3)`), and the most that are accepted.
 const FIRST_PASSED: i32 = 3;
 const MAX_PASSED: i32 = 64;
@@ -98,6 +103,7 @@ impl Bound {
         file: Option<SocketFile>,
     ) -> io::Result<Self> {
         for socket in &sockets {
+            limit_unsent(socket, &address);
             socket.set_nonblocking(true)?;
             socket.listen(BACKLOG)?;
         }
@@ -125,6 +131,18 @@ impl Bound {
         }
     }
 }
+
+/// Limits what the system buffers for the connections of a listening socket, where it can (tcp(7)).
+#[cfg(target_os = "linux")]
+fn limit_unsent(socket: &Socket, address: &SockAddr) {
+    if !address.is_unix() {
+        // Without it everything works, less promptly.
+        let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_unsent(_: &Socket, _: &SockAddr) {}
 
 /// Distributes the sockets to the workers. The files must be kept for as long as the sockets accept.
 pub fn distribute(places: Vec<Bound>, workers: usize) -> (Vec<Vec<Socket>>, Vec<SocketFile>) {

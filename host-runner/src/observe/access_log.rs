@@ -2,14 +2,13 @@
 //! its span in the trace.
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::contract::bindings::{HttpVersion, Report, Request, initiator_name};
-use crate::guest::fault::Dead;
+use crate::contract::bindings::{Closing, HttpVersion, Initiator, Report, Request, initiator_name};
 use crate::net::peer::Peer;
+use crate::net::stream::closing::Lost;
 use crate::observe::trace;
 use crate::observe::trace::span::Span;
 
@@ -25,6 +24,9 @@ pub(crate) const ABORTED: &str = "aborted at shutdown";
 /// The target of these lines: `RUST_LOG=info,access=off` leaves them out.
 const TARGET: &str = "access";
 
+/// RFC 6455 §7.1.5: stands for an end without a Close frame.
+const ABNORMAL_CLOSURE: u16 = 1006;
+
 /// The entry of a connection that a guest has taken over, written when it ends.
 #[derive(Debug)]
 pub(crate) struct ConnectionEntry {
@@ -35,6 +37,8 @@ pub(crate) struct ConnectionEntry {
     bytes_received: u64,
     bytes_sent: u64,
     is_websocket: bool,
+    /// The guest's report, once there is one.
+    report: Option<Report>,
     is_written: bool,
     span: Option<Box<Span>>,
 }
@@ -69,25 +73,51 @@ impl ConnectionEntry {
         self.bytes_sent = self.bytes_sent.saturating_add(length as u64);
     }
 
-    /// Logs the end, with the guest's report and the socket's error. An error of the app is a separate warning.
-    pub(crate) fn log(&mut self, report: Result<Report, Dead>, error: Option<&io::Error>) {
-        let report = report.ok();
-        let fault = report.as_ref().and_then(|report| report.fault.as_deref());
-        if let Some(fault) = fault {
+    /// Notes the guest's report on a connection that has ended. An error of the app is a separate warning.
+    pub(crate) fn conclude(&mut self, report: Option<Report>) {
+        self.report = report;
+        if let Some(fault) = self.report().and_then(|report| report.fault.as_deref()) {
             log_fault(&self.remote, &self.path, fault);
         }
-        let error = match (error, &report) {
-            (Some(error), _) => Some(error.to_string()),
+    }
+
+    /// The guest's report.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.report.as_ref()
+    }
+
+    /// Logs the end, with the failure of the socket. An end at which output was lost is not the one that the guest reports.
+    pub(crate) fn log(&mut self, failure: Option<&Lost>) {
+        let error = match (failure, &self.report) {
+            (Some(failure), _) => Some(failure.error.to_string()),
             (None, None) => Some("its instance failed".to_owned()),
             (None, Some(_)) => None,
         };
-        self.write(report.as_ref(), INSTANCE_FAILED, error.as_deref());
+        if let Some(bytes) = failure.map(|lost| lost.bytes).filter(|bytes| *bytes > 0) {
+            let reason = format!("{bytes} bytes of the output were lost");
+            self.fail(Initiator::Peer, reason);
+        }
+        self.write(INSTANCE_FAILED, error.as_deref());
+    }
+
+    /// Makes the end one without a closing handshake.
+    fn fail(&mut self, initiator: Initiator, reason: String) {
+        let report = self.report.as_mut();
+        if let Some(closing) = report.and_then(|report| report.closing.as_mut()) {
+            *closing = Closing {
+                initiator,
+                code: ABNORMAL_CLOSURE,
+                reason,
+            };
+        }
     }
 
     /// Writes one line. Texts come from a peer or a guest, so they are quoted and their control characters escaped. Without
     /// a report, a WebSocket has ended for `unreported`.
-    fn write(&mut self, report: Option<&Report>, unreported: Unreported, error: Option<&str>) {
+    fn write(&mut self, unreported: Unreported, error: Option<&str>) {
         self.is_written = true;
+        let report = self.report.take();
+        let report = report.as_ref();
         let closing = report.and_then(|report| report.closing.as_ref());
         let unreported = (report.is_none() && self.is_websocket).then_some(unreported);
         let by = closing.map(|closing| initiator_name(closing.initiator));
@@ -148,7 +178,8 @@ impl Drop for ConnectionEntry {
     /// Writes a line for a connection that has not ended when the runner stops.
     fn drop(&mut self) {
         if !self.is_written {
-            self.write(None, CUT_OFF, Some(ABORTED));
+            self.fail(Initiator::Host, ABORTED.to_owned());
+            self.write(CUT_OFF, Some(ABORTED));
         }
     }
 }
@@ -273,6 +304,7 @@ impl RequestEntry {
             bytes_received: 0,
             bytes_sent: 0,
             is_websocket: status.is_some(),
+            report: None,
             is_written: false,
             span,
         }

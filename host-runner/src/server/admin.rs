@@ -25,7 +25,7 @@ use crate::http::h1::head_reader::{Arrived, HeadReader};
 use crate::http::settings::HttpSettings;
 use crate::http::worker::http1_builder;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::socket;
+use crate::net::stream::closing;
 use crate::process::shared::Shared;
 use crate::session::read_buffer::ReadBuffer;
 
@@ -36,7 +36,8 @@ const MAX_CONNECTIONS: usize = 32;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves the admin endpoint on this address until the process ends, even while connections are being shut down. Must be
-/// called within a tokio runtime. `send_timeout`: how long a client may accept none of a response.
+/// called within a tokio runtime. `send_timeout`: how long a client may acknowledge nothing of a
+/// response.
 ///
 /// # Errors
 ///
@@ -115,7 +116,7 @@ async fn serve(endpoint: Rc<Endpoint>, stream: TcpStream) {
     // The client sees the failure.
     let _ = (&mut connection).await;
     let (stream, _) = connection.into_parts().io.into_parts();
-    let _ = socket::close(stream).await;
+    let _ = closing::close(stream, endpoint.send_timeout).await;
 }
 
 struct Admin {

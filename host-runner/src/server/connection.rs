@@ -25,7 +25,8 @@ use crate::http::worker::Worker;
 use crate::limits::per_address::{AddressPermit, Denial};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::socket::{self, Socket};
+use crate::net::stream::closing;
+use crate::net::stream::socket::Socket;
 use crate::server::ingress::{Ingress, identify, secure};
 
 /// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the permit until then.
@@ -89,6 +90,7 @@ async fn take_over(
         h2::connection::serve(&worker, stream, BytesMut::new(), peer).await?;
         return Ok(None);
     }
+    let send_timeout = worker.session.settings.send_timeout;
     let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await {
         AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, *upgrade),
         AfterHttp::Http2(stream, begun) => {
@@ -96,7 +98,7 @@ async fn take_over(
             return Ok(None);
         }
         AfterHttp::Close(stream) => {
-            socket::close(stream).await?;
+            closing::close(stream, send_timeout).await?;
             return Ok(None);
         }
     };

@@ -13,6 +13,7 @@ use crate::guest::fault::Dead;
 use crate::limits::read_rate::ReadRate;
 use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
+use crate::net::stream::closing::{END, Lost, linger};
 use crate::net::stream::socket::Socket;
 use crate::observe::access_log::{ABORTED, ConnectionEntry};
 use crate::pool::wakeups::Signal;
@@ -43,6 +44,12 @@ pub(super) struct Inner {
     rate: Option<Box<ReadRate>>,
     unsent: UnsentShare,
     entry: ConnectionEntry,
+    /// The length of the latest output, at the end the Close frame.
+    farewell: usize,
+    /// Whether the call in progress was made at the instant that an earlier one asked for, as for a ping.
+    is_timed: bool,
+    /// Whether the peer has to acknowledge everything, or to make progress with it.
+    awaits_delivery: bool,
     last_read: ReadSize,
     batch: Batch,
     /// The source to poll first next time.
@@ -115,30 +122,15 @@ impl Inner {
             rate: ReadRate::new(settings.max_bytes_per_second, now),
             unsent: UnsentShare::new(&context.unsent),
             entry,
+            farewell: 0,
+            is_timed: false,
+            awaits_delivery: false,
             last_read: ReadSize::Small,
             batch: Batch::NotJoined,
             first: Source::Socket,
             waker: None,
             context: Rc::clone(context),
         }
-    }
-
-    /// Logs and counts the end of the session.
-    pub(super) fn record_end(
-        &mut self,
-        outcome: &io::Result<Ending>,
-        report: Result<Report, Dead>,
-    ) {
-        let metrics = &self.context.metrics;
-        match outcome {
-            Ok(Ending::Close | Ending::Abort) => metrics.ended_well.count(),
-            Ok(Ending::FinalBytes) => metrics.ended_by_fault.count(),
-            Err(_) => metrics.ended_by_failure.count(),
-        }
-        if let Ok(report) = &report {
-            metrics.reported(report);
-        }
-        self.entry.log(report, outcome.as_ref().err());
     }
 
     /// Tells the guest that the connection is lost, unless the guest has already ended it.
@@ -222,6 +214,9 @@ impl Inner {
                 return Poll::Ready(Ok(Event::Sent));
             }
         }
+        if self.awaits_delivery {
+            self.awaits_delivery = self.socket.poll_delivered(context)?.is_pending();
+        }
         if !self.turn.may_receive() {
             return Poll::Pending;
         }
@@ -290,11 +285,17 @@ impl Inner {
         let now = self.context.clock.now();
         // Closes with 1012, which tells clients to reconnect.
         let mut reason = ShutdownReason::ServiceRestart;
+        let wake_at = self.turn.wake_at();
+        self.is_timed = wake_at.is_some_and(|at| at > self.called_at && at <= now);
+        let mut is_due = wake_at.is_some_and(|at| at <= now);
         let call = match event {
             Event::Received(0) => self.turn.on_eof(),
             Event::Received(length) => return Ok(Some(self.receive(now, length))),
             Event::Sent => self.turn.on_sent(self.socket.unsent()),
-            Event::Time => self.on_time(now)?,
+            Event::Time => {
+                is_due = true;
+                self.on_time(now)?
+            }
             Event::Signal(Signal::Woken) => self.turn.on_woken(),
             Event::Signal(Signal::Stop(given)) => {
                 reason = given;
@@ -310,15 +311,34 @@ impl Inner {
         self.called_at = now;
         Ok(match call {
             turn::Call::ReceiveEof => Some(self.connection.receive_eof(now)),
-            turn::Call::Wake => Some(self.connection.wake(now, self.socket.unsent())),
+            turn::Call::Wake => {
+                let unsent = if is_due {
+                    self.undelivered()
+                } else {
+                    self.socket.unsent()
+                };
+                Some(self.connection.wake(now, unsent))
+            }
             turn::Call::Shutdown => Some(self.connection.shutdown(now, reason)),
             turn::Call::Lost | turn::Call::Report => None,
         })
     }
 
+    /// The number of unsent bytes, as the contract counts them: the last one until the peer has acknowledged it. From now on
+    /// the peer has to acknowledge something within the send timeout.
+    fn undelivered(&mut self) -> usize {
+        let unsent = self.socket.unsent();
+        if unsent > 0 || self.socket.undelivered() == 0 {
+            return unsent;
+        }
+        self.awaits_delivery = true;
+        1
+    }
+
     /// Checks the host's own limits first, and asks a connection at its maximum lifetime to close.
     fn on_time(&mut self, now: Instant) -> io::Result<Option<turn::Call>> {
-        let expired = self.limits.check(now, self.socket.unsent() > 0)?;
+        let has_unsent = self.undelivered() > 0;
+        let expired = self.limits.check(now, has_unsent)?;
         let stop = if expired { self.turn.on_stop() } else { None };
         Ok(stop.or_else(|| self.turn.on_time(now)))
     }
@@ -345,6 +365,8 @@ impl Inner {
     ) -> io::Result<Option<Ending>> {
         let ending = self.turn.on_effects(next.into(), wake_at);
         if !output.is_empty() {
+            self.farewell = output.len();
+            self.awaits_delivery |= self.is_timed;
             self.entry.sent(output.len());
             self.context.metrics.bytes_sent.add(output.len() as u64);
             self.limits.note_activity(self.called_at);
@@ -382,18 +404,68 @@ impl Inner {
         self.waker.iter().for_each(Waker::wake_by_ref);
     }
 
-    /// Returns the future that closes the socket, or `None` to drop it at once.
+    /// Returns the future that closes the socket, and logs and counts the end once the peer has all output, or has lost it.
     pub(super) fn end(
-        mut self,
-        ending: Ending,
-    ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
-        match ending {
-            Ending::Abort => return Ok(None),
-            Ending::Close => {}
-            Ending::FinalBytes => self.socket.send(&self.final_bytes)?,
-        }
+        self,
+        outcome: io::Result<Ending>,
+        report: Result<Report, Dead>,
+    ) -> impl Future<Output = io::Result<()>> {
+        let Self {
+            context,
+            mut socket,
+            connection,
+            final_bytes,
+            mut entry,
+            unsent,
+            farewell,
+            ..
+        } = self;
         // The guest has had its last call, so its place is free before the peer has closed.
-        drop(self.connection);
-        Ok(Some(self.socket.close()))
+        drop(connection);
+        entry.conclude(report.ok());
+        // Boxed: needed only at the end, and inline it would enlarge every connection's task.
+        Box::pin(async move {
+            let metrics = &context.metrics;
+            let counter = match &outcome {
+                Ok(Ending::Close | Ending::Abort) => &metrics.ended_well,
+                Ok(Ending::FinalBytes) => &metrics.ended_by_fault,
+                Err(_) => &metrics.ended_by_failure,
+            };
+            let delivered = match outcome {
+                Ok(Ending::Abort) => Ok(None),
+                Ok(Ending::Close) => forgive(socket.deliver().await, farewell),
+                Ok(Ending::FinalBytes) => match socket.send(&final_bytes) {
+                    Ok(()) => forgive(socket.deliver().await, final_bytes.len()),
+                    Err(error) => Err(socket.lost(error)),
+                },
+                Err(error) => Err(socket.lost(error)),
+            };
+            drop(unsent);
+            if delivered.is_ok() {
+                counter.count();
+            } else {
+                metrics.ended_by_failure.count();
+            }
+            if let Some(report) = entry.report() {
+                metrics.reported(report);
+            }
+            entry.log(delivered.as_ref().err());
+            drop(entry);
+            if let Some(stream) = delivered? {
+                linger(stream).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The longest Close frame of a server (RFC 6455 §5.5).
+const MAX_CLOSE_FRAME: usize = 127;
+
+/// A peer that has gone without the Close frame at the end has lost nothing.
+fn forgive<S>(delivered: Result<S, Lost>, farewell: usize) -> Result<Option<S>, Lost> {
+    match delivered {
+        Err(lost) if farewell <= MAX_CLOSE_FRAME && lost.bytes <= farewell + END => Ok(None),
+        delivered => delivered.map(Some),
     }
 }

@@ -23,7 +23,8 @@ use std::rc::Rc;
 
 use wasocket_host_core::turn::Ending;
 
-use crate::contract::bindings::{Effects, Instant, Outcome};
+use crate::contract::bindings::{Effects, Instant, Outcome, Report};
+use crate::guest::fault::Dead;
 use crate::net::stream::accepted::Accepted;
 use crate::observe::access_log::ConnectionEntry;
 use crate::pool::Connection;
@@ -75,25 +76,23 @@ impl Session {
             }
             let report = self.inner().report();
             let report = report.await;
-            self.inner().record_end(&outcome, report);
-            match self.end(outcome?)? {
+            match self.end(outcome, report) {
                 Some(closing) => closing.await,
                 None => Ok(()),
             }
         }
     }
 
-    /// Returns the future that closes the socket, or `None` to drop it at once. Not an async function: its future would
-    /// need space for the parts of the session.
+    /// Returns the future that closes the socket. Not an async function: its future would need space for the parts of the
+    /// session.
     fn end(
         self: Rc<Self>,
-        ending: Ending,
-    ) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
+        outcome: io::Result<Ending>,
+        report: Result<Report, Dead>,
+    ) -> Option<impl Future<Output = io::Result<()>>> {
         // No batch holds the session any more, as it cannot end while one does.
-        match Rc::into_inner(self) {
-            Some(Self(inner)) => inner.into_inner().end(ending),
-            None => Ok(None),
-        }
+        let Self(inner) = Rc::into_inner(self)?;
+        Some(inner.into_inner().end(outcome, report))
     }
 
     fn inner(&self) -> RefMut<'_, Inner> {

@@ -12,7 +12,7 @@ use crate::session::read_buffer::ReadBuffer;
 /// Limits on connections that the app has taken over.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionSettings {
-    /// How long a peer may accept no bytes of its output.
+    /// How long a peer may acknowledge nothing of its output.
     pub send_timeout: Duration,
     /// How long a connection may be idle, with nothing sent or received; `None` means no limit.
     pub idle_timeout: Option<Duration>,

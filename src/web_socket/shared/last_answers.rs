@@ -73,7 +73,11 @@ impl LastAnswers {
 
     fn may_wait_for_room(&self) -> bool {
         // What other functions send, to a peer that has left, need not go on.
-        let most = if self.since == Since::Asked { 1 } else { MAX_ROUNDS };
+        let most = if self.since == Since::Asked {
+            1
+        } else {
+            MAX_ROUNDS
+        };
         self.rounds < most
     }
 
@@ -90,8 +94,10 @@ impl State {
         }
         let is_answering = !self.inbox.is_empty() || self.last_answers.since == Since::Taken;
         let waits_for_room = !self.sending.is_empty() || !self.queueing.is_empty();
-        let may_wait = self.connection.is_sending_message() || self.last_answers.may_wait_for_room();
+        let may_wait =
+            self.connection.is_sending_message() || self.last_answers.may_wait_for_room();
         let patience = self.connection.limits().close_timeout;
-        (is_answering || (waits_for_room && may_wait)) && self.last_answers.is_in_time(self.now, patience)
+        (is_answering || (waits_for_room && may_wait))
+            && self.last_answers.is_in_time(self.now, patience)
     }
 }

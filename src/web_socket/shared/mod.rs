@@ -20,7 +20,7 @@ use core::time::Duration;
 use super::Error;
 use crate::head::Request;
 use crate::protocol::{CloseCode, Closed, Connection, Instant, Piece, Report, UsageError};
-use crate::session::{Calling, register};
+use crate::session::{Calling, not_taken, register};
 use hooks::{Hook, OnClose, OnPayload};
 use state::State;
 
@@ -72,10 +72,10 @@ impl Shared {
         state.now = now;
         state.connection.advance(now);
         if let Some(unsent) = unsent {
-            state.unsent = unsent;
+            state.unsent = not_taken(unsent);
         }
         state.timers.fire(now);
-        if state.unsent > 0 {
+        if unsent.is_some_and(|unsent| unsent > 0) {
             state.last_answers.hold_time();
         }
         if state.has_room() && !state.sending.is_empty() {

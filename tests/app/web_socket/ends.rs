@@ -326,4 +326,3 @@ fn a_close_does_not_wait_for_an_app_without_an_answer() {
     host.pass(Duration::from_secs(1));
     assert_eq!(lengths(&host.received(id)), (vec![], Some(1000)));
 }
-

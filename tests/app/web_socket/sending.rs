@@ -91,6 +91,37 @@ fn buffered_amount_counts_unsent_bytes() {
     assert_eq!(flushed.take(), Some(Ok(0)));
 }
 
+/// The last byte counts as unsent until the peer has acknowledged it, for which neither `send` nor `flush` waits.
+#[test]
+fn what_the_system_has_taken_leaves_room() {
+    let mut host = Host::default();
+    let limits = Limits {
+        max_buffered_amount: 0,
+        ..Limits::default()
+    };
+    let flushed = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&flushed);
+    let id = host.open_with(limits, |ws| async move {
+        ws.receive::<Message>().await?;
+        for _ in 0..3 {
+            ws.send(&[0; 1000][..]).await?;
+            ws.flush().await?;
+            *count.borrow_mut() += 1;
+        }
+        ws.receive::<Message>().await.map(drop)
+    });
+    host.connections[id].stuck = 1;
+    host.say(id, "go");
+    assert_eq!(*flushed.borrow(), 3);
+    // Its pong cannot be here yet.
+    host.pass(std::time::Duration::from_secs(20));
+    host.pass(std::time::Duration::from_secs(60));
+    assert!(host.connections[id].turn.is_open());
+    host.connections[id].stuck = 0;
+    host.pass(std::time::Duration::from_secs(60));
+    assert!(!host.connections[id].turn.is_open());
+}
+
 /// No further input is needed on a connection for others to find that it has room again.
 #[test]
 fn sends_continue_as_soon_as_an_oversized_message_is_taken() {

@@ -10,6 +10,7 @@ mod client;
 mod exchange;
 mod floods;
 mod hosts;
+mod slow;
 mod streams;
 mod sums;
 mod tls;

@@ -160,10 +160,11 @@ impl Client {
     /// Reads this number of bytes.
     pub fn read_exactly(&mut self, length: usize) -> Vec<u8> {
         while self.received.len() < length {
+            let received = self.received.len();
             assert!(
                 self.read_more(),
-                "the stream ends after {:?}",
-                self.received
+                "the stream ends after {received} bytes: {:?}",
+                &self.received[..received.min(80)]
             );
         }
         self.received.drain(..length).collect()

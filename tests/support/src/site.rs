@@ -33,6 +33,17 @@ impl Site {
         Client::on(stream)
     }
 
+    /// Opens a connection whose client takes at most a few kilobytes before it reads them, in small segments.
+    pub fn connect_narrow(&self) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(2048).expect("a size");
+        socket.set_tcp_mss(536).expect("a size");
+        socket
+            .connect(&self.address.into())
+            .expect("the runner accepts");
+        Client::on(socket.into())
+    }
+
     /// Opens a connection from another address of this machine, such as 127.0.0.2.
     pub fn connect_from(&self, address: [u8; 4]) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

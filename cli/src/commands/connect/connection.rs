@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 
 use tokio::select;
 use tokio::time::{Instant, sleep_until};
@@ -32,6 +33,8 @@ pub struct Connection {
     handle: ResourceAny,
     socket: Socket<Box<dyn Stream>>,
     clock: Clock,
+    /// Number of bytes that the server had not acknowledged when the component was last woken.
+    left: usize,
     wake_at: Option<Instant>,
     next: Next,
     /// Whether the last event has been returned.
@@ -62,6 +65,7 @@ impl Connection {
             handle: begun.connection,
             socket: Socket::new(stream, usize::MAX),
             clock,
+            left: 0,
             wake_at: None,
             next: Next::Open,
             ended: false,
@@ -108,11 +112,20 @@ impl Connection {
         match traffic {
             Some(traffic) => self.on_traffic(traffic),
             None => {
-                let (now, unsent) = (self.clock.now(), self.socket.unsent());
+                let (now, unsent) = (self.clock.now(), self.undelivered());
                 let progress = self.client.wake(self.handle, now, unsent)?;
                 Ok(self.on_progress(progress))
             }
         }
+    }
+
+    /// Number of unsent bytes, of which the last counts until the server has acknowledged it; but not for a server that has
+    /// acknowledged nothing since it was last asked about.
+    fn undelivered(&mut self) -> usize {
+        let left = self.socket.undelivered();
+        let before = mem::replace(&mut self.left, left);
+        let is_taking = left > 0 && left != before;
+        self.socket.unsent().max(is_taking.into())
     }
 
     fn on_traffic(&mut self, traffic: io::Result<Traffic>) -> Result<Vec<Event>, ConnectError> {

@@ -93,7 +93,7 @@ pub struct Serve {
     /// Mount a directory for the app, which may read it and, with `::rw`, write it. May be repeated
     #[arg(long, value_name = "HOST_PATH::GUEST_PATH[::rw]", value_hint = ValueHint::DirPath)]
     pub dir: Vec<Directory>,
-    /// Time after which a client that accepts no output is disconnected
+    /// Time after which a client that acknowledges nothing of its output is disconnected
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = seconds())]
     pub send_timeout: u64,
     /// Time limit for the app to answer a request, if it has to ask another server first

@@ -25,7 +25,6 @@ use core::time::Duration;
 use bytes::BytesMut;
 use wasi::io::poll::Pollable;
 use wasocket_host_core::http1::Refusal;
-use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 use wasocket_host_core::turn::Turn;
 
 use crate::context::Context;
@@ -106,7 +105,6 @@ impl Client {
     fn stalls_at(&self, send_timeout: Duration) -> Option<Instant> {
         match self.phase {
             Phase::Stuck | Phase::Ended => None,
-            Phase::Closing => self.socket.stalls_at(FLUSH_TIMEOUT),
             _ => self.socket.stalls_at(send_timeout),
         }
     }

@@ -31,8 +31,9 @@ use tokio::time::{Sleep, sleep};
 use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Refused, Request, Version};
 
 use crate::http::settings::HttpSettings;
+use crate::net::stream::Stream;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::write_timeout::WriteTimeout;
+use crate::net::stream::progress::Progress;
 use crate::session::read_buffer::ReadBuffer;
 
 /// The result of reading a head.
@@ -63,7 +64,7 @@ pub(crate) struct HeadReader {
     /// Whether hyper has output that is not flushed, and whether a head waits for the flush.
     unsent: bool,
     awaits_flush: bool,
-    write_timeout: WriteTimeout,
+    progress: Progress,
     protocol: Protocol,
 }
 
@@ -84,7 +85,7 @@ enum Next {
 }
 
 impl HeadReader {
-    /// `send_timeout` is how long the client may accept no bytes of a response.
+    /// `send_timeout` is how long the client may acknowledge nothing of a response.
     pub(crate) fn new(
         settings: HttpSettings,
         send_timeout: Duration,
@@ -93,7 +94,7 @@ impl HeadReader {
         arrived: Rc<Arrived>,
     ) -> Self {
         Self {
-            write_timeout: WriteTimeout::new(send_timeout),
+            progress: Progress::new(send_timeout),
             // RFC 9113 §3.3: over TLS, only ALPN selects HTTP/2.
             protocol: if settings.http2 && !stream.is_tls() {
                 Protocol::Unknown
@@ -219,6 +220,20 @@ impl HeadReader {
         read.map_ok(|()| length)
     }
 
+    /// Counts what was written of a response, or gives up a client that takes nothing of it.
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Self {
+            stream, progress, ..
+        } = self;
+        let length = ready!(progress.check(context, || stream.unacknowledged(), written))?;
+        progress.wrote(length);
+        Poll::Ready(Ok(length))
+    }
+
     /// Passes on the available bytes of a body.
     fn poll_body(
         &mut self,
@@ -312,14 +327,18 @@ impl Write for HeadReader {
         let reader = &mut *self;
         reader.unsent = true;
         let written = Pin::new(&mut reader.stream).poll_write(context, bytes);
-        reader.write_timeout.check(context, written)
+        reader.written(context, written)
     }
 
     /// Called by hyper after it has written the last byte of its buffer.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let reader = &mut *self;
         let flushed = Pin::new(&mut reader.stream).poll_flush(context);
-        ready!(reader.write_timeout.check(context, flushed))?;
+        ready!(
+            reader
+                .progress
+                .check(context, || reader.stream.unacknowledged(), flushed)
+        )?;
         self.unsent = false;
         if mem::take(&mut self.awaits_flush) {
             context.waker().wake_by_ref();
@@ -344,6 +363,6 @@ impl Write for HeadReader {
         let reader = &mut *self;
         reader.unsent = true;
         let written = Pin::new(&mut reader.stream).poll_write_vectored(context, bytes);
-        reader.write_timeout.check(context, written)
+        reader.written(context, written)
     }
 }

@@ -27,6 +27,7 @@ use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{self, Frame, io_error};
 use crate::net::stream::rewind::Rewind;
+use crate::net::stream::wire::Wire;
 
 /// The most streams of one connection at once; browsers expect at least 100 (RFC 9113 §6.5.2).
 const MAX_STREAMS: u32 = 100;
@@ -76,7 +77,9 @@ pub(crate) async fn serve(
     peer: Peer,
 ) -> io::Result<()> {
     let reports = Rc::<Reports>::default();
-    let guard = FloodGuard::new(Rewind::new(stream, begun), Rc::clone(&reports));
+    let stream = Rewind::new(stream, begun);
+    let wire = stream.wire();
+    let guard = FloodGuard::new(stream, Rc::clone(&reports));
     let handshake = settings(worker.settings.max_head).handshake(guard);
     let http2 = select! {
         begun = timeout(worker.settings.head_timeout, handshake) => begun
@@ -87,6 +90,7 @@ pub(crate) async fn serve(
     let mut connection = Connection {
         worker: Rc::clone(worker),
         peer,
+        wire,
         http2,
         streams: JoinSet::new(),
         wasted: 0,
@@ -102,6 +106,7 @@ pub(crate) async fn serve(
 struct Connection {
     worker: Rc<Worker>,
     peer: Peer,
+    wire: Wire,
     http2: server::Connection<FloodGuard, Frame>,
     streams: JoinSet<End>,
     wasted: usize,
@@ -149,9 +154,11 @@ impl Connection {
 
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Frame>) {
         let (worker, carrier) = (Rc::clone(&self.worker), Rc::clone(&self.carrier));
+        let wire = self.wire.clone();
         self.reports.accepted(respond.stream_id().as_u32());
-        self.streams
-            .spawn_local(stream::serve(worker, self.peer, carrier, request, respond));
+        self.streams.spawn_local(stream::serve(
+            worker, self.peer, wire, carrier, request, respond,
+        ));
     }
 
     /// Counts the heads that `h2` has answered with 431, like those that are refused here.

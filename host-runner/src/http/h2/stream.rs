@@ -28,6 +28,7 @@ use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{Frame, MAX_FRAME, Tunnel, io_error};
 use crate::net::stream::socket::Socket;
+use crate::net::stream::wire::Wire;
 use crate::pool::Takeover;
 
 /// How a stream ended.
@@ -44,6 +45,7 @@ pub(super) enum End {
 pub(super) async fn serve(
     worker: Rc<Worker>,
     peer: Peer,
+    wire: Wire,
     carrier: Carrier,
     request: http::Request<RecvStream>,
     respond: SendResponse<Frame>,
@@ -52,6 +54,7 @@ pub(super) async fn serve(
     let stream = Stream {
         worker,
         peer,
+        wire,
         respond,
         body,
         carrier,
@@ -75,6 +78,8 @@ struct Stream {
     worker: Rc<Worker>,
     /// The connection's peer.
     peer: Peer,
+    /// The connection's socket.
+    wire: Wire,
     respond: SendResponse<Frame>,
     body: RecvStream,
     carrier: Carrier,
@@ -193,7 +198,7 @@ impl Stream {
             }
         };
         tracing::debug!(remote = %self.peer, "stream taken over");
-        let tunnel = Accepted::Tunnel(Box::new(Tunnel::new(self.body, outgoing)));
+        let tunnel = Accepted::Tunnel(Box::new(Tunnel::new(self.body, outgoing, self.wire)));
         Ok(Some(opened.run(&self.worker, tunnel, Vec::new())))
     }
 
@@ -205,7 +210,7 @@ impl Stream {
         let head = Response::from_parts(head, ());
         let outgoing = self.respond.send_response(head, ends)?;
         if !ends {
-            let tunnel = Tunnel::new(self.body, outgoing);
+            let tunnel = Tunnel::new(self.body, outgoing, self.wire);
             send_body(tunnel, body, &self.worker)
                 .await
                 .map_err(Failed::Io)?;

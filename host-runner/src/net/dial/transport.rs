@@ -228,7 +228,11 @@ async fn tls(
         .map_err(TransportError::Tls)
 }
 
-impl Stream for TlsStream<TcpStream> {}
+impl Stream for TlsStream<TcpStream> {
+    fn unacknowledged(&self) -> Option<usize> {
+        self.get_ref().0.unacknowledged()
+    }
+}
 
 /// The TLS configuration. The one that uses the system's certificates is made only once.
 fn config(insecure: bool) -> Result<Arc<ClientConfig>, TransportError> {

@@ -77,6 +77,15 @@ impl Stream for Accepted {
             _ => true,
         }
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        match self {
+            Self::Tcp(stream) => stream.unacknowledged(),
+            Self::Unix(stream) => stream.unacknowledged(),
+            Self::Tls(stream) => stream.get_ref().0.unacknowledged(),
+            Self::Tunnel(stream) => stream.unacknowledged(),
+        }
+    }
 }
 
 /// Wakes no task. What is left is sent at the next poll, which `is_flushed` asks for.

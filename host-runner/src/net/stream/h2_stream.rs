@@ -1,5 +1,6 @@
 //! An HTTP/2 stream as a socket (RFC 8441 §5): DATA is its bytes, END_STREAM its end, RST_STREAM its loss.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::stream::Stream;
+use crate::net::stream::wire::Wire;
 
 /// The most bytes in one frame: what every client accepts (RFC 9113 §4.2).
 pub(crate) const MAX_FRAME: usize = 16_384;
@@ -26,16 +28,21 @@ pub struct Tunnel {
     /// Received and not yet read. The client's window stays smaller by this much.
     received: Bytes,
     transit: Arc<Transit>,
+    wire: Wire,
+    /// The number of bytes on the wire with which the last frame was sent, once somebody has asked.
+    mark: Cell<Option<u64>>,
     has_ended: bool,
 }
 
 impl Tunnel {
-    pub(crate) fn new(incoming: RecvStream, outgoing: SendStream<Frame>) -> Self {
+    pub(crate) fn new(incoming: RecvStream, outgoing: SendStream<Frame>, wire: Wire) -> Self {
         Self {
             incoming,
             outgoing,
             received: Bytes::new(),
             transit: Arc::default(),
+            wire,
+            mark: Cell::new(None),
             has_ended: false,
         }
     }
@@ -48,6 +55,7 @@ impl Tunnel {
         let bytes = bytes.get(..length).unwrap_or_default();
         if length > 0 {
             let frame = self.transit.begin(bytes);
+            self.mark.set(None);
             self.outgoing.send_data(frame, false).map_err(io_error)?;
         }
         Ok(length)
@@ -61,6 +69,16 @@ impl Stream for Tunnel {
         } else {
             self.send(bytes)
         }
+    }
+
+    /// What was on the wire when the last frame had been sent, and is not acknowledged. Frames that are sent later, those
+    /// of other streams, do not count.
+    fn unacknowledged(&self) -> Option<usize> {
+        let (written, acknowledged) = self.wire.progress()?;
+        let mark = self.mark.get().unwrap_or(written);
+        self.mark.set(Some(mark));
+        let left = usize::try_from(mark.saturating_sub(acknowledged)).unwrap_or(usize::MAX);
+        Some(left.max(self.transit.is_busy().into()))
     }
 }
 
@@ -112,6 +130,7 @@ impl AsyncWrite for Tunnel {
             ready!(self.transit.poll_over(context));
             self.has_ended = true;
             let last = self.transit.begin(&[]);
+            self.mark.set(None);
             self.outgoing.send_data(last, true).map_err(io_error)?;
         }
         self.transit.poll_over(context).map(Ok)

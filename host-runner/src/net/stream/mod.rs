@@ -1,10 +1,12 @@
 //! Byte streams, and sockets with their unsent output.
 
 pub mod accepted;
+pub(crate) mod closing;
 pub mod h2_stream;
+pub(crate) mod progress;
 pub mod rewind;
 pub mod socket;
-pub mod write_timeout;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::io;
@@ -37,6 +39,11 @@ pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {
     fn is_flushed(&self) -> bool {
         true
     }
+
+    /// The number of written bytes that the peer has not acknowledged. `None`, the default, if that is not known.
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl Stream for TcpStream {
@@ -50,6 +57,10 @@ impl Stream for TcpStream {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             outcome => outcome,
         }
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        progress::unacknowledged(self)
     }
 }
 
@@ -65,10 +76,18 @@ impl Stream for UnixStream {
             outcome => outcome,
         }
     }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        progress::unacknowledged(self)
+    }
 }
 
 impl Stream for Box<dyn Stream> {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (**self).try_write(bytes)
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        (**self).unacknowledged()
     }
 }

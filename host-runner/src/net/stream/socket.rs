@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
-use wasocket_host_core::http1::limits::{FLUSH_TIMEOUT, LINGER_TIMEOUT, MAX_LINGERED};
+use tokio::io::ReadBuf;
+use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
 use crate::net::stream::Stream;
-use crate::net::stream::write_timeout::WriteTimeout;
+use crate::net::stream::closing::{Lost, deliver, linger};
+use crate::net::stream::progress::Progress;
 
 /// The outcome of [`Socket::poll_exchange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,26 +30,31 @@ pub struct Socket<S> {
     /// Output to send. Allocates nothing while empty.
     backlog: BytesMut,
     max_backlog: usize,
-    write_timeout: WriteTimeout,
+    progress: Progress,
+    /// How long the peer may take nothing of the last bytes.
+    close_timeout: Duration,
     at_eof: bool,
 }
 
 impl<S: Stream> Socket<S> {
-    /// A socket that keeps at most `max_backlog` bytes of unsent output, without a write timeout.
+    /// A socket that keeps at most `max_backlog` bytes of unsent output. Its peer has any time to take them until the
+    /// socket is closed, and then 5 seconds without progress.
     pub fn new(stream: S, max_backlog: usize) -> Self {
         Self {
             stream,
             backlog: BytesMut::new(),
             max_backlog,
-            write_timeout: WriteTimeout::new(Duration::MAX),
+            progress: Progress::new(Duration::MAX),
+            close_timeout: FLUSH_TIMEOUT,
             at_eof: false,
         }
     }
 
-    /// Adds a write timeout: the socket fails if the peer accepts no output for this long.
+    /// Adds a send timeout: the socket fails if the peer acknowledges nothing of its output for this long.
     #[must_use]
     pub fn with_send_timeout(mut self, send_timeout: Duration) -> Self {
-        self.write_timeout = WriteTimeout::new(send_timeout);
+        self.progress = Progress::new(send_timeout);
+        self.close_timeout = send_timeout;
         self
     }
 
@@ -64,6 +69,7 @@ impl<S: Stream> Socket<S> {
         } else {
             0
         };
+        self.progress.wrote(sent);
         let rest = output.get(sent..).unwrap_or_default();
         if self.backlog.len().saturating_add(rest.len()) > self.max_backlog {
             return Err(io::Error::other("too much output is unsent"));
@@ -119,6 +125,24 @@ impl<S: Stream> Socket<S> {
         self.backlog.len()
     }
 
+    /// Number of bytes that the peer has not acknowledged, as far as the system tells.
+    pub fn undelivered(&self) -> usize {
+        let in_transit = self.stream.unacknowledged().unwrap_or(0);
+        self.unsent().saturating_add(in_transit)
+    }
+
+    /// Waits until the peer has acknowledged everything that the system has taken.
+    ///
+    /// # Errors
+    ///
+    /// If the peer acknowledges nothing of it for the send timeout.
+    pub fn poll_delivered(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self {
+            stream, progress, ..
+        } = self;
+        progress.poll_delivered(context, || stream.unacknowledged())
+    }
+
     /// Whether all output is sent, including what the stream holds back.
     pub fn is_flushed(&self) -> bool {
         self.backlog.is_empty() && self.stream.is_flushed()
@@ -152,54 +176,59 @@ impl<S: Stream> Socket<S> {
     ///
     /// If the socket failed.
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.backlog.is_empty() {
-            let written = Pin::new(&mut self.stream).poll_write(context, &self.backlog);
-            let sent = ready!(self.write_timeout.check(context, written))?;
-            self.backlog.advance(sent);
-            if self.backlog.is_empty() {
-                self.backlog = BytesMut::new();
+        let Self {
+            stream,
+            backlog,
+            progress,
+            ..
+        } = self;
+        while !backlog.is_empty() {
+            let written = Pin::new(&mut *stream).poll_write(context, backlog);
+            let sent = ready!(progress.check(context, || stream.unacknowledged(), written))?;
+            progress.wrote(sent);
+            backlog.advance(sent);
+            if backlog.is_empty() {
+                *backlog = BytesMut::new();
             }
         }
         // TLS may hold back a record; TCP has nothing to flush.
-        let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.write_timeout.check(context, flushed)
+        let flushed = Pin::new(&mut *stream).poll_flush(context);
+        progress.check(context, || stream.unacknowledged(), flushed)
+    }
+
+    /// Sends unsent output, ends our direction, and waits until the peer has acknowledged all of it. Call
+    /// [`linger`] on the stream that comes back.
+    ///
+    /// # Errors
+    ///
+    /// If the socket fails, or the peer acknowledges nothing for the send timeout, or 5 seconds if there is none.
+    pub(crate) fn deliver(mut self) -> impl Future<Output = Result<S, Lost>> {
+        // Boxed: needed only at the end, and inline it would enlarge every connection's task.
+        Box::pin(async move {
+            self.progress.limit(self.close_timeout);
+            if let Err(error) = poll_fn(|context| self.poll_flush(context)).await {
+                return Err(self.lost(error));
+            }
+            deliver(self.stream, self.progress).await
+        })
+    }
+
+    /// The loss of what the peer has not acknowledged.
+    pub(crate) fn lost(&self, error: io::Error) -> Lost {
+        Lost {
+            bytes: self.undelivered(),
+            error,
+        }
     }
 
     /// Sends unsent output, and closes in a way that lets the peer read it.
     ///
     /// # Errors
     ///
-    /// If the socket failed, or the peer accepts no output for 5 seconds.
-    pub fn close(mut self) -> impl Future<Output = io::Result<()>> {
-        // Boxed: needed only at the end, and inline it would enlarge every connection's task.
-        Box::pin(async move {
-            self.write_timeout = WriteTimeout::new(FLUSH_TIMEOUT);
-            poll_fn(|context| self.poll_flush(context)).await?;
-            linger(self.stream).await
-        })
-    }
-}
-
-/// Shuts down our direction, and discards for a short time what the peer still sends.
-///
-/// RFC 9112 §9.6: closing with unread input makes the system send a reset, which can erase "the
-/// server's last response" at the client before it is read.
-///
-/// # Errors
-///
-/// If the socket failed. A peer that is slow to close is no error.
-pub fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> impl Future<Output = io::Result<()>> {
-    // Boxed as above.
-    Box::pin(linger(stream))
-}
-
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> io::Result<()> {
-    // TLS sends close_notify, which the peer may not accept.
-    timeout(FLUSH_TIMEOUT, stream.shutdown()).await??;
-    let mut input = stream.take(MAX_LINGERED);
-    let discard = async { tokio::io::copy(&mut input, &mut tokio::io::sink()).await };
-    match timeout(LINGER_TIMEOUT, discard).await {
-        Ok(discarded) => discarded.map(drop),
-        Err(_) => Ok(()),
+    /// As those of a socket whose peer has stopped reading: see [`with_send_timeout`](Self::with_send_timeout).
+    pub async fn close(self) -> io::Result<()> {
+        let stream = self.deliver().await?;
+        linger(stream).await;
+        Ok(())
     }
 }

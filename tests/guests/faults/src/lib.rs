@@ -9,8 +9,8 @@ use core::hint::black_box;
 use core::time::Duration;
 
 use wasocket::{
-    Answer, Connection, Fields, Handler, Limits, Message, RawHandler, RawSocket, Request, Response,
-    ResponseHead, Takeover, Upgrade, UsageError, Verdict,
+    Answer, CloseCode, Connection, Fields, Handler, Limits, Message, RawHandler, RawSocket,
+    Request, Response, ResponseHead, Takeover, Upgrade, UsageError, Verdict,
 };
 
 wasocket::export!(handle);
@@ -57,6 +57,7 @@ fn answer(request: &Request) -> Answer {
         "/flood" => Upgrade::new().accept(request, flood),
         "/limited" => limited(request),
         "/keepalive" => keepalive(request),
+        "/farewell" => farewell(request),
         path => {
             fault(path.trim_start_matches('/'));
             Upgrade::new().accept(request, on_message)
@@ -149,6 +150,22 @@ fn keepalive(request: &Request) -> Answer {
         ..Limits::default()
     };
     Upgrade::new().limits(limits).accept(request, on_message)
+}
+
+/// Answers a message with three of 200 kB and a Close frame, which the peer has to answer soon.
+fn farewell(request: &Request) -> Answer {
+    let limits = Limits {
+        close_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    Upgrade::new()
+        .limits(limits)
+        .accept(request, |connection: &mut Connection, _: Message| {
+            for byte in *b"abc" {
+                connection.send_binary(&alloc::vec![byte; 200_000])?;
+            }
+            connection.close(CloseCode::NORMAL, "")
+        })
 }
 
 /// Answers one byte with 8 MiB.
