@@ -362,6 +362,11 @@ fn describe(span: &mut Span, request: &Request, peer: Peer) {
     }
 }
 
+/// Logs that a response, which has its own line, did not reach its client whole.
+pub(crate) fn log_cut_off(remote: Peer, error: &dyn fmt::Display) {
+    tracing::info!(target: TARGET, %remote, %error, "cut off");
+}
+
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

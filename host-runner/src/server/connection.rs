@@ -27,6 +27,7 @@ use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::closing;
 use crate::net::stream::socket::Socket;
+use crate::observe::access_log::log_cut_off;
 use crate::server::ingress::{Ingress, identify, secure};
 
 /// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the permit until then.
@@ -91,14 +92,15 @@ async fn take_over(
         return Ok(None);
     }
     let send_timeout = worker.session.settings.send_timeout;
-    let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await {
+    let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await? {
         AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, *upgrade),
         AfterHttp::Http2(stream, begun) => {
             h2::connection::serve(&worker, stream, begun, peer).await?;
             return Ok(None);
         }
         AfterHttp::Close(stream) => {
-            closing::close(stream, send_timeout).await?;
+            let closed = closing::close(stream, send_timeout).await;
+            closed.inspect_err(|error| log_cut_off(peer, error))?;
             return Ok(None);
         }
     };
@@ -130,7 +132,11 @@ enum AfterHttp {
 }
 
 /// Lets hyper serve requests until the socket is to be closed or is taken over.
-async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> AfterHttp {
+///
+/// # Errors
+///
+/// If the socket fails in a response.
+async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> io::Result<AfterHttp> {
     let http = Http::new(worker, peer);
     let session = &worker.session;
     let reader = HeadReader::new(
@@ -158,13 +164,19 @@ async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> AfterH
     if let (Err(error), None) = (outcome, &upgrade) {
         // hyper's error says what it was doing, its source what went wrong.
         let cause = error.source().map(|cause| format!(": {cause}"));
-        tracing::debug!(remote = %peer, "HTTP: {error}{}", cause.unwrap_or_default());
+        let cause = cause.unwrap_or_default();
+        tracing::debug!(remote = %peer, "HTTP: {error}{cause}");
+        if parts.io.has_unsent() {
+            let error = io::Error::other(format!("{error}{cause}"));
+            log_cut_off(peer, &error);
+            return Err(error);
+        }
     }
     let is_http2 = parts.io.is_http2();
     let (stream, residual) = parts.io.into_parts();
-    match upgrade {
+    Ok(match upgrade {
         Some(upgrade) => AfterHttp::Upgrade(stream, residual, Box::new(upgrade)),
         None if is_http2 => AfterHttp::Http2(stream, residual),
         None => AfterHttp::Close(stream),
-    }
+    })
 }

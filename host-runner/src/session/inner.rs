@@ -438,7 +438,7 @@ impl Inner {
                     Ok(()) => forgive(socket.deliver().await, final_bytes.len()),
                     Err(error) => Err(socket.lost(error)),
                 },
-                Err(error) => Err(socket.lost(error)),
+                Err(error) => Err(given_up(&socket, error)),
             };
             drop(unsent);
             if delivered.is_ok() {
@@ -457,6 +457,16 @@ impl Inner {
             Ok(())
         })
     }
+}
+
+/// The loss of a socket that failed, or was given up. What the system has taken by the time it is given up is still sent.
+fn given_up(socket: &Socket<Accepted>, error: io::Error) -> Lost {
+    let is_given_up = error.kind() == io::ErrorKind::Other;
+    let lost = socket.lost(error);
+    if is_given_up && socket.unsent() == 0 {
+        return Lost { bytes: 0, ..lost };
+    }
+    lost
 }
 
 /// The longest Close frame of a server (RFC 6455 §5.5).

@@ -60,11 +60,9 @@ fn streams_get_everything_at_any_steady_rate() {
                     let mut connection = Connection::to(address).await;
                     let mut websocket = connection.websocket("/farewell").await;
                     websocket.send(&text("go")).await;
-                    let (big, received) =
-                        tokio::join!(connection.get("/big"), websocket.read_exactly(600_034));
+                    // Three messages and the Close frame.
+                    let received = websocket.read_exactly(3 * 200_010 + 4).await;
                     assert!(received.ends_with(b"\x88\x02\x03\xe8"));
-                    let (head, body) = big.expect("no reset");
-                    assert_eq!((head.status.as_u16(), body.len()), (200, 8 << 20));
                 });
             });
         }

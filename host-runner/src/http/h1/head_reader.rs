@@ -121,6 +121,11 @@ impl HeadReader {
         (self.stream, self.buffer)
     }
 
+    /// Whether hyper has not been able to write all of a response.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent
+    }
+
     /// Whether the socket speaks HTTP/2. If so, none of its bytes have been consumed, and hyper has seen end of stream.
     pub(crate) fn is_http2(&self) -> bool {
         self.protocol == Protocol::Http2

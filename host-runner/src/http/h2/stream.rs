@@ -29,6 +29,7 @@ use crate::net::stream::accepted::Accepted;
 use crate::net::stream::h2_stream::{Frame, MAX_FRAME, Tunnel, io_error};
 use crate::net::stream::socket::Socket;
 use crate::net::stream::wire::Wire;
+use crate::observe::access_log::log_cut_off;
 use crate::pool::Takeover;
 
 /// How a stream ended.
@@ -211,8 +212,8 @@ impl Stream {
         let outgoing = self.respond.send_response(head, ends)?;
         if !ends {
             let tunnel = Tunnel::new(self.body, outgoing, self.wire);
-            send_body(tunnel, body, &self.worker)
-                .await
+            let sent = send_body(tunnel, body, &self.worker).await;
+            sent.inspect_err(|error| log_cut_off(self.peer, error))
                 .map_err(Failed::Io)?;
         }
         Ok(())

@@ -105,33 +105,29 @@ pub(crate) async fn linger<S: Stream>(mut stream: S) {
     let _ = timeout(LINGER_TIMEOUT, ended).await;
 }
 
-/// What the peer has sent after the end.
+/// The number of bytes that the peer has sent after the end.
 #[derive(Default)]
-struct Discarded {
-    bytes: u64,
-    at_eof: bool,
-}
+struct Discarded(u64);
 
 impl Discarded {
-    /// Reads to the end of the peer's stream.
+    /// Reads to the end of the peer's stream. Called again after that, it notices a reset.
     fn poll<S: Stream>(
         &mut self,
         context: &mut Context<'_>,
         stream: &mut S,
     ) -> Poll<io::Result<()>> {
-        while !self.at_eof {
+        while self.0 <= MAX_LINGERED {
             let mut buffer = [0; 1024];
             let mut buffer = ReadBuf::new(&mut buffer);
             ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
             let read = buffer.filled().len();
-            self.at_eof = read == 0;
-            self.bytes = self.bytes.saturating_add(read as u64);
-            if self.bytes > MAX_LINGERED {
-                return Poll::Ready(Err(io::Error::other(
-                    "the peer keeps sending after the end",
-                )));
+            if read == 0 {
+                return Poll::Ready(Ok(()));
             }
+            self.0 = self.0.saturating_add(read as u64);
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Err(io::Error::other(
+            "the peer keeps sending after the end",
+        )))
     }
 }
