@@ -25,16 +25,17 @@ fn requests_that_wait_count_as_connections() {
     let server = Server::serving(&pending, &[&options[..], &one_each].concat());
     let admin = admin(&server);
     run(async {
-        let mut connections = Vec::new();
+        let mut connections = [
+            Connection::to(server.address).await,
+            Connection::to(server.address).await,
+        ];
         let mut answers = JoinSet::new();
-        for _ in 0..2 {
-            let mut connection = Connection::to(server.address).await;
+        for connection in &mut connections {
             for _ in 0..20 {
                 let request = Request::get("http://a.test/never").body(());
                 let (answer, _) = connection.send(request.expect("valid"), true).await;
                 answers.spawn(answer);
             }
-            connections.push(connection);
         }
         // One waits on each connection, and one more has the last place.
         while answers.len() > 3 {
@@ -42,12 +43,9 @@ fn requests_that_wait_count_as_connections() {
             let answer = answer.expect("no panic").expect("an answer");
             assert_eq!(answer.status(), 503);
         }
+        let instances = metric(&admin, "wasocket_instances");
+        assert!(instances <= 3, "{instances}");
     });
-    assert!(
-        metric(&admin, "wasocket_instances") <= 3,
-        "{}",
-        server.log()
-    );
 }
 
 /// A window that never opens costs the client nothing.
