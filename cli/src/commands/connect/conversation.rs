@@ -1,7 +1,7 @@
 //! A conversation with a server: what is sent when, what is printed, and when it ends.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use tokio::select;
@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{ConnectError, Connection};
 use crate::commands::connect::args::Connect;
+use crate::commands::connect::outcome::{GOING_AWAY, NORMAL, Outcome, note};
 use crate::commands::connect::printer::Printer;
 use crate::commands::connect::stdin::{self, Input};
-use wasocket_host::bindings::{Closed, Event, Message, Opened, Piece, Refused};
+use wasocket_host::bindings::{Closed, Event, Message, Opened, Piece};
 use wasocket_host::clock::Clock;
 use wasocket_host::net::dial::error::printable;
 use wasocket_host::process::os_signals::{Signal, Signals};
@@ -23,15 +24,6 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(200);
 /// The number of the ping before the end; others count from 1.
 const LAST_PING: u64 = 0;
-
-/// RFC 6455 §7.4.1: "the purpose for which the connection was established has been fulfilled".
-const NORMAL: u16 = 1000;
-/// RFC 6455 §7.4.1: "an endpoint is 'going away'".
-const GOING_AWAY: u16 = 1001;
-/// RFC 6455 §7.4.1: "a message that is too big".
-const TOO_BIG: u16 = 1009;
-/// RFC 6455 §7.4.1: stands for a Close frame without a code.
-const NO_STATUS: u16 = 1005;
 
 /// A connection and its state.
 pub(super) struct Conversation<'a> {
@@ -77,17 +69,6 @@ enum State {
     Open,
     /// The closing handshake has begun.
     Closing,
-}
-
-enum Outcome {
-    Refused(Refused),
-    Closed(Closed),
-    /// The server did not answer a ping.
-    Silent,
-    /// A message exceeded our limit.
-    TooBig,
-    /// stdin cannot be sent.
-    Input(String),
 }
 
 /// An event that a conversation waits for.
@@ -203,7 +184,7 @@ impl<'a> Conversation<'a> {
             Event::Piece(piece) => return self.on_piece(&piece),
             Event::Refused(refused) => self.outcome = Some(Outcome::Refused(refused)),
             Event::Closed(closed) => {
-                let outcome = self.outcome_of(closed);
+                let outcome = Outcome::of(closed, self.state == State::Open);
                 self.outcome.get_or_insert(outcome);
                 self.state = State::Closing;
                 self.next_ping = None;
@@ -213,14 +194,6 @@ impl<'a> Conversation<'a> {
             Event::Pong(payload) => self.on_pong(&payload),
         }
         Ok(())
-    }
-
-    fn outcome_of(&self, closed: Closed) -> Outcome {
-        match closed {
-            Closed::TimedOut if self.state == State::Open => Outcome::Silent,
-            Closed::Failed(reason) if reason.code == TOO_BIG => Outcome::TooBig,
-            closed => Outcome::Closed(closed),
-        }
     }
 
     fn on_opened(&mut self, opened: &Opened) -> Result<(), ConnectError> {
@@ -362,11 +335,7 @@ impl<'a> Conversation<'a> {
         result?;
         self.connection.end().await?;
         match self.outcome {
-            Some(Outcome::Closed(closed)) => judge(closed, self.quiet)?,
-            Some(Outcome::Refused(refused)) => return Err(ConnectError::Refused(refused)),
-            Some(Outcome::Silent) => return Err(ConnectError::Silent(self.options.keepalive)),
-            Some(Outcome::TooBig) => return Err(ConnectError::TooBig(self.options.max_message)),
-            Some(Outcome::Input(error)) => return Err(ConnectError::Input(error)),
+            Some(outcome) => outcome.judge(self.options, self.quiet)?,
             None => return Err(ConnectError::Closed(Closed::EndOfStream)),
         }
         match self.interrupted {
@@ -381,13 +350,6 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Writes to stderr, ignoring failures.
-fn note(quiet: bool, text: fmt::Arguments<'_>) {
-    if !quiet {
-        let _ = writeln!(io::stderr(), "{text}");
-    }
-}
-
 /// A message in one piece.
 fn whole(message: Message) -> Piece {
     let (is_text, bytes) = match message {
@@ -399,23 +361,4 @@ fn whole(message: Message) -> Piece {
         bytes,
         last: true,
     }
-}
-
-/// Whether a connection ended normally.
-fn judge(closed: Closed, quiet: bool) -> Result<(), ConnectError> {
-    match closed {
-        Closed::Handshake(None) => note(quiet, format_args!("closed")),
-        Closed::Handshake(Some(reason))
-            if matches!(reason.code, NORMAL | GOING_AWAY | NO_STATUS) =>
-        {
-            let text = printable(&reason.reason);
-            let gap = if text.is_empty() { "" } else { ": " };
-            note(
-                quiet,
-                format_args!("closed with {}{gap}{text}", reason.code),
-            );
-        }
-        closed => return Err(ConnectError::Closed(closed)),
-    }
-    Ok(())
 }

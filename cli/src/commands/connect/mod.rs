@@ -4,6 +4,7 @@ pub mod args;
 mod connection;
 mod conversation;
 mod error;
+mod outcome;
 mod printer;
 mod stdin;
 
