@@ -4,7 +4,7 @@ use alloc::string::ToString;
 
 use bytes::BytesMut;
 use wasocket_host_core::http1::limits::HEAD_TIMEOUT;
-use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal, Refused};
+use wasocket_host_core::http1::{self, BadAnswer, Framing, Refusal};
 
 use super::phase::{Phase, Subject};
 use super::{Client, Outcome};
