@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -228,33 +227,41 @@ fn the_shutdown_close_code_can_be_set() {
     assert_eq!(server.wait(), Some(0));
 }
 
-/// Without TLS there is nothing to reload: the signal means that the terminal is gone.
+/// The time between requests is not the one for a head, whichever is longer.
 #[test]
-fn a_hangup_stops_the_runner_gracefully() {
+fn an_idle_connection_ends_after_the_keep_alive_timeout() {
+    let request = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let idle = |head: &str, keep_alive: &str| {
+        let options = ["--head-timeout", head, "--keep-alive-timeout", keep_alive];
+        let server = Server::with_options(&options);
+        let mut client = server.connect();
+        client.send(request);
+        let head = client.read_head();
+        client.read_body(&head);
+        (server, client)
+    };
+    let (_server, mut client) = idle("60", "1");
+    assert_eq!(client.read_to_end(), b"");
+
+    let (_server, mut client) = idle("1", "60");
+    thread::sleep(Duration::from_millis(1500));
+    client.send(request);
+    assert_eq!(client.read_head().status, 200);
+}
+
+/// Neither while it serves nor while it stops. `sockets` tests what a hangup reloads.
+#[test]
+fn a_hangup_ends_nothing() {
     let mut server = Server::start();
     let mut client = server.websocket("/echo");
     server.signal("HUP");
+    server.wait_for_log("SIGHUP: there is no certificate to reload");
+    client.assert_echoes("still here");
+    server.signal("TERM");
     assert_eq!(client.read_exactly(4), b"\x88\x02\x03\xe9");
-    client.send(b"\x88\x82\0\0\0\0\x03\xe9");
-    assert_eq!(server.wait(), Some(0));
-    server.wait_for_log("SIGHUP: stopping");
-}
-
-#[test]
-fn a_runner_under_nohup_outlives_its_terminal() {
-    let mut command = Command::new("nohup");
-    let program = support::wasocket(&[]).get_program().to_owned();
-    command
-        .arg(program)
-        .args(["serve", "--listen", "127.0.0.1:0"]);
-    let server = Server::run(command.args(["--allow-host", "*"]));
-    let mut client = server.websocket("/echo");
     server.signal("HUP");
-    for _ in 0..20 {
-        client.assert_echoes("still here");
-        thread::sleep(Duration::from_millis(10));
-    }
-    assert!(!server.log().contains("stopping"));
+    client.send(b"\x88\x82\0\0\0\0\x03\xe9");
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
 }
 
 /// The rules of `promtool check metrics`, and the metrics that every process has.

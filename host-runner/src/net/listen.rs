@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::str::FromStr;
@@ -73,6 +73,25 @@ impl fmt::Display for Listen {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Systemd => f.write_str("systemd"),
         }
+    }
+}
+
+/// Who may connect to the Unix sockets that the runner makes. By default, its user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnixAccess {
+    /// The mode of their files; `None` is 0600, or 0660 if there is a group.
+    pub mode: Option<u32>,
+    /// The group of their files; `None` is what the system chooses.
+    pub group: Option<u32>,
+}
+
+impl UnixAccess {
+    fn give(&self, path: &Path) -> io::Result<()> {
+        if let Some(group) = self.group {
+            lchown(path, None, Some(group))?;
+        }
+        let default = if self.group.is_some() { 0o660 } else { 0o600 };
+        fs::set_permissions(path, Permissions::from_mode(self.mode.unwrap_or(default)))
     }
 }
 
@@ -203,12 +222,16 @@ impl TryFrom<Socket> for Listener {
 /// # Errors
 ///
 /// If one of the places cannot be listened on.
-pub fn bind(places: &[Listen], workers: usize) -> Result<Vec<Bound>, ListenError> {
+pub fn bind(
+    places: &[Listen],
+    access: &UnixAccess,
+    workers: usize,
+) -> Result<Vec<Bound>, ListenError> {
     let mut all = Vec::new();
     for place in places {
         let bound = match place {
             Listen::Address(address) => bind_tcp(address, workers).map(|bound| vec![bound]),
-            Listen::Unix(path) => bind_unix(path, workers).map(|bound| vec![bound]),
+            Listen::Unix(path) => bind_unix(path, access, workers).map(|bound| vec![bound]),
             Listen::Systemd => passed(workers),
         };
         all.extend(bound.map_err(|error| ListenError {
@@ -263,15 +286,13 @@ fn bind_one(address: SocketAddr, shares: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds a socket for this user only. A proxy of another user gets access through systemd, whose units set the
-/// permissions.
-fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
+fn bind_unix(path: &Path, access: &UnixAccess, workers: usize) -> io::Result<Bound> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile::of(path)?;
     // Before it listens, so that no one else can connect.
-    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    access.give(path)?;
     Bound::copies(socket, Some(file), workers)
 }
 
@@ -385,6 +406,11 @@ impl fmt::Display for ListenError {
             (ErrorKind::PermissionDenied, Listen::Address(_)) => write!(
                 f,
                 "listening on {place} is not permitted: choose a port above 1023 with --listen"
+            ),
+            (ErrorKind::PermissionDenied, Listen::Unix(_)) => write!(
+                f,
+                "listening on {place} is not permitted: choose a folder that this user may write, and for --unix-group a \
+                 group that this user is in"
             ),
             (ErrorKind::AddrNotAvailable, _) => write!(
                 f,

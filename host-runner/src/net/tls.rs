@@ -2,21 +2,20 @@
 
 use std::fmt;
 use std::fs;
-use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
-use tokio::select;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, InconsistentKeys, ServerConfig};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 /// The versions of HTTP in ALPN (RFC 9113 §3.1, RFC 7301 §6).
@@ -41,6 +40,13 @@ type Stamps = [Option<(SystemTime, u64)>; 2];
 impl Files {
     fn load(&self, http2: bool) -> Result<TlsAcceptor, TlsError> {
         let chain = self.chain()?;
+        if chain.first().is_some_and(is_authority) {
+            tracing::warn!(
+                "the first certificate in {} is one of an authority (CA:TRUE), which many clients refuse as a server's \
+                 own: put the server's own first, or make one with -addext basicConstraints=critical,CA:FALSE",
+                self.certificate.display()
+            );
+        }
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| TlsError::of(&self.key, "unencrypted private key", error))?;
         let provider = Arc::new(ring::default_provider());
@@ -75,6 +81,25 @@ impl Files {
             Some((metadata.modified().ok()?, metadata.len()))
         })
     }
+}
+
+/// Whether clients refuse a certificate as a server's own because it may sign others (RFC 5280 §4.2.1.9).
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = ParsedCertificate::try_from(certificate) else {
+        return false;
+    };
+    // This is checked first, so it does not matter that no one is trusted here.
+    let (roots, now) = (RootCertStore::empty(), UnixTime::now());
+    let algorithms = ring::default_provider()
+        .signature_verification_algorithms
+        .all;
+    verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], now, algorithms)
+        .is_err_and(|error| is_ca_used_as_end_entity(&error))
+}
+
+/// Whether a certificate was refused because it is one of an authority. The library only says so in the text.
+pub(crate) fn is_ca_used_as_end_entity(error: &rustls::Error) -> bool {
+    error.to_string().contains("CaUsedAsEndEntity")
 }
 
 /// A certificate and its key, reloaded when their files change. Shared by all workers, so that a client can resume
@@ -122,19 +147,12 @@ impl Tls {
         })
     }
 
-    /// Reloads the files when they change and at SIGHUP; never returns. Open connections keep their certificate. If
-    /// the new files are invalid, the old certificate stays.
+    /// Reloads the files when they change; never returns.
     pub async fn follow(&self) {
-        // Without the signal, the files are still checked.
-        let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
-            select! {
-                () = sleep(PERIOD) => {
-                    if self.files.stamps() != self.current().loaded {
-                        self.reload();
-                    }
-                }
-                () = next(&mut hangup) => self.reload(),
+            sleep(PERIOD).await;
+            if self.files.stamps() != self.current().loaded {
+                self.reload();
             }
         }
     }
@@ -143,7 +161,9 @@ impl Tls {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reload(&self) {
+    /// Reloads the files. Open connections keep their certificate. If the new files are invalid, the old certificate
+    /// stays.
+    pub(crate) fn reload(&self) {
         self.current().loaded = self.files.stamps();
         match self.files.load(self.http2) {
             Ok(acceptor) => {
@@ -156,13 +176,6 @@ impl Tls {
                 );
             }
         }
-    }
-}
-
-async fn next(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
-        None => pending().await,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::http::hosts::AllowedHost;
 use crate::http::settings::HttpSettings;
 use crate::limits::settings::LimitSettings;
 use crate::net::forwarded::Trust;
-use crate::net::listen::Listen;
+use crate::net::listen::{Listen, UnixAccess};
 use crate::net::tls;
 use crate::observe::trace::Endpoint;
 use crate::session::settings::SessionSettings;
@@ -28,6 +28,8 @@ pub struct ServerConfig {
     pub allow_precompiled: bool,
     /// Addresses to listen on.
     pub listen: Vec<Listen>,
+    /// Who may connect to the Unix sockets among them.
+    pub unix: UnixAccess,
     /// The hosts to serve. If empty, any host; or only loopback names, if all addresses are loopback.
     pub hosts: Vec<AllowedHost>,
     /// The certificate and its key. If set, TCP connections use TLS.
@@ -71,6 +73,7 @@ impl Default for ServerConfig {
             cache: true,
             allow_precompiled: false,
             listen: vec![Listen::Address("127.0.0.1:1234".to_owned())],
+            unix: UnixAccess::default(),
             hosts: vec![],
             tls: None,
             proxy_protocol: false,

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::select;
+use tokio::signal::unix::Signal;
 use tokio::time::timeout;
 
 use crate::http::worker::Worker;
@@ -41,12 +42,29 @@ impl Ingress {
         Ok(client)
     }
 
-    /// Reloads the certificate when it changes; never returns.
-    pub async fn follow(&self) {
+    /// Reloads the certificate when it changes, and at each of these signals; never returns.
+    pub async fn follow(&self, hangups: &mut Signal) {
+        select! {
+            () = self.follow_files() => {}
+            () = self.follow_hangups(hangups) => {}
+        }
+    }
+
+    async fn follow_files(&self) {
         match &self.tls {
             Some(tls) => tls.follow().await,
             None => pending().await,
         }
+    }
+
+    async fn follow_hangups(&self, hangups: &mut Signal) {
+        while hangups.recv().await.is_some() {
+            match &self.tls {
+                Some(tls) => tls.reload(),
+                None => tracing::info!("SIGHUP: there is no certificate to reload"),
+            }
+        }
+        pending().await
     }
 
     /// Whether such a connection begins with a TLS handshake, after the PROXY header if there is one.

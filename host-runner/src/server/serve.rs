@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
+use tokio::signal::unix::{self, SignalKind};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 
@@ -61,11 +62,15 @@ pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
             .check()
             .map_err(|error| ServeError::Directory(host, error))?;
     }
-    let component = load(&loader, file)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let outcome = runtime.block_on(run(&config, &loader, component, watched));
+    let outcome = runtime.block_on(async {
+        // From here on, a hangup ends nothing. While the component is compiled, the other signals still do.
+        let hangups = unix::signal(SignalKind::hangup())?;
+        let component = load(&loader, file)?;
+        run(&config, &loader, component, watched, hangups).await
+    });
     // Does not wait for a component that is being compiled.
     runtime.shutdown_background();
     if let Err(ServeError::StoppedAtOnce(_)) = outcome {
@@ -98,10 +103,10 @@ async fn run(
     loader: &Loader,
     component: Component,
     watched: Option<Watched>,
+    mut hangups: unix::Signal,
 ) -> Result<(), ServeError> {
-    let places = listen::bind(&config.listen, config.workers)?;
-    // With TLS, SIGHUP reloads the certificate.
-    let mut signals = Signals::catch(config.tls.is_none())?;
+    let places = listen::bind(&config.listen, &config.unix, config.workers)?;
+    let mut signals = Signals::catch()?;
     let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let tls = config.tls.as_ref();
     let tls = tls.map(|files| Tls::load(files, config.http.http2));
@@ -145,7 +150,7 @@ async fn run(
     let signal = select! {
         signal = signals.next() => signal,
         error = workers.failure() => return Err(error.into()),
-        () = plan.ingress.follow() => return Ok(()),
+        () = plan.ingress.follow(&mut hangups) => return Ok(()),
         () = follow(watched, loader, &commands) => return Ok(()),
     };
     let connections = plan.shared.open();

@@ -30,12 +30,20 @@ impl Certificate {
 
     /// Replaces the files by those of a new certificate.
     pub fn renew(&self) {
+        self.make("CA:FALSE");
+    }
+
+    /// Replaces the files by those of a new certificate with these basic constraints.
+    pub fn make(&self, constraints: &str) {
         let status = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
             .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
             .args(["-subj", "/CN=localhost"])
             .args(["-addext", "subjectAltName=DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args([
+                "-addext",
+                &format!("basicConstraints=critical,{constraints}"),
+            ])
             .arg("-keyout")
             .arg(self.key())
             .arg("-out")

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
@@ -42,6 +42,31 @@ fn a_unix_socket_is_served_alongside_a_port() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0), "{}", server.log());
     assert!(!path.exists(), "the socket is left behind");
+}
+
+/// A proxy of another user connects as a member of the socket's group.
+#[test]
+fn a_unix_socket_has_the_mode_and_group_that_it_is_given() {
+    let path = target_folder("sockets-group").join("app.sock");
+    let place = format!("unix:{}", path.display());
+    let groups = Command::new("id").arg("-G").output().expect("id runs");
+    let groups = String::from_utf8(groups.stdout).expect("numbers");
+    let group = groups.split_whitespace().next_back().expect("a group");
+    for (options, mode) in [
+        (&["--unix-group", group][..], 0o660),
+        (&["--unix-group", group, "--unix-mode", "620"], 0o620),
+        (&["--unix-mode", "0666"], 0o666),
+    ] {
+        let options = [&["--listen", &place], options].concat();
+        let _server = Server::run(&mut serve(&options));
+        let file = fs::metadata(&path).expect("the socket");
+        assert_eq!(file.permissions().mode() & 0o777, mode, "{options:?}");
+        if options.contains(&"--unix-group") {
+            assert_eq!(file.gid().to_string(), group);
+        }
+    }
+    assert_fails(&["--unix-mode", "888"], "octal");
+    assert_fails(&["--unix-group", "no such group"], "/etc/group");
 }
 
 #[test]

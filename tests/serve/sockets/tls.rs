@@ -146,6 +146,16 @@ fn clients_without_tls_are_disconnected() {
     server.wait_for_log("took too long");
 }
 
+/// What `openssl req -x509` makes by default.
+#[test]
+fn an_authoritys_certificate_is_named_as_the_reason() {
+    let certificate = Certificate::new("tls-authority");
+    certificate.make("CA:TRUE");
+    let server = Server::run(&mut certificate.serve(&[]));
+    server.wait_for_log("CA:TRUE");
+    echo(&server, &certificate.file(), b"").assert_failed(1, &["CA:TRUE", "CA:FALSE"]);
+}
+
 #[test]
 fn unusable_certificates_have_distinct_errors() {
     let certificate = Certificate::new("tls-wrong");

@@ -112,7 +112,7 @@ impl<'a> Conversation<'a> {
     }
 
     async fn event_loop(&mut self) -> Result<(), ConnectError> {
-        let mut signals = Signals::catch(false)?;
+        let mut signals = Signals::catch()?;
         let mut stdin_open = !self.options.listen;
         let mut stdin = if stdin_open {
             stdin::read_stdin(self.options.binary)?

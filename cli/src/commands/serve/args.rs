@@ -141,6 +141,7 @@ impl Serve {
             allow_precompiled: self.allow_precompiled,
             tls: self.sockets.tls(),
             trust: self.sockets.trust(),
+            unix: self.sockets.unix_access(),
             listen: self.sockets.listen,
             hosts: self.sockets.allow_host,
             proxy_protocol: self.sockets.proxy_protocol,

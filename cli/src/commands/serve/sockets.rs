@@ -1,20 +1,27 @@
 //! Listeners, TLS and proxies.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use wasocket_host::http::hosts::AllowedHost;
 use wasocket_host::net::forwarded::{ForwardedField, Trust, Trusted};
-use wasocket_host::net::listen::Listen;
+use wasocket_host::net::listen::{Listen, UnixAccess};
 use wasocket_host::net::tls;
 
 /// Listeners, TLS and proxies.
 #[derive(Clone, Debug, Args)]
 pub struct Sockets {
-    /// Where to listen: ADDRESS:PORT, where port 0 means any free port; `unix:PATH`, a socket for this user
-    /// only; or `systemd`, the sockets that it passes. May be repeated
+    /// Where to listen: ADDRESS:PORT, where port 0 means any free port; `unix:PATH`, a Unix socket; or
+    /// `systemd`, the sockets that it passes. May be repeated
     #[arg(long, value_name = "PLACE", default_value = "127.0.0.1:1234")]
     pub listen: Vec<Listen>,
+    /// The group of Unix sockets, by name or number: that of a proxy, which may then connect
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    pub unix_group: Option<u32>,
+    /// The mode of Unix sockets, in octal [default: 600, which is this user only; 660 with --unix-group]
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub unix_mode: Option<u32>,
     /// A host name to serve; `*.NAME` and `*` are patterns. May be repeated [default: any; if all addresses are
     /// loopback, loopback names]
     #[arg(long, value_name = "NAME[:PORT]")]
@@ -53,6 +60,14 @@ pub enum Forwarded {
 }
 
 impl Sockets {
+    /// Who may connect to the Unix sockets.
+    pub(super) fn unix_access(&self) -> UnixAccess {
+        UnixAccess {
+            mode: self.unix_mode,
+            group: self.unix_group,
+        }
+    }
+
     /// The proxies that may name the client, and how they do.
     pub(super) fn trust(&self) -> Trust {
         Trust {
@@ -72,4 +87,28 @@ impl Sockets {
             key: key.clone(),
         })
     }
+}
+
+/// Parses `--unix-mode`.
+fn mode(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or("expected three octal digits, such as 660")
+}
+
+/// Parses `--unix-group`: a number, or a name in group(5).
+fn group(text: &str) -> Result<u32, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let groups =
+        fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group: {error}"))?;
+    let number = |line: &str| {
+        let mut columns = line.split(':');
+        let is_it = columns.next() == Some(text);
+        // After the password.
+        is_it.then(|| columns.nth(1)?.parse().ok())?
+    };
+    let found = groups.lines().find_map(number);
+    found.ok_or_else(|| "there is no such group in /etc/group".to_owned())
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio_rustls::rustls;
 
+use crate::net::tls::is_ca_used_as_end_entity;
+
 /// Why a server cannot be reached.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -128,6 +130,10 @@ fn tls_hint(error: &io::Error) -> &'static str {
     }
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
+        Some(error) if is_ca_used_as_end_entity(error) => {
+            " (the server's own certificate is one of an authority, CA:TRUE: make it with -addext \
+             basicConstraints=critical,CA:FALSE, or use --insecure, which accepts any certificate)"
+        }
         Some(rustls::Error::InvalidCertificate(_)) => {
             " (SSL_CERT_FILE names a file of certificates to trust instead; --insecure accepts any certificate)"
         }
