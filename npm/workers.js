@@ -507,12 +507,12 @@ function answerClose(socket, code) {
  * @returns {AppRequest}
  */
 function toAppRequest(request) {
-  const { pathname, search, protocol } = new URL(request.url);
+  const { host, pathname, search, protocol } = new URL(request.url);
   return {
     method: request.method,
     target: pathname + search,
     version: 'http11',
-    authority: undefined,
+    authority: request.headers.get('Host') ?? host,
     protocol: undefined,
     fields: [...request.headers].map(([name, value]) => [name, new TextEncoder().encode(value)]),
     secure: protocol === 'https:',

@@ -43,6 +43,13 @@ static void open(const http_request_t *request, member_t *member, actions_t *act
   act_publish(actions, member->room, "%s joined", member->name);
 }
 
+static void greet(const http_request_t *request, actions_t *actions) {
+  const wasocket_string_t *host = &request->authority.val;
+  char text[512];
+  snprintf(text, sizeof text, "Connect to %.*s/rooms/ROOM?NAME\n", (int)host->len, (const char *)host->ptr);
+  act_respond(actions, 200, text);
+}
+
 static void hear(const message_t *message, member_t *member, actions_t *actions) {
   const wasocket_string_t *text = &message->val.text;
   if (message->tag != EXPORTS_WEBSOCKET_MESSAGE_TEXT) {
@@ -63,8 +70,7 @@ static void hear(const message_t *message, member_t *member, actions_t *actions)
 static void on(event_t *event, member_t *member, actions_t *actions) {
   switch (event->tag) {
     case EXPORTS_WEBSOCKET_EVENT_REQUEST:
-      if (is(&event->val.request.target, "/"))
-        act_respond(actions, 200, "Connect to /rooms/ROOM?NAME\n");
+      if (is(&event->val.request.target, "/")) greet(&event->val.request, actions);
       break;
     case EXPORTS_WEBSOCKET_EVENT_OPEN:
       open(&event->val.open, member, actions);

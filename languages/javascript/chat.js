@@ -21,7 +21,7 @@ export const app = {
 function on({ tag, val }, member) {
   switch (tag) {
     case 'request':
-      return val.target === '/' ? [respond(200, 'Connect to /rooms/ROOM?NAME\n')] : [];
+      return val.target === '/' ? [respond(200, `Connect to ${val.authority}/rooms/ROOM?NAME\n`)] : [];
     case 'open':
       return open(val, member);
     case 'message':

@@ -49,7 +49,7 @@ class App(exports.App):
     def on(self, event, member):
         match event:
             case Event_Request(request) if request.target == "/":
-                yield text(200, "Connect to /rooms/ROOM?NAME\n")
+                yield text(200, f"Connect to {request.authority}/rooms/ROOM?NAME\n")
             case Event_Open(request):
                 yield from self.open(request, member)
             case Event_Message(Message_Text("/bye")):

@@ -56,7 +56,7 @@ test('works with Express, alongside its routes and another upgrade', async (t) =
   const { port } = server.address();
   t.after(() => server.close());
   assert.equal(await (await fetch(`http://127.0.0.1:${port}/own`)).text(), 'own');
-  assert.equal(await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'Connect to /rooms/ROOM?NAME\n');
+  assert.equal(await (await fetch(`http://127.0.0.1:${port}/`)).text(), `Connect to 127.0.0.1:${port}/rooms/ROOM?NAME\n`);
   const other = new Client(port);
   other.send(handshake('/other'));
   assert.match(await other.head(), /418/);

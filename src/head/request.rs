@@ -55,16 +55,33 @@ impl Request {
     /// not part of the path; [`Upgrade::accept`](crate::Upgrade::accept) refuses it.
     #[must_use]
     pub fn path(&self) -> &str {
-        let target = match self.target.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains(['/', '?', '#']) => {
-                let start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-                rest.get(start..).unwrap_or_default()
-            }
-            _ => &self.target,
-        };
+        let (_, target) = self.split_target();
         match target.split(['?', '#']).next() {
             None | Some("") => "/",
             Some(path) => path,
+        }
+    }
+
+    /// The host that the request is for, with its port if the client gave one, as received: `chat.example:8080`. That
+    /// of an absolute target (RFC 9112 §3.2.2), or else `:authority`, or else `Host`. `None` if there is none, and if
+    /// `Host` is repeated. Hosts are compared without regard to ASCII case.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        let (in_target, _) = self.split_target();
+        in_target
+            .or(self.authority.as_deref())
+            .or_else(|| self.fields.text("Host"))
+    }
+
+    /// The host in an absolute target, and the target without it.
+    fn split_target(&self) -> (Option<&str>, &str) {
+        match self.target.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains(['/', '?', '#']) => {
+                let start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                let (host, rest) = rest.split_at(start);
+                (Some(host), rest)
+            }
+            _ => (None, &self.target),
         }
     }
 
@@ -119,6 +136,8 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use alloc::borrow::ToOwned;
+
     use super::*;
 
     #[test]
@@ -148,5 +167,28 @@ mod tests {
             };
             assert_eq!(request.path(), path, "{target}");
         }
+    }
+
+    #[test]
+    fn the_host_may_come_in_three_ways() {
+        let host = |target: &str, authority: Option<&str>, hosts: &[&str]| {
+            let mut request = Request {
+                target: target.into(),
+                authority: authority.map(Into::into),
+                ..Request::default()
+            };
+            for host in hosts {
+                request.fields.append("host", *host);
+            }
+            request.host().map(ToOwned::to_owned)
+        };
+        let a = Some("a.test:80".to_owned());
+        assert_eq!(host("/", None, &["a.test:80"]), a);
+        assert_eq!(host("/x?http://b.test/", Some("a.test:80"), &[]), a);
+        assert_eq!(host("/", Some("a.test:80"), &["a.test:80"]), a);
+        assert_eq!(host("http://a.test:80/x", None, &["b.test"]), a);
+        assert_eq!(host("http://a.test:80?x", None, &[]), a);
+        assert_eq!(host("/", None, &[]), None);
+        assert_eq!(host("/", None, &["a.test", "b.test"]), None);
     }
 }

@@ -8,7 +8,7 @@
 )]
 
 use support::app_behaviours::{
-    BINARY, Behaviour, CHAT, ECHO, EXCEPTION, TRAP, build, component, run,
+    BINARY, Behaviour, CHAT, ECHO, EXCEPTION, HOST, TRAP, build, component, run,
 };
 use support::{Server, root};
 
@@ -19,6 +19,7 @@ fn check(language: &str, crashes: &[Behaviour], crash: &[&str]) {
     run(language, ECHO, &echo, &[]);
     let chat = serve(language, "chat");
     run(language, CHAT, &chat, &[]);
+    run(language, HOST, &chat, &[]);
     run(language, crashes, &chat, &[]);
     chat.wait_for_log("app error: \"the answer has ");
     for part in crash {

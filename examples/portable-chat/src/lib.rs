@@ -28,7 +28,10 @@ impl EventHandler for Chat {
 
     fn request(&self, request: &Request, _: &mut Context<'_, Member>) -> Response {
         match request.path() {
-            "/" => Response::text(200, "Connect to /rooms/ROOM?NAME\n"),
+            "/" => {
+                let host = request.host().unwrap_or_default();
+                Response::text(200, format!("Connect to {host}/rooms/ROOM?NAME\n"))
+            }
             _ => Response::text(404, "Not Found\n"),
         }
     }

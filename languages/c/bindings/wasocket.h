@@ -56,12 +56,14 @@ typedef struct {
 typedef struct http_request_t {
   // The method, case-sensitive, as received (RFC 9110 section 9.1).
   wasocket_string_t   method;
-  // The request-target as received: usually a path with its query (RFC 9112 section 3.2).
+  // The request-target as received: usually a path with its query (RFC 9112 section 3.2). An `app` is given
+  // an absolute one without its scheme and host.
   wasocket_string_t   target;
   // The HTTP version of the request.
   http_http_version_t   version;
   // The `:authority` pseudo-header (RFC 9113 section 8.3.1). `none` in HTTP/1, where the `Host` field
-  // carries the authority.
+  // carries the authority; but an `app` is given the host of every request here, with its port if there is
+  // one, whether it came in the target, in `:authority` or in `Host`.
   wasocket_option_string_t   authority;
   // The `:protocol` pseudo-header: the protocol that an extended CONNECT asks for on its stream, such as
   // `websocket` (RFC 8441 section 4, RFC 9220). Such a request has a path as its target. `none` for all

@@ -50,7 +50,7 @@ func (m *member) on(event ws.Event) []ws.Action {
 	switch event := event.(type) {
 	case ws.Request:
 		if event.Target == "/" {
-			return []ws.Action{respond(200, "Connect to /rooms/ROOM?NAME\n")}
+			return []ws.Action{respond(200, "Connect to "+event.Host+"/rooms/ROOM?NAME\n")}
 		}
 	case ws.Open:
 		return m.open(event.Target)

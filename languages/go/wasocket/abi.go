@@ -204,14 +204,14 @@ func (request *rawRequest) lift() Request {
 		fields[i] = Field{field.name.text(), field.value.text()}
 	}
 	return Request{
-		Method:    request.method.text(),
-		Target:    request.target.text(),
-		Version:   request.version,
-		Authority: request.authority.text(),
-		Protocol:  request.protocol.text(),
-		Fields:    fields,
-		Secure:    request.secure,
-		Remote:    request.remote.text(),
+		Method:   request.method.text(),
+		Target:   request.target.text(),
+		Version:  request.version,
+		Host:     request.authority.text(),
+		Protocol: request.protocol.text(),
+		Fields:   fields,
+		Secure:   request.secure,
+		Remote:   request.remote.text(),
 	}
 }
 

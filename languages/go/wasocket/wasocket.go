@@ -21,12 +21,15 @@ type Event interface{ event() }
 
 // A Request does not ask for a WebSocket. It is answered by one [Respond], and with status 404 if there is none.
 type Request struct {
-	// As received.
+	// The method, and the path with its query.
 	Method, Target string
 	// The version of the request, such as [HTTP11].
 	Version Version
-	// The pseudo-headers :authority and :protocol, empty in HTTP/1.
-	Authority, Protocol string
+	// The host that the request is for, with its port if the client gave one: that of an absolute target, of :authority,
+	// or of Host.
+	Host string
+	// The pseudo-header :protocol, empty in HTTP/1.
+	Protocol string
 	// All field lines. Names are compared without regard to ASCII case.
 	Fields []Field
 	// Whether the request came over TLS.
