@@ -84,6 +84,34 @@ fn a_stable_instance_clears_the_backoff() {
     good.assert_echoes("hello");
 }
 
+/// The status of a response to a client at another address.
+fn other_asks(server: &Server, path: &str) -> u16 {
+    let mut client = server.connect_from([127, 0, 0, 2]);
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n").as_bytes());
+    client.read_head().status
+}
+
+#[test]
+fn a_client_that_makes_instances_fail_is_refused_alone() {
+    let component = build_guest("faults", "bare");
+    let server = Server::serving(&component, &["--admin", "127.0.0.1:0"]);
+    let admin = admin(&server);
+    assert_eq!(other_asks(&server, "/"), 426, "the app answers");
+    let (_, head) = ask_until(&server, "/trap", 503);
+    assert!(head.field("Retry-After").is_some());
+    // Whatever it asks for: the next delay is longer.
+    ask_until(&server, "/trap", 500);
+    assert_eq!(get(&server, "/").0, 503);
+    assert_eq!(other_asks(&server, "/"), 426);
+    assert_eq!(get(&admin, "/readyz").0, 200);
+    server.wait_for_log("instances keep failing in calls for 127.0.0.1");
+    assert!(
+        !server.log().contains("within a second"),
+        "{}",
+        server.log()
+    );
+}
+
 #[test]
 fn a_slow_start_delays_no_other_connection() {
     let component = build_guest("faults", "bare,start-spin");

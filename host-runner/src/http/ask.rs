@@ -113,7 +113,7 @@ pub(crate) async fn ask(
     request: &Arc<Request>,
     client: Peer,
 ) -> Result<Decision, Failure> {
-    let place = worker.pool.place().await?;
+    let place = worker.pool.place(client).await?;
     let decision = match place.handle(Arc::clone(request)).await? {
         Ok(decision) => decision,
         Err(pending_request) => {

@@ -295,7 +295,7 @@ impl AddressState {
 }
 
 /// The address to count by.
-pub(super) fn network(remote: IpAddr) -> IpAddr {
+pub(crate) fn network(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address => address,

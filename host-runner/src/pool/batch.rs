@@ -62,8 +62,13 @@ impl BatchPolicy {
     pub(crate) fn record(&self, connections: usize, took: Duration) {
         let connections = u32::try_from(connections).unwrap_or(u32::MAX);
         if took > SLOW.saturating_mul(connections) {
-            self.separate.set(SEPARATE_READS);
+            self.suspend();
         }
+    }
+
+    /// Gives the next reads separate calls.
+    pub(crate) fn suspend(&self) {
+        self.separate.set(SEPARATE_READS);
     }
 }
 

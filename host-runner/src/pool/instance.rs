@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::guest::handler::Guest;
 use crate::guest::instance::{Advance, advance, finish_with};
 use crate::observe::metrics::Metrics;
 use crate::pool::Call;
-use crate::pool::backoff::Backoff;
+use crate::pool::backoff::{Backoff, Cause};
 use crate::pool::batch::Batch;
 use crate::pool::batch::BatchPolicy;
 use crate::pool::batch::Batches;
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     /// Limits the calls that finish on threads of their own.
     pub(super) threads: Rc<Semaphore>,
     pub(super) batches: Rc<Batches<Instance>>,
+    pub(super) batch_policy: Rc<BatchPolicy>,
     pub(super) backoff: Rc<Backoff>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -116,6 +118,7 @@ impl Instance {
     /// ends the instance and signals all its members.
     pub(super) fn call<R, T, F>(
         self: &Rc<Self>,
+        cause: Cause,
         waker: &Waker,
         call: impl FnOnce(Box<Guest>) -> F + 'static,
         then: impl FnOnce(R) -> T + 'static,
@@ -126,13 +129,13 @@ impl Instance {
         T: Unpin + 'static,
     {
         match self.guest.take() {
-            Some(guest) => self.begin(waker, call(guest), then),
+            Some(guest) => self.begin(cause, waker, call(guest), then),
             None if self.is_dead.get() => Call::done(Err(Dead)),
             None => {
                 let (this, waker) = (Rc::clone(self), waker.clone());
                 Call::later(async move {
                     let guest = this.take_guest().await?;
-                    this.begin(&waker, call(guest), then).await
+                    this.begin(cause, &waker, call(guest), then).await
                 })
             }
         }
@@ -152,6 +155,7 @@ impl Instance {
 
     fn begin<R, T, F>(
         self: &Rc<Self>,
+        cause: Cause,
         waker: &Waker,
         call: F,
         then: impl FnOnce(R) -> T + 'static,
@@ -166,17 +170,18 @@ impl Instance {
             Advance::Done(returned) => Ok(returned),
             Advance::Blocked if self.file_wait.is_none() => Err(self.file_wait.fault()),
             Advance::Blocked | Advance::Yielded if Handle::try_current().is_ok() => {
-                return self.finish_elsewhere(waker.clone(), call, then);
+                return self.finish_elsewhere(cause, waker.clone(), call, then);
             }
             // Without a runtime, there are no other tasks to run meanwhile.
             _ => finish_with(call.as_mut(), waker, self.file_wait),
         };
-        Call::done(self.settle(returned).map(then))
+        Call::done(self.settle(cause, returned).map(then))
     }
 
     /// Finishes a call that takes long, or waits, on a thread of its own.
     fn finish_elsewhere<R, T, F>(
         self: &Rc<Self>,
+        cause: Cause,
         waker: Waker,
         mut call: Pin<Box<F>>,
         then: impl FnOnce(R) -> T + 'static,
@@ -197,16 +202,20 @@ impl Instance {
             // The guest is lost with the thread, though not at fault.
             let returned = returned.unwrap_or_else(|bug| Err(GuestFault::of_runner(bug)));
             // The caller may be gone; `then` handles the result in any case.
-            let _ = sender.send(this.settle(returned).map(then));
+            let _ = sender.send(this.settle(cause, returned).map(then));
         });
         Call::later(async move { receiver.await.unwrap_or(Err(Dead)) })
     }
 
     /// Takes the guest back after a call, or ends the instance after a fault.
-    fn settle<R>(self: &Rc<Self>, returned: Result<Returned<R>, GuestFault>) -> Result<R, Dead> {
+    fn settle<R>(
+        self: &Rc<Self>,
+        cause: Cause,
+        returned: Result<Returned<R>, GuestFault>,
+    ) -> Result<R, Dead> {
         let fault = match returned {
             Ok((guest, Ok(result))) => {
-                self.put_back(guest);
+                self.put_back(cause, guest);
                 return Ok(result);
             }
             Ok((_, Err(fault))) | Err(fault) => fault,
@@ -214,27 +223,24 @@ impl Instance {
         self.is_dead.set(true);
         self.available.notify_waiters();
         self.raise(Signal::Died);
-        let Shared {
-            backoff, metrics, ..
-        } = &self.shared;
-        back_off(backoff, self.started, metrics);
-        Err(log(&fault, self.places.get(), metrics))
+        back_off(&self.shared, cause, self.started);
+        Err(log(&fault, self.places.get(), &self.shared.metrics))
     }
 
-    fn put_back(self: &Rc<Self>, guest: Box<Guest>) {
+    fn put_back(self: &Rc<Self>, cause: Cause, guest: Box<Guest>) {
         self.guest.replace(Some(guest));
         match self.orphans.take() {
             orphans if orphans.is_empty() => self.available.notify_one(),
-            orphans => self.drop_resources(orphans),
+            orphans => self.drop_resources(cause, orphans),
         }
     }
 
     /// Drops resources in the guest. Those of a dead instance are gone already.
-    pub(super) fn drop_resources(self: &Rc<Self>, resources: Vec<ResourceAny>) {
+    pub(super) fn drop_resources(self: &Rc<Self>, cause: Cause, resources: Vec<ResourceAny>) {
         match self.guest.take() {
             Some(guest) => {
                 let call = call!(guest => drop_all(&mut guest, resources));
-                drop(self.begin(Waker::noop(), call(guest), drop));
+                drop(self.begin(cause, Waker::noop(), call(guest), drop));
             }
             None if self.is_dead.get() => {}
             None => self.orphans.borrow_mut().extend(resources),
@@ -252,7 +258,8 @@ impl Instance {
         receiver: Rc<dyn Receiver>,
     ) -> bool {
         let is_alone = self.places.get() < 2;
-        if is_alone || !self.batch_policy.allows_next() {
+        let policies = [&self.batch_policy, &self.shared.batch_policy];
+        if is_alone || !policies.iter().all(|policy| policy.allows_next()) {
             return false;
         }
         let mut batch = self.batch.borrow_mut();
@@ -281,7 +288,7 @@ impl Instance {
             this.wake(&outcomes.wake_others);
             receivers.deliver(now, &outcomes);
         };
-        if let Call::Later(outcome) = self.call(&waker, receive, then) {
+        if let Call::Later(outcome) = self.call(Cause::Batch, &waker, receive, then) {
             spawn_local(outcome);
         }
     }
@@ -305,6 +312,11 @@ impl Instance {
         }
         self.members.borrow_mut().insert(id, Arc::clone(&signals));
         (id, signals)
+    }
+
+    /// The component has answered a request of the client with this address.
+    pub(super) fn answered(&self, client: Option<IpAddr>) {
+        self.shared.backoff.answered(client);
     }
 
     pub(super) fn wake(&self, ids: &[ConnectionId]) {
@@ -333,8 +345,13 @@ impl Instance {
 }
 
 /// Records the failure of an instance that started at `started`.
-pub(super) fn back_off(backoff: &Backoff, started: time::Instant, metrics: &Metrics) {
-    metrics.pause(backoff.failed(started, time::Instant::now()));
+pub(super) fn back_off(shared: &Shared, cause: Cause, started: time::Instant) {
+    if cause == Cause::Batch {
+        // So that the next failure is that of one client.
+        shared.batch_policy.suspend();
+    }
+    let until = shared.backoff.failed(cause, started, time::Instant::now());
+    shared.metrics.pause(until);
 }
 
 /// Logs and counts a guest's fault; the only place that does.

@@ -14,6 +14,7 @@ use crate::contract::bindings::{ConnectionId, Effects, Instant, Report, Shutdown
 use crate::guest::fault::Dead;
 use crate::guest::handler::Guest;
 use crate::pool::Call;
+use crate::pool::backoff::Cause;
 use crate::pool::batch::Receiver;
 use crate::pool::wakeups::{Signal, Signals};
 
@@ -30,7 +31,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(place: Place, handle: ResourceAny) -> Self {
-        let (id, signals) = place.0.admit();
+        let (id, signals) = place.instance.admit();
         Self {
             place,
             handle,
@@ -50,17 +51,18 @@ impl Member {
         R: Send + 'static,
         T: Unpin + 'static,
     {
-        let instance = Rc::clone(&self.place.0);
+        let instance = Rc::clone(&self.place.instance);
         let then = move |result| then(&instance, result);
-        self.place.0.call(&self.waker, call, then)
+        let cause = Cause::Client(self.place.client);
+        self.place.instance.call(cause, &self.waker, call, then)
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let instance = &self.place.0;
+        let Place { instance, client } = &self.place;
         instance.members.borrow_mut().remove(&self.id);
-        instance.drop_resources(vec![self.handle]);
+        instance.drop_resources(Cause::Client(*client), vec![self.handle]);
     }
 }
 
@@ -75,13 +77,13 @@ impl PendingRequest {
     ///
     /// [`Dead`] when the instance has ended, by this call or before.
     pub(crate) fn poll(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
-        let (handle, id) = (self.0.handle, self.0.id);
+        let (handle, id, client) = (self.0.handle, self.0.id, self.0.place.client);
         let poll = call!(guest => guest.poll(handle, now, id));
-        self.0.call(poll, |instance, poll_result| {
+        self.0.call(poll, move |instance, poll_result| {
             instance.wake(&poll_result.wake_others);
             let answer = poll_result.answer.ok_or(poll_result.wake_at)?;
             let (fault, refusal) = (poll_result.fault, poll_result.refusal);
-            Ok(Place::on(instance).decision(answer, fault, refusal))
+            Ok(Place::on(instance, client).decision(answer, fault, refusal))
         })
     }
 
@@ -119,7 +121,7 @@ impl Connection {
     /// [`Dead`] if the instance died, in this call or before; the same for all calls below.
     pub fn open(&self, now: Instant, residual: Bytes) -> Call<Effects> {
         let (handle, id) = (self.0.handle, self.0.id);
-        match self.0.place.0.message_limits {
+        match self.0.place.instance.message_limits {
             None => self.call(call!(guest => guest.open(handle, now, id, &residual))),
             Some(limits) => self.call(call!(guest => async {
                 guest.set_limits(handle, limits).await?;
@@ -157,7 +159,7 @@ impl Connection {
             signals,
             ..
         } = &self.0;
-        place.0.join(*handle, signals, bytes, receiver)
+        place.instance.join(*handle, signals, bytes, receiver)
     }
 
     /// See [`Guest::receive_eof`].

@@ -27,6 +27,7 @@ use std::time::{self, Duration};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 
+use self::backoff::Cause;
 use self::instance::{Instance, Shared, back_off, log};
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
@@ -36,6 +37,8 @@ use crate::guest::instance::{Advance, advance, finish_with};
 use crate::guest::limits::Limits;
 use crate::guest::load::component::Component;
 use crate::limits::instances::InstanceLimit;
+use crate::limits::per_address::network;
+use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
 use crate::pool::wakeups::Signal;
 
@@ -81,6 +84,7 @@ impl Pool {
             shared: Shared {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
+                batch_policy: Rc::default(),
                 backoff: Rc::default(),
                 metrics,
             },
@@ -89,36 +93,41 @@ impl Pool {
         }
     }
 
-    /// Reserves a place on a live instance that has room, or else on a new one. Only one instance starts at a time;
-    /// others that need one wait for it.
+    /// Reserves a place for a client on a live instance that has room, or else on a new one. Only one instance starts at
+    /// a time; others that need one wait for it.
     ///
     /// # Errors
     ///
     /// See [`Unplaced`].
-    pub(crate) async fn place(&self) -> Result<Place, Unplaced> {
+    pub(crate) async fn place(&self, client: Peer) -> Result<Place, Unplaced> {
+        let client = client.limited_ip().map(network);
+        let backoff = &self.shared.backoff;
+        if let Some(left) = backoff.remaining_of(client, time::Instant::now) {
+            return Err(Unplaced::BackingOff(left));
+        }
         loop {
-            if let Some(place) = self.vacancy() {
-                return Ok(place);
+            if let Some(instance) = self.vacancy() {
+                return Ok(Place::on(&instance, client));
             }
             let starting = Arc::clone(&self.starting).lock_owned().await;
-            if let Some(place) = self.vacancy() {
-                return Ok(place);
+            if let Some(instance) = self.vacancy() {
+                return Ok(Place::on(&instance, client));
             }
             if let Some(left) = self.backoff_remaining() {
                 return Err(Unplaced::BackingOff(left));
             }
             if let Some(instance) = self.start(starting).await? {
-                return Ok(Place::on(&instance));
+                return Ok(Place::on(&instance, client));
             }
         }
     }
 
-    fn vacancy(&self) -> Option<Place> {
+    fn vacancy(&self) -> Option<Rc<Instance>> {
         let mut instances = self.instances.borrow_mut();
         self.remove_unneeded(&mut instances);
         self.shared.metrics.instances_now.set(instances.len());
         let instance = instances.iter().find(|instance| self.has_room(instance));
-        instance.map(Place::on)
+        instance.cloned()
     }
 
     /// The time left until an instance may be started.
@@ -145,7 +154,7 @@ impl Pool {
                 self.instance_limit.warn(cause);
                 return Unplaced::Full;
             }
-            back_off(&self.shared.backoff, started, &self.shared.metrics);
+            back_off(&self.shared, Cause::Start, started);
             log(&fault, 0, &self.shared.metrics).into()
         })?;
         tracing::debug!("instance started in {:.1?}", started.elapsed());
@@ -264,7 +273,7 @@ async fn start(
 pub(crate) enum Unplaced {
     /// A new instance was needed, and failed to start.
     Dead,
-    /// A new instance is needed, but the previous ones failed so fast that none is started for this time.
+    /// For this time no instance is started, or none used for this client, since the previous ones have failed.
     BackingOff(Duration),
     /// A new instance is needed, and the system has no room for it.
     Full,

@@ -1,5 +1,6 @@
 //! A place on an instance, and the guest's decision on a request there.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -9,15 +10,23 @@ use super::member::{Connection, Member, PendingRequest};
 use crate::contract::bindings::{self, Request, Response, ResponseHead, Verdict};
 use crate::guest::handler::Guest;
 use crate::pool::Call;
+use crate::pool::backoff::Cause;
 
 /// A reserved place on an instance, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(pub(super) Rc<Instance>);
+pub(crate) struct Place {
+    pub(super) instance: Rc<Instance>,
+    /// The address of the client that it is for, if it has one.
+    pub(super) client: Option<IpAddr>,
+}
 
 impl Place {
-    pub(super) fn on(instance: &Rc<Instance>) -> Self {
+    pub(super) fn on(instance: &Rc<Instance>, client: Option<IpAddr>) -> Self {
         instance.places.set(instance.places.get() + 1);
-        Self(Rc::clone(instance))
+        Self {
+            instance: Rc::clone(instance),
+            client,
+        }
     }
 
     /// Asks the guest about a request. Returns its decision, or the pending request.
@@ -26,10 +35,12 @@ impl Place {
     ///
     /// [`Dead`](crate::guest::fault::Dead) when the instance has ended, by this call or before.
     pub(crate) fn handle(self, request: Arc<Request>) -> Call<Result<Decision, PendingRequest>> {
-        let instance = Rc::clone(&self.0);
+        let instance = Rc::clone(&self.instance);
         let handle = call!(guest => guest.handle(&request));
-        instance.call(Waker::noop(), handle, move |decision| {
-            self.0.wake(&decision.wake_others);
+        let cause = Cause::Client(self.client);
+        instance.call(cause, Waker::noop(), handle, move |decision| {
+            self.instance.answered(self.client);
+            self.instance.wake(&decision.wake_others);
             match decision.verdict {
                 Verdict::Answer(answer) => {
                     Ok(self.decision(answer, decision.fault, decision.refusal))
@@ -64,7 +75,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.places.set(self.0.places.get().saturating_sub(1));
+        let places = &self.instance.places;
+        places.set(places.get().saturating_sub(1));
     }
 }
 
