@@ -52,6 +52,7 @@ impl Worker {
             max_backlog,
             read_buffer: Rc::new(ReadBuffer::default()),
             unsent: Arc::clone(&shared.unsent),
+            turns: Rc::default(),
             metrics: Arc::clone(&metrics),
             clock: Clock::start(),
         };

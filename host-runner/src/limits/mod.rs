@@ -2,6 +2,7 @@
 
 pub(crate) mod connections;
 pub(crate) mod instances;
+pub(crate) mod fair_share;
 pub(crate) mod open_files;
 pub mod per_address;
 pub(crate) mod read_rate;

@@ -1,6 +1,7 @@
 //! Members of an instance, which stay on it beyond a call: pending requests, and connections.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -112,6 +113,11 @@ impl Connection {
     /// Returns each signal once, the most urgent first.
     pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
         self.0.signals.poll(context)
+    }
+
+    /// The address of its client, if it has one.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.0.place.client
     }
 
     /// See [`Guest::open`]. Sets the limits on messages first, if there are any.

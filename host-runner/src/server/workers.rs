@@ -226,6 +226,8 @@ async fn serve(
     let batches = Rc::clone(&worker);
     let mut upkeep = JoinSet::new();
     upkeep.spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
+    let turns = Rc::clone(&worker.session.turns);
+    upkeep.spawn_local(async move { turns.run().await });
     let shared = Arc::clone(&plan.shared);
     upkeep.spawn_local(async move { shared.heartbeats.beat(number).await });
     let mut connections = JoinSet::new();

@@ -5,11 +5,13 @@ use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use wasocket_host_core::turn::{self, Ending, Turn};
 
 use crate::contract::bindings::{Effects, Instant, Next, Outcome, Report, ShutdownReason};
 use crate::guest::fault::Dead;
+use crate::limits::fair_share::FairShare;
 use crate::limits::read_rate::ReadRate;
 use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
@@ -43,6 +45,7 @@ pub(super) struct Inner {
     /// The read rate limit, if there is one.
     rate: Option<Box<ReadRate>>,
     unsent: UnsentShare,
+    share: FairShare,
     entry: ConnectionEntry,
     /// The length of the latest output, at the end the Close frame.
     farewell: usize,
@@ -113,6 +116,7 @@ impl Inner {
         Self {
             socket: Socket::new(stream, context.max_backlog)
                 .with_send_timeout(settings.send_timeout),
+            share: FairShare::new(&context.turns, connection.client()),
             connection,
             final_bytes,
             turn: Turn::new(),
@@ -220,10 +224,15 @@ impl Inner {
         if !self.turn.may_receive() {
             return Poll::Pending;
         }
-        let mut most = usize::MAX;
+        let mut most = self.share.most();
         if let Some(rate) = &mut self.rate {
             ready!(rate.poll(context));
-            most = rate.most();
+            most = most.min(rate.most());
+        }
+        if !self.share.is_free() {
+            // Only those that have something to read take a turn.
+            ready!(self.socket.poll_readable(context));
+            ready!(self.share.poll_turn(context));
         }
         let mut buffer = self.context.read_buffer.take();
         let most = most.min(buffer.len());
@@ -238,6 +247,7 @@ impl Inner {
             joined = self.connection.join(session, bytes);
             if joined {
                 self.batch = Batch::Joined { woken: false };
+                self.share.joined(length);
                 self.received(length);
             }
         }
@@ -354,7 +364,10 @@ impl Inner {
         let buffer = read_buffer.take();
         let bytes = Filled { buffer, length };
         let reuse = move |bytes: Filled| read_buffer.put_back(bytes.buffer);
-        self.connection.receive(now, bytes, reuse)
+        let call = self.connection.receive(now, bytes, reuse);
+        let took = self.context.clock.now().saturating_sub(now);
+        self.share.called(length, Duration::from_nanos(took));
+        call
     }
 
     pub(super) fn carry_out(

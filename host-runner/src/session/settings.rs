@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contract::clock::Clock;
+use crate::limits::fair_share::Turns;
 use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::session::read_buffer::ReadBuffer;
@@ -42,6 +43,7 @@ pub struct SessionContext {
     pub(crate) max_backlog: usize,
     pub(crate) read_buffer: Rc<ReadBuffer>,
     pub(crate) unsent: Arc<UnsentBudget>,
+    pub(crate) turns: Rc<Turns>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
 }

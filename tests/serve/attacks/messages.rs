@@ -1,6 +1,9 @@
 //! Frames and messages: too many, or too large.
 
-use support::{Server, build_guest, text};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+use support::{Client, Server, build_guest, opening_handshake, text};
 
 use super::{EMPTY, KIB, MIB, PING, PONG, flood};
 
@@ -43,6 +46,39 @@ fn floods_of_small_frames_do_not_fill_the_memory() {
     }
     // The last attacker reads none of its echoes, and is disconnected.
     server.wait_for_log("the peer has stopped reading");
+}
+
+/// All of the flood is ready to be read at once, a second of work: without shares, another client would be answered
+/// before it and after it.
+#[test]
+fn a_flood_of_one_address_delays_no_other() {
+    const FRAMES: usize = 10_000;
+    let server = Server::start();
+    let mut other = server.connect_from([127, 0, 0, 2]);
+    other.send(&opening_handshake("/echo"));
+    assert_eq!(other.read_head().status, 101);
+    let mut attackers: Vec<Client> = (0..100).map(|_| server.websocket("/echo")).collect();
+    let flood = EMPTY.repeat(FRAMES);
+    let is_over = AtomicBool::new(false);
+    let answers = thread::scope(|scope| {
+        scope.spawn(|| {
+            for attacker in &mut attackers {
+                attacker.send(&flood);
+            }
+            // Two bytes each: nothing is lost, either.
+            for attacker in &mut attackers {
+                attacker.read_exactly(2 * FRAMES);
+            }
+            is_over.store(true, Relaxed);
+        });
+        let mut answers = 0;
+        while !is_over.load(Relaxed) {
+            other.assert_echoes("served");
+            answers += 1;
+        }
+        answers
+    });
+    assert!(answers >= 20, "{answers}");
 }
 
 #[test]
