@@ -1,8 +1,8 @@
 //! Limits on clients: connections, requests, bytes, unsent output; and on what they take of the system.
 
 pub(crate) mod connections;
-pub(crate) mod instances;
 pub(crate) mod fair_share;
+pub(crate) mod instances;
 pub(crate) mod open_files;
 pub mod per_address;
 pub(crate) mod read_rate;
