@@ -46,7 +46,7 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 499 passed, 0 failed, 1 skipped\n"),
+        report.ends_with("/echo: 500 passed, 0 failed, 1 skipped\n"),
         "{report}"
     );
     // A function cannot be suspended; everything else is checked.

@@ -117,7 +117,10 @@ fn what_the_system_has_taken_leaves_room() {
     host.pass(std::time::Duration::from_secs(20));
     host.pass(std::time::Duration::from_secs(60));
     assert!(host.connections[id].turn.is_open());
+    // Its time begins when the ping is acknowledged.
     host.connections[id].stuck = 0;
+    host.pass(std::time::Duration::from_secs(60));
+    assert!(host.connections[id].turn.is_open());
     host.pass(std::time::Duration::from_secs(60));
     assert!(!host.connections[id].turn.is_open());
 }
