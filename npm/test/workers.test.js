@@ -25,7 +25,7 @@ function request(fields = {}, url = 'http://a.test/') {
 
 function statusOf(origins, fields, url) {
   const accept = { fields: [], settings: { origins, compress: false, maxMessageSize: 1 } };
-  return refusal(request(fields, url), accept)?.head.status;
+  return refusal(request(fields, url), accept)?.response.head.status;
 }
 
 test('only the server\'s own pages may connect', () => {
@@ -102,7 +102,7 @@ test('refuses handshakes that the platform would accept', () => {
   ]) {
     assert.equal(statusOf({ tag: 'same' }, fields), 400, JSON.stringify(fields));
   }
-  assert.equal(refusal({ ...request(), method: 'POST' }, { fields: [] })?.head.status, 405);
+  assert.equal(refusal({ ...request(), method: 'POST' }, { fields: [] })?.response.head.status, 405);
   assert.ok(wantsWebSocket(request({ upgrade: ' h2c ,WebSocket' })) && !wantsWebSocket(request({ upgrade: 'h2c' })));
 });
 

@@ -29,6 +29,14 @@ const CANNOT: &[(&str, &str)] = &[
         "Pushpin accepts messages of less than 200,000 bytes, and sends those over 16,384 bytes in fragments",
     ),
     (
+        "the largest messages leave other connections alone",
+        "Pushpin drops the connection, since they have more than 200,000 bytes",
+    ),
+    (
+        "messages ahead of a Close frame are answered first",
+        "Pushpin sends the second, of 70,000 bytes, in fragments",
+    ),
+    (
         "a message over the limit closes with 1009",
         "Pushpin drops the connection",
     ),
