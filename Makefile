@@ -71,7 +71,7 @@ conformance: target ## run the Autobahn test suite in both roles (CASES=fast, or
 	tests/conformance.sh $(or $(CASES),fast)
 	tests/conformance.sh --client $(or $(CASES),fast)
 
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 50
 FUZZ_PROTOCOL := deflate frames handshake resume
 FUZZ_HOST := contract network
 FUZZ := $(FUZZ_PROTOCOL:%=target/fuzz/release/%) $(FUZZ_HOST:%=target/debug/%)
@@ -80,7 +80,7 @@ FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 -verbo
 # Without a sanitizer, which would need a nightly toolchain: there is no unsafe code to check. Two at a time: each is one
 # thread.
 .PHONY: fuzz
-fuzz: target ## fuzz each target from its seeds (FUZZ_SECONDS=60)
+fuzz: target ## fuzz each target from its seeds (FUZZ_SECONDS=50)
 	RUSTC_WRAPPER="$(CURDIR)/fuzz/rustc.sh" $(CARGO) build --release \
 	  --manifest-path fuzz/protocol/Cargo.toml --target-dir target/fuzz
 	RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/fuzz/rustc.sh" $(CARGO) build --workspace $(FUZZ_HOST:%=--bin %)
