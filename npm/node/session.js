@@ -132,7 +132,7 @@ export class Session {
   }
 
   /**
-   * For everything that does not run inside a call of `App`: nobody else would catch what it throws.
+   * For everything that does not run inside a call of `App`: nothing else would catch what it throws.
    *
    * @param {() => void} act
    */

@@ -107,7 +107,7 @@ impl Backoff {
         let client = match cause {
             Cause::Start | Cause::Client(None) => return false,
             Cause::Client(Some(client)) => client,
-            // Nobody knows whose: the next calls are made for one client each.
+            // No one knows whose: the next calls are made for one client each.
             Cause::Batch => return answered.iter().all(Option::is_some),
         };
         let others = answered.iter().flatten();

@@ -205,7 +205,7 @@ fn announcement(file: Option<&Path>, places: &[Bound], plan: &Plan) -> String {
     )
 }
 
-/// Prints the line, from which tests read the port. On a thread of its own, since nobody may read stdout; and if it is
+/// Prints the line, from which tests read the port. On a thread of its own, since no one may read stdout; and if it is
 /// closed, the runner serves all the same.
 fn announce(line: String) {
     let print = move || {

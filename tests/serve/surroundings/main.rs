@@ -1,4 +1,4 @@
-//! Bad surroundings: output that nobody takes, threads that hang, files, memory and names that are not to be had. What
+//! Bad surroundings: output that no one takes, threads that hang, files, memory and names that are not to be had. What
 //! does not depend on them goes on.
 #![allow(
     missing_docs,

@@ -1,4 +1,4 @@
-//! The line on stdout that says what is served, where nobody takes it.
+//! The line on stdout that says what is served, where no one takes it.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, PipeReader, PipeWriter, Write, pipe};

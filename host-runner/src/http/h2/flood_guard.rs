@@ -4,7 +4,7 @@
 //! answered, but a client can send them forever, and none of them reaches the app (CVE-2019-9512, 9513, 9515,
 //! 9518). So they are counted as they come from the socket.
 //!
-//! `h2` answers heads that are too large itself, with 431. Nobody else sees them, so they are found here, among the frames
+//! `h2` answers heads that are too large itself, with 431. No one else sees them, so they are found here, among the frames
 //! that are sent: as the answers to streams that were never accepted.
 
 use std::cell::{Cell, RefCell};
