@@ -33,7 +33,7 @@ const CRATES: [Layers; 6] = [
     Layers {
         source: "host-runner/src",
         floors: &[
-            &["contract"],
+            &["contract", "throttle"],
             &["net"],
             &["guest"],
             &["limits"],

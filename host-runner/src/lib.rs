@@ -39,6 +39,7 @@ mod pool;
 pub mod process;
 pub mod server;
 pub mod session;
+mod throttle;
 
 pub use contract::{bindings, clock};
 pub use guest::{client, default_app, engine};

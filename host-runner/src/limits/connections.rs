@@ -1,22 +1,19 @@
 //! The limit on connections of the process.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::guest::wasi::OpenFiles;
-
-/// The least time between two warnings that the limit is reached.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+use crate::throttle::Throttle;
 
 /// The limit on open connections, over all workers. Consulted only when a connection opens or ends.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit {
     max: usize,
     permits: Arc<Semaphore>,
-    warned_at: Mutex<Option<Instant>>,
+    warnings: Throttle,
 }
 
 impl ConnectionLimit {
@@ -28,7 +25,7 @@ impl ConnectionLimit {
         Self {
             max,
             permits,
-            warned_at: Mutex::default(),
+            warnings: Throttle::default(),
         }
     }
 
@@ -71,14 +68,7 @@ impl ConnectionLimit {
     }
 
     fn warn(&self) {
-        let now = Instant::now();
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= WARNING_INTERVAL;
-        let mut warned_at = self
-            .warned_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(is_old) {
-            *warned_at = Some(now);
+        if self.warnings.allows() {
             let max = self.max;
             tracing::warn!(
                 "connection limit reached ({max}); new connections are waiting (--max-connections)"

@@ -3,10 +3,11 @@
 //! Beyond it, the system would fail in the middle of a call of any instance, whose memory needs a map to grow.
 
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::throttle::Throttle;
 
 /// The memory maps of an instance: its memory, its stack, and their guard pages; seven were measured.
 const MAPS: usize = 8;
@@ -14,14 +15,11 @@ const MAPS: usize = 8;
 /// The memory maps kept for the rest of the process.
 const RESERVED: usize = 2048;
 
-/// The least time between two warnings.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-
 /// The limit on instances.
 #[derive(Debug)]
 pub(crate) struct InstanceLimit {
     permits: Arc<Semaphore>,
-    warned_at: Mutex<Option<Instant>>,
+    warnings: Throttle,
 }
 
 impl InstanceLimit {
@@ -37,7 +35,7 @@ impl InstanceLimit {
     fn new(max: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS))),
-            warned_at: Mutex::default(),
+            warnings: Throttle::default(),
         }
     }
 
@@ -57,12 +55,7 @@ impl InstanceLimit {
 
     /// Logs why no instance is started, at most once a minute.
     pub(crate) fn warn(&self, cause: &str) {
-        let now = Instant::now();
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= WARNING_INTERVAL;
-        let warned_at = self.warned_at.lock();
-        let mut warned_at = warned_at.unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(is_old) {
-            *warned_at = Some(now);
+        if self.warnings.allows() {
             tracing::warn!(
                 "no room for another instance, requests that need one get 503: {cause}; raise the limit of the system, or \
                  --connections-per-instance"

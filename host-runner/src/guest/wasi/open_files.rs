@@ -5,23 +5,21 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
 
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Semaphore;
 
+use crate::throttle::Throttle;
+
 /// Files kept for the admin address and for refusals.
 const RESERVED: u64 = 48;
-
-/// The least time between two warnings that apps have no more files.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The process's open files. By default, nothing is kept.
 #[derive(Debug, Default)]
 pub struct OpenFiles {
     kept: OnceLock<Kept>,
-    warned_at: Mutex<Option<Instant>>,
+    warnings: Throttle,
 }
 
 #[derive(Debug)]
@@ -55,12 +53,7 @@ impl OpenFiles {
     }
 
     fn warn(&self) {
-        let now = Instant::now();
-        let is_old = |at: Instant| now.saturating_duration_since(at) >= WARNING_INTERVAL;
-        let warned_at = self.warned_at.lock();
-        let mut warned_at = warned_at.unwrap_or_else(PoisonError::into_inner);
-        if warned_at.is_none_or(is_old) {
-            *warned_at = Some(now);
+        if self.warnings.allows() {
             tracing::warn!(
                 "the component opens no more connections: the other files that the system allows are kept for clients; \
                  raise `ulimit -Hn`, or LimitNOFILE= of the service, or lower --max-connections"
