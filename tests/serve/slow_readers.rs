@@ -101,7 +101,7 @@ fn the_last_bytes_of_a_raw_takeover_arrive_at_any_steady_rate() {
 #[test]
 fn what_an_app_sends_before_it_closes_arrives_at_any_steady_rate() {
     let server = serve();
-    at_each_rate(&server, &handshake_and_message("/farewell"), |client| {
+    at_each_rate(&server, &handshake_and_message("/last"), |client| {
         assert_eq!(client.read_head().status, 101);
         for byte in *b"abc" {
             client.assert_frame(BINARY, &[byte; 200_000]);
@@ -130,7 +130,7 @@ fn a_ping_behind_a_message_is_not_overdue() {
 fn an_end_with_a_loss_is_not_logged_as_clean() {
     let server = serve();
     let mut client = server.connect_narrow();
-    client.send(&handshake_and_message("/farewell"));
+    client.send(&handshake_and_message("/last"));
     server.wait_for_log("code=1006");
     let log = server.log();
     let line = log.lines().find(|line| line.contains("code=1006"));

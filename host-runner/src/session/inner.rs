@@ -47,8 +47,8 @@ pub(super) struct Inner {
     unsent: UnsentShare,
     share: FairShare,
     entry: ConnectionEntry,
-    /// The length of the latest output, at the end the Close frame.
-    farewell: usize,
+    /// The length of the latest output: at the end, of what has the Close frame in it.
+    last_output: usize,
     /// Whether the call in progress was made at the instant that an earlier one asked for, as for a ping.
     is_timed: bool,
     /// Whether the peer has to acknowledge everything, or to make progress with it.
@@ -126,7 +126,7 @@ impl Inner {
             rate: ReadRate::new(settings.max_bytes_per_second, now),
             unsent: UnsentShare::new(&context.unsent),
             entry,
-            farewell: 0,
+            last_output: 0,
             is_timed: false,
             awaits_delivery: false,
             last_read: ReadSize::Small,
@@ -378,7 +378,7 @@ impl Inner {
     ) -> io::Result<Option<Ending>> {
         let ending = self.turn.on_effects(next.into(), wake_at);
         if !output.is_empty() {
-            self.farewell = output.len();
+            self.last_output = output.len();
             self.awaits_delivery |= self.is_timed;
             self.entry.sent(output.len());
             self.context.metrics.bytes_sent.add(output.len() as u64);
@@ -430,7 +430,7 @@ impl Inner {
             final_bytes,
             mut entry,
             unsent,
-            farewell,
+            last_output,
             ..
         } = self;
         // The guest has had its last call, so its place is free before the peer has closed.
@@ -446,9 +446,9 @@ impl Inner {
             };
             let delivered = match outcome {
                 Ok(Ending::Abort) => Ok(None),
-                Ok(Ending::Close) => forgive(socket.deliver().await, farewell),
+                Ok(Ending::Close) => allow_lost_close(socket.deliver().await, last_output),
                 Ok(Ending::FinalBytes) => match socket.send(&final_bytes) {
-                    Ok(()) => forgive(socket.deliver().await, final_bytes.len()),
+                    Ok(()) => allow_lost_close(socket.deliver().await, final_bytes.len()),
                     Err(error) => Err(socket.lost(error)),
                 },
                 Err(error) => Err(given_up(&socket, error)),
@@ -486,9 +486,9 @@ fn given_up(socket: &Socket<Accepted>, error: io::Error) -> Lost {
 const MAX_CLOSE_FRAME: usize = 127;
 
 /// A peer that has gone without the Close frame at the end has lost nothing.
-fn forgive<S>(delivered: Result<S, Lost>, farewell: usize) -> Result<Option<S>, Lost> {
+fn allow_lost_close<S>(delivered: Result<S, Lost>, last_output: usize) -> Result<Option<S>, Lost> {
     match delivered {
-        Err(lost) if farewell <= MAX_CLOSE_FRAME && lost.bytes <= farewell + END => Ok(None),
+        Err(lost) if last_output <= MAX_CLOSE_FRAME && lost.bytes <= last_output + END => Ok(None),
         delivered => delivered.map(Some),
     }
 }

@@ -58,7 +58,7 @@ fn streams_get_everything_at_any_steady_rate() {
             scope.spawn(move || {
                 run(async {
                     let mut connection = Connection::to(address).await;
-                    let mut websocket = connection.websocket("/farewell").await;
+                    let mut websocket = connection.websocket("/last").await;
                     websocket.send(&text("go")).await;
                     // Three messages and the Close frame.
                     let received = websocket.read_exactly(3 * 200_010 + 4).await;

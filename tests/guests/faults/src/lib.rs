@@ -57,7 +57,7 @@ fn answer(request: &Request) -> Answer {
         "/flood" => Upgrade::new().accept(request, flood),
         "/limited" => limited(request),
         "/keepalive" => keepalive(request),
-        "/farewell" => farewell(request),
+        "/last" => last_messages(request),
         path => {
             fault(path.trim_start_matches('/'));
             Upgrade::new().accept(request, on_message)
@@ -153,7 +153,7 @@ fn keepalive(request: &Request) -> Answer {
 }
 
 /// Answers a message with three of 200 kB and a Close frame, which the peer has to answer soon.
-fn farewell(request: &Request) -> Answer {
+fn last_messages(request: &Request) -> Answer {
     let limits = Limits {
         close_timeout: Duration::from_millis(200),
         ..Limits::default()
