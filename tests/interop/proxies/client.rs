@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{Server, Site, TIMEOUT, read_head, text};
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use support::{Server, Site, TIMEOUT, client_config, read_head, text};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::proxy::Proxy;
 
@@ -30,17 +28,9 @@ pub struct Visitor {
 
 impl Visitor {
     pub fn new(port: u16, trusted: &Path) -> Self {
-        let mut roots = RootCertStore::empty();
-        let certificate = CertificateDer::from_pem_file(trusted).expect("a certificate");
-        roots.add(certificate).expect("it is one");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the defaults are possible")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Self {
             port,
-            config: Arc::new(config),
+            config: client_config(trusted),
         }
     }
 

@@ -8,14 +8,15 @@ use std::{fs, thread};
 
 use support::connect;
 use support::{
-    Server, Site, app_behaviours, build_guest, host_behaviours, opening_handshake, text,
+    Server, Site, app_behaviours, build_guest, client_config, host_behaviours, opening_handshake,
+    text,
 };
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 use super::assert_fails;
 use super::certificate::Certificate;
-use super::tls_client::{client_config, echo, tls_to};
+use super::tls_client::{echo, tls_to};
 
 #[test]
 fn serves_tls_1_2_and_1_3() {

@@ -2,29 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 
-use support::Server;
 use support::connect::{self, Run};
+use support::{Server, client_config};
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-
-pub fn client_config(trusted: &Path) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let certificate = CertificateDer::from_pem_file(trusted).expect("a certificate");
-    roots.add(certificate).expect("it is one");
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the defaults are possible")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
-}
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Starts a proxy that opens TLS to a server, after sending these bytes.
 pub fn tls_to(server: SocketAddr, trusted: &Path, before: &'static [u8]) -> SocketAddr {

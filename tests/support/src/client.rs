@@ -2,6 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::TIMEOUT;
 
@@ -201,4 +208,17 @@ impl Client {
         self.received.extend(&buffer[..size]);
         size > 0
     }
+}
+
+/// The configuration of a TLS client that trusts only the certificate in this file.
+pub fn client_config(trusted: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(trusted).expect("a certificate");
+    roots.add(certificate).expect("it is one");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the defaults are possible")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
