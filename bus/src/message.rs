@@ -1,0 +1,79 @@
+//! What is published, and what arrives.
+
+use bytes::Bytes;
+
+use crate::position::Position;
+use crate::topic::Topic;
+
+/// The most bytes that a member may say about itself.
+pub const MAX_MEMBER_INFO: usize = 256;
+
+/// The content of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What the bytes are.
+    pub kind: Kind,
+    /// For [`Kind::Text`], valid UTF-8.
+    pub bytes: Bytes,
+}
+
+/// The kind of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// A subscriber, or a publisher, within one worker: the worker chooses the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriberId(pub u64);
+
+/// A message on its way to the subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// What is delivered.
+    pub message: Message,
+    /// `None` if the topic has no history, or the engine was away.
+    pub position: Option<Position>,
+    /// The subscriber of the receiving worker that is not to get it: the one that published it.
+    pub exclude: Option<SubscriberId>,
+}
+
+/// Where in a topic a subscriber begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With what is published from now on.
+    Now,
+    /// With at most this number of the latest publications in history.
+    Last(u32),
+    /// After this position.
+    After(Position),
+}
+
+/// What a topic keeps: the lower of this and the operator's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The most publications.
+    pub count: u32,
+    /// The greatest age, in seconds.
+    pub seconds: u32,
+}
+
+/// A wish to receive what is published on a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Who subscribes.
+    pub subscriber: SubscriberId,
+    /// To what.
+    pub topic: Topic,
+    /// From where on.
+    pub start: Start,
+    /// The history that the subscriber wants the topic to have; `None` leaves it as it is.
+    pub keep: Option<Keep>,
+    /// What others see of the subscriber, at most [`MAX_MEMBER_INFO`] bytes; `None` if it is not to be seen.
+    pub member: Option<Bytes>,
+    /// Whether it wants to learn who joins and leaves.
+    pub watches_members: bool,
+}
