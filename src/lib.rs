@@ -74,6 +74,7 @@
 //! |---|---|
 //! | `head` | the heads of HTTP requests and responses |
 //! | `protocol` | RFC 6455 and RFC 7692 without an app: frames, messages, extensions, the handshake, [`Connection`] |
+//! | `topics` | what a connection wants of topics, and what it is told |
 //! | `session` | one socket as the host calls it: [`Session`], the handlers and futures that serve it, [`ClientSession`] |
 //! | `outside` | waiting for HTTP backends and TCP servers |
 //! | `web_socket` | the async API of a connection: [`WebSocket`], [`Sender`], [`Receiver`] |
@@ -117,6 +118,7 @@ mod outside;
 mod protocol;
 mod raw_stream;
 mod session;
+pub mod topics;
 mod web_socket;
 
 #[cfg(feature = "router")]

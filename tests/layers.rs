@@ -17,6 +17,7 @@ const CRATES: [Layers; 6] = [
         floors: &[
             &["head"],
             &["protocol"],
+            &["topics"],
             &["session"],
             &["outside"],
             &["web_socket"],

@@ -7,8 +7,7 @@ use core::marker::PhantomData;
 
 use super::bindings::application::exports::wasocket::websocket::app as exported;
 use super::bindings::protocol::wasocket::websocket::app as imported;
-use crate::events::{Accept, Action, Closed, Event, EventApp, Settings};
-use crate::protocol::Message;
+use crate::events::{Accept, Action, Closed, Event, EventApp, Receiver, Settings, Subscription};
 use crate::protocol::handshake::Origins;
 
 /// The app that `export_app!` exports.
@@ -55,15 +54,17 @@ impl From<Event> for imported::Event {
         match event {
             Event::Request(request) => Self::Request(request.into()),
             Event::Open(request) => Self::Open(request.into()),
-            Event::Message(Message::Text(text)) => {
-                Self::Message(imported::Message::Text(text.into()))
-            }
-            Event::Message(Message::Binary(bytes)) => {
-                Self::Message(imported::Message::Binary(bytes.into()))
-            }
+            Event::Message(message) => Self::Message(message.into()),
             Event::Closed(Closed { code, reason }) => {
                 Self::Closed(imported::CloseReason { code, reason })
             }
+            Event::Subscribed(subscribed) => Self::Subscribed(subscribed.into()),
+            Event::Published(delivery) => Self::Published(delivery.into()),
+            Event::Gap(gap) => Self::Gap(gap.into()),
+            Event::Members(members) => Self::Members(members.into()),
+            Event::Joined(change) => Self::Joined(change.into()),
+            Event::Left(change) => Self::Left(change.into()),
+            Event::Refused(refusal) => Self::Refused(refusal.into()),
         }
     }
 }
@@ -84,16 +85,49 @@ impl From<imported::Action> for Action {
                 channel: publication.channel,
                 message: publication.message.into(),
             },
+            imported::Action::PublishToOthers(publication) => Self::PublishToOthers {
+                channel: publication.channel,
+                message: publication.message.into(),
+            },
+            imported::Action::SubscribeWith(subscription) => {
+                Self::SubscribeWith(subscription.into())
+            }
+            imported::Action::ListMembers(topic) => Self::ListMembers(topic),
             imported::Action::Fail(reason) => Self::Fail(reason),
         }
     }
 }
 
-impl From<imported::Message> for Message {
-    fn from(message: imported::Message) -> Self {
-        match message {
-            imported::Message::Text(text) => Self::Text(text.into()),
-            imported::Message::Binary(bytes) => Self::Binary(bytes.into()),
+impl From<imported::Subscription> for Subscription {
+    fn from(subscription: imported::Subscription) -> Self {
+        Self {
+            topic: subscription.topic,
+            start: subscription.start.into(),
+            keep: subscription.keep.map(Into::into),
+            member: subscription.member,
+            watch_members: subscription.watch_members,
+            receiver: match subscription.receiver {
+                imported::Receiver::Peer => Receiver::Peer,
+                imported::Receiver::PeerWithPosition => Receiver::PeerWithPosition,
+                imported::Receiver::App => Receiver::App,
+            },
+        }
+    }
+}
+
+impl From<Subscription> for exported::Subscription {
+    fn from(subscription: Subscription) -> Self {
+        Self {
+            topic: subscription.topic,
+            start: subscription.start.into(),
+            keep: subscription.keep.map(Into::into),
+            member: subscription.member,
+            watch_members: subscription.watch_members,
+            receiver: match subscription.receiver {
+                Receiver::Peer => exported::Receiver::Peer,
+                Receiver::PeerWithPosition => exported::Receiver::PeerWithPosition,
+                Receiver::App => exported::Receiver::App,
+            },
         }
     }
 }
@@ -127,13 +161,17 @@ impl From<exported::Event> for Event {
         match event {
             exported::Event::Request(request) => Self::Request(request.into()),
             exported::Event::Open(request) => Self::Open(request.into()),
-            exported::Event::Message(exported::Message::Text(text)) => Self::Message(text.into()),
-            exported::Event::Message(exported::Message::Binary(bytes)) => {
-                Self::Message(Message::Binary(bytes.into()))
-            }
+            exported::Event::Message(message) => Self::Message(message.into()),
             exported::Event::Closed(exported::CloseReason { code, reason }) => {
                 Self::Closed(Closed { code, reason })
             }
+            exported::Event::Subscribed(subscribed) => Self::Subscribed(subscribed.into()),
+            exported::Event::Published(delivery) => Self::Published(delivery.into()),
+            exported::Event::Gap(gap) => Self::Gap(gap.into()),
+            exported::Event::Members(members) => Self::Members(members.into()),
+            exported::Event::Joined(change) => Self::Joined(change.into()),
+            exported::Event::Left(change) => Self::Left(change.into()),
+            exported::Event::Refused(refusal) => Self::Refused(refusal.into()),
         }
     }
 }
@@ -152,16 +190,15 @@ impl From<Action> for exported::Action {
                 channel,
                 message: message.into(),
             }),
+            Action::PublishToOthers { channel, message } => {
+                Self::PublishToOthers(exported::Publication {
+                    channel,
+                    message: message.into(),
+                })
+            }
+            Action::SubscribeWith(subscription) => Self::SubscribeWith(subscription.into()),
+            Action::ListMembers(topic) => Self::ListMembers(topic),
             Action::Fail(reason) => Self::Fail(reason),
-        }
-    }
-}
-
-impl From<Message> for exported::Message {
-    fn from(message: Message) -> Self {
-        match message {
-            Message::Text(text) => Self::Text(text.into()),
-            Message::Binary(bytes) => Self::Binary(bytes.into()),
         }
     }
 }

@@ -16,6 +16,7 @@ impl From<Effects> for wit_types::Effects {
             wake_at: effects.wake_at.map(Instant::as_nanos),
             next: effects.next.into(),
             wake_others: READY.take(),
+            topics: effects.topics.into_iter().map(Into::into).collect(),
         }
     }
 }

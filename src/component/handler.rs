@@ -51,6 +51,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
                     wake_others: READY.take(),
                     fault: None,
                     refusal: None,
+                    publications: Vec::new(),
                 };
             }
         };
@@ -59,6 +60,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             verdict: wit::Verdict::Answer(exported::<E>(answer)),
             wake_others: READY.take(),
             fault: fault.map(shortened),
+            publications: Vec::new(),
         }
     }
 
@@ -83,11 +85,27 @@ impl<E: Exported> wit::Guest for Adapter<E> {
                 output_length,
                 wake_at: effects.wake_at.map(Instant::as_nanos),
                 next: effects.next.into(),
+                topics: effects.topics.into_iter().map(Into::into).collect(),
             }
         };
         wit::Outcomes {
             results: arrivals.into_iter().map(receive).collect(),
             output,
+            wake_others: READY.take(),
+        }
+    }
+
+    fn deliver(
+        _: u64,
+        _: wit_types::Delivery,
+        _: Vec<u32>,
+        _: Vec<wit::ConnectionBorrow<'_>>,
+    ) -> wit::Deliveries {
+        wit::Deliveries {
+            forms: Vec::new(),
+            shared: None,
+            exceptions: Vec::new(),
+            output: Vec::new(),
             wake_others: READY.take(),
         }
     }
@@ -122,6 +140,7 @@ impl<E: Exported> wit::GuestPendingRequest for PendingRequest<E> {
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),
             fault: progress.fault.map(shortened),
+            publications: Vec::new(),
         }
     }
 }
@@ -195,9 +214,17 @@ impl<E: Exported> wit::GuestConnection for Connection<E> {
         self.0.borrow_mut().shutdown(now, reason).into()
     }
 
-    fn lost(&self, now: u64) -> Vec<u64> {
-        self.0.borrow_mut().lost(Instant::from_nanos(now));
-        READY.take()
+    fn lost(&self, now: u64) -> wit::LastEffects {
+        let publications = self.0.borrow_mut().lost(Instant::from_nanos(now));
+        wit::LastEffects {
+            wake_others: READY.take(),
+            publications: publications.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    fn tell(&self, now: u64, event: wit_types::TopicEvent) -> wit_types::Effects {
+        let now = Instant::from_nanos(now);
+        self.0.borrow_mut().tell(now, event.into()).into()
     }
 
     fn report(&self) -> wit::Report {

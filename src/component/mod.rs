@@ -18,6 +18,7 @@ mod effects;
 mod handler;
 mod heads;
 mod once;
+mod topics;
 
 pub use app::{AppAdapter, ExportedApp, ImportedApp, boxed_events};
 pub use client::{ClientAdapter, ClientConnection};

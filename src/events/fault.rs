@@ -97,6 +97,16 @@ fn size(action: &Action) -> usize {
         Action::Close { reason, .. } | Action::Fail(reason) => reason.len(),
         Action::SetState(state) => state.len(),
         Action::Subscribe(channel) | Action::Unsubscribe(channel) => channel.len(),
-        Action::Publish { channel, message } => channel.len().saturating_add(of(message)),
+        Action::Publish { channel, message } | Action::PublishToOthers { channel, message } => {
+            channel.len().saturating_add(of(message))
+        }
+        Action::SubscribeWith(subscription) => {
+            let member = subscription
+                .member
+                .as_ref()
+                .map_or(0, |member| member.len());
+            subscription.topic.len().saturating_add(member)
+        }
+        Action::ListMembers(topic) => topic.len(),
     }
 }

@@ -156,5 +156,12 @@ fn dispatch<H: EventHandler>(handler: &H, event: Event, cx: &mut Context<'_, H::
         },
         Event::Message(message) => handler.message(message, cx),
         Event::Closed(closed) => handler.closed(closed, cx),
+        Event::Subscribed(_)
+        | Event::Published(_)
+        | Event::Gap(_)
+        | Event::Members(_)
+        | Event::Joined(_)
+        | Event::Left(_)
+        | Event::Refused(_) => {}
     }
 }

@@ -54,6 +54,15 @@ fn act(target: &mut impl Target, action: Action) -> Result<(), Fault> {
             check_name(&channel)?;
             target.publish(channel, message)
         }
+        Action::PublishToOthers { channel, message } => {
+            check_name(&channel)?;
+            target.publish(channel, message)
+        }
+        Action::SubscribeWith(subscription) => {
+            check_name(&subscription.topic)?;
+            target.subscribe(subscription.topic)
+        }
+        Action::ListMembers(topic) => check_name(&topic),
         Action::Fail(reason) => Err(Fault::Failed(reason)),
     }
 }

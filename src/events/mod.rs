@@ -47,6 +47,9 @@ use crate::head::{Fields, Request, Response};
 use crate::protocol::extension::DeflateOptions;
 use crate::protocol::handshake::Origins;
 use crate::protocol::{Limits, Message};
+pub use crate::topics::{
+    Delivery, Gap, History, MemberChange, Members, Start, Subscribed, TopicOperation, TopicRefusal,
+};
 
 /// The most actions of one answer.
 pub const MAX_ACTIONS: usize = 1024;
@@ -92,6 +95,20 @@ pub enum Event {
     Message(Message),
     /// The WebSocket has ended.
     Closed(Closed),
+    /// A subscription of [`Action::SubscribeWith`] is in effect.
+    Subscribed(Subscribed),
+    /// Something was published on a topic of which the app is the [receiver](Subscription::receiver).
+    Published(Delivery),
+    /// Publications may have been lost on the way to this connection.
+    Gap(Gap),
+    /// The answer to [`Action::ListMembers`].
+    Members(Members),
+    /// A member of a topic has joined, or says something else of itself.
+    Joined(MemberChange),
+    /// A member of a topic has left.
+    Left(MemberChange),
+    /// A subscription, a publication or a question was refused.
+    Refused(TopicRefusal),
 }
 
 /// How a WebSocket has ended, like a browser's `CloseEvent` (RFC 6455 §7.1.5, §7.1.6). Code 1011 with a
@@ -122,19 +139,59 @@ pub enum Action {
     },
     /// Replaces the state.
     SetState(Vec<u8>),
-    /// Subscribes the peer to a channel.
+    /// Subscribes the peer to a topic.
     Subscribe(String),
-    /// Unsubscribes the peer from a channel.
+    /// Unsubscribes the peer from a topic.
     Unsubscribe(String),
-    /// Sends a message to all subscribers of a channel.
+    /// Sends a message to all subscribers of a topic.
     Publish {
-        /// The name of the channel.
+        /// The name of the topic.
         channel: String,
         /// The message.
         message: Message,
     },
+    /// Sends a message to all subscribers of a topic but this peer.
+    PublishToOthers {
+        /// The name of the topic.
+        channel: String,
+        /// The message.
+        message: Message,
+    },
+    /// Subscribes with more to say than the name.
+    SubscribeWith(Subscription),
+    /// Asks who is a member of a topic.
+    ListMembers(String),
     /// The app has failed; this says why, for the operator. Closes with 1011, or answers with status 500.
     Fail(String),
+}
+
+/// How to subscribe to a topic. The default has no name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// The name of the topic, 1 to 128 bytes.
+    pub topic: String,
+    /// The first publication to be given.
+    pub start: Start,
+    /// The history that the topic should have; the operator's bounds apply.
+    pub keep: Option<History>,
+    /// What others see of this connection as a member: at most 256 bytes. `None`: it is no member.
+    pub member: Option<Vec<u8>>,
+    /// Whether to be told who joins and leaves.
+    pub watch_members: bool,
+    /// Who is given what is published.
+    pub receiver: Receiver,
+}
+
+/// Who is given what is published on a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Receiver {
+    /// The peer, as it is.
+    #[default]
+    Peer,
+    /// The peer, with the position, or nothing if there is none, and a line feed in front of it.
+    PeerWithPosition,
+    /// The app, as [`Event::Published`].
+    App,
 }
 
 /// How to complete the opening handshake. The default is safe: see [`Settings`].

@@ -1,6 +1,7 @@
 //! The host's calls, for a connection whose app is of the event form. The only place where an app receives
 //! events and its actions are carried out.
 
+use crate::topics::Publication;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -145,6 +146,7 @@ impl<A: EventApp> EventSession<A> {
             calling.end();
         }
         Effects {
+            topics: Vec::new(),
             output,
             wake_at: self.connection.deadline(),
             next: self.connection.disposition(),
@@ -324,10 +326,11 @@ impl<A: EventApp> Session for EventSession<A> {
         self.effects()
     }
 
-    fn lost(&mut self, now: Instant) {
+    fn lost(&mut self, now: Instant) -> Vec<Publication> {
         self.begin();
         self.connection.receive_eof(now);
         let _ = self.effects();
+        Vec::new()
     }
 
     fn suspend(&self, now: Instant) -> Option<Suspended> {

@@ -1,3 +1,4 @@
+use crate::topics::Publication;
 use alloc::vec::Vec;
 
 use super::shared::Shared;
@@ -44,10 +45,11 @@ impl Session for Task<Shared> {
         self.run()
     }
 
-    fn lost(&mut self, now: Instant) {
+    fn lost(&mut self, now: Instant) -> Vec<Publication> {
         self.begin();
         self.machine.advance(now, None);
         self.machine.lose();
         let _ = self.run();
+        Vec::new()
     }
 }

@@ -280,6 +280,7 @@ impl Machine for Shared {
             Disposition::Open
         };
         Effects {
+            topics: Vec::new(),
             output,
             wake_at: if again {
                 Some(state.now)

@@ -114,6 +114,7 @@ impl ClientSession {
             interim: 0,
         };
         let effects = Effects {
+            topics: Vec::new(),
             output,
             wake_at: Some(session.deadline),
             next: Disposition::Open,
@@ -217,6 +218,7 @@ impl ClientSession {
             Phase::Ended(next) => (Vec::new(), None, *next),
         };
         Effects {
+            topics: Vec::new(),
             output,
             wake_at,
             next,

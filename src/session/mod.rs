@@ -28,6 +28,7 @@ use alloc::vec::Vec;
 use crate::protocol::{
     CloseCode, Connection, Disposition, Initiator, Instant, MessageLimits, Report,
 };
+use crate::topics::{Publication, TopicAction, TopicEvent};
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
 /// contract says when each function is called.
@@ -54,8 +55,15 @@ pub trait Session {
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects;
     /// The host wants the connection to end.
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects;
-    /// The socket has failed, or the host has given it up. No call follows but [`report`](Self::report).
-    fn lost(&mut self, now: Instant);
+    /// The socket has failed, or the host has given it up. No call follows but [`report`](Self::report). Returns
+    /// what is still to be published.
+    fn lost(&mut self, now: Instant) -> Vec<Publication>;
+    /// Something has happened on a topic that concerns this connection. The default, for those that never
+    /// subscribe, does nothing with it.
+    fn tell(&mut self, now: Instant, event: TopicEvent) -> Effects {
+        let _ = event;
+        self.wake(now, 0)
+    }
     /// The whole state of the connection as a value; `None` if it is not at rest. [`suspend`](crate::suspend)
     /// calls it; drop the session afterwards. The default cannot be suspended: the state of a waiting
     /// function, or of an app's handler, is not known here.
@@ -104,4 +112,6 @@ pub struct Effects {
     pub wake_at: Option<Instant>,
     /// The fate of the socket once the output is sent.
     pub next: Disposition,
+    /// What the connection wants of topics.
+    pub topics: Vec<TopicAction>,
 }

@@ -1,3 +1,4 @@
+use crate::topics::Publication;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -20,6 +21,7 @@ impl<H> RawSession<H> {
 
     fn effects(&mut self) -> Effects {
         Effects {
+            topics: Vec::new(),
             output: mem::take(&mut self.socket.output),
             wake_at: None,
             next: if self.socket.closed {
@@ -61,5 +63,7 @@ impl<H: RawHandler> Session for RawSession<H> {
         self.effects()
     }
 
-    fn lost(&mut self, _: Instant) {}
+    fn lost(&mut self, _: Instant) -> Vec<Publication> {
+        Vec::new()
+    }
 }

@@ -1,3 +1,4 @@
+use crate::topics::Publication;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -43,6 +44,7 @@ impl<H: Handler> WebSocketSession<H> {
             self.check(result);
         }
         Effects {
+            topics: Vec::new(),
             output: self.connection.take_output(),
             wake_at: self.connection.deadline(),
             next: self.connection.disposition(),
@@ -106,9 +108,10 @@ impl<H: Handler> Session for WebSocketSession<H> {
         self.effects()
     }
 
-    fn lost(&mut self, now: Instant) {
+    fn lost(&mut self, now: Instant) -> Vec<Publication> {
         self.connection.receive_eof(now);
         let _ = self.effects();
+        Vec::new()
     }
 
     fn report(&self) -> Report {

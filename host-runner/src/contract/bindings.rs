@@ -22,11 +22,15 @@ mod generated_client {
 
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
-    Answer, Arrival, Closing, Decision, Initiator, MessageLimits, Outcome, Outcomes, PollResult,
-    Report, ResumeError, Resumed, ShutdownReason, Takeover, Verdict,
+    Answer, Arrival, Closing, Decision, Deliveries, Exception, ExceptionEffect, Form, Initiator,
+    LastEffects, MessageLimits, Outcome, Outcomes, PollResult, Report, ResumeError, Resumed,
+    ShutdownReason, Takeover, Verdict,
 };
+pub use generated::wasocket::websocket::types::Message as TopicMessage;
 pub use generated::wasocket::websocket::types::{
-    ConnectionId, Effects, Field, HttpVersion, Instant, Next, Request, Response, ResponseHead,
+    ConnectionId, Delivery, Effects, Field, Gap, History, HttpVersion, Instant, MemberChange,
+    Members, Next, Publication, Request, Response, ResponseHead, Start, Subscribed, Subscription,
+    TopicAction, TopicEvent, TopicOperation, TopicRefusal,
 };
 pub(crate) use generated_client::ClientPre;
 pub use generated_client::exports::wasocket::websocket::websocket_client::{

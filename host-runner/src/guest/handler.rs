@@ -6,8 +6,9 @@ use std::time::Duration;
 use wasmtime::component::{ResourceAny, TypedFunc};
 
 use crate::contract::bindings::{
-    Arrival, ConnectionId, Decision, Effects, Instant, MessageLimits, Outcomes, PollResult, Report,
-    Request, ResumeError, Resumed, ShutdownReason,
+    Arrival, ConnectionId, Decision, Deliveries, Delivery, Effects, Instant, LastEffects,
+    MessageLimits, Outcomes, PollResult, Report, Request, ResumeError, Resumed, ShutdownReason,
+    TopicEvent,
 };
 use crate::guest::fault::GuestFault;
 use crate::guest::instance::{Exports, Instance as Bounded};
@@ -186,7 +187,7 @@ impl Guest {
             .await
     }
 
-    /// `connection.lost`: the socket has failed. Returns the connections to wake.
+    /// `connection.lost`: the socket has failed. Returns what still follows from it.
     ///
     /// # Errors
     ///
@@ -195,9 +196,42 @@ impl Guest {
         &mut self,
         connection: ResourceAny,
         now: Instant,
-    ) -> Result<Vec<ConnectionId>, GuestFault> {
+    ) -> Result<LastEffects, GuestFault> {
         self.instance
             .call(self.functions.lost, (connection, now))
+            .await
+    }
+
+    /// `connection.tell`: something has happened on a topic.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn tell(
+        &mut self,
+        connection: ResourceAny,
+        now: Instant,
+        event: &TopicEvent,
+    ) -> Result<Effects, GuestFault> {
+        self.instance
+            .call(self.functions.tell, (connection, now, event))
+            .await
+    }
+
+    /// `deliver`: gives a publication to these connections. `known` are the forms that the host has already.
+    ///
+    /// # Errors
+    ///
+    /// A [`GuestFault`]; the instance is dead then.
+    pub async fn deliver(
+        &mut self,
+        now: Instant,
+        delivery: &Delivery,
+        known: &[u32],
+        connections: &[ResourceAny],
+    ) -> Result<Deliveries, GuestFault> {
+        self.instance
+            .call(self.functions.deliver, (now, delivery, known, connections))
             .await
     }
 
@@ -278,6 +312,7 @@ type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
 type Many<'a> = TypedFunc<(Instant, &'a [Arrival], &'a [u8]), (Outcomes,)>;
 type Resume<'a> =
     TypedFunc<(Instant, ConnectionId, u64, &'a [u8]), (Result<Resumed, ResumeError>,)>;
+type Deliver<'a> = TypedFunc<(Instant, &'a Delivery, &'a [u32], &'a [ResourceAny]), (Deliveries,)>;
 type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 
 /// The functions of `websocket-handler`.
@@ -294,7 +329,9 @@ struct Functions {
     receive_eof: WithTime,
     wake: TypedFunc<(ResourceAny, Instant, u64), (Effects,)>,
     shutdown: TypedFunc<(ResourceAny, Instant, ShutdownReason), (Effects,)>,
-    lost: TypedFunc<(ResourceAny, Instant), (Vec<ConnectionId>,)>,
+    lost: TypedFunc<(ResourceAny, Instant), (LastEffects,)>,
+    tell: TypedFunc<(ResourceAny, Instant, &'static TopicEvent), (Effects,)>,
+    deliver: Deliver<'static>,
     report: TypedFunc<(ResourceAny,), (Report,)>,
     suspend: TypedFunc<(ResourceAny, Instant), (Option<Vec<u8>>,)>,
     resume: Resume<'static>,
@@ -313,6 +350,8 @@ impl Functions {
             wake: exports.function(World::Handler, "[method]connection.wake")?,
             shutdown: exports.function(World::Handler, "[method]connection.shutdown")?,
             lost: exports.function(World::Handler, "[method]connection.lost")?,
+            tell: exports.function(World::Handler, "[method]connection.tell")?,
+            deliver: exports.function(World::Handler, "deliver")?,
             report: exports.function(World::Handler, "[method]connection.report")?,
             suspend: exports.function(World::Handler, "[method]connection.suspend")?,
             resume: exports.function(World::Handler, "resume")?,

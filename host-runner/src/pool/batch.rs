@@ -242,6 +242,7 @@ mod tests {
             output_length: *length,
             wake_at: None,
             next: Next::Open,
+            topics: Vec::new(),
         };
         Outcomes {
             results: lengths.iter().map(outcome).collect(),

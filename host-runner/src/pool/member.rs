@@ -11,7 +11,9 @@ use wasmtime::component::ResourceAny;
 
 use super::instance::{Instance, Returned, call};
 use super::place::{Decision, Place};
-use crate::contract::bindings::{ConnectionId, Effects, Instant, Report, ShutdownReason};
+use crate::contract::bindings::{
+    ConnectionId, Effects, Instant, LastEffects, Report, ShutdownReason,
+};
 use crate::guest::fault::Dead;
 use crate::guest::handler::Guest;
 use crate::pool::Call;
@@ -190,7 +192,7 @@ impl Connection {
     pub fn lost(&self, now: Instant) -> Call<()> {
         let handle = self.0.handle;
         let lost = call!(guest => guest.lost(handle, now));
-        let wake = |instance: &Rc<Instance>, others: Vec<ConnectionId>| instance.wake(&others);
+        let wake = |instance: &Rc<Instance>, last: LastEffects| instance.wake(&last.wake_others);
         self.0.call(lost, wake)
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::Shared;
 use crate::protocol::{CloseReason, Connection, Disposition, Event};
@@ -99,6 +100,7 @@ impl Machine for Shared {
             next => next,
         };
         Effects {
+            topics: Vec::new(),
             output,
             wake_at,
             next,

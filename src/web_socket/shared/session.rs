@@ -1,5 +1,6 @@
 //! The host's calls, for a connection whose app is a function.
 
+use crate::topics::Publication;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
@@ -60,11 +61,12 @@ impl Session for Task<Shared> {
         self.run()
     }
 
-    fn lost(&mut self, now: Instant) {
+    fn lost(&mut self, now: Instant) -> Vec<Publication> {
         begin(self, now, None);
         self.machine
             .with_connection(|connection| connection.receive_eof(now));
         let _ = self.run();
+        Vec::new()
     }
 
     fn report(&self) -> Report {

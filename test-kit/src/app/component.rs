@@ -189,6 +189,7 @@ impl App for Instances {
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
         let it = self.resource(handle);
         self.guard(|guest| finish(guest.lost(it, now)))
+            .map(|last| last.wake_others)
     }
 
     fn report(&mut self, handle: Handle) -> Result<Report, Fault> {

@@ -135,7 +135,7 @@ impl App for Native {
     fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
         self.guard(|app| {
             if let Some(session) = app.sessions.get_mut(&handle) {
-                session.lost(Instant::from_nanos(now));
+                let _ = session.lost(Instant::from_nanos(now));
             }
         })?;
         Ok(self.ready.take())

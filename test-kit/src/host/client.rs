@@ -103,6 +103,7 @@ impl Client {
                 output,
                 wake_at,
                 next,
+                ..
             } = self.session.effects();
             self.sent.extend(output);
             (self.wake_at, self.next) = (wake_at, next);

@@ -1,5 +1,6 @@
 //! Hosts that stop, apps that fail, and breaches of the contract.
 
+use wasocket::topics::Publication;
 use wasocket::{
     Closed, Disposition, Effects, Fields, Instant, Message, ReadyList, Request, Response,
     ResponseHead, Session, ShutdownReason, Takeover, Upgrade,
@@ -75,6 +76,7 @@ struct Bad {
 impl Bad {
     fn effects(self) -> Effects {
         Effects {
+            topics: Vec::new(),
             output: vec![],
             wake_at: self.wake_at,
             next: Disposition::Open,
@@ -98,7 +100,9 @@ impl Session for Bad {
     fn shutdown(&mut self, _: Instant, _: ShutdownReason) -> Effects {
         self.effects()
     }
-    fn lost(&mut self, _: Instant) {}
+    fn lost(&mut self, _: Instant) -> Vec<Publication> {
+        Vec::new()
+    }
 }
 
 fn takeover(status: u16, final_bytes: &'static [u8], session: Bad) -> wasocket::Answer {

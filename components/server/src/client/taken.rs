@@ -92,8 +92,8 @@ impl Client {
         if let Phase::Taken(taken) = &mut self.phase
             && taken.turn.on_lost().is_some()
         {
-            let others = taken.connection.lost(context.now());
-            context.wake(others);
+            let last = taken.connection.lost(context.now());
+            context.wake(last.wake_others);
         }
         self.report(context);
     }
