@@ -11,7 +11,7 @@ struct Layers {
     floors: &'static [&'static [&'static str]],
 }
 
-const CRATES: [Layers; 6] = [
+const CRATES: [Layers; 7] = [
     Layers {
         source: "src",
         floors: &[
@@ -25,6 +25,17 @@ const CRATES: [Layers; 6] = [
             &["raw_stream", "events"],
             &["grip"],
             &["component"],
+        ],
+    },
+    Layers {
+        source: "bus/src",
+        floors: &[
+            &["topic", "position", "limits", "settings"],
+            &["message"],
+            &["observe"],
+            &["engine", "delivery"],
+            &["local", "driver"],
+            &["bus"],
         ],
     },
     Layers {

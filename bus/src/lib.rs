@@ -4,7 +4,20 @@
 //! [`Port`], through which it subscribes and publishes, and one [`Inbox`], from which it takes what arrives,
 //! in order. `docs/design/topics.md` explains the words and the decisions.
 
+mod bus;
+#[allow(dead_code, reason = "for engines, which are not connected yet")]
+mod delivery;
+#[allow(dead_code, reason = "not connected yet")]
 mod engine;
+pub mod limits;
+mod local;
 pub mod message;
+mod observe;
 pub mod position;
+pub mod settings;
 pub mod topic;
+
+pub use bus::{Bus, ConnectError, Inbox, Port, PublishError};
+pub use delivery::arrival::{Arrival, Refusal};
+pub use observe::counters::{Counter, Counters};
+pub use observe::status::{EngineState, Status, TopicDetails, TopicsPage};

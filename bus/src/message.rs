@@ -1,5 +1,8 @@
 //! What is published, and what arrives.
 
+use std::fmt;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::position::Position;
@@ -41,6 +44,30 @@ pub struct Publication {
     pub exclude: Option<SubscriberId>,
 }
 
+/// A subscriber that wants to be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Which one.
+    pub key: MemberKey,
+    /// What it says about itself, at most [`MAX_MEMBER_INFO`] bytes.
+    pub info: Bytes,
+}
+
+/// The name of a member, unique in the service. Written as 16 hexadecimal digits, `-`, and a decimal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberKey {
+    /// The process that it is connected to.
+    pub runner: u64,
+    /// Which member of that process.
+    pub number: u64,
+}
+
+impl fmt::Display for MemberKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.runner, self.number)
+    }
+}
+
 /// Where in a topic a subscriber begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -59,6 +86,19 @@ pub struct Keep {
     pub count: u32,
     /// The greatest age, in seconds.
     pub seconds: u32,
+}
+
+impl Keep {
+    pub(crate) fn age(self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+
+    pub(crate) fn max_of_both(self, other: Self) -> Self {
+        Self {
+            count: self.count.max(other.count),
+            seconds: self.seconds.max(other.seconds),
+        }
+    }
 }
 
 /// A wish to receive what is published on a topic.

@@ -4,12 +4,31 @@
 //! when something is missing or comes twice, decides the bus, for all engines alike.
 
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+pub(crate) use crate::message::MemberKey;
 use crate::message::{Keep, Message, Start};
 use crate::position::Position;
 use crate::topic::Topic;
+
+/// How long a runner's members outlive it. The bus renews the lease several times in this time.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
+
+/// Makes connections to one engine.
+pub(crate) trait Connector {
+    /// What it connects with.
+    type Engine: Engine;
+
+    /// Makes a connection. `runner` is this process in every [`Origin`] and [`MemberKey`] of its own. It may be dropped
+    /// when it takes too long.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be reached, or refuses.
+    fn connect(&self, runner: u64) -> impl Future<Output = Result<Self::Engine, EngineError>>;
+}
 
 /// One connection to an engine.
 pub(crate) trait Engine {
@@ -83,13 +102,6 @@ pub(crate) struct Members {
     /// How many there are, also where not all are listed.
     pub(crate) count: u64,
     pub(crate) listed: Vec<(MemberKey, Bytes)>,
-}
-
-/// The name of a member, unique in the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct MemberKey {
-    pub(crate) runner: u64,
-    pub(crate) number: u64,
 }
 
 /// Where a publication comes from: the runner, and the number of the publication among all of that runner's.

@@ -1,0 +1,108 @@
+//! What carries publications: the process itself, or an engine.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::PublishError;
+use crate::delivery::mailbox::{Generation, Mailbox};
+pub(super) use crate::delivery::subscribers::Key;
+use crate::delivery::subscribers::WorkerId;
+use crate::local::Local;
+use crate::message::{Message, Subscription};
+use crate::observe::status::{Status, TopicDetails, TopicsPage};
+use crate::topic::Topic;
+
+/// What carries publications.
+pub(super) enum Carrier {
+    Local(Local),
+}
+
+impl Carrier {
+    pub(super) fn attach(&mut self, mailbox: Arc<Mailbox>) -> WorkerId {
+        match self {
+            Self::Local(local) => local.workers.add(mailbox),
+        }
+    }
+
+    pub(super) fn detach(&mut self, worker: WorkerId, now: Instant) {
+        match self {
+            Self::Local(local) => local.detach(worker, now),
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        worker: WorkerId,
+        generation: Generation,
+        wanted: Subscription,
+        now: Instant,
+    ) {
+        match self {
+            Self::Local(local) => local.subscribe(worker, generation, wanted, now),
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, key: Key, topic: &Topic, now: Instant) {
+        match self {
+            Self::Local(local) => local.unsubscribe(key, topic, now),
+        }
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        topic: &Topic,
+        message: Message,
+        exclude: Option<Key>,
+        now: Instant,
+    ) -> Result<(), PublishError> {
+        match self {
+            Self::Local(local) => local.publish(topic, message, exclude, now),
+        }
+        Ok(())
+    }
+
+    pub(super) fn list_members(&mut self, key: Key, topic: &Topic) {
+        match self {
+            Self::Local(local) => local.list_members(key, topic),
+        }
+    }
+
+    pub(super) fn topic(&self, name: &Topic) -> Option<TopicDetails> {
+        match self {
+            Self::Local(local) => local.topic(name),
+        }
+    }
+
+    pub(super) fn status(&self, _now: Instant) -> Status {
+        match self {
+            Self::Local(local) => local.status(),
+        }
+    }
+
+    /// A page of topics, by name. It goes through all names, but holds no more than a page.
+    pub(super) fn topics(&self, page: &TopicsPage) -> Vec<TopicDetails> {
+        let mut names = BTreeSet::new();
+        self.each_topic(&mut |topic| {
+            let is_after = page.after.as_ref().is_none_or(|after| topic > after);
+            if !is_after || !topic.as_str().starts_with(&page.prefix) {
+                return;
+            }
+            let is_beyond = names.len() >= page.limit && names.last() < Some(topic);
+            if !is_beyond {
+                names.insert(topic.clone());
+            }
+            if names.len() > page.limit {
+                names.pop_last();
+            }
+        });
+        let details = names.iter().filter_map(|name| self.topic(name));
+        details.collect()
+    }
+
+    fn each_topic(&self, visit: &mut dyn FnMut(&Topic)) {
+        match self {
+            Self::Local(local) => local.each_topic(visit),
+        }
+    }
+}
