@@ -291,7 +291,7 @@ fn the_app_learns_of_every_end() {
         let session = &mut host.connections[id].session;
         match end {
             End::Eof => drop(session.receive_eof(now)),
-            End::Lost => session.lost(now),
+            End::Lost => drop(session.lost(now)),
             End::Violation => drop(session.receive(now, vec![0xff, 0xff])),
             End::Shutdown => {
                 let effects = session.shutdown(now, ShutdownReason::GoingAway);

@@ -1,5 +1,6 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
+use wasocket::topics::Publication;
 use wasocket::{
     Answer, Connection, Disposition, Effects, Instant, Message, MessageLimits, ReadyList, Report,
     Request, Response, Session, ShutdownReason, Takeover, Upgrade,
@@ -123,11 +124,11 @@ impl Session for Breaching {
         }
     }
 
-    fn lost(&mut self, now: Instant) {
+    fn lost(&mut self, now: Instant) -> Vec<Publication> {
         if self.path == "/trap-when-lost" {
             panic!("a panic for the test");
         }
-        self.inner.lost(now);
+        self.inner.lost(now)
     }
 
     fn report(&self) -> Report {
