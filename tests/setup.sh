@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what tests/interop, tests/serve/surroundings and tests/commands/deploy.rs need: Go with gorilla/websocket
-# and golang.org/x/net, Chromium, Pushpin, systemd for its tools, buildah, python3-seccomp, faketime and four proxies,
-# as Debian packages; npm's ws, playwright-core, jco and @fanoutio/grip next to the tests, and the dependencies of
+# and golang.org/x/net, Chromium, Pushpin, systemd for its tools, buildah, python3-seccomp, faketime, four proxies and
+# Redis, as Debian packages; npm's ws, playwright-core, jco and @fanoutio/grip next to the tests, and the dependencies of
 # npm/; Python's websockets and the tools of languages/ under target/.
 # Prints what it installs, and nothing if everything is installed.
 set -euo pipefail
@@ -12,6 +12,8 @@ packages=(
   chromium pushpin systemd buildah python3-seccomp faketime
   # Proxies, which the tests start themselves: their services are not needed.
   nginx libnginx-mod-stream haproxy caddy apache2-bin
+  # Engines of topics, likewise.
+  redis-server redis-tools
 )
 node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then

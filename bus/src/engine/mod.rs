@@ -3,6 +3,8 @@
 //! An [`Engine`] is one connection to such a server. It translates and remembers nothing: what to do when it is gone,
 //! when something is missing or comes twice, decides the bus, for all engines alike.
 
+pub(crate) mod redis;
+
 use std::future::Future;
 use std::time::Duration;
 
