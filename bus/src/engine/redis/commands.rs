@@ -1,10 +1,12 @@
 //! Requests as commands of Redis.
 
+use std::time::Duration;
+
 use redis::Cmd;
 
 use crate::engine::redis::envelope::{runner_name, word};
 use crate::engine::redis::layout::Layout;
-use crate::engine::redis::settings::HistoryBounds;
+use crate::engine::redis::tuning::Tuning;
 use crate::engine::{MemberKey, Request, Sent};
 use crate::message::{Keep, Start};
 use crate::topic::Topic;
@@ -24,8 +26,7 @@ pub(super) struct Commands {
     /// `run_id` of the server: another one after each start.
     pub(super) server_run: String,
     pub(super) runner: String,
-    pub(super) lease_milliseconds: u64,
-    pub(super) bounds: HistoryBounds,
+    pub(super) tuning: Tuning,
 }
 
 /// What is sent for a request.
@@ -61,7 +62,9 @@ impl Commands {
     /// `connect` gives the runner a lease, `renew` prolongs it.
     pub(super) fn lease(&self, operation: &str) -> Cmd {
         let mut command = self.members(operation);
-        command.arg(&self.runner).arg(self.lease_milliseconds);
+        command
+            .arg(&self.runner)
+            .arg(milliseconds(self.tuning.lease));
         command
     }
 
@@ -77,20 +80,19 @@ impl Commands {
     }
 
     fn keep(&self, topic: &Topic, keep: Keep) -> Cmd {
-        let bounds = &self.bounds;
         let mut command = self.topic(topic, "keep");
         command
             .arg(&self.server_run)
-            .arg(keep.count.clamp(1, bounds.count))
-            .arg(keep.seconds.clamp(1, bounds.seconds))
-            .arg(bounds.bytes)
-            .arg(bounds.idle_topic.saturating_mul(1000));
+            .arg(keep.count)
+            .arg(keep.seconds)
+            .arg(self.tuning.topic_bytes)
+            .arg(milliseconds(self.tuning.topic_idle));
         command
     }
 
     fn history(&self, topic: &Topic, start: Start) -> Cmd {
         let mut command = self.topic(topic, "history");
-        command.arg(&self.server_run).arg(self.bounds.bytes);
+        command.arg(&self.server_run).arg(self.tuning.topic_bytes);
         match start {
             Start::Now => command.arg("now"),
             Start::Last(count) => command.arg("last").arg(count),
@@ -118,6 +120,10 @@ impl Commands {
     fn members(&self, operation: &str) -> Cmd {
         script(&self.scripts.members, &self.layout.runners(), operation)
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn script(hash: &str, key: &str, operation: &str) -> Cmd {

@@ -2,20 +2,21 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::path::PathBuf;
 
 use redis::{
-    Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo,
-    RedisError, RedisResult, Value, from_redis_value,
+    Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult, Value,
+    from_redis_value,
 };
-use tokio::time::timeout;
 
 use crate::engine::EngineError;
 use crate::engine::redis::commands::{Commands, Order, Scripts};
 use crate::engine::redis::envelope::runner_name;
 use crate::engine::redis::layout::Layout;
-use crate::engine::redis::settings::Settings;
-use crate::engine::redis::transport::{Place, blocking};
+use crate::engine::redis::transport;
+use crate::engine::redis::tuning::Tuning;
 use crate::engine::redis::wire::{Arrival, Wire};
+use crate::settings::{Credentials, Settings};
 
 const TOPIC_SCRIPT: &str = include_str!("scripts/topic.lua");
 const MEMBERS_SCRIPT: &str = include_str!("scripts/members.lua");
@@ -26,74 +27,47 @@ const OLDEST: (u32, u32) = (6, 2);
 /// Connects, and gives the runner a lease.
 pub(super) async fn connect<Tag: Default>(
     settings: &Settings,
+    tuning: &Tuning,
     runner: u64,
 ) -> Result<(Wire<Tag>, Commands), EngineError> {
-    let (place, mut info) = place(settings)?;
-    if let Some(file) = settings.password_file.clone() {
-        let name = file.display().to_string();
-        let password = blocking(move || std::fs::read_to_string(file)).await;
-        let password =
-            password.map_err(|error| EngineError(format!("cannot read {name}: {error}")))?;
-        info = info.set_password(password.trim_end_matches(['\r', '\n']));
-    }
+    let info = introduction(settings).await?;
     let connected = async {
-        let stream = place.open(settings.ca_file.as_deref()).await?;
+        let stream = transport::open(settings).await?;
         let mut wire = Wire::open(stream, &info).await?;
-        let commands = prepare(&mut wire, settings, runner).await?;
+        let layout = Layout::new(&settings.prefix);
+        let commands = prepare(&mut wire, layout, tuning, runner).await?;
         Ok::<_, RedisError>((wire, commands))
     };
-    let time = settings.connect_timeout;
-    match timeout(time, connected).await {
-        Ok(Ok(connected)) => Ok(connected),
-        Ok(Err(error)) => Err(refused(&place, &error)),
-        Err(_) => Err(EngineError(format!(
-            "Redis at {place} does not answer within {} s",
-            time.as_secs_f64()
-        ))),
-    }
+    connected.await.map_err(|error| refused(settings, &error))
 }
 
-/// Where Redis is, and who is connecting.
-fn place(settings: &Settings) -> Result<(Place, RedisConnectionInfo), EngineError> {
-    if !settings.has_valid_prefix() {
-        return Err(EngineError(format!(
-            "\"{}\" cannot be the prefix of keys: use 1 to 64 letters, digits, `-`, `_` and `.`",
-            settings.prefix
-        )));
-    }
-    // The library knows no TLS here.
-    let plain = settings.url.strip_prefix("rediss://");
-    let url = match plain {
-        Some(rest) => format!("redis://{rest}"),
-        None => settings.url.clone(),
-    };
-    let info = url.into_connection_info().map_err(|error| {
-        EngineError(format!(
-            "the URL of Redis is wrong: expected redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// or \
-             redis+unix:///PATH: {error}"
-        ))
-    })?;
-    let redis = info.redis_settings().clone();
-    let place = match info.addr().clone() {
-        ConnectionAddr::Tcp(host, port) if plain.is_some() => Place::Tls { host, port },
-        ConnectionAddr::Tcp(host, port) => Place::Tcp { host, port },
-        ConnectionAddr::Unix(path) => Place::Unix(path),
-        _ => {
-            return Err(EngineError(String::from(
-                "the URL of Redis is wrong: TLS is rediss://",
-            )));
-        }
-    };
-    let redis = redis
+/// Who connects, and to which database.
+async fn introduction(settings: &Settings) -> Result<RedisConnectionInfo, EngineError> {
+    let info = RedisConnectionInfo::default()
         .set_protocol(ProtocolVersion::RESP3)
+        .set_db(i64::from(settings.database))
         .set_skip_set_lib_name();
-    Ok((place, redis))
+    Ok(match settings.credentials.clone() {
+        Credentials::None => info,
+        Credentials::Token(password) => info.set_password(password),
+        Credentials::Password { name, password } => info.set_username(name).set_password(password),
+        Credentials::File(file) => info.set_password(read_password(file).await?),
+    })
+}
+
+async fn read_password(file: PathBuf) -> Result<String, EngineError> {
+    let name = file.display().to_string();
+    let password = transport::blocking(move || std::fs::read_to_string(file)).await;
+    let password = password
+        .map_err(|error| EngineError(format!("cannot read the password of {name}: {error}")))?;
+    Ok(password.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// What is done on each new connection.
 async fn prepare<Tag: Default>(
     wire: &mut Wire<Tag>,
-    settings: &Settings,
+    layout: Layout,
+    tuning: &Tuning,
     runner: u64,
 ) -> RedisResult<Commands> {
     let mut command = redis::cmd("INFO");
@@ -101,15 +75,14 @@ async fn prepare<Tag: Default>(
     let server: String = from_redis_value(ask(wire, command).await?)?;
     check_server(&server)?;
     let commands = Commands {
-        layout: Layout::new(&settings.prefix),
+        layout,
         scripts: Scripts {
             topic: load(wire, TOPIC_SCRIPT).await?,
             members: load(wire, MEMBERS_SCRIPT).await?,
         },
         server_run: field(&server, "run_id").unwrap_or_default().to_owned(),
         runner: runner_name(runner),
-        lease_milliseconds: u64::try_from(settings.lease.as_millis()).unwrap_or(u64::MAX),
-        bounds: settings.history,
+        tuning: tuning.clone(),
     };
     ask(wire, commands.lease("connect")).await?;
     Ok(commands)
@@ -160,7 +133,7 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     Some(value.trim())
 }
 
-fn refused(place: &Place, error: &RedisError) -> EngineError {
+fn refused(settings: &Settings, error: &RedisError) -> EngineError {
     let advice = match error.code() {
         Some("WRONGPASS" | "NOAUTH") => {
             ": check user and password, in the URL or the password file"
@@ -170,5 +143,5 @@ fn refused(place: &Place, error: &RedisError) -> EngineError {
         _ if error.is_connection_refusal() => ": is it running, and is this its port?",
         _ => "",
     };
-    EngineError(format!("cannot use Redis at {place}: {error}{advice}"))
+    EngineError(format!("cannot use {settings}: {error}{advice}"))
 }

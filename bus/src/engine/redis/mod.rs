@@ -8,10 +8,10 @@ mod envelope;
 mod health;
 mod layout;
 mod replies;
-mod settings;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod tuning;
 mod wire;
 
 use std::future::poll_fn;
@@ -24,9 +24,10 @@ use self::commands::{Commands, Order};
 use self::envelope::Envelope;
 use self::health::{Alarm, Health};
 use self::replies::Expected;
-pub(crate) use self::settings::Settings;
+pub(crate) use self::tuning::Tuning;
 use self::wire::{Arrival, Wire};
-use crate::engine::{Engine, EngineError, Incoming, Request, Ticket};
+use crate::engine::{Connector, Engine, EngineError, Incoming, Request, Ticket};
+use crate::settings::Settings;
 
 /// A connection to Redis.
 ///
@@ -52,23 +53,29 @@ enum Tag {
     Sweep,
 }
 
-impl Redis {
-    /// Connects. `runner` is the number of this process, which no other one has had.
-    ///
-    /// # Errors
-    ///
-    /// If Redis cannot be reached, refuses, or is not one that can be used.
-    pub(crate) async fn connect(settings: &Settings, runner: u64) -> Result<Self, EngineError> {
-        let (wire, commands) = connect::connect(settings, runner).await?;
-        Ok(Self {
+/// Makes connections to one Redis.
+#[derive(Clone, Debug)]
+pub(crate) struct RedisConnector {
+    pub(crate) settings: Settings,
+    pub(crate) tuning: Tuning,
+}
+
+impl Connector for RedisConnector {
+    type Engine = Redis;
+
+    async fn connect(&self, runner: u64) -> Result<Redis, EngineError> {
+        let (wire, commands) = connect::connect(&self.settings, &self.tuning, runner).await?;
+        Ok(Redis {
             wire,
             commands,
-            health: Health::new(settings.idle, settings.answer_timeout),
+            health: Health::new(self.tuning.idle, self.tuning.answer_timeout),
             misunderstood: 0,
             failure: None,
         })
     }
+}
 
+impl Redis {
     /// How many messages on channels were not understood, and left out.
     pub(crate) fn misunderstood(&self) -> u64 {
         self.misunderstood
@@ -112,14 +119,11 @@ impl Redis {
     }
 
     fn reply(&mut self, tag: Tag, result: RedisResult<Value>) -> Option<Incoming> {
-        let value = match result {
-            Err(error) if is_end(&error) => {
-                self.fail(&error.to_string());
-                return None;
-            }
-            Err(error) => Err(refused(&error)),
-            Ok(value) => Ok(value),
-        };
+        if let Some(reason) = result.as_ref().err().and_then(end) {
+            self.fail(&reason);
+            return None;
+        }
+        let value = result.map_err(|error| refused(&error));
         match tag {
             Tag::Own => None,
             Tag::Sweep => {
@@ -181,21 +185,23 @@ impl Engine for Redis {
     }
 }
 
-/// Whether a new connection must be made: this one is broken, has lost what it was prepared with, or leads to a server
-/// that does not serve now.
-fn is_end(error: &RedisError) -> bool {
-    let codes = [
-        "NOSCRIPT",
-        "LEASE",
-        "READONLY",
-        "LOADING",
-        "MASTERDOWN",
-        "NOAUTH",
-    ];
-    match error.code() {
-        Some(code) => codes.contains(&code),
-        None => true,
-    }
+/// Why a new connection must be made: this one is broken, has lost what it was prepared with, or leads to a server that
+/// does not serve now.
+fn end(error: &RedisError) -> Option<String> {
+    let reason = match error.code() {
+        None => return Some(format!("the connection to Redis is broken: {error}")),
+        Some("LEASE") => {
+            "the lease of this runner has ended: it stood still for too long, or Redis has lost its data"
+        }
+        Some("NOSCRIPT") => "Redis has lost its scripts",
+        Some("LOADING") => "Redis is reading its data",
+        Some("READONLY" | "MASTERDOWN") => {
+            "this Redis is a replica now: is the URL that of the primary?"
+        }
+        Some("NOAUTH") => "Redis asks for a password",
+        Some(_) => return None,
+    };
+    Some(reason.to_owned())
 }
 
 fn refused(error: &RedisError) -> EngineError {

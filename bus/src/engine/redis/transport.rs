@@ -1,57 +1,40 @@
-//! The socket to Redis: TCP, TLS or a Unix socket.
+//! The socket to Redis: TCP, with TLS or without.
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::settings::Settings;
+
 /// A socket, whatever it is made of.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Where Redis is.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16 },
-    Unix(std::path::PathBuf),
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { host, port } | Self::Tls { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "{}", path.display()),
-        }
+/// Opens a socket to the server.
+///
+/// # Errors
+///
+/// If it cannot be reached, or has not the certificate that is expected of it.
+pub(super) async fn open(settings: &Settings) -> io::Result<Box<dyn Stream>> {
+    let host = settings.host.as_str();
+    if !settings.tls {
+        return Ok(Box::new(tcp(host, settings.port).await?));
     }
-}
-
-impl Place {
-    /// # Errors
-    ///
-    /// If Redis cannot be reached, or has not the certificate that is expected of it.
-    pub(super) async fn open(&self, ca_file: Option<&Path>) -> io::Result<Box<dyn Stream>> {
-        match self {
-            Self::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),
-            Self::Tls { host, port } => {
-                let config = tls_config(ca_file).await?;
-                let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                let stream = tcp(host, *port).await?;
-                let connector = TlsConnector::from(Arc::new(config));
-                Ok(Box::new(connector.connect(name, stream).await?))
-            }
-            Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        }
-    }
+    let config = tls_config(settings.authorities.clone()).await?;
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = tcp(host, settings.port).await?;
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(Box::new(connector.connect(name, stream).await?))
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -60,14 +43,12 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn tls_config(ca_file: Option<&Path>) -> io::Result<ClientConfig> {
-    let roots = match ca_file {
-        Some(file) => {
-            let file = file.to_owned();
-            blocking(move || roots_of(&file)).await?
-        }
-        None => blocking(roots_of_system).await?,
-    };
+async fn tls_config(authorities: Option<PathBuf>) -> io::Result<ClientConfig> {
+    let roots = blocking(move || match authorities {
+        Some(file) => roots_of(&file),
+        None => roots_of_system(),
+    });
+    let roots = roots.await?;
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;

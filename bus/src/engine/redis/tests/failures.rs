@@ -1,40 +1,38 @@
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::runner::{pause, text, texts};
 use super::{Runner, Server, topic};
-use crate::engine::redis::{Redis, Settings};
-use crate::engine::{Engine, Request};
+use crate::engine::{Connector, Engine, Request};
 use crate::message::Start;
 
 #[tokio::test]
 async fn a_server_that_ends_ends_the_connection() {
     let mut server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     server.kill();
     let error = runner.next_now().await.expect_err("the connection goes on");
     assert!(!error.0.is_empty());
     // And it stays ended.
     runner.begin(Request::Renew);
     assert_eq!(runner.next_now().await.expect_err("it goes on"), error);
-    let error = Redis::connect(&server.settings(), 1).await.err();
+    let error = server.connector().connect(1).await.err();
     assert!(error.is_some_and(|error| error.0.contains("is it running")));
 }
 
 #[tokio::test]
 async fn a_server_that_stands_still_ends_the_connection() {
     let server = Server::start();
-    let settings = Settings {
-        idle: Duration::from_millis(100),
-        answer_timeout: Duration::from_millis(400),
-        connect_timeout: Duration::from_millis(400),
-        ..server.settings()
-    };
+    let mut connector = server.connector();
+    connector.tuning.idle = Duration::from_millis(100);
+    connector.tuning.answer_timeout = Duration::from_millis(400);
     let topic = topic("room");
     for is_busy in [false, true] {
-        let mut runner = Runner::connect(&settings, 1).await;
+        let mut runner = Runner::connect(&connector, 1).await;
         // An idle connection that is asked now and then goes on.
         assert!(
-            tokio::time::timeout(Duration::from_secs(1), runner.engine.next())
+            timeout(Duration::from_secs(1), runner.engine.next())
                 .await
                 .is_err()
         );
@@ -49,8 +47,11 @@ async fn a_server_that_stands_still_ends_the_connection() {
         }
         let error = runner.next_now().await.expect_err("the connection goes on");
         assert!(error.0.contains("does not answer"), "{error:?}");
-        let error = Redis::connect(&settings, 1).await.err();
-        assert!(error.is_some_and(|error| error.0.contains("does not answer")));
+        let connecting = timeout(Duration::from_millis(400), connector.connect(1));
+        assert!(
+            connecting.await.is_err(),
+            "a server that stands still answers"
+        );
         server.signal("CONT");
     }
 }
@@ -58,7 +59,7 @@ async fn a_server_that_stands_still_ends_the_connection() {
 #[tokio::test]
 async fn a_lost_database_begins_a_new_epoch() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 10, 60).await;
     let before = runner.publish(&topic, text("before")).await.expect("kept");
@@ -79,7 +80,7 @@ async fn a_lost_database_begins_a_new_epoch() {
 #[tokio::test]
 async fn lost_history_is_not_complete() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 10, 60).await;
     let first = runner.publish(&topic, text("first")).await.expect("kept");
@@ -115,14 +116,14 @@ async fn lost_history_is_not_complete() {
 async fn a_restart_of_the_server_begins_a_new_epoch_and_keeps_history() {
     let mut server = Server::start_with(&["--appendfsync", "always"]);
     let topic = topic("room");
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     runner.keep(&topic, 10, 60).await;
     let sent = runner.sent(&topic, text("before"));
     let before = runner.publish_again(sent.clone()).await.expect("kept");
     server.kill_and_restart();
     assert!(runner.next_now().await.is_err());
 
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let history = runner.history(&topic, Start::After(before)).await;
     assert!(!history.is_complete);
     let between = history.position.expect("kept");
@@ -137,7 +138,7 @@ async fn a_restart_of_the_server_begins_a_new_epoch_and_keeps_history() {
         runner.history(&topic, Start::Now).await.position,
         Some(between)
     );
-    let mut other = Runner::connect(&server.settings(), 2).await;
+    let mut other = Runner::connect(&server.connector(), 2).await;
     let after = other.publish(&topic, text("after")).await.expect("kept");
     assert_eq!(after.epoch, between.epoch);
     let history = other.history(&topic, Start::After(between)).await;
@@ -149,7 +150,7 @@ async fn a_restart_of_the_server_begins_a_new_epoch_and_keeps_history() {
 async fn a_publisher_that_is_not_ours_notices_a_restart_too() {
     let mut server = Server::start_with(&["--appendfsync", "always"]);
     let topic = topic("room");
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     runner.keep(&topic, 10, 60).await;
     let before = runner.publish(&topic, text("before")).await.expect("kept");
     server.kill_and_restart();
@@ -171,7 +172,7 @@ async fn a_publisher_that_is_not_ours_notices_a_restart_too() {
             .epoch,
         before.epoch
     );
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let history = runner.history(&topic, Start::Now).await;
     assert_eq!(history.position.map(|now| now.to_string()), Some(position));
 }
@@ -179,17 +180,17 @@ async fn a_publisher_that_is_not_ours_notices_a_restart_too() {
 #[tokio::test]
 async fn scripts_that_are_flushed_end_the_connection() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     server.cli(&["script", "flush"]);
     assert!(runner.ask(Request::Renew).await.is_err());
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     runner.done(Request::Renew).await;
 }
 
 #[tokio::test]
 async fn a_full_server_refuses_and_the_connection_goes_on() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     server.cli(&["config", "set", "maxmemory", "1"]);
     let sent = runner.sent(&topic("room"), text("hello"));
     let error = runner.ask(Request::Publish(sent.clone())).await;

@@ -4,14 +4,13 @@ use bytes::Bytes;
 
 use super::runner::{pause, text, texts};
 use super::{Runner, Server, topic};
-use crate::engine::redis::Settings;
 use crate::message::{Kind, Message, Start};
 use crate::position::Position;
 
 #[tokio::test]
 async fn gives_the_last_and_those_after_a_position() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 100, 60).await;
     let start = runner.history(&topic, Start::Now).await;
@@ -46,7 +45,7 @@ async fn gives_the_last_and_those_after_a_position() {
 #[tokio::test]
 async fn says_when_it_does_not_reach_back() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 5, 60).await;
     let mut positions = vec![];
@@ -91,7 +90,7 @@ async fn says_when_it_does_not_reach_back() {
 #[tokio::test]
 async fn the_longest_wish_counts() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 5, 1).await;
     runner.keep(&topic, 2, 60).await;
@@ -106,7 +105,7 @@ async fn the_longest_wish_counts() {
 #[tokio::test]
 async fn forgets_what_is_too_old() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 100, 1).await;
     let old = runner.publish(&topic, text("old")).await.expect("kept");
@@ -127,19 +126,13 @@ async fn forgets_what_is_too_old() {
 }
 
 #[tokio::test]
-async fn the_operator_bounds_bytes_count_and_age() {
+async fn bytes_are_bounded() {
     let server = Server::start();
-    let mut settings = server.settings();
-    settings.history.bytes = 10_000;
-    settings.history.count = 30;
-    settings.history.seconds = 40;
-    let mut runner = Runner::connect(&settings, 1).await;
+    let mut connector = server.connector();
+    connector.tuning.topic_bytes = 10_000;
+    let mut runner = Runner::connect(&connector, 1).await;
     let topic = topic("room");
-    runner.keep(&topic, u32::MAX, u32::MAX).await;
-    assert_eq!(
-        server.cli(&["hget", "wasocket:1:meta:{room}", "seconds"]),
-        "40"
-    );
+    runner.keep(&topic, 30, 60).await;
     let publish = |length: usize| Message {
         kind: Kind::Binary,
         bytes: Bytes::from(vec![7; length]),
@@ -166,7 +159,7 @@ async fn the_operator_bounds_bytes_count_and_age() {
 #[tokio::test]
 async fn reads_no_more_than_the_bound_and_says_so() {
     let server = Server::start();
-    let mut publisher = Runner::connect(&server.settings(), 1).await;
+    let mut publisher = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     publisher.keep(&topic, 100, 60).await;
     let start = publisher
@@ -177,9 +170,9 @@ async fn reads_no_more_than_the_bound_and_says_so() {
     for _ in 0..20 {
         publisher.publish(&topic, text(&"x".repeat(1_000))).await;
     }
-    let mut settings: Settings = server.settings();
-    settings.history.bytes = 5_500;
-    let mut reader = Runner::connect(&settings, 2).await;
+    let mut connector = server.connector();
+    connector.tuning.topic_bytes = 5_500;
+    let mut reader = Runner::connect(&connector, 2).await;
     let history = reader.history(&topic, Start::After(start)).await;
     assert_eq!(history.publications.len(), 5);
     assert!(!history.is_complete);
@@ -196,7 +189,7 @@ async fn reads_no_more_than_the_bound_and_says_so() {
 #[tokio::test]
 async fn a_topic_without_history_has_none() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     assert_eq!(runner.publish(&topic, text("gone")).await, None);
     let history = runner.history(&topic, Start::Last(10)).await;

@@ -15,7 +15,7 @@ fn script() -> String {
 #[tokio::test]
 async fn redis_cli_publishes_to_a_topic_without_history() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.subscribe(&topic).await;
     server.cli(&["publish", "wasocket:1:live:room", "text\nhello"]);
@@ -48,7 +48,7 @@ async fn redis_cli_publishes_to_a_topic_without_history() {
 #[tokio::test]
 async fn redis_cli_publishes_to_a_topic_with_history() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("the room");
     runner.subscribe(&topic).await;
     runner.keep(&topic, 10, 60).await;
@@ -85,7 +85,7 @@ async fn redis_cli_publishes_to_a_topic_with_history() {
 #[tokio::test]
 async fn redis_cli_listens() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 0xa7).await;
+    let mut runner = Runner::connect(&server.connector(), 0xa7).await;
     let topic = topic("room");
     runner.keep(&topic, 10, 60).await;
     let mut listener = server
@@ -124,7 +124,7 @@ async fn redis_cli_listens() {
 #[tokio::test]
 async fn what_is_not_understood_is_counted_and_left_out() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.subscribe(&topic).await;
     for bad in [
@@ -146,7 +146,7 @@ async fn what_is_not_understood_is_counted_and_left_out() {
 #[tokio::test]
 async fn foreign_entries_in_a_stream_are_left_out_and_count_as_missing() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     runner.keep(&topic, 10, 60).await;
     let first = runner.publish(&topic, text("first")).await.expect("kept");
@@ -191,7 +191,7 @@ async fn foreign_entries_in_a_stream_are_left_out_and_count_as_missing() {
 #[tokio::test]
 async fn a_key_of_another_type_is_an_error_of_its_topic_alone() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     server.cli(&["set", "wasocket:1:meta:{room}", "mine"]);
     let sent = runner.sent(&topic("room"), text("hello"));
     let error = runner.ask(crate::engine::Request::Publish(sent)).await;

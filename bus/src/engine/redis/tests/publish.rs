@@ -26,8 +26,8 @@ const NAMES: [&str; 14] = [
 #[tokio::test]
 async fn delivers_text_and_binary_of_every_length() {
     let server = Server::start();
-    let mut publisher = Runner::connect(&server.settings(), 1).await;
-    let mut subscriber = Runner::connect(&server.settings(), 2).await;
+    let mut publisher = Runner::connect(&server.connector(), 1).await;
+    let mut subscriber = Runner::connect(&server.connector(), 2).await;
     for (name, has_history) in [("without", false), ("with", true)] {
         let topic = topic(name);
         subscriber.subscribe(&topic).await;
@@ -54,7 +54,7 @@ async fn delivers_text_and_binary_of_every_length() {
 #[tokio::test]
 async fn any_text_is_a_name() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let longest = "é".repeat(64);
     let names = NAMES.into_iter().chain([longest.as_str()]);
     let topics: Vec<_> = names.map(topic).collect();
@@ -80,8 +80,8 @@ async fn any_text_is_a_name() {
 #[tokio::test]
 async fn pipelined_publications_arrive_in_order_and_name_the_one_before() {
     let server = Server::start();
-    let mut publisher = Runner::connect(&server.settings(), 1).await;
-    let mut subscriber = Runner::connect(&server.settings(), 2).await;
+    let mut publisher = Runner::connect(&server.connector(), 1).await;
+    let mut subscriber = Runner::connect(&server.connector(), 2).await;
     let topic = topic("room");
     subscriber.subscribe(&topic).await;
     publisher.keep(&topic, 100, 60).await;
@@ -111,7 +111,7 @@ async fn pipelined_publications_arrive_in_order_and_name_the_one_before() {
 #[tokio::test]
 async fn the_same_origin_publishes_once() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let (with, without) = (topic("with"), topic("without"));
     runner.keep(&with, 10, 60).await;
     for topic in [&with, &without] {
@@ -122,7 +122,7 @@ async fn the_same_origin_publishes_once() {
         let position = runner.publish_again(second.clone()).await;
 
         // As another connection does after the first was lost.
-        let mut again = Runner::connect(&server.settings(), 1).await;
+        let mut again = Runner::connect(&server.connector(), 1).await;
         again.publish_again(first).await;
         assert_eq!(again.publish_again(second).await, position);
 
@@ -141,10 +141,10 @@ async fn the_same_origin_publishes_once() {
 async fn numbers_of_different_runners_are_different_origins() {
     let server = Server::start();
     let topic = topic("room");
-    let mut listener = Runner::connect(&server.settings(), u64::MAX).await;
+    let mut listener = Runner::connect(&server.connector(), u64::MAX).await;
     listener.subscribe(&topic).await;
     for number in [0, 1, u64::MAX] {
-        let mut runner = Runner::connect(&server.settings(), number).await;
+        let mut runner = Runner::connect(&server.connector(), number).await;
         runner.publish(&topic, text("hello")).await;
         let (_, received) = listener.next_publication().await;
         let origin = Origin {
@@ -158,7 +158,7 @@ async fn numbers_of_different_runners_are_different_origins() {
 #[tokio::test]
 async fn nothing_comes_of_a_topic_that_is_not_subscribed_to() {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let (left, other) = (topic("left"), topic("left:other"));
     runner.subscribe(&left).await;
     runner.publish(&other, text("elsewhere")).await;

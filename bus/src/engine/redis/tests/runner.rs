@@ -7,10 +7,10 @@ use bytes::Bytes;
 use support::TIMEOUT;
 use tokio::time::timeout;
 
-use crate::engine::redis::{Redis, Settings};
+use crate::engine::redis::{Redis, RedisConnector};
 use crate::engine::{
-    Engine, EngineError, History, Incoming, MemberKey, Members, Origin, Received, Request,
-    Response, Sent, Ticket,
+    Connector, Engine, EngineError, History, Incoming, MemberKey, Members, Origin, Received,
+    Request, Response, Sent, Ticket,
 };
 use crate::message::{Keep, Kind, Message, Start};
 use crate::position::Position;
@@ -27,8 +27,8 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) async fn connect(settings: &Settings, number: u64) -> Self {
-        let engine = Redis::connect(settings, number).await.expect("Redis");
+    pub(super) async fn connect(connector: &RedisConnector, number: u64) -> Self {
+        let engine = connector.connect(number).await.expect("Redis");
         Self {
             engine,
             number,

@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::runner::text;
 use super::server::free_port;
 use super::{Runner, Server, topic};
-use crate::engine::redis::{Redis, Settings};
+use crate::engine::Connector;
+use crate::engine::redis::RedisConnector;
+use crate::settings::Credentials;
 
-async fn refusal(settings: &Settings) -> String {
-    let refused = Redis::connect(settings, 1).await.err();
+async fn refusal(connector: &RedisConnector) -> String {
+    let refused = connector.connect(1).await.err();
     refused.expect("connected").0
 }
 
-async fn is_usable(settings: &Settings) {
+async fn is_usable(connector: &RedisConnector) {
     // Another runner each time: one that publishes its first publication again is not heard.
     static RUNNERS: AtomicU64 = AtomicU64::new(1000);
     let number = RUNNERS.fetch_add(1, Ordering::Relaxed);
-    let mut runner = Runner::connect(settings, number).await;
+    let mut runner = Runner::connect(connector, number).await;
     let topic = topic("room");
     runner.subscribe(&topic).await;
     runner.publish(&topic, text("hello")).await;
@@ -39,32 +41,21 @@ async fn tls_verifies_the_certificate() {
         "--tls-auth-clients",
         "no",
     ]);
-    let trusting = Settings {
-        url: format!("rediss://localhost:{port}"),
-        ca_file: Some(support::tls_file("certificate.pem")),
-        ..server.settings()
+    let to = |scheme: &str, host: &str, authorities: &str| {
+        let mut connector = server.connector_to(&format!("{scheme}://{host}:{port}"));
+        connector.settings.authorities = Some(support::tls_file(authorities));
+        connector
     };
-    is_usable(&trusting).await;
+    is_usable(&to("rediss", "localhost", "certificate.pem")).await;
 
-    let without = Settings {
-        ca_file: None,
-        ..trusting.clone()
-    };
+    let mut without = to("rediss", "localhost", "certificate.pem");
+    without.settings.authorities = None;
     assert!(refusal(&without).await.contains("certificate"));
-    let elsewhere = Settings {
-        url: format!("rediss://localhost.localdomain:{port}"),
-        ..trusting.clone()
-    };
+    let elsewhere = to("rediss", "127.0.0.2", "certificate.pem");
     assert!(!refusal(&elsewhere).await.is_empty());
-    let plain = Settings {
-        url: format!("redis://localhost:{port}"),
-        ..trusting.clone()
-    };
+    let plain = to("redis", "localhost", "certificate.pem");
     assert!(!refusal(&plain).await.is_empty());
-    let no_certificates = Settings {
-        ca_file: Some(support::tls_file("key.pem")),
-        ..trusting
-    };
+    let no_certificates = to("rediss", "localhost", "key.pem");
     assert!(refusal(&no_certificates).await.contains("there are none"));
 }
 
@@ -73,35 +64,36 @@ async fn users_and_passwords() {
     let server = Server::start_with(&["--requirepass", "se:cret/ü"]);
     let encoded = "se%3Acret%2F%C3%BC";
     let port = server.port;
-    let with = |url: String| Settings {
-        url,
-        ..server.settings()
-    };
-    assert!(
-        refusal(&server.settings())
-            .await
-            .contains("check user and password")
-    );
-    let wrong = with(format!("redis://:wrong@127.0.0.1:{port}"));
+    let with = |user: &str| server.connector_to(&format!("redis://{user}@127.0.0.1:{port}"));
+    let told = refusal(&server.connector()).await;
+    assert!(told.contains("check user and password"), "{told}");
+    let wrong = with(":wrong");
     let told = refusal(&wrong).await;
     assert!(told.contains("check user and password"), "{told}");
+    assert!(!format!("{told} {wrong:?}").contains("wrong"), "{told}");
+    is_usable(&with(&format!(":{encoded}"))).await;
+    let mut named = with(&format!("default:{encoded}"));
+    named.settings.database = 3;
+    is_usable(&named).await;
     assert!(
-        !format!("{told} {wrong:?}").contains(":wrong@"),
-        "the password is told"
+        server
+            .cli(&[
+                "-n",
+                "3",
+                "-a",
+                "se:cret/ü",
+                "--no-auth-warning",
+                "keys",
+                "*"
+            ])
+            .contains("room")
     );
-    is_usable(&with(format!("redis://:{encoded}@127.0.0.1:{port}"))).await;
-    is_usable(&with(format!(
-        "redis://default:{encoded}@127.0.0.1:{port}/3"
-    )))
-    .await;
 
     let folder = support::temporary_folder("redis-password");
     let file = folder.join("password");
     fs::write(&file, "se:cret/ü\n").expect("written");
-    let from_file = Settings {
-        password_file: Some(file),
-        ..server.settings()
-    };
+    let mut from_file = server.connector();
+    from_file.settings.credentials = Credentials::File(file);
     is_usable(&from_file).await;
     fs::remove_dir_all(&folder).expect("removed");
     assert!(refusal(&from_file).await.contains("cannot read"));
@@ -122,12 +114,10 @@ async fn a_user_with_few_rights() {
         server.cli(&[&["acl", "setuser"], &words[..]].concat()),
         "OK"
     );
-    let settings = Settings {
-        url: format!("redis://wasocket:secret@127.0.0.1:{}", server.port),
-        ..server.settings()
-    };
-    is_usable(&settings).await;
-    let mut runner = Runner::connect(&settings, 1).await;
+    let url = format!("redis://wasocket:secret@127.0.0.1:{}", server.port);
+    let mut connector = server.connector_to(&url);
+    is_usable(&connector).await;
+    let mut runner = Runner::connect(&connector, 1).await;
     let topic = topic("room");
     runner.keep(&topic, 10, 60).await;
     runner
@@ -136,22 +126,17 @@ async fn a_user_with_few_rights() {
         .expect("kept");
     runner.enter(&topic, 1, "Ada").await;
     assert_eq!(runner.members(&topic, 10).await.count, 1);
-    let elsewhere = Settings {
-        prefix: String::from("other"),
-        ..settings
-    };
-    assert!(refusal(&elsewhere).await.contains("engines.md"));
+    connector.settings.prefix = String::from("other");
+    assert!(refusal(&connector).await.contains("engines.md"));
 }
 
 #[tokio::test]
 async fn databases_and_prefixes_keep_apart_what_is_kept() {
     let server = Server::start();
-    let other_prefix = Settings {
-        prefix: String::from("other"),
-        ..server.settings()
-    };
+    let mut other_prefix = server.connector();
+    other_prefix.settings.prefix = String::from("other");
     let topic = topic("room");
-    let mut first = Runner::connect(&server.settings(), 1).await;
+    let mut first = Runner::connect(&server.connector(), 1).await;
     let mut second = Runner::connect(&other_prefix, 2).await;
     for runner in [&mut first, &mut second] {
         runner.subscribe(&topic).await;
@@ -164,43 +149,7 @@ async fn databases_and_prefixes_keep_apart_what_is_kept() {
 }
 
 #[tokio::test]
-async fn through_a_unix_socket() {
-    let folder = support::temporary_folder("redis-socket");
-    let path = folder.join("socket");
-    let name = path.display().to_string();
-    let server = Server::start_with(&["--unixsocket", &name]);
-    let settings = Settings {
-        url: format!("redis+unix://{name}"),
-        ..server.settings()
-    };
-    is_usable(&settings).await;
-    fs::remove_dir_all(folder).expect("removed");
-}
-
-#[tokio::test]
 async fn a_node_of_a_cluster_is_refused() {
     let server = Server::start_with(&["--cluster-enabled", "yes"]);
-    assert!(refusal(&server.settings()).await.contains("cluster"));
-}
-
-#[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
-    let server = Server::start();
-    for url in ["", "http://127.0.0.1", "redis://", "127.0.0.1:6379"] {
-        let settings = Settings {
-            url: String::from(url),
-            ..server.settings()
-        };
-        assert!(
-            refusal(&settings).await.contains("expected redis://"),
-            "{url}"
-        );
-    }
-    for prefix in ["", "a:b", "{a}", "a b", &"x".repeat(65)] {
-        let settings = Settings {
-            prefix: String::from(prefix),
-            ..server.settings()
-        };
-        assert!(refusal(&settings).await.contains("prefix"), "{prefix}");
-    }
+    assert!(refusal(&server.connector()).await.contains("cluster"));
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use support::TIMEOUT;
 
-use crate::engine::redis::Settings;
+use crate::engine::redis::{RedisConnector, Tuning};
+use crate::settings::Settings;
 
 /// A Redis server on a port of its own, with an append-only file in a folder of its own. Ends when it is dropped.
 pub(super) struct Server {
@@ -71,14 +72,14 @@ impl Server {
         assert!(status.success());
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub(super) fn connector(&self) -> RedisConnector {
+        self.connector_to(&format!("redis://127.0.0.1:{}", self.port))
     }
 
-    pub(super) fn settings(&self) -> Settings {
-        Settings {
-            url: self.url(),
-            ..Settings::default()
+    pub(super) fn connector_to(&self, url: &str) -> RedisConnector {
+        RedisConnector {
+            settings: Settings::from_url(url).expect("a URL"),
+            tuning: Tuning::default(),
         }
     }
 

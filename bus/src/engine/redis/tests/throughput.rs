@@ -11,7 +11,7 @@ const UNDER_WAY: usize = 500;
 
 async fn measure(name: &str, has_history: bool, is_heard: bool) {
     let server = Server::start();
-    let mut runner = Runner::connect(&server.settings(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 1).await;
     let topic = topic("room");
     if has_history {
         runner.keep(&topic, 50, 60).await;
