@@ -90,19 +90,33 @@ fuzz: target ## fuzz each target from its seeds (FUZZ_SECONDS=50)
 BENCH := target/bench
 BUILD_BENCH := $(CARGO) build --release --manifest-path benches/Cargo.toml --target-dir $(BENCH)
 
+# The servers for rooms that npm has. It writes the hidden lock file last.
+BENCH_ROOMS := benches/peers/rooms
+$(BENCH_ROOMS)/node_modules/.package-lock.json: $(BENCH_ROOMS)/package-lock.json
+	cd $(BENCH_ROOMS) && npm install --no-save --no-audit --no-fund --silent
+	touch $@
+
 # The runner and everything it serves must be optimised, so the first build takes long.
 .PHONY: bench-build
-bench-build: target
+bench-build: target $(BENCH_ROOMS)/node_modules/.package-lock.json
 	tests/setup.sh
 	$(BUILD_DIST)
 	$(CARGO) build --profile component --target $(WASM_TARGET) --target-dir $(BENCH) -p portable-echo --features composed
 	$(CARGO) build --profile component --manifest-path benches/Cargo.toml --target-dir $(BENCH) \
-		--target $(WASM_TARGET) -p wasocket-bench-echo
+		--target $(WASM_TARGET) -p wasocket-bench-echo -p wasocket-bench-room
 	$(BUILD_BENCH) -p wasocket-bench -p wasocket-bench-peers
 
 .PHONY: bench
-bench: bench-build ## compare with other servers, for 20 minutes (BENCH_OPTIONS=--quick, or --write for docs/performance.md)
+bench: bench-build ## compare with other servers, for 35 minutes (BENCH_OPTIONS=--quick, or --write for docs/performance.md)
 	$(BENCH)/release/wasocket-bench run $(BENCH_OPTIONS)
+
+.PHONY: bench-rooms
+bench-rooms: bench-build ## the same for rooms only, also across two runners over NATS and Redis
+	$(BENCH)/release/wasocket-bench run --rooms $(BENCH_OPTIONS)
+
+.PHONY: bench-shares
+bench-shares: bench-build ## measure what a client has to wait next to clients that flood the server
+	$(BENCH)/release/wasocket-bench shares $(BENCH_OPTIONS)
 
 .PHONY: bench-grow
 bench-grow: bench-build ## measure how the cost grows with connections, messages and components

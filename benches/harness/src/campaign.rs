@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::measure::{Effort, Measurement};
+use crate::figures::Effort;
+use crate::kinds::Kind;
+use crate::measure::{Measurement, Subject};
 use crate::options::Run;
 use crate::process::{allow_files, cores, machine};
 use crate::report::{Report, ServerInfo, Table};
-use crate::servers::{Cores, Kind, Places, Server};
+use crate::rooms::bus;
+use crate::servers::{Cores, Places, Server};
 
 /// Enough for twenty thousand connections.
 const FILES: u64 = 65_536;
@@ -77,13 +80,14 @@ impl<'a> Campaign<'a> {
 
     fn leave_out_missing(&mut self) {
         let (places, cores) = (self.places, self.cores);
-        self.kinds.retain(|kind| match kind.start(places, cores) {
-            Ok(_) => true,
-            Err(error) => {
-                eprintln!("{} is left out: {error}", kind.name);
-                false
-            }
-        });
+        self.kinds
+            .retain(|kind| match kind.start_echo(places, cores) {
+                Ok(_) => true,
+                Err(error) => {
+                    eprintln!("{} is left out: {error}", kind.name);
+                    false
+                }
+            });
     }
 
     /// The paths, the cores, and the number of rounds.
@@ -130,7 +134,7 @@ impl<'a> Campaign<'a> {
                     round + 1,
                     self.rounds
                 );
-                self.measure_all(measurement, &servers, table)?;
+                self.measure_all(measurement, &servers, table);
             }
         }
         for table in &mut tables {
@@ -141,31 +145,46 @@ impl<'a> Campaign<'a> {
     }
 
     /// Starts the servers, in each round with another one first.
-    fn start(&self, round: usize) -> Result<Vec<(&'static Kind, Server)>> {
+    fn start(&self, round: usize) -> Result<Vec<(&'static Kind, Option<Server>)>> {
         let mut kinds = self.kinds.clone();
         kinds.rotate_left(round % self.kinds.len());
-        let start = |kind: &'static Kind| Ok((kind, kind.start(self.places, self.cores)?));
+        let start = |kind: &'static Kind| Ok((kind, kind.start_echo(self.places, self.cores)?));
         kinds.into_iter().map(start).collect()
     }
 
     fn measure_all(
         &self,
         measurement: &Measurement,
-        servers: &[(&'static Kind, Server)],
+        servers: &[(&'static Kind, Option<Server>)],
         table: &mut Table,
-    ) -> Result<()> {
-        for (kind, server) in servers.iter().filter(|(kind, _)| measurement.suits(kind)) {
-            let outcome = if measurement.needs_new_server() {
-                measurement.measure(&kind.start(self.places, self.cores)?, self.effort)
-            } else {
-                measurement.measure(server, self.effort)
-            };
-            match outcome {
+    ) {
+        for (kind, echo) in servers.iter().filter(|(kind, _)| measurement.suits(kind)) {
+            match self.measure_one(measurement, kind, echo.as_ref()) {
                 Ok(figures) => table.add(kind.name, figures),
                 Err(error) => eprintln!("{} fails {measurement}: {error}", kind.name),
             }
         }
-        Ok(())
+    }
+
+    fn measure_one(
+        &self,
+        measurement: &Measurement,
+        kind: &'static Kind,
+        echo: Option<&Server>,
+    ) -> Result<Vec<f64>> {
+        let (places, cores, effort) = (self.places, self.cores, self.effort);
+        match (measurement.subject(), echo) {
+            (Subject::Echo, Some(echo)) => measurement.of_echo(echo, effort),
+            (Subject::NewEcho, Some(_)) => match kind.start_echo(places, cores)? {
+                Some(echo) => measurement.of_echo(&echo, effort),
+                None => Err("it is no echo".into()),
+            },
+            (Subject::Room, _) => {
+                measurement.of_room(kind, &kind.start_room(places, cores)?, effort)
+            }
+            (Subject::Bus(engine), _) => bus::measure(engine, places, cores, effort),
+            (Subject::Echo | Subject::NewEcho, None) => Err("it is no echo".into()),
+        }
     }
 
     fn estimate(&self, measurements: &[Measurement]) -> Duration {
@@ -181,7 +200,7 @@ impl<'a> Campaign<'a> {
     pub fn report(&self, command: &str, tables: Vec<Table>) -> Report {
         let server = |kind: &&Kind| ServerInfo {
             name: kind.name.to_owned(),
-            what: kind.what.to_owned(),
+            what: kind.what(),
             version: kind.version(self.places),
         };
         Report {

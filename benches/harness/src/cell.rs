@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One throughput measurement. Written as `CONNECTIONSxSIZE[xINFLIGHT][-text|-deflate]`, such as
-/// `64x1K`, `64x16x16` or `64x16K-deflate`.
+/// One throughput measurement. Written as `CONNECTIONSxSIZE[xINFLIGHT][@ADDRESSES][-text|-deflate]`,
+/// such as `64x1K`, `64x16x16`, `64x16@8` or `64x16K-deflate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The number of connections, all of them busy.
@@ -13,6 +13,8 @@ pub struct Cell {
     pub size: usize,
     /// The number of messages of a connection in flight at any time.
     pub in_flight: usize,
+    /// The number of addresses that they come from.
+    pub addresses: u8,
     /// The kind of messages.
     pub content: Content,
 }
@@ -35,6 +37,7 @@ impl Cell {
             connections,
             size,
             in_flight: 1,
+            addresses: 1,
             content,
         }
     }
@@ -54,6 +57,9 @@ impl Cell {
         title += &format!(" × {}", bytes(self.size));
         if self.in_flight > 1 {
             title += &format!(", {} in flight", self.in_flight);
+        }
+        if self.addresses > 1 {
+            title += &format!(", from {} addresses", self.addresses);
         }
         match self.content {
             Content::Binary => {}
@@ -81,6 +87,9 @@ impl fmt::Display for Cell {
         if self.in_flight > 1 {
             write!(f, "x{}", self.in_flight)?;
         }
+        if self.addresses > 1 {
+            write!(f, "@{}", self.addresses)?;
+        }
         f.write_str(match self.content {
             Content::Binary => "",
             Content::Text => "-text",
@@ -106,11 +115,16 @@ fn parse(text: &str) -> Option<Cell> {
         Some((numbers, "deflate")) => (numbers, Content::Deflated),
         Some(_) => return None,
     };
+    let (numbers, addresses) = match numbers.split_once('@') {
+        None => (numbers, 1),
+        Some((numbers, addresses)) => (numbers, addresses.parse().ok().filter(|n| *n > 0)?),
+    };
     let mut numbers = numbers.split('x');
     let cell = Cell {
         connections: positive(numbers.next()?)?,
         size: size(numbers.next()?)?,
         in_flight: numbers.next().map_or(Some(1), positive)?,
+        addresses,
         content,
     };
     numbers.next().is_none().then_some(cell)
@@ -145,6 +159,8 @@ mod tests {
             "4x1M",
             "64x16K-deflate",
             "64x16Kx2-text",
+            "64x16@8",
+            "64x16x2@2-deflate",
         ] {
             assert_eq!(
                 text.parse::<Cell>().map(|cell| cell.to_string()),

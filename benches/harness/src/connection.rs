@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::Result;
 use crate::echoes::Echoes;
@@ -33,6 +34,9 @@ pub struct Opening {
     deflate: bool,
 }
 
+/// What an echo is asked for.
+const ECHO: &str = "/echo";
+
 /// A connection that sends messages and receives their echoes.
 pub struct Connection {
     stream: TcpStream,
@@ -55,13 +59,39 @@ impl AsFd for Connection {
 }
 
 impl Opening {
-    /// Connects, and asks for a WebSocket; with compression or without.
+    /// Connects, and asks for a WebSocket at this path; with compression or without.
     ///
     /// # Errors
     ///
     /// When the server cannot be reached.
-    pub fn begin(server: SocketAddr, deflate: bool) -> Result<Self> {
-        let mut stream = TcpStream::connect(server).map_err(|error| match error.kind() {
+    pub fn begin(server: SocketAddr, path: &str, deflate: bool) -> Result<Self> {
+        Self::on(TcpStream::connect(server), server, path, deflate)
+    }
+
+    /// The same from another address of this machine.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn begin_from(
+        own: Ipv4Addr,
+        server: SocketAddr,
+        path: &str,
+        deflate: bool,
+    ) -> Result<Self> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddr::from((own, 0)))?;
+        connect(&socket, &server)?;
+        Self::on(Ok(socket.into()), server, path, deflate)
+    }
+
+    fn on(
+        connected: io::Result<TcpStream>,
+        server: SocketAddr,
+        path: &str,
+        deflate: bool,
+    ) -> Result<Self> {
+        let mut stream = connected.map_err(|error| match error.kind() {
             ErrorKind::AddrNotAvailable => {
                 "no local ports are left: use fewer connections".to_owned()
             }
@@ -72,7 +102,7 @@ impl Opening {
         // Reset when dropped, so that no port is left waiting for stray packets: some seconds of handshakes would use
         // up all ports.
         set_socket_linger(&stream, Some(Duration::ZERO))?;
-        stream.write_all(request(server, deflate).as_bytes())?;
+        stream.write_all(request(server, path, deflate).as_bytes())?;
         Ok(Self { stream, deflate })
     }
 
@@ -81,11 +111,13 @@ impl Opening {
     /// # Errors
     ///
     /// When there is none, or the server does not agree.
-    pub fn finish(mut self) -> Result<Connection> {
-        check_response(&read_head(&mut self.stream)?, self.deflate)?;
-        self.stream.set_nonblocking(true)?;
+    pub fn finish(self) -> Result<Connection> {
+        let (stream, rest) = self.finish_raw()?;
+        if !rest.is_empty() {
+            return Err("a message that answers none".into());
+        }
         Ok(Connection {
-            stream: self.stream,
+            stream,
             echoes: Echoes::default(),
             next: 0,
             at: 0,
@@ -93,6 +125,18 @@ impl Opening {
             due: VecDeque::new(),
             waits_to_write: false,
         })
+    }
+
+    /// The same; returns the socket, which no longer blocks, and what has come after the answer.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn finish_raw(mut self) -> Result<(TcpStream, Vec<u8>)> {
+        let (head, rest) = read_head(&mut self.stream)?;
+        check_response(&head, self.deflate)?;
+        self.stream.set_nonblocking(true)?;
+        Ok((self.stream, rest))
     }
 }
 
@@ -103,11 +147,32 @@ impl Connection {
     ///
     /// When one of them is not opened.
     pub fn open_many(server: SocketAddr, deflate: bool, count: usize) -> Result<Vec<Self>> {
+        Self::open_from(1, server, deflate, count)
+    }
+
+    /// The same from this number of addresses, in turn.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn open_from(
+        addresses: u8,
+        server: SocketAddr,
+        deflate: bool,
+        count: usize,
+    ) -> Result<Vec<Self>> {
+        let mut owns = (1..=addresses)
+            .map(|last| Ipv4Addr::new(127, 0, 0, last))
+            .cycle();
         let mut connections = Vec::with_capacity(count);
         while connections.len() < count {
             let some = AT_ONCE.min(count - connections.len());
-            let openings: Result<Vec<_>> =
-                (0..some).map(|_| Opening::begin(server, deflate)).collect();
+            let openings: Result<Vec<_>> = (0..some)
+                .map(|_| match owns.next() {
+                    Some(own) if addresses > 1 => Opening::begin_from(own, server, ECHO, deflate),
+                    _ => Opening::begin(server, ECHO, deflate),
+                })
+                .collect();
             for opening in openings? {
                 let number = connections.len() + 1;
                 let connection = opening.finish();
@@ -208,24 +273,29 @@ impl Connection {
     }
 }
 
-fn request(server: SocketAddr, deflate: bool) -> String {
+fn request(server: SocketAddr, path: &str, deflate: bool) -> String {
     let offer = if deflate { OFFER } else { "" };
     format!(
-        "GET /echo HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
     )
 }
 
-fn read_head(stream: &mut TcpStream) -> Result<String> {
+/// Reads a head, and returns what has come after it, too.
+fn read_head(stream: &mut TcpStream) -> Result<(String, Vec<u8>)> {
+    const END: &[u8] = b"\r\n\r\n";
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
-    while !head.ends_with(b"\r\n\r\n") {
+    loop {
         let length = stream.read(&mut buffer).map_err(no_answer)?;
         if length == 0 || head.len() > 8192 {
             return Err(format!("no handshake: {}", String::from_utf8_lossy(&head)).into());
         }
         head.extend_from_slice(&buffer[..length]);
+        if let Some(at) = head.windows(END.len()).position(|bytes| bytes == END) {
+            let rest = head.split_off(at + END.len());
+            return Ok((String::from_utf8(head)?, rest));
+        }
     }
-    Ok(String::from_utf8(head)?)
 }
 
 fn no_answer(error: io::Error) -> String {

@@ -6,27 +6,34 @@ use std::path::Path;
 use crate::Result;
 use crate::cell::{Cell, bytes};
 use crate::grow::{START, WORKERS, is_of_connections, is_of_sizes};
+use crate::kinds::REFERENCE;
 use crate::measure::Measurement;
 use crate::plot::{Line, bars, lines};
 use crate::report::{Report, Row, ServerInfo, Table};
-use crate::servers::{Places, REFERENCE};
+use crate::servers::Places;
 
 /// The results of `bench run`: the most important ones first.
 pub fn run(report: &Report) -> String {
-    let (throughput, rest): (Vec<_>, Vec<_>) = report
+    let (throughput, others): (Vec<_>, Vec<_>) = report
         .tables
         .iter()
         .partition(|table| cell(table).is_some());
+    let (rooms, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|table| is_room(table));
     let mut text = conditions(report) + "\n" + &legend(report);
     if !throughput.is_empty() {
         text += "\nServer CPU time per message, in µs; in parentheses the ratio to Wasocket's:\n\n";
         text += &report.overview(&throughput, REFERENCE);
+    }
+    if !rooms.is_empty() {
+        text += "\nRooms: server CPU time per delivery to a member, in µs:\n\n";
+        text += &report.overview(&rooms, REFERENCE);
     }
     text += &details(&rest);
     text += "
 <details><summary>All figures of each row</summary>
 ";
     text += &details(&throughput);
+    text += &details(&rooms);
     text + "
 </details>
 "
@@ -41,6 +48,13 @@ pub fn grow(report: &Report) -> String {
         text += &report.overview(&cells, REFERENCE);
     }
     text + &details(&others)
+}
+
+/// The results of `bench shares`.
+pub fn shares(report: &Report) -> String {
+    let tables = report.tables.iter();
+    let table = |table: &Table| format!("\n{}\n\n{}", table.title, table.markdown("calm"));
+    conditions(report) + &tables.map(table).collect::<String>()
 }
 
 /// Whether a table only has figures of Wasocket.
@@ -86,6 +100,11 @@ fn cell(table: &Table) -> Option<Cell> {
         Ok(Measurement::Throughput(cell)) => Some(cell),
         _ => None,
     }
+}
+
+/// Whether a table is of a room's deliveries.
+fn is_room(table: &Table) -> bool {
+    matches!(table.id.parse(), Ok(Measurement::FanOut(_)))
 }
 
 /// Writes the last results into the documentation.

@@ -8,10 +8,11 @@ use std::time::Instant;
 use crate::Result;
 use crate::campaign::Campaign;
 use crate::cell::{Cell, Content};
+use crate::kinds::BIG;
 use crate::measure::Measurement;
 use crate::options::Run;
 use crate::report::{Metric, Report, Table};
-use crate::servers::{BIG, Cores, Places, compile, start_component, start_workers};
+use crate::servers::{Cores, Places, compile, start_component, start_workers};
 
 const CONNECTIONS: [usize; 7] = [10, 100, 1000, 2000, 5000, 10_000, 20_000];
 /// The size of messages on those.
@@ -110,7 +111,7 @@ fn workers(campaign: &Campaign<'_>) -> Result<Table> {
                 let name = format!("{cell}, workers: {workers}");
                 eprintln!("workers  {name}");
                 let server = start_workers(places, cores, workers)?;
-                match Measurement::Throughput(cell).measure(&server, campaign.effort()) {
+                match Measurement::Throughput(cell).of_echo(&server, campaign.effort()) {
                     Ok(figures) => table.add(&name, figures),
                     Err(error) => eprintln!("{name} fails: {error}"),
                 }

@@ -48,7 +48,11 @@ impl Load {
     ///
     /// When the server does not take them all.
     pub fn open(server: SocketAddr, cell: &Cell) -> Result<Self> {
-        Self::with(server, Messages::new(cell), cell.connections)
+        let messages = Messages::new(cell);
+        let count = cell.connections;
+        let connections =
+            Connection::open_from(cell.addresses, server, messages.deflated(), count)?;
+        Self::of(messages, connections)
     }
 
     /// Opens this number of connections, for these messages.
@@ -57,8 +61,12 @@ impl Load {
     ///
     /// When the server does not take them all.
     pub fn with(server: SocketAddr, messages: Messages, connections: usize) -> Result<Self> {
-        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let connections = Connection::open_many(server, messages.deflated(), connections)?;
+        Self::of(messages, connections)
+    }
+
+    fn of(messages: Messages, connections: Vec<Connection>) -> Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         for (index, connection) in connections.iter().enumerate() {
             let data = EventData::new_u64(index as u64);
             epoll::add(&epoll, connection, data, EventFlags::IN)?;

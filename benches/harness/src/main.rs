@@ -5,8 +5,11 @@ mod campaign;
 mod cell;
 mod connection;
 mod document;
+mod echo;
 mod echoes;
+mod figures;
 mod grow;
+mod kinds;
 mod load;
 mod measure;
 mod messages;
@@ -14,7 +17,9 @@ mod options;
 mod plot;
 mod process;
 mod report;
+mod rooms;
 mod servers;
+mod shares;
 mod soak;
 mod streams;
 #[cfg(test)]
@@ -56,6 +61,11 @@ fn run(options: &Options) -> Result<()> {
             let report = grow::grow(run, &places)?;
             println!("{}", document::grow(&report));
             finish(&report, "grow", run.write, &places)
+        }
+        Command::Shares(run) => {
+            let report = shares::shares(run, &places)?;
+            println!("{}", document::shares(&report));
+            finish(&report, shares::SHARES, false, &places)
         }
         Command::Soak(options) => soak::soak(options, &places),
         Command::Write => document::write(&places),

@@ -2,27 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::Result;
 use crate::cell::{Cell, Content};
-use crate::connection::{AT_ONCE, Connection};
-use crate::load::Load;
-use crate::process::{cpu_time, memory, own_cpu_time};
+use crate::connection::AT_ONCE;
+use crate::echo::{self, PACED, PACED_RATE};
+use crate::figures::{Effort, SETTLE};
+use crate::kinds::{Kind, REFERENCE};
 use crate::report::Metric;
-use crate::servers::{Kind, Server};
-
-/// The number of idle connections for a figure of memory.
-const IDLE_CONNECTIONS: usize = 10_000;
-/// The same with `--quick`.
-const QUICK_IDLE_CONNECTIONS: usize = 100;
-/// The time for servers to settle after the idle connections are open.
-const SETTLE: Duration = Duration::from_millis(500);
-
-/// The load for latency: this number of messages per second in total, on the connections of this cell.
-const PACED_RATE: f64 = 10_000.0;
-const PACED: Cell = Cell::new(64, 125, Content::Binary);
+use crate::rooms::bus::{self, Engine};
+use crate::rooms::fan_out;
+use crate::servers::Server;
 
 /// One measurement of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,30 +26,24 @@ pub enum Measurement {
     Handshakes,
     /// The memory of idle connections.
     Memory,
+    /// One member of a room publishes, and all get it.
+    FanOut(Cell),
+    /// The memory of members of a room.
+    RoomMemory,
+    /// A room of two runners that an engine joins.
+    Bus(Engine),
 }
 
-/// The extent of a measurement.
-#[derive(Clone, Copy, Debug)]
-pub struct Effort {
-    /// The time of one measurement.
-    pub duration: Duration,
-    /// Whether it only checks that everything works.
-    pub quick: bool,
-}
-
-impl Effort {
-    /// The time under load before the measurement starts.
-    fn warm_up(&self) -> Duration {
-        self.duration.mul_f64(0.3)
-    }
-
-    fn idle_connections(&self) -> usize {
-        if self.quick {
-            QUICK_IDLE_CONNECTIONS
-        } else {
-            IDLE_CONNECTIONS
-        }
-    }
+/// What is measured.
+pub enum Subject {
+    /// An echo that may have been measured before.
+    Echo,
+    /// An echo that has not, as earlier load would distort the figures.
+    NewEcho,
+    /// A room.
+    Room,
+    /// Two runners and an engine.
+    Bus(Engine),
 }
 
 /// All measurements of `bench run`, in the order of the tables.
@@ -87,6 +72,26 @@ pub fn standard() -> Vec<Measurement> {
         Measurement::Handshakes,
         Measurement::Memory,
     ])
+    .chain(rooms())
+    .collect()
+}
+
+/// The measurements of rooms on one runner.
+pub fn rooms() -> Vec<Measurement> {
+    use Content::{Binary, Deflated};
+    [
+        Cell::new(1000, 16, Binary),
+        Cell::new(1000, 125, Binary),
+        Cell::new(1000, 1 << 10, Binary),
+        Cell::new(1000, 1 << 10, Deflated),
+        Cell::new(10_000, 16, Binary),
+        Cell::new(10_000, 125, Binary),
+        Cell::new(10_000, 1 << 10, Binary),
+        Cell::new(10_000, 1 << 10, Deflated),
+    ]
+    .map(Measurement::FanOut)
+    .into_iter()
+    .chain([Measurement::RoomMemory])
     .collect()
 }
 
@@ -97,6 +102,9 @@ impl fmt::Display for Measurement {
             Self::Latency => f.write_str("latency"),
             Self::Handshakes => f.write_str("handshakes"),
             Self::Memory => f.write_str("memory"),
+            Self::FanOut(cell) => write!(f, "{ROOM}{cell}"),
+            Self::RoomMemory => f.write_str("room-memory"),
+            Self::Bus(engine) => write!(f, "bus-{}", engine.name()),
         }
     }
 }
@@ -109,11 +117,30 @@ impl FromStr for Measurement {
             "latency" => Ok(Self::Latency),
             "handshakes" => Ok(Self::Handshakes),
             "memory" => Ok(Self::Memory),
-            _ => text
-                .parse()
-                .map(Self::Throughput)
-                .map_err(|error| format!("{error}; or latency, handshakes, memory")),
+            "room-memory" => Ok(Self::RoomMemory),
+            "bus-nats" => Ok(Self::Bus(Engine::Nats)),
+            "bus-redis" => Ok(Self::Bus(Engine::Redis)),
+            _ => cell(text).map_err(|error| format!("{error}; or {OTHERS}")),
         }
+    }
+}
+
+/// The measurements of rooms across runners.
+pub fn across() -> [Measurement; 2] {
+    [Engine::Nats, Engine::Redis].map(Measurement::Bus)
+}
+
+/// What precedes the cell of a room.
+const ROOM: &str = "room-";
+
+const OTHERS: &str =
+    "room-MEMBERSxSIZE, latency, handshakes, memory, room-memory, bus-nats, bus-redis";
+
+fn cell(text: &str) -> Result<Measurement, String> {
+    if let Some(cell) = text.strip_prefix(ROOM) {
+        cell.parse().map(Measurement::FanOut)
+    } else {
+        text.parse().map(Measurement::Throughput)
     }
 }
 
@@ -128,6 +155,9 @@ impl Measurement {
             ),
             Self::Handshakes => format!("Opening handshakes, {AT_ONCE} at a time"),
             Self::Memory => "Memory of idle connections, excluding the kernel's".to_owned(),
+            Self::FanOut(cell) => cell.title().replace("connections", "members"),
+            Self::RoomMemory => "Memory of idle members, excluding the kernel's".to_owned(),
+            Self::Bus(engine) => format!("Two runners and {}", engine.title()),
         }
     }
 
@@ -153,6 +183,16 @@ impl Measurement {
                 ("generator busy %", 0),
             ],
             Self::Memory => &[("KiB/connection", 1), ("MiB without connections", 1)],
+            Self::FanOut(_) => &[
+                ("CPU µs/delivery", 2),
+                ("p50 ms to the last", 2),
+                ("p99 ms to the last", 2),
+                ("deliveries/s", 0),
+                ("server busy %", 0),
+                ("generator busy %", 0),
+            ],
+            Self::RoomMemory => &[("KiB/member", 1), ("bytes more than another connection", 0)],
+            Self::Bus(_) => bus::METRICS,
         };
         metrics
             .iter()
@@ -162,18 +202,29 @@ impl Measurement {
 
     /// Whether this kind of server can be measured this way.
     pub fn suits(&self, kind: &Kind) -> bool {
+        let room = kind.room.as_ref();
         match self {
-            Self::Throughput(cell) => {
-                cell.size <= kind.max_message
-                    && (kind.deflates || cell.content != Content::Deflated)
+            Self::Throughput(cell) => kind.echo.as_ref().is_some_and(|echo| {
+                cell.size <= echo.max_message
+                    && (echo.deflates || cell.content != Content::Deflated)
+            }),
+            Self::Latency | Self::Handshakes | Self::Memory => kind.echo.is_some(),
+            Self::FanOut(cell) => {
+                room.is_some_and(|room| room.deflates || cell.content != Content::Deflated)
             }
-            Self::Latency | Self::Handshakes | Self::Memory => true,
+            Self::RoomMemory => room.is_some(),
+            Self::Bus(_) => kind.name == REFERENCE,
         }
     }
 
-    /// Whether earlier load on a server would distort the figures.
-    pub fn needs_new_server(&self) -> bool {
-        matches!(self, Self::Memory)
+    /// What is measured.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Throughput(_) | Self::Latency | Self::Handshakes => Subject::Echo,
+            Self::Memory => Subject::NewEcho,
+            Self::FanOut(_) | Self::RoomMemory => Subject::Room,
+            Self::Bus(engine) => Subject::Bus(*engine),
+        }
     }
 
     /// The approximate time of one.
@@ -187,132 +238,42 @@ impl Measurement {
             Self::Latency => effort.warm_up() + effort.duration,
             Self::Handshakes => effort.duration,
             Self::Memory => opening(effort.idle_connections()) + SETTLE,
+            Self::FanOut(cell) => {
+                opening(cell.connections) + SETTLE + effort.warm_up() + effort.duration
+            }
+            Self::RoomMemory => opening(2 * effort.idle_connections()) + 3 * SETTLE,
+            Self::Bus(_) => bus::estimate(effort),
         }
     }
 
-    /// Measures a server. The figures are in the order of [`metrics`](Self::metrics).
+    /// Measures an echo. The figures are in the order of [`metrics`](Self::metrics).
     ///
     /// # Errors
     ///
     /// When the server does not do what it should.
-    pub fn measure(&self, server: &Server, effort: Effort) -> Result<Vec<f64>> {
+    pub fn of_echo(&self, server: &Server, effort: Effort) -> Result<Vec<f64>> {
         match self {
-            Self::Throughput(cell) => throughput(server, cell, effort),
-            Self::Latency => latency(server, effort),
-            Self::Handshakes => handshakes(server, effort),
-            Self::Memory => idle_memory(server, effort),
+            Self::Throughput(cell) => echo::throughput(server, cell, effort),
+            Self::Latency => echo::latency(server, effort),
+            Self::Handshakes => echo::handshakes(server, effort),
+            Self::Memory => echo::idle_memory(server, effort),
+            Self::FanOut(_) | Self::RoomMemory | Self::Bus(_) => Err("not of an echo".into()),
         }
     }
-}
 
-/// The state of the clocks at some moment: time, and CPU time of the server and the generator.
-struct Busy {
-    start: Instant,
-    server: Duration,
-    own: Duration,
-}
-
-impl Busy {
-    fn now(server: &Server) -> Result<Self> {
-        Ok(Self {
-            start: Instant::now(),
-            server: cpu_time(server.pid())?,
-            own: own_cpu_time(),
-        })
+    /// The same of a room.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn of_room(&self, kind: &Kind, server: &Server, effort: Effort) -> Result<Vec<f64>> {
+        let room = kind.room.as_ref().ok_or("it is no room")?;
+        match self {
+            Self::FanOut(cell) => fan_out::measure(server, room.protocol, cell, effort),
+            Self::RoomMemory => fan_out::memory_of_members(server, room.protocol, effort),
+            _ => Err("not of a room".into()),
+        }
     }
-
-    /// Since then: the time, the server's CPU time, and the generator's.
-    fn since(&self, server: &Server) -> Result<(Duration, Duration, Duration)> {
-        let time = self.start.elapsed();
-        let own = own_cpu_time().saturating_sub(self.own);
-        Ok((
-            time,
-            cpu_time(server.pid())?.saturating_sub(self.server),
-            own,
-        ))
-    }
-}
-
-fn throughput(server: &Server, cell: &Cell, effort: Effort) -> Result<Vec<f64>> {
-    let mut load = Load::open(server.address, cell)?;
-    load.begin(cell.in_flight)?;
-    load.run(effort.warm_up())?;
-    let before = Busy::now(server)?;
-    let messages = load.run(effort.duration)?;
-    let (time, busy, own) = before.since(server)?;
-    Ok(vec![
-        micros(busy) / messages as f64,
-        messages as f64 / time.as_secs_f64(),
-        percent(busy, time),
-        percent(own, time),
-    ])
-}
-
-fn latency(server: &Server, effort: Effort) -> Result<Vec<f64>> {
-    let mut load = Load::open(server.address, &PACED)?;
-    load.pace(PACED_RATE, effort.warm_up())?;
-    let before = Busy::now(server)?;
-    let mut paced = load.pace(PACED_RATE, effort.duration)?;
-    let (_, busy, _) = before.since(server)?;
-    paced.latencies.sort();
-    paced.delays.sort();
-    let at = |share| micros(percentile(&paced.latencies, share));
-    Ok(vec![
-        at(0.5),
-        at(0.99),
-        at(0.999),
-        micros(busy) / paced.latencies.len() as f64,
-        micros(percentile(&paced.delays, 0.99)),
-    ])
-}
-
-fn handshakes(server: &Server, effort: Effort) -> Result<Vec<f64>> {
-    let before = Busy::now(server)?;
-    let mut count = 0u32;
-    while before.start.elapsed() < effort.duration {
-        drop(Connection::open_many(server.address, false, AT_ONCE)?);
-        count += AT_ONCE as u32;
-    }
-    let (time, busy, own) = before.since(server)?;
-    let count = f64::from(count);
-    Ok(vec![
-        micros(busy) / count,
-        count / time.as_secs_f64(),
-        percent(own, time),
-    ])
-}
-
-fn idle_memory(server: &Server, effort: Effort) -> Result<Vec<f64>> {
-    // Memory taken for the first connection alone does not count.
-    drop(Connection::open_many(server.address, false, 1)?);
-    sleep(SETTLE);
-    let before = memory(server.pid())?;
-    let count = effort.idle_connections();
-    let connections = Connection::open_many(server.address, false, count)?;
-    sleep(SETTLE);
-    let taken = memory(server.pid())?.saturating_sub(before);
-    drop(connections);
-    Ok(vec![
-        taken as f64 / count as f64 / 1024.0,
-        before as f64 / (1 << 20) as f64,
-    ])
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
-
-fn percent(part: Duration, whole: Duration) -> f64 {
-    100.0 * part.as_secs_f64() / whole.as_secs_f64()
-}
-
-/// The value below which this share of the sorted sample lies; zero if the sample is empty.
-fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted
-        .get(rank.saturating_sub(1))
-        .copied()
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -320,17 +281,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_of_the_sample() {
-        let sample: Vec<_> = (1..=1000).map(Duration::from_micros).collect();
-        for (share, micros) in [(0.5, 500), (0.99, 990), (0.999, 999), (1.0, 1000), (0.0, 1)] {
-            assert_eq!(percentile(&sample, share), Duration::from_micros(micros));
-        }
-        assert_eq!(percentile(&[], 0.5), Duration::ZERO);
-    }
-
-    #[test]
     fn measurements_are_read_as_they_are_written() {
-        for measurement in standard() {
+        for measurement in standard().into_iter().chain(across()) {
             assert_eq!(measurement.to_string().parse(), Ok(measurement));
         }
     }

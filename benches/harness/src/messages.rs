@@ -116,8 +116,8 @@ impl Messages {
     }
 }
 
-/// A whole message in one masked frame (RFC 6455 §5.2).
-fn append_frame(frames: &mut Vec<u8>, first: u8, key: [u8; 4], payload: &[u8]) {
+/// Appends a whole message in one masked frame (RFC 6455 §5.2).
+pub fn append_frame(frames: &mut Vec<u8>, first: u8, key: [u8; 4], payload: &[u8]) {
     frames.push(first);
     match payload.len() {
         length @ 0..=125 => frames.push(MASK | length as u8),

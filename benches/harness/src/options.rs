@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::measure::{Effort, Measurement, standard};
-use crate::servers::{KINDS, Kind, Places};
+use crate::figures::Effort;
+use crate::kinds::{KINDS, Kind};
+use crate::measure::{Measurement, across, rooms, standard};
+use crate::servers::Places;
 
 /// Compares Wasocket with other WebSocket servers: `make bench` builds them.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ pub enum Command {
     /// Measure how costs grow: with connections, with the size of messages, and at start with the size of
     /// components
     Grow(Run),
+    /// Measure what a client has to wait next to clients of another address that flood the server
+    Shares(Run),
     /// Load the runner for a long time, and check that its memory stays flat
     Soak(Soak),
     /// Write the tables and plots of the last `run` and the last `grow` into docs/performance.md
@@ -37,9 +41,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Run {
     /// What to measure, such as 64x1K,64x16x16,4x1M,64x1K-deflate,latency,handshakes,memory: connections,
-    /// size, messages in flight [default: all of docs/performance.md]
+    /// size, messages in flight; room-1000x125,room-memory: members, size; bus-nats,bus-redis [default: all of
+    /// docs/performance.md]
     #[arg(long, value_name = "CELL", value_delimiter = ',')]
     pub cells: Vec<Measurement>,
+    /// Measure only rooms, also across two runners
+    #[arg(long, conflicts_with = "cells")]
+    pub rooms: bool,
     /// The servers [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>())]
     pub servers: Vec<String>,
@@ -99,7 +107,9 @@ impl Options {
 impl Run {
     /// What to measure.
     pub fn measurements(&self) -> Vec<Measurement> {
-        if self.cells.is_empty() {
+        if self.rooms {
+            rooms().into_iter().chain(across()).collect()
+        } else if self.cells.is_empty() {
             standard()
         } else {
             self.cells.clone()
@@ -112,6 +122,15 @@ impl Run {
             self.servers.is_empty() || self.servers.iter().any(|wanted| wanted == name)
         };
         KINDS.iter().filter(|kind| is_wanted(kind.name)).collect()
+    }
+
+    /// The same for one server.
+    pub fn of(&self, name: &str) -> Self {
+        Self {
+            servers: vec![name.to_owned()],
+            cells: self.cells.clone(),
+            ..*self
+        }
     }
 
     /// How many rounds there are.

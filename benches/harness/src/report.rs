@@ -186,13 +186,11 @@ impl Table {
 }
 
 impl Report {
-    /// The first metric of several tables: a row for each table, a column for each server.
+    /// The first metric of several tables: a row for each table, a column for each server that is in one of them.
     pub fn overview(&self, tables: &[&Table], reference: &str) -> String {
-        let servers: Vec<_> = self
-            .servers
-            .iter()
-            .map(|server| server.name.clone())
-            .collect();
+        let is_in_any = |name: &&String| tables.iter().any(|table| table.row(name).is_some());
+        let names = self.servers.iter().map(|server| &server.name);
+        let servers: Vec<_> = names.filter(is_in_any).cloned().collect();
         let head = [vec![String::new()], servers.clone()].concat();
         let rows = tables.iter().map(|table| {
             let digits = table.metrics.first().map_or(0, |metric| metric.digits);

@@ -1,4 +1,4 @@
-//! The servers to compare: how to start each, its description, and its requirements.
+//! Starting servers, and ending them.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,29 +7,6 @@ use std::process::{Child, Command, Stdio};
 
 use crate::Result;
 use crate::process::{pin, pin_to, which};
-
-/// The reference, with which all others are compared.
-pub const REFERENCE: &str = "wasocket";
-
-/// The protocol's default limit.
-const MIB: usize = 1 << 20;
-
-/// The limit of servers that have none of that order by default, or were given this one.
-const MAX_MESSAGE: usize = 16 << 20;
-
-/// A kind of server.
-pub struct Kind {
-    /// Its name in options and tables.
-    pub name: &'static str,
-    /// Its description.
-    pub what: &'static str,
-    /// Whether it supports permessage-deflate.
-    pub deflates: bool,
-    /// The longest message that it accepts, in bytes.
-    pub max_message: usize,
-    command: fn(&Places) -> Result<Command>,
-    version: fn(&Places) -> Option<String>,
-}
 
 /// The paths of everything.
 pub struct Places {
@@ -48,124 +25,21 @@ impl Places {
     }
 }
 
-/// All kinds, in the order of the tables.
-pub const KINDS: &[Kind] = &[
-    Kind {
-        name: REFERENCE,
-        what: "`wasocket serve`, the embedded echo: app and protocol in one component",
-        deflates: true,
-        max_message: MIB,
-        command: |places| Ok(serve(places, &[])),
-        version: |_| None,
-    },
-    Kind {
-        name: "composed",
-        what: "`wasocket serve`, the event-form echo: app and protocol composed from two components",
-        deflates: false,
-        max_message: MIB,
-        command: |places| component(places, "portable_echo.wasm", &[]),
-        version: |_| None,
-    },
-    Kind {
-        name: "native",
-        what: "the same protocol crate without WebAssembly, reading and writing as the runner does",
-        deflates: true,
-        max_message: MAX_MESSAGE,
-        command: |places| peer(places, "native"),
-        version: |_| None,
-    },
-    Kind {
-        name: "tungstenite",
-        what: "tokio-tungstenite, one thread, with a read buffer of 16 KiB",
-        deflates: false,
-        max_message: MAX_MESSAGE,
-        command: |places| peer(places, "tungstenite"),
-        version: |_| locked("tokio-tungstenite"),
-    },
-    Kind {
-        name: "fastwebsockets",
-        what: "fastwebsockets on hyper, one thread",
-        deflates: false,
-        max_message: MAX_MESSAGE,
-        command: |places| peer(places, "fastwebsockets"),
-        version: |_| locked("fastwebsockets"),
-    },
-    Kind {
-        name: "gorilla",
-        what: "gorilla/websocket, `GOMAXPROCS=1`",
-        deflates: true,
-        max_message: MAX_MESSAGE,
-        command: |places| go(places, "gorilla"),
-        version: |_| debian("golang-github-gorilla-websocket-dev"),
-    },
-    Kind {
-        name: "xnet",
-        what: "golang.org/x/net/websocket, `GOMAXPROCS=1`",
-        deflates: false,
-        max_message: MAX_MESSAGE,
-        command: |places| go(places, "xnet"),
-        version: |_| debian("golang-golang-x-net-dev"),
-    },
-    Kind {
-        name: "ws",
-        what: "npm's ws on Node.js",
-        deflates: true,
-        max_message: MAX_MESSAGE,
-        command: node,
-        version: |places| {
-            output(
-                Command::new("node")
-                    .arg(places.root.join("benches/peers/ws/server.mjs"))
-                    .arg("--version"),
-            )
-        },
-    },
-    Kind {
-        name: "floor",
-        what: "a bare epoll loop that unmasks and echoes, and checks next to nothing",
-        deflates: false,
-        max_message: MAX_MESSAGE,
-        command: |places| peer(places, "floor"),
-        version: |_| None,
-    },
-];
-
-/// An echo that accepts longer messages than the embedded one.
-pub const BIG: Kind = Kind {
-    name: REFERENCE,
-    what: "`wasocket serve`, an echo for messages of up to 16 MiB",
-    deflates: false,
-    max_message: MAX_MESSAGE,
-    command: |places| {
-        let options = ["--memory", "1024", "--call-timeout", "10000"];
-        component(places, "wasocket_bench_echo.wasm", &options)
-    },
-    version: |_| None,
-};
-
-impl Kind {
-    /// The version of a server that is not part of Wasocket.
-    pub fn version(&self, places: &Places) -> Option<String> {
-        (self.version)(places)
-    }
-
-    /// Starts a server on a core of its own.
-    ///
-    /// # Errors
-    ///
-    /// When something is missing; the error names it, and how to install it.
-    pub fn start(&self, places: &Places, cores: Cores) -> Result<Server> {
-        spawn((self.command)(places)?, cores)
-    }
-}
-
 /// Starts `wasocket serve` with this number of workers, on all cores.
 ///
 /// # Errors
 ///
 /// When it cannot serve.
 pub fn start_workers(places: &Places, cores: Cores, workers: usize) -> Result<Server> {
-    let mut command = serve(places, &["--workers", &workers.to_string()]);
+    spawn_everywhere(serve(places, &["--workers", &workers.to_string()]), cores)
+}
+
+/// Starts a server on all cores.
+///
+/// # Errors
+///
+/// When it does not start.
+pub fn spawn_everywhere(mut command: Command, cores: Cores) -> Result<Server> {
     // A child process runs on the cores of the thread that starts it.
     pin_to(&[cores.server, cores.load])?;
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
@@ -221,7 +95,12 @@ pub fn start_runner(places: &Places, options: &[&str]) -> Result<Server> {
     Server::new(child.map_err(|error| format!("{}: {error}", command.get_program().display()))?)
 }
 
-fn spawn(mut command: Command, cores: Cores) -> Result<Server> {
+/// Starts a server on its core.
+///
+/// # Errors
+///
+/// When it does not start.
+pub fn spawn(mut command: Command, cores: Cores) -> Result<Server> {
     // A child process runs on the cores of the thread that starts it.
     pin(cores.server)?;
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
@@ -281,7 +160,8 @@ fn address(line: &str) -> Option<SocketAddr> {
     rest.split_once('/')?.0.parse().ok()
 }
 
-fn serve(places: &Places, arguments: &[&str]) -> Command {
+/// `wasocket serve` with these arguments.
+pub fn serve(places: &Places, arguments: &[&str]) -> Command {
     let mut command = Command::new(&places.wasocket);
     command
         .args(["serve", "--quiet", "--listen", "127.0.0.1:0"])
@@ -291,14 +171,24 @@ fn serve(places: &Places, arguments: &[&str]) -> Command {
     command
 }
 
-fn component(places: &Places, file: &str, options: &[&str]) -> Result<Command> {
+/// `wasocket serve` with a component of the bench and these options.
+///
+/// # Errors
+///
+/// When it is not built.
+pub fn component(places: &Places, file: &str, options: &[&str]) -> Result<Command> {
     let file = built(&places.built.join("wasm32-wasip2/component").join(file))?;
     let mut command = serve(places, options);
     command.arg(file);
     Ok(command)
 }
 
-fn peer(places: &Places, name: &str) -> Result<Command> {
+/// A server in Rust.
+///
+/// # Errors
+///
+/// When it is not built.
+pub fn peer(places: &Places, name: &str) -> Result<Command> {
     Ok(Command::new(built(
         &places.built.join("release").join(format!("peer-{name}")),
     )?))
@@ -312,8 +202,12 @@ fn built(file: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Debian's Go libraries are a GOPATH, without modules.
-fn go(places: &Places, name: &str) -> Result<Command> {
+/// A server in Go, which is built here. Debian's Go libraries are a GOPATH, without modules.
+///
+/// # Errors
+///
+/// When it does not build.
+pub fn go(places: &Places, name: &str) -> Result<Command> {
     const INSTALL: &str =
         "apt-get install golang-go golang-github-gorilla-websocket-dev golang-golang-x-net-dev";
     which("go").ok_or_else(|| format!("Go is not installed: {INSTALL}"))?;
@@ -334,32 +228,17 @@ fn go(places: &Places, name: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn node(places: &Places) -> Result<Command> {
+/// Starts a program with Node.js, which needs the packages that are installed in a folder.
+///
+/// # Errors
+///
+/// When something is missing.
+pub fn node(places: &Places, folder: &str, program: &str, arguments: &[&str]) -> Result<Command> {
     which("node").ok_or("Node.js is not installed: apt-get install nodejs npm")?;
-    if !places.root.join("tests/peers/ws/node_modules/ws").is_dir() {
-        return Err("npm's ws is not installed: make setup".into());
+    if !places.root.join(folder).join("node_modules").is_dir() {
+        return Err(format!("the packages of {folder} are not installed: make bench-build").into());
     }
     let mut command = Command::new("node");
-    command.arg(places.root.join("benches/peers/ws/server.mjs"));
+    command.arg(places.root.join(program)).args(arguments);
     Ok(command)
-}
-
-/// The version of a crate in the lock file.
-fn locked(name: &str) -> Option<String> {
-    let lock = include_str!("../../Cargo.lock");
-    let (_, rest) = lock.split_once(&format!("name = \"{name}\"\nversion = \""))?;
-    rest.split('"').next().map(str::to_owned)
-}
-
-fn debian(package: &str) -> Option<String> {
-    let arguments = ["--show", "--showformat=${Version}", package];
-    let go = output(Command::new("go").args(["env", "GOVERSION"]))?;
-    let version = output(Command::new("dpkg-query").args(arguments))?;
-    Some(format!("{version} ({go})"))
-}
-
-fn output(command: &mut Command) -> Option<String> {
-    let output = command.stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
+use wasocket::accept_key;
 
 /// The longest message that servers with a configurable limit accept, in bytes.
 pub const MAX_MESSAGE: usize = 16 << 20;
@@ -19,6 +20,19 @@ pub fn announce(address: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "http://{address}/")?;
     stdout.flush()
+}
+
+/// The response to an opening handshake, made of the head of its request; `None` if that has no key.
+#[must_use]
+pub fn switching_protocols(head: &str) -> Option<String> {
+    let key = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))?;
+    let accept = accept_key(key.as_bytes());
+    let response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
+    Some(format!(
+        "{response}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    ))
 }
 
 /// Serves connections on a free port of the loopback interface, forever, in one thread. Errors on connections are

@@ -8,9 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
-use wasocket::accept_key;
 use wasocket::frame::{Decoded, Expected, Header, apply_mask};
-use wasocket_bench_peers::announce;
+use wasocket_bench_peers::{announce, switching_protocols};
 
 const READ_BUFFER: usize = 64 << 10;
 const LISTENER: u64 = u64::MAX;
@@ -169,16 +168,8 @@ impl Connection {
             return Ok(());
         }
         let head = String::from_utf8(std::mem::take(&mut self.begun))?;
-        let key = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-        let accept = accept_key(key.ok_or("no key")?.as_bytes());
-        let response =
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
-        write!(
-            output,
-            "{response}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-        )?;
+        let response = switching_protocols(&head).ok_or("no key")?;
+        output.extend_from_slice(response.as_bytes());
         self.opened = true;
         Ok(())
     }
