@@ -73,14 +73,14 @@ async fn prepare<Tag: Default>(
     let mut command = redis::cmd("INFO");
     command.arg("server");
     let server: String = from_redis_value(ask(wire, command).await?)?;
-    check_server(&server)?;
+    let server_run = check_server(&server)?;
     let commands = Commands {
         layout,
         scripts: Scripts {
             topic: load(wire, TOPIC_SCRIPT).await?,
             members: load(wire, MEMBERS_SCRIPT).await?,
         },
-        server_run: field(&server, "run_id").unwrap_or_default().to_owned(),
+        server_run: server_run.to_owned(),
         runner: runner_name(runner),
         tuning: tuning.clone(),
     };
@@ -105,26 +105,28 @@ async fn ask<Tag: Default>(wire: &mut Wire<Tag>, command: Cmd) -> RedisResult<Va
     }
 }
 
+/// Which run of the server it is.
+///
 /// # Errors
 ///
 /// If the server is not one that this was made for.
-fn check_server(info: &str) -> RedisResult<()> {
+fn check_server(info: &str) -> RedisResult<&str> {
+    let unsupported = |text: String| (ErrorKind::InvalidClientConfig, "unsupported", text);
     let version = field(info, "redis_version").unwrap_or_default();
     let mut numbers = version.split('.').map_while(|part| part.parse().ok());
-    let is_old = match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => (major, minor) < OLDEST,
-        _ => false,
-    };
-    if is_old {
+    if let (Some(major), Some(minor)) = (numbers.next(), numbers.next())
+        && (major, minor) < OLDEST
+    {
         let text = format!("version {version} is too old: 6.2 or later is needed");
-        return Err((ErrorKind::InvalidClientConfig, "unsupported", text).into());
+        return Err(unsupported(text).into());
     }
     if field(info, "redis_mode") == Some("cluster") {
-        let text =
-            String::from("it is a node of a cluster: use a single server, or one with replicas");
-        return Err((ErrorKind::InvalidClientConfig, "unsupported", text).into());
+        let text = "it is a node of a cluster: use a single server, or one with replicas";
+        return Err(unsupported(text.to_owned()).into());
     }
-    Ok(())
+    let run = field(info, "run_id").filter(|run| !run.is_empty());
+    // Without it, a restart that lost something would go unnoticed.
+    run.ok_or_else(|| unsupported("INFO does not tell its run_id".to_owned()).into())
 }
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -144,4 +146,33 @@ fn refused(settings: &Settings, error: &RedisError) -> EngineError {
         _ => "",
     };
     EngineError(format!("cannot use {settings}: {error}{advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_checked() {
+        let info = |version: &str, rest: &str| {
+            format!("# Server\r\nredis_version:{version}\r\n{rest}\r\n")
+        };
+        for (version, rest, run) in [
+            ("7.0.15", "redis_mode:standalone\r\nrun_id:abc", Some("abc")),
+            ("6.2.0", "run_id:abc", Some("abc")),
+            ("10.0.0", "run_id:abc", Some("abc")),
+            ("unstable", "run_id:abc", Some("abc")),
+            ("6.0.16", "run_id:abc", None),
+            ("5.9", "run_id:abc", None),
+            ("7.0.15", "redis_mode:cluster\r\nrun_id:abc", None),
+            ("7.0.15", "run_id:", None),
+            ("7.0.15", "", None),
+        ] {
+            assert_eq!(
+                check_server(&info(version, rest)).ok(),
+                run,
+                "{version} {rest}"
+            );
+        }
+    }
 }

@@ -190,9 +190,6 @@ impl Engine for Redis {
 fn end(error: &RedisError) -> Option<String> {
     let reason = match error.code() {
         None => return Some(format!("the connection to Redis is broken: {error}")),
-        Some("LEASE") => {
-            "the lease of this runner has ended: it stood still for too long, or Redis has lost its data"
-        }
         Some("NOSCRIPT") => "Redis has lost its scripts",
         Some("LOADING") => "Redis is reading its data",
         Some("READONLY" | "MASTERDOWN") => {
@@ -206,6 +203,9 @@ fn end(error: &RedisError) -> Option<String> {
 
 fn refused(error: &RedisError) -> EngineError {
     let advice = match error.code() {
+        Some("LEASE") => {
+            ": the runner stood still for too long, or Redis has lost its data; members are entered again"
+        }
         Some("OOM") => ": give Redis more memory (maxmemory), or topics less history",
         Some("NOPERM") => ": see docs/design/engines.md for the commands that the user needs",
         Some("WRONGTYPE") => ": something else uses keys with this prefix; choose another one",

@@ -37,7 +37,23 @@ pub(super) struct Wire<Tag> {
     driver: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     pushes: Arc<Mutex<VecDeque<PushInfo>>>,
     waiting: VecDeque<(Tag, Order)>,
-    in_flight: VecDeque<(Tag, Reply)>,
+    in_flight: VecDeque<InFlight<Tag>>,
+}
+
+/// A request that has been handed over.
+struct InFlight<Tag> {
+    tag: Tag,
+    turn: Turn,
+    reply: Reply,
+}
+
+/// When a reply has its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Before what was published.
+    AtOnce,
+    /// At its place among what was published: a subscription begins or ends there.
+    InStream,
 }
 
 /// A reply that is waited for.
@@ -106,33 +122,49 @@ impl<Tag> Wire<Tag> {
 
     /// What has been read. Replies come first, also before what was published earlier: whoever has asked where a topic
     /// stands, or who is there, is told afterwards of changes that the reply contains, never before of those that
-    /// it does not.
+    /// it does not. Only the reply to a subscription keeps its place among what is published.
     fn arrival(&mut self, context: &mut Context<'_>) -> Option<Arrival<Tag>> {
-        if let Some(reply) = self.reply(context) {
-            return Some(reply);
+        let reply = self.next_reply(context);
+        if reply == Some(Turn::AtOnce) {
+            return self.take_reply();
         }
-        let mut pushes = locked(&self.pushes);
-        while let Some(push) = pushes.pop_front() {
-            if let Some(message) = message(push) {
-                return Some(message);
+        while let Some(push) = self.next_push() {
+            match push.kind {
+                PushKind::Message => {
+                    if let Some(message) = message(push) {
+                        return Some(message);
+                    }
+                }
+                PushKind::Subscribe | PushKind::Unsubscribe if reply.is_some() => break,
+                _ => {}
             }
         }
-        None
+        reply.and_then(|_| self.take_reply())
     }
 
-    /// The reply to the oldest request: Redis answers in order.
-    fn reply(&mut self, context: &mut Context<'_>) -> Option<Arrival<Tag>> {
-        let (_, reply) = self.in_flight.front_mut()?;
-        if let Reply::Running(running) = reply {
+    /// Whether the reply to the oldest request is here, and when it has its turn. Redis answers in order.
+    fn next_reply(&mut self, context: &mut Context<'_>) -> Option<Turn> {
+        let first = self.in_flight.front_mut()?;
+        if let Reply::Running(running) = &mut first.reply {
             match poll_now(running, context) {
-                Poll::Ready(result) => *reply = Reply::Here(result),
+                Poll::Ready(result) => first.reply = Reply::Here(result),
                 Poll::Pending => return None,
             }
         }
-        match self.in_flight.pop_front()? {
-            (tag, Reply::Here(result)) => Some(Arrival::Reply(tag, result)),
-            (_, Reply::Running(_)) => None,
+        let is_error = matches!(first.reply, Reply::Here(Err(_)));
+        Some(if is_error { Turn::AtOnce } else { first.turn })
+    }
+
+    fn take_reply(&mut self) -> Option<Arrival<Tag>> {
+        let first = self.in_flight.pop_front()?;
+        match first.reply {
+            Reply::Here(result) => Some(Arrival::Reply(first.tag, result)),
+            Reply::Running(_) => None,
         }
+    }
+
+    fn next_push(&self) -> Option<PushInfo> {
+        locked(&self.pushes).pop_front()
     }
 
     /// Hands over what is waiting.
@@ -140,12 +172,16 @@ impl<Tag> Wire<Tag> {
         while self.in_flight.len() < MAX_IN_FLIGHT
             && let Some((tag, order)) = self.waiting.pop_front()
         {
+            let turn = match order {
+                Order::Subscribe(_) | Order::Unsubscribe(_) => Turn::InStream,
+                Order::Run(_) => Turn::AtOnce,
+            };
             let mut running = run(self.connection.clone(), order);
             let reply = match poll_now(&mut running, context) {
                 Poll::Ready(result) => Reply::Here(result),
                 Poll::Pending => Reply::Running(running),
             };
-            self.in_flight.push_back((tag, reply));
+            self.in_flight.push_back(InFlight { tag, turn, reply });
         }
     }
 }

@@ -79,7 +79,7 @@ local operations = {}
 -- enter RUNNER NUMBER TOPIC INFO
 function operations.enter(runner, number, topic, info)
   if not is_alive(runner) then
-    return redis.error_reply('LEASE has ended')
+    return redis.error_reply('LEASE had ended')
   end
   local members = members_key(topic, runner)
   local before = redis.call('HGET', members, number)
@@ -130,12 +130,11 @@ function operations.connect(runner, milliseconds)
   return sweep()
 end
 
--- renew RUNNER MILLISECONDS
+-- renew RUNNER MILLISECONDS: also a lease that has ended, with an error, since members may have been removed.
 function operations.renew(runner, milliseconds)
-  if not is_alive(runner) then
-    return redis.error_reply('LEASE has ended')
-  end
-  return operations.connect(runner, milliseconds)
+  local was_alive = is_alive(runner)
+  local more = operations.connect(runner, milliseconds)
+  return was_alive and more or redis.error_reply('LEASE had ended')
 end
 
 return operations[ARGV[1]](unpack(ARGV, 2))

@@ -10,8 +10,9 @@ local prefix, topic = string.match(meta, '^(.-:1:)meta:{(.*)}$')
 local stream = prefix .. 'stream:{' .. topic .. '}'
 local live = prefix .. 'live:' .. topic
 
--- How long the last number of a runner is remembered, in milliseconds: longer than one waits for Redis to come back.
-local SEEN = 24 * 60 * 60 * 1000
+-- How long the last number of a runner is remembered, in milliseconds. A runner whose connection is lost repeats what was
+-- not confirmed: within seconds, unless Redis stays away.
+local SEEN = 6 * 60 * 60 * 1000
 
 -- How many entries of history are read at once.
 local PAGE = 16

@@ -204,7 +204,7 @@ async fn a_topic_without_history_has_none() {
             .await
             .is_complete
     );
-    // Nothing else than the number of the runner's publication is kept, for a day.
+    // Nothing else than the number of the runner's publication is kept, for hours.
     assert_eq!(
         server.cli(&["keys", "*room*"]),
         "wasocket:1:seen:{room}:0000000000000001"

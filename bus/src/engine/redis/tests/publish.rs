@@ -166,3 +166,33 @@ async fn nothing_comes_of_a_topic_that_is_not_subscribed_to() {
     runner.publish(&left, text("too late")).await;
     runner.assert_nothing_came().await;
 }
+
+#[tokio::test]
+async fn an_answer_to_a_subscription_comes_at_its_place_among_publications() {
+    let server = Server::start();
+    let mut publisher = Runner::connect(&server.connector(), 1).await;
+    let mut runner = Runner::connect(&server.connector(), 2).await;
+    let topic = topic("room");
+    for round in 0..50 {
+        runner.subscribe(&topic).await;
+        publisher.publish(&topic, text("before")).await;
+        // All of this is read at once.
+        let requests = [
+            Request::Unsubscribe(topic.clone()),
+            Request::Subscribe(topic.clone()),
+            Request::History(topic.clone(), Start::Now),
+        ];
+        let tickets = requests.map(|request| runner.begin(request));
+        let Ok(Incoming::Published(_, received)) = runner.next_now().await else {
+            panic!("the publication is not the first, in round {round}");
+        };
+        assert_eq!(received.message, text("before"));
+        for ticket in tickets {
+            let next = runner.next_now().await;
+            assert!(
+                matches!(&next, Ok(Incoming::Done(done, Ok(_))) if *done == ticket),
+                "{next:?} in round {round}"
+            );
+        }
+    }
+}
