@@ -113,7 +113,7 @@ fn is_chain(start: Position, publications: &[Received], end: Position) -> bool {
     start.epoch == end.epoch && last == end.offset
 }
 
-/// An entry of the stream, `[OFFSET-0, [kind, .., previous, .., origin, .., from, .., data, ..]]`.
+/// An entry of the stream, `[OFFSET-0, [head, KIND PREVIOUS FROM [RUNNER NUMBER], data, ..]]`.
 fn remembered(entry: Value, epoch: u64) -> Option<Received> {
     let Value::Array(parts) = entry else {
         return None;
@@ -122,27 +122,20 @@ fn remembered(entry: Value, epoch: u64) -> Option<Received> {
         return None;
     };
     let offset = text(&id)?.strip_suffix("-0")?.parse().ok()?;
-    let [
-        _,
-        kind,
-        _,
-        previous,
-        _,
-        sender,
-        _,
-        _,
-        _,
-        Value::BulkString(data),
-    ] = <[Value; 10]>::try_from(fields).ok()?
-    else {
+    let [_, head, _, Value::BulkString(data)] = <[Value; 4]>::try_from(fields).ok()? else {
         return None;
     };
-    let sender = text(&sender)?.split_once(' ');
+    let words: Vec<_> = text(&head)?.split(' ').collect();
+    let (kind, previous, origin) = match words.as_slice() {
+        [kind, previous, _] => (kind, previous, None),
+        [kind, previous, _, runner, number] => (kind, previous, Some(origin(runner, number)?)),
+        _ => return None,
+    };
     Some(Received {
-        message: message(text(&kind)?, Bytes::from(data))?,
+        message: message(kind, Bytes::from(data))?,
         position: Some(Position { epoch, offset }),
-        previous: Some(text(&previous)?.parse().ok()?),
-        origin: sender.and_then(|(runner, number)| origin(runner, number)),
+        previous: Some(previous.parse().ok()?),
+        origin,
     })
 }
 

@@ -23,10 +23,8 @@ local function digits(number)
 end
 
 -- Microseconds since 1970, exact in a Lua number until 2255.
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
 
 -- Which start of the server this is: runners know it, others do not.
 local function server_run(given)
@@ -37,92 +35,95 @@ local function server_run(given)
 end
 
 local function new_epoch(run)
-  return string.sub(redis.sha1hex(meta .. run .. digits(now())), 1, 16)
+  return string.sub(redis.sha1hex(meta .. run .. digits(now)), 1, 16)
+end
+
+local function save(state)
+  local numbers = { 'offset', 'count', 'seconds', 'bytes', 'ttl', 'total', 'low', 'tidied' }
+  for at, name in ipairs(numbers) do
+    numbers[at] = digits(state[name])
+  end
+  redis.call('SET', meta, state.epoch .. ' ' .. state.run .. ' ' .. table.concat(numbers, ' '), 'PX', digits(state.ttl))
 end
 
 -- Where the topic stands; nil if it has no history. Redis may have lost its latest writes when it starts, or when another
 -- server takes over, and what has been announced must not be announced again with other content: a new epoch begins.
 local function standing(run)
-  local values = redis.call('HMGET', meta, 'epoch', 'offset', 'run', 'count', 'seconds', 'bytes', 'ttl', 'total', 'low')
-  local state = {
-    epoch = values[1],
-    offset = tonumber(values[2]),
-    run = values[3],
-    count = tonumber(values[4]),
-    seconds = tonumber(values[5]),
-    bytes = tonumber(values[6]),
-    ttl = tonumber(values[7]),
-    total = tonumber(values[8]),
-    low = tonumber(values[9]),
-  }
-  for _, name in ipairs({ 'epoch', 'offset', 'run', 'count', 'seconds', 'bytes', 'ttl', 'total', 'low' }) do
-    if not state[name] then
-      return nil
-    end
+  local epoch, known_run, offset, count, seconds, bytes, ttl, total, low, tidied = string.match(redis.call('GET', meta) or
+    '', '^(%x+) (%x+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  if not epoch then
+    return nil
   end
-  if state.run ~= run then
+  local state = {
+    epoch = epoch,
+    run = run,
+    offset = tonumber(offset),
+    count = tonumber(count),
+    seconds = tonumber(seconds),
+    bytes = tonumber(bytes),
+    ttl = tonumber(ttl),
+    total = tonumber(total),
+    low = tonumber(low),
+    tidied = tonumber(tidied),
+  }
+  if known_run ~= run then
     state.epoch = new_epoch(run)
-    redis.call('HSET', meta, 'epoch', state.epoch, 'run', run)
+    save(state)
   end
   return state
 end
 
 local function drop_old(state)
-  redis.call('XTRIM', stream, 'MINID', digits(now() - state.seconds * 1000000))
+  redis.call('XTRIM', stream, 'MINID', digits(now - state.seconds * 1000000))
+end
+
+-- Drops what is too old, now and then: who reads does it, too.
+local function tidy(state)
+  if now - state.tidied < state.seconds * 125000 then
+    return
+  end
+  state.tidied = now
+  drop_old(state)
+  redis.call('PEXPIRE', stream, digits(state.seconds * 1250))
 end
 
 -- Removes the oldest until the rest is within the limit on bytes. `total` counts the bytes of all publications so far,
--- each entry's `from` those before it, and `low` those before the oldest, as far as is known.
+-- the third word of each entry those before it, and `low` those before the oldest, as far as is known.
 local function drop_excess(state)
   while state.total - state.low > state.bytes do
     local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-    state.low = oldest and tonumber(oldest[2][8]) or state.total
+    local from = oldest and string.match(oldest[2][2], '^%S+ %d+ (%d+)')
+    state.low = tonumber(from) or state.total
     if oldest and state.total - state.low > state.bytes then
       redis.call('XDEL', stream, oldest[1])
-      state.low = state.low + #(oldest[2][10] or '')
+      state.low = state.low + #(oldest[2][4] or '')
     end
   end
 end
 
-local function append(state, kind, data, origin)
-  local id = digits(state.offset) .. '-0'
-  local from = digits(state.total)
-  return redis.pcall('XADD', stream, 'MAXLEN', state.count, id, 'kind', kind, 'previous', digits(state.previous),
-    'origin', origin, 'from', from, 'data', data)
+local function append(state, head, data)
+  -- `~`: whole nodes only, of 4 KiB. Readers count for themselves.
+  return redis.pcall('XADD', stream, 'MAXLEN', '~', state.count, digits(state.offset) .. '-0', 'head', head, 'data', data)
 end
 
 -- Adds to history, and answers with the position.
-local function remember(state, run, kind, data, origin)
+local function remember(state, kind, data, origin)
   state.previous = state.offset
   -- The offset is the time, so that age is a range of offsets.
-  state.offset = math.max(now(), state.offset + 1)
-  local added = append(state, kind, data, origin)
+  state.offset = math.max(now, state.offset + 1)
+  local head = kind .. ' ' .. digits(state.previous) .. ' ' .. digits(state.total) .. origin
+  local added = append(state, head, data)
   if type(added) == 'table' and added.err then
     -- The stream is not ours, or was added to by something else.
     redis.call('DEL', stream)
-    state.epoch = new_epoch(run)
-    append(state, kind, data, origin)
+    state.epoch = new_epoch(state.run)
+    append(state, head, data)
   end
   state.total = state.total + #data
-  drop_old(state)
+  tidy(state)
   drop_excess(state)
-  redis.call('HSET', meta, 'epoch', state.epoch, 'offset', digits(state.offset), 'total', digits(state.total), 'low',
-    digits(state.low))
-  redis.call('PEXPIRE', stream, digits(state.seconds * 1000))
-  redis.call('PEXPIRE', meta, digits(state.ttl))
+  save(state)
   return state.epoch .. '-' .. digits(state.offset)
-end
-
--- The line before the bytes of a publication.
-local function header(kind, position, state, origin)
-  local words = { kind }
-  if position then
-    words = { kind, position, digits(state.previous) }
-  elseif origin ~= '' then
-    words = { kind, '-', '-' }
-  end
-  words[#words + 1] = origin ~= '' and origin or nil
-  return table.concat(words, ' ')
 end
 
 local operations = {}
@@ -131,20 +132,25 @@ local operations = {}
 function operations.publish(kind, data, given, runner, number)
   local origin, seen = '', nil
   if runner then
-    origin = runner .. ' ' .. number
+    origin = ' ' .. runner .. ' ' .. number
     seen = prefix .. 'seen:{' .. topic .. '}:' .. runner
     local last, position = string.match(redis.call('GET', seen) or '', '^(%d+) ?(.*)$')
     if last and tonumber(last) >= tonumber(number) then
       return last == number and position ~= '' and position
     end
   end
-  local run = server_run(given)
-  local state = standing(run)
-  local position = state and remember(state, run, kind, data, origin)
+  local state = standing(server_run(given))
+  local position = state and remember(state, kind, data, origin)
   if seen then
     redis.call('SET', seen, number .. ' ' .. (position or ''), 'PX', SEEN)
   end
-  redis.call('PUBLISH', live, header(kind, position, state, origin) .. '\n' .. data)
+  local place = ''
+  if position then
+    place = ' ' .. position .. ' ' .. digits(state.previous)
+  elseif runner then
+    place = ' - -'
+  end
+  redis.call('PUBLISH', live, kind .. place .. origin .. '\n' .. data)
   return position or false
 end
 
@@ -153,14 +159,15 @@ function operations.keep(run, count, seconds, bytes, ttl)
   local state = standing(run)
   if not state then
     redis.call('DEL', meta, stream)
-    redis.call('HSET', meta, 'epoch', new_epoch(run), 'offset', 0, 'run', run, 'total', 0, 'low', 0)
-    state = { count = 0, seconds = 0 }
+    state = { epoch = new_epoch(run), run = run, offset = 0, count = 0, seconds = 0, total = 0, low = 0, tidied = 0 }
   end
-  seconds = math.max(tonumber(seconds), state.seconds)
-  redis.call('HSET', meta, 'count', math.max(tonumber(count), state.count), 'seconds', seconds, 'bytes', bytes,
-    'ttl', ttl)
-  redis.call('PEXPIRE', meta, ttl)
-  redis.call('PEXPIRE', stream, digits(seconds * 1000))
+  state.count = math.max(tonumber(count), state.count)
+  state.seconds = math.max(tonumber(seconds), state.seconds)
+  state.bytes = tonumber(bytes)
+  state.ttl = tonumber(ttl)
+  tidy(state)
+  redis.call('PEXPIRE', stream, digits(state.seconds * 1250))
+  save(state)
 end
 
 -- history RUN BYTES now | last COUNT | after EPOCH OFFSET
@@ -185,7 +192,7 @@ function operations.history(run, bytes, start, argument, offset)
       break
     end
     for _, entry in ipairs(page) do
-      bytes = bytes - #(entry[2][10] or '')
+      bytes = bytes - #(entry[2][4] or '')
       if bytes < 0 then
         left, is_whole = 0, 0
         break

@@ -177,7 +177,7 @@ async fn foreign_entries_in_a_stream_are_left_out_and_count_as_missing() {
     assert!(history.is_complete);
 
     // Where the topic stands is nonsense: the same.
-    server.cli(&["hset", "wasocket:1:meta:{room}", "offset", "many"]);
+    server.cli(&["set", "wasocket:1:meta:{room}", "many"]);
     assert_eq!(runner.publish(&topic, text("unkept")).await, None);
     runner.keep(&topic, 10, 60).await;
     let third = runner.publish(&topic, text("fourth")).await.expect("kept");
@@ -192,7 +192,7 @@ async fn foreign_entries_in_a_stream_are_left_out_and_count_as_missing() {
 async fn a_key_of_another_type_is_an_error_of_its_topic_alone() {
     let server = Server::start();
     let mut runner = Runner::connect(&server.connector(), 1).await;
-    server.cli(&["set", "wasocket:1:meta:{room}", "mine"]);
+    server.cli(&["hset", "wasocket:1:meta:{room}", "this", "is mine"]);
     let sent = runner.sent(&topic("room"), text("hello"));
     let error = runner.ask(crate::engine::Request::Publish(sent)).await;
     let error = error.expect_err("not published");

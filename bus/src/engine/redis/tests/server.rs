@@ -63,6 +63,10 @@ impl Server {
         self.child.wait().expect("the child is ours");
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, such as `STOP`.
     pub(super) fn signal(&self, name: &str) {
         let status = Command::new("kill")
