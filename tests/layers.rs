@@ -30,9 +30,9 @@ const CRATES: [Layers; 7] = [
     Layers {
         source: "bus/src",
         floors: &[
-            &["topic", "position", "limits", "settings"],
+            &["topic", "position", "settings"],
             &["message"],
-            &["observe"],
+            &["observe", "limits"],
             &["engine", "delivery"],
             &["local", "driver"],
             &["bus"],

@@ -5,9 +5,8 @@
 //! in order. `docs/design/topics.md` explains the words and the decisions.
 
 mod bus;
-#[allow(dead_code, reason = "for engines, which are not connected yet")]
 mod delivery;
-#[allow(dead_code, reason = "not connected yet")]
+mod driver;
 mod engine;
 pub mod limits;
 mod local;

@@ -1,5 +1,7 @@
 //! What the operator allows the bus to hold.
 
+use crate::message::Keep;
+
 /// Bounds on what the bus holds for its subscribers. All of its memory is bounded by them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -30,6 +32,16 @@ pub struct HistoryLimits {
     pub seconds: u32,
     /// The most bytes, all topics together.
     pub bytes: usize,
+}
+
+impl HistoryLimits {
+    /// What the operator allows of this wish; `None` if that is nothing.
+    pub(crate) fn allowed(&self, keep: Keep) -> Option<Keep> {
+        let count = keep.count.min(self.count);
+        let seconds = keep.seconds.min(self.seconds);
+        let is_something = count > 0 && seconds > 0 && self.topics > 0;
+        is_something.then_some(Keep { count, seconds })
+    }
 }
 
 impl Default for Limits {

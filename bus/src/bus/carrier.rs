@@ -8,6 +8,7 @@ use super::PublishError;
 use crate::delivery::mailbox::{Generation, Mailbox};
 pub(super) use crate::delivery::subscribers::Key;
 use crate::delivery::subscribers::WorkerId;
+use crate::driver::{Driver, NotPublished};
 use crate::local::Local;
 use crate::message::{Message, Subscription};
 use crate::observe::status::{Status, TopicDetails, TopicsPage};
@@ -16,18 +17,21 @@ use crate::topic::Topic;
 /// What carries publications.
 pub(super) enum Carrier {
     Local(Local),
+    Engine(Driver),
 }
 
 impl Carrier {
     pub(super) fn attach(&mut self, mailbox: Arc<Mailbox>) -> WorkerId {
         match self {
             Self::Local(local) => local.workers.add(mailbox),
+            Self::Engine(driver) => driver.workers.add(mailbox),
         }
     }
 
     pub(super) fn detach(&mut self, worker: WorkerId, now: Instant) {
         match self {
             Self::Local(local) => local.detach(worker, now),
+            Self::Engine(driver) => driver.detach(worker, now),
         }
     }
 
@@ -40,12 +44,14 @@ impl Carrier {
     ) {
         match self {
             Self::Local(local) => local.subscribe(worker, generation, wanted, now),
+            Self::Engine(driver) => driver.subscribe(worker, generation, wanted, now),
         }
     }
 
     pub(super) fn unsubscribe(&mut self, key: Key, topic: &Topic, now: Instant) {
         match self {
             Self::Local(local) => local.unsubscribe(key, topic, now),
+            Self::Engine(driver) => driver.unsubscribe(key, topic, now),
         }
     }
 
@@ -58,25 +64,29 @@ impl Carrier {
     ) -> Result<(), PublishError> {
         match self {
             Self::Local(local) => local.publish(topic, message, exclude, now),
+            Self::Engine(driver) => driver.publish(topic, message, exclude, now)?,
         }
         Ok(())
     }
 
-    pub(super) fn list_members(&mut self, key: Key, topic: &Topic) {
+    pub(super) fn list_members(&mut self, key: Key, topic: &Topic, now: Instant) {
         match self {
             Self::Local(local) => local.list_members(key, topic),
+            Self::Engine(driver) => driver.list_members(key, topic, now),
         }
     }
 
     pub(super) fn topic(&self, name: &Topic) -> Option<TopicDetails> {
         match self {
             Self::Local(local) => local.topic(name),
+            Self::Engine(driver) => driver.topic(name),
         }
     }
 
-    pub(super) fn status(&self, _now: Instant) -> Status {
+    pub(super) fn status(&self, now: Instant) -> Status {
         match self {
             Self::Local(local) => local.status(),
+            Self::Engine(driver) => driver.status(now),
         }
     }
 
@@ -100,9 +110,27 @@ impl Carrier {
         details.collect()
     }
 
+    /// The topics that an engine joins, if there is one.
+    pub(super) fn driver(&mut self) -> Option<&mut Driver> {
+        match self {
+            Self::Local(_) => None,
+            Self::Engine(driver) => Some(driver),
+        }
+    }
+
     fn each_topic(&self, visit: &mut dyn FnMut(&Topic)) {
         match self {
             Self::Local(local) => local.each_topic(visit),
+            Self::Engine(driver) => driver.each_topic(visit),
+        }
+    }
+}
+
+impl From<NotPublished> for PublishError {
+    fn from(error: NotPublished) -> Self {
+        match error {
+            NotPublished::Busy => Self::Busy,
+            NotPublished::OnlyHere => Self::OnlyHere,
         }
     }
 }

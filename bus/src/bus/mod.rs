@@ -2,21 +2,28 @@
 
 mod carrier;
 mod port;
+#[cfg(test)]
+pub(crate) mod tests;
+mod thread;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::delivery::mailbox::Mailbox;
+use crate::driver::Driver;
+use crate::engine::Connector;
+use crate::engine::redis::RedisConnector;
 use crate::limits::Limits;
 use crate::local::Local;
 use crate::message::Message;
 use crate::observe::counters::Counters;
 use crate::observe::status::{Status, TopicDetails, TopicsPage};
-use crate::settings::Settings;
+use crate::settings::{EngineKind, Settings};
 use crate::topic::Topic;
 use carrier::Carrier;
 pub use port::{Inbox, Port};
+use tokio::sync::Notify;
 
 /// The bus of a process. Cheap to clone, and shared by all threads.
 #[derive(Clone)]
@@ -26,6 +33,8 @@ struct Shared {
     carrier: Mutex<Carrier>,
     counters: Arc<Counters>,
     limits: Limits,
+    /// Wakes the engine's thread.
+    wake: Arc<Notify>,
 }
 
 /// Why a publication did not go out.
@@ -49,10 +58,15 @@ impl Bus {
     pub fn local(limits: Limits) -> Self {
         let counters = Arc::<Counters>::default();
         let local = Local::new(limits.clone(), Arc::clone(&counters));
+        Self::new(Carrier::Local(local), counters, limits)
+    }
+
+    fn new(carrier: Carrier, counters: Arc<Counters>, limits: Limits) -> Self {
         Self(Arc::new(Shared {
-            carrier: Mutex::new(Carrier::Local(local)),
+            carrier: Mutex::new(carrier),
             counters,
             limits,
+            wake: Arc::default(),
         }))
     }
 
@@ -63,8 +77,27 @@ impl Bus {
     ///
     /// If the settings cannot be right, or there is no thread to be had. Not if the engine is away.
     pub fn connect(settings: Settings, limits: Limits) -> Result<Self, ConnectError> {
-        let _ = (settings, limits);
-        Err(ConnectError("engines are not built in".to_owned()))
+        match settings.kind {
+            EngineKind::Redis => Self::connect_to(RedisConnector::new(settings), limits),
+            EngineKind::Nats => {
+                let text = "this build has no NATS: use redis:// or rediss://";
+                Err(ConnectError(text.to_owned()))
+            }
+        }
+    }
+
+    /// The same with any engine.
+    pub(crate) fn connect_to<C: Connector + Send + 'static>(
+        connector: C,
+        limits: Limits,
+    ) -> Result<Self, ConnectError> {
+        let counters = Arc::<Counters>::default();
+        let driver = Driver::new(limits.clone(), Arc::clone(&counters), Instant::now());
+        let runner = driver.runner();
+        let bus = Self::new(Carrier::Engine(driver), counters, limits);
+        thread::start(&bus, connector, runner)
+            .map_err(|error| ConnectError(format!("no thread for the engine: {error}")))?;
+        Ok(bus)
     }
 
     /// A port and an inbox for a worker. The worker's subscriptions end when the inbox is dropped.
@@ -74,7 +107,7 @@ impl Bus {
             self.0.limits.inbox,
             Arc::clone(&self.0.counters),
         ));
-        let worker = self.carrier().attach(Arc::clone(&mailbox));
+        let worker = self.with(|carrier| carrier.attach(Arc::clone(&mailbox)));
         let port = Port::new(self.clone(), worker, Arc::clone(&mailbox));
         (port, Inbox::new(self.clone(), worker, mailbox))
     }
@@ -121,15 +154,35 @@ impl Bus {
         if message.bytes.len() > self.0.limits.message {
             return Err(PublishError::TooLong);
         }
-        self.carrier()
-            .publish(topic, message, exclude, Instant::now())
+        self.with(|carrier| carrier.publish(topic, message, exclude, Instant::now()))
+    }
+
+    /// Works on what carries publications, and wakes the engine's thread if there is something to send.
+    fn with<T>(&self, work: impl FnOnce(&mut Carrier) -> T) -> T {
+        let mut carrier = self.carrier();
+        let result = work(&mut carrier);
+        let has_requests = carrier.driver().is_some_and(|driver| driver.has_requests());
+        drop(carrier);
+        if has_requests {
+            self.0.wake.notify_one();
+        }
+        result
     }
 
     fn carrier(&self) -> MutexGuard<'_, Carrier> {
-        self.0
-            .carrier
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        Self::lock(&self.0)
+    }
+
+    fn lock(shared: &Shared) -> MutexGuard<'_, Carrier> {
+        let carrier = shared.carrier.lock();
+        carrier.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The engine's thread notices that the bus has gone.
+        self.wake.notify_one();
     }
 }
 

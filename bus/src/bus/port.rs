@@ -44,8 +44,9 @@ impl Port {
         let generation = self
             .mailbox
             .expect(subscription.subscriber, &subscription.topic);
-        let mut carrier = self.bus.carrier();
-        carrier.subscribe(self.worker, generation, subscription, Instant::now());
+        let now = Instant::now();
+        self.bus
+            .with(|carrier| carrier.subscribe(self.worker, generation, subscription, now));
     }
 
     /// Ends a subscription. From here on the worker must take the subscriber for not live; its mailbox may still hold
@@ -53,7 +54,9 @@ impl Port {
     pub fn unsubscribe(&self, subscriber: SubscriberId, topic: &Topic) {
         self.mailbox.expect_no_more(subscriber, topic);
         let key = (self.worker, subscriber);
-        self.bus.carrier().unsubscribe(key, topic, Instant::now());
+        let now = Instant::now();
+        self.bus
+            .with(|carrier| carrier.unsubscribe(key, topic, now));
     }
 
     /// Publishes to all subscribers of a topic but the excluded one, which must be of this worker. What one worker
@@ -75,7 +78,9 @@ impl Port {
     /// Asks for the members of a topic. [`Arrival::Members`] answers.
     pub fn list_members(&self, subscriber: SubscriberId, topic: &Topic) {
         let key = (self.worker, subscriber);
-        self.bus.carrier().list_members(key, topic);
+        let now = Instant::now();
+        self.bus
+            .with(|carrier| carrier.list_members(key, topic, now));
     }
 
     /// The bus that this belongs to.
@@ -107,7 +112,8 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.bus.carrier().detach(self.worker, Instant::now());
+        let now = Instant::now();
+        self.bus.with(|carrier| carrier.detach(self.worker, now));
     }
 }
 

@@ -87,6 +87,11 @@ impl Subscribers {
         self.of.contains_key(&key)
     }
 
+    /// Whether one of them wants to learn who joins and leaves.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.reach.iter().any(|one| one.watching > 0)
+    }
+
     pub(crate) fn member_count(&self) -> usize {
         self.members
     }

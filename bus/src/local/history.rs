@@ -72,14 +72,6 @@ impl Histories {
         self.bytes
     }
 
-    /// What the operator allows of this wish; `None` if that is nothing.
-    pub(super) fn allowed(&self, keep: Keep) -> Option<Keep> {
-        let count = keep.count.min(self.limits.count);
-        let seconds = keep.seconds.min(self.limits.seconds);
-        let is_something = count > 0 && seconds > 0 && self.limits.topics > 0;
-        is_something.then_some(Keep { count, seconds })
-    }
-
     /// Gives a topic a history of this length, or a longer one if it has that. `keep` must be allowed.
     pub(super) fn keep(&mut self, topic: &Topic, keep: Keep, now: Instant) {
         if let Some(history) = self.of.get_mut(topic) {

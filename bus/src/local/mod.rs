@@ -70,7 +70,10 @@ impl Local {
         let entry = self.topics.entry(topic.clone()).or_default();
         let before = entry.subscribers.insert(key, subscriber.clone());
         self.subscriptions += usize::from(before.is_none());
-        if let Some(keep) = wanted.keep.and_then(|keep| self.histories.allowed(keep)) {
+        if let Some(keep) = wanted
+            .keep
+            .and_then(|keep| self.limits.history.allowed(keep))
+        {
             self.histories.keep(topic, keep, now);
             entry.keep = Some(entry.keep.map_or(keep, |other| other.max_of_both(keep)));
         }

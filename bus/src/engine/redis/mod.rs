@@ -60,6 +60,15 @@ pub(crate) struct RedisConnector {
     pub(crate) tuning: Tuning,
 }
 
+impl RedisConnector {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            tuning: Tuning::default(),
+        }
+    }
+}
+
 impl Connector for RedisConnector {
     type Engine = Redis;
 
@@ -77,6 +86,7 @@ impl Connector for RedisConnector {
 
 impl Redis {
     /// How many messages on channels were not understood, and left out.
+    #[cfg(test)]
     pub(crate) fn misunderstood(&self) -> u64 {
         self.misunderstood
     }

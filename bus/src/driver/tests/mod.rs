@@ -1,0 +1,4 @@
+mod cases;
+mod schedules;
+mod server;
+mod world;
