@@ -6,6 +6,7 @@ mod members;
 mod outside;
 mod publish;
 mod runner;
+mod schedules;
 mod security;
 mod server;
 mod throughput;
