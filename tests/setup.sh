@@ -13,7 +13,7 @@ packages=(
   # Proxies, which the tests start themselves: their services are not needed.
   nginx libnginx-mod-stream haproxy caddy apache2-bin
   # Engines of topics, likewise.
-  redis-server redis-tools
+  nats-server redis-server redis-tools
 )
 node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
 if [ "${node_major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then

@@ -3,6 +3,7 @@
 //! An [`Engine`] is one connection to such a server. It translates and remembers nothing: what to do when it is gone,
 //! when something is missing or comes twice, decides the bus, for all engines alike.
 
+pub(crate) mod nats;
 pub(crate) mod redis;
 
 use std::future::Future;
