@@ -144,8 +144,9 @@ pub use protocol::{
 };
 pub use raw_stream::{RawError, RawStream, takeover};
 pub use session::{
-    ClientEvent, ClientSession, ConnectionId, Effects, Elapsed, Handler, RawHandler, RawSocket,
-    ReadyList, Refused, Resumed, Resumer, Session, ShutdownReason, Suspended,
+    ClientEvent, ClientSession, ConnectionId, Deliver, Delivered, Deliveries, Effects, Elapsed,
+    Handler, RawHandler, RawSocket, ReadyList, Refused, Resumed, Resumer, Session, ShutdownReason,
+    Suspended,
 };
 #[cfg(feature = "futures-io")]
 pub use web_socket::ByteStream;

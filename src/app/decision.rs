@@ -1,5 +1,7 @@
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -7,8 +9,9 @@ use core::task::Poll;
 
 use super::Answer;
 use crate::head::Response;
-use crate::protocol::Instant;
+use crate::protocol::{Instant, Message};
 use crate::session::{Called, ConnectionId, ReadyList};
+use crate::topics::{Publication, check_name};
 
 /// An [`App`](crate::App)'s decision about a request.
 #[derive(Debug)]
@@ -19,6 +22,75 @@ pub enum Verdict {
     Pending(PendingRequest),
     /// The app failed: the client gets status 500, and the operator this text.
     Failed(String),
+    /// The verdict, and what is published with it: see [`publish`](Self::publish).
+    Publishing(Vec<Publication>, Box<Self>),
+}
+
+impl Verdict {
+    /// The same verdict, and a message for all subscribers of a topic. Its name has 1 to
+    /// [`MAX_TOPIC_NAME`](crate::topics::MAX_TOPIC_NAME) bytes; with another one the app has failed.
+    ///
+    /// ```
+    /// use wasocket::{Request, Response, Verdict};
+    ///
+    /// fn announce(request: &Request) -> Verdict {
+    ///     match request.query_value("text") {
+    ///         Some(text) => Response::text(202, "announced\n").publish("news", text),
+    ///         None => Response::text(400, "announce what? /?text=...\n").into(),
+    ///     }
+    /// }
+    ///
+    /// wasocket::export!(announce);
+    /// ```
+    #[must_use]
+    pub fn publish(self, topic: impl Into<String>, message: impl Into<Message>) -> Self {
+        let publication = Publication {
+            topic: topic.into(),
+            message: message.into(),
+            to_others: false,
+        };
+        match check_name(&publication.topic) {
+            Ok(()) => self.publishing(vec![publication]),
+            Err(error) => Self::Failed(error.to_string()),
+        }
+    }
+
+    /// The same verdict, with these publications after its own.
+    pub(crate) fn publishing(self, more: Vec<Publication>) -> Self {
+        if more.is_empty() {
+            return self;
+        }
+        let (mut publications, verdict) = self.into_parts();
+        publications.extend(more);
+        Self::Publishing(publications, Box::new(verdict))
+    }
+
+    /// What is published, in order; and the verdict without it.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Publication>, Self) {
+        let (mut publications, mut verdict) = (Vec::new(), self);
+        while let Self::Publishing(mut outer, inner) = verdict {
+            outer.append(&mut publications);
+            (publications, verdict) = (outer, *inner);
+        }
+        (publications, verdict)
+    }
+}
+
+impl Answer {
+    /// The same answer, and a message for all subscribers of a topic: see [`Verdict::publish`].
+    #[must_use]
+    pub fn publish(self, topic: impl Into<String>, message: impl Into<Message>) -> Verdict {
+        Verdict::from(self).publish(topic, message)
+    }
+}
+
+impl Response {
+    /// The same response, and a message for all subscribers of a topic: see [`Verdict::publish`].
+    #[must_use]
+    pub fn publish(self, topic: impl Into<String>, message: impl Into<Message>) -> Verdict {
+        Verdict::from(self).publish(topic, message)
+    }
 }
 
 /// The answer to the client of an app that has failed.
@@ -56,6 +128,8 @@ pub struct PollResult {
     pub fault: Option<String>,
     /// When to call [`PendingRequest::poll`] again; `None` if only what it waits for is a reason to.
     pub wake_at: Option<Instant>,
+    /// What is published.
+    pub publications: Vec<Publication>,
 }
 
 impl PendingRequest {
@@ -74,32 +148,45 @@ impl PendingRequest {
         let called = self.called.get_or_insert_with(|| Called::new(id, ready));
         called.calling.begin();
         called.calling.wake_watchers();
-        let outcome = poll_answer(&mut self.future, called);
+        let mut publications = Vec::new();
+        let verdict = poll_verdict(&mut self.future, called, &mut publications);
         called.calling.end();
-        let wake_at = (outcome.is_none() && called.calling.is_woken()).then_some(now);
-        let (answer, fault) = outcome.map_or((None, None), |outcome| match outcome {
-            Ok(answer) => (Some(answer), None),
-            Err(fault) => (Some(failure()), Some(fault)),
-        });
+        let wake_at = (verdict.is_none() && called.calling.is_woken()).then_some(now);
+        let (answer, fault) = match verdict {
+            Some(Ok(answer)) => (Some(answer), None),
+            Some(Err(fault)) => (Some(failure()), Some(fault)),
+            None => (None, None),
+        };
         PollResult {
             answer,
             fault,
             wake_at,
+            publications,
         }
     }
 }
 
 /// Polls until there is an answer. The output may be another future, of an app that was asked.
-fn poll_answer(future: &mut Deciding, called: &Called) -> Option<Result<Answer, String>> {
+fn poll_verdict(
+    future: &mut Deciding,
+    called: &Called,
+    publications: &mut Vec<Publication>,
+) -> Option<Result<Answer, String>> {
     loop {
-        match called.poll(future.as_mut()) {
-            Poll::Ready(Verdict::Answer(answer)) => return Some(Ok(answer)),
-            Poll::Ready(Verdict::Failed(fault)) => return Some(Err(fault)),
-            Poll::Ready(Verdict::Pending(other)) => {
+        let Poll::Ready(verdict) = called.poll(future.as_mut()) else {
+            return None;
+        };
+        let (published, verdict) = verdict.into_parts();
+        publications.extend(published);
+        match verdict {
+            Verdict::Answer(answer) => return Some(Ok(answer)),
+            Verdict::Failed(fault) => return Some(Err(fault)),
+            Verdict::Pending(other) => {
                 *future = other.future;
                 called.wake();
             }
-            Poll::Pending => return None,
+            // `into_parts` leaves none of these.
+            Verdict::Publishing(..) => return None,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::session::{ConnectionId, ReadyList, Resumed, Session, Suspended, WebSo
 /// part of a connection writes, in the order of the calls. Numbers are little endian.
 ///
 /// Increment it when any part of the layout changes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The longest state, in bytes: the contract's bound.
 const MAX_STATE: usize = 64 << 10;

@@ -9,10 +9,12 @@ use core::time::Duration;
 
 use super::bindings::handler::exports::wasocket::websocket::websocket_handler as wit;
 use super::bindings::handler::wasocket::websocket::types as wit_types;
+use super::deliveries::outcome;
 use super::effects::READY;
 use crate::app::{self, Answer, App, Verdict, failure};
 use crate::protocol::{Initiator, Instant, MessageLimits, Report, ResumeError, shortened};
-use crate::session::{Session, ShutdownReason};
+use crate::session::{Deliver, Session, ShutdownReason};
+use crate::topics::Publication;
 
 /// The longest text of a refusal, in bytes.
 const MAX_REFUSAL: usize = 1024;
@@ -41,9 +43,12 @@ impl<E: Exported> wit::Guest for Adapter<E> {
     type PendingRequest = PendingRequest<E>;
 
     fn handle(request: wit_types::Request) -> wit::Decision {
-        let (answer, fault) = match E::app().handle(request.into()) {
+        let (publications, verdict) = E::app().handle(request.into()).into_parts();
+        let (answer, fault) = match verdict {
             Verdict::Answer(answer) => (answer, None),
             Verdict::Failed(fault) => (failure(), Some(fault)),
+            // `into_parts` leaves no publications in the verdict.
+            Verdict::Publishing(..) => (failure(), None),
             Verdict::Pending(request) => {
                 let request = PendingRequest::<E>(RefCell::new(request), PhantomData);
                 return wit::Decision {
@@ -51,7 +56,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
                     wake_others: READY.take(),
                     fault: None,
                     refusal: None,
-                    publications: Vec::new(),
+                    publications: converted(publications),
                 };
             }
         };
@@ -60,7 +65,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             verdict: wit::Verdict::Answer(exported::<E>(answer)),
             wake_others: READY.take(),
             fault: fault.map(shortened),
-            publications: Vec::new(),
+            publications: converted(publications),
         }
     }
 
@@ -74,19 +79,7 @@ impl<E: Exported> wit::Guest for Adapter<E> {
             let (bytes, tail) = rest.split_at(length);
             rest = tail;
             let effects = connection.0.borrow_mut().receive(now, bytes.to_vec());
-            // A 32-bit memory holds no more.
-            let output_length = effects.output.len() as u32;
-            if output.is_empty() {
-                output = effects.output;
-            } else {
-                output.extend_from_slice(&effects.output);
-            }
-            wit::Outcome {
-                output_length,
-                wake_at: effects.wake_at.map(Instant::as_nanos),
-                next: effects.next.into(),
-                topics: effects.topics.into_iter().map(Into::into).collect(),
-            }
+            outcome(effects, &mut output)
         };
         wit::Outcomes {
             results: arrivals.into_iter().map(receive).collect(),
@@ -96,18 +89,18 @@ impl<E: Exported> wit::Guest for Adapter<E> {
     }
 
     fn deliver(
-        _: u64,
-        _: wit_types::Delivery,
-        _: Vec<u32>,
-        _: Vec<wit::ConnectionBorrow<'_>>,
+        now: u64,
+        delivery: wit_types::Delivery,
+        known: Vec<u32>,
+        connections: Vec<wit::ConnectionBorrow<'_>>,
     ) -> wit::Deliveries {
-        wit::Deliveries {
-            forms: Vec::new(),
-            shared: None,
-            exceptions: Vec::new(),
-            output: Vec::new(),
-            wake_others: READY.take(),
+        let now = Instant::from_nanos(now);
+        let mut deliver = Deliver::new(now, delivery.into(), known);
+        for connection in connections {
+            let session = &mut *connection.get::<Connection<E>>().0.borrow_mut();
+            deliver.to(&mut **session);
         }
+        deliver.finish().into()
     }
 
     fn resume(
@@ -140,9 +133,13 @@ impl<E: Exported> wit::GuestPendingRequest for PendingRequest<E> {
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: READY.take(),
             fault: progress.fault.map(shortened),
-            publications: Vec::new(),
+            publications: converted(progress.publications),
         }
     }
+}
+
+fn converted(publications: Vec<Publication>) -> Vec<wit_types::Publication> {
+    publications.into_iter().map(Into::into).collect()
 }
 
 /// Why the app refuses the request, if it says so.
@@ -218,7 +215,7 @@ impl<E: Exported> wit::GuestConnection for Connection<E> {
         let publications = self.0.borrow_mut().lost(Instant::from_nanos(now));
         wit::LastEffects {
             wake_others: READY.take(),
-            publications: publications.into_iter().map(Into::into).collect(),
+            publications: converted(publications),
         }
     }
 

@@ -14,6 +14,7 @@ mod bare;
 #[doc(hidden)]
 pub mod bindings;
 mod client;
+mod deliveries;
 mod effects;
 mod handler;
 mod heads;

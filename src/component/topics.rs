@@ -3,8 +3,8 @@
 use super::bindings::handler::wasocket::websocket::types as wit;
 use crate::protocol::Message;
 use crate::topics::{
-    Delivery, Gap, History, MemberChange, Members, Publication, Start, Subscribed, Subscription,
-    TopicAction, TopicEvent, TopicOperation, TopicRefusal,
+    Delivery, Gap, History, MemberChange, Members, Publication, Start, Subscribed,
+    SubscriptionRequest, TopicAction, TopicEvent, TopicOperation, TopicRefusal,
 };
 
 impl From<TopicAction> for wit::TopicAction {
@@ -18,8 +18,8 @@ impl From<TopicAction> for wit::TopicAction {
     }
 }
 
-impl From<Subscription> for wit::Subscription {
-    fn from(subscription: Subscription) -> Self {
+impl From<SubscriptionRequest> for wit::Subscription {
+    fn from(subscription: SubscriptionRequest) -> Self {
         Self {
             topic: subscription.topic,
             start: subscription.start.into(),

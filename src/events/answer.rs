@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::cell::Cell;
 
-use super::channels::Channels;
 use super::fault::{Fault, check_size};
 use super::judge::{Reply, publications, split};
 use super::session::EventSession;
@@ -17,8 +16,9 @@ use crate::head::{Request, Response};
 use crate::protocol::handshake::accept_key;
 use crate::protocol::{Instant, ResumeError};
 use crate::session::{ConnectionId, ReadyList, Resumer, Session, Suspended};
+use crate::topics::Publication;
 
-/// Makes an [`App`] of an app of the event form. Its connections share their channels.
+/// Makes an [`App`] of an app of the event form.
 ///
 /// ```
 /// use wasocket::Message;
@@ -39,7 +39,6 @@ use crate::session::{ConnectionId, ReadyList, Resumer, Session, Suspended};
 pub fn events(app: impl EventApp + 'static) -> impl App {
     Served(Rc::new(Shared {
         app,
-        channels: Channels::default(),
         connections: Cell::default(),
     }))
 }
@@ -49,7 +48,6 @@ struct Served<A>(Rc<Shared<A>>);
 /// State that the connections of an app share.
 pub(super) struct Shared<A> {
     pub(super) app: A,
-    pub(super) channels: Channels,
     /// The number of connections so far.
     connections: Cell<u64>,
 }
@@ -57,18 +55,20 @@ pub(super) struct Shared<A> {
 impl<A: EventApp + 'static> App for Served<A> {
     fn handle(&self, request: Request) -> Verdict {
         let id = self.0.next_name(&request);
+        let mut published = Vec::new();
         let answer = if request.wants_websocket() {
-            self.open(&id, request)
+            self.open(&id, request, &mut published)
         } else {
-            self.0.respond(&id, request)
+            self.0.respond(&id, request, &mut published)
         };
-        match answer {
+        let verdict = match answer {
             Ok(answer) => answer.into(),
             Err(fault) => {
-                self.0.tell(&id, &fault);
+                self.0.tell(&id, &fault, &mut published);
                 Verdict::Failed(fault.to_string())
             }
-        }
+        };
+        verdict.publishing(published)
     }
 
     fn resumer(&self, _: &str) -> Option<&dyn Resumer> {
@@ -80,18 +80,22 @@ impl<A: EventApp + 'static> Resumer for Served<A> {
     fn resume(
         &self,
         at: Instant,
-        id: ConnectionId,
-        ready: &ReadyList,
+        _: ConnectionId,
+        _: &ReadyList,
         suspended: Suspended,
     ) -> Result<Box<dyn Session>, ResumeError> {
         let session = EventSession::resume(Rc::clone(&self.0), at, suspended)?;
-        session.called_by(id, ready);
         Ok(Box::new(session))
     }
 }
 
 impl<A: EventApp + 'static> Served<A> {
-    fn open(&self, id: &str, request: Request) -> Result<Answer, Fault> {
+    fn open(
+        &self,
+        id: &str,
+        request: Request,
+        published: &mut Vec<Publication>,
+    ) -> Result<Answer, Fault> {
         let event = Event::Open(request.clone());
         let (reply, actions) = split(self.0.app.handle(id, &[], vec![event]))?;
         match reply {
@@ -102,7 +106,7 @@ impl<A: EventApp + 'static> Served<A> {
                 };
                 Ok(accept.into_upgrade().accept_session(&request, session))
             }
-            Reply::Respond(response) => self.0.refuse(response, actions),
+            Reply::Respond(response) => refuse(response, actions, published),
         }
     }
 }
@@ -120,30 +124,37 @@ impl<A: EventApp> Shared<A> {
         }
     }
 
-    fn respond(&self, id: &str, request: Request) -> Result<Answer, Fault> {
+    fn respond(
+        &self,
+        id: &str,
+        request: Request,
+        published: &mut Vec<Publication>,
+    ) -> Result<Answer, Fault> {
         let (reply, actions) = split(self.app.handle(id, &[], vec![Event::Request(request)]))?;
         match reply {
             Reply::Accept(_) => Err(Fault::AcceptMisplaced),
-            Reply::Respond(response) => self.refuse(response, actions),
+            Reply::Respond(response) => refuse(response, actions, published),
         }
     }
 
-    fn refuse(&self, response: Response, actions: Vec<Action>) -> Result<Answer, Fault> {
-        self.publish_all(actions)?;
-        Ok(response.into())
-    }
-
-    /// Carries out the actions that are allowed without a WebSocket.
-    fn publish_all(&self, actions: Vec<Action>) -> Result<(), Fault> {
-        publications(actions, |channel, message| {
-            self.channels.publish(&channel, message);
-        })
-    }
-
     /// Tells the app about its fault, before there is a WebSocket.
-    fn tell(&self, id: &str, fault: &Fault) {
+    fn tell(&self, id: &str, fault: &Fault, published: &mut Vec<Publication>) {
         let answer = self.app.handle(id, &[], vec![fault.as_event()]);
         // It has been told once. There is no way to report another fault.
-        let _ = check_size(&answer).and_then(|()| self.publish_all(answer));
+        let _ = check_size(&answer).and_then(|()| publish_all(answer, published));
     }
+}
+
+fn refuse(
+    response: Response,
+    actions: Vec<Action>,
+    published: &mut Vec<Publication>,
+) -> Result<Answer, Fault> {
+    publish_all(actions, published)?;
+    Ok(response.into())
+}
+
+/// Carries out the actions that are allowed without a WebSocket.
+fn publish_all(actions: Vec<Action>, published: &mut Vec<Publication>) -> Result<(), Fault> {
+    publications(actions, |publication| published.push(publication))
 }

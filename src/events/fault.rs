@@ -1,10 +1,9 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use super::{
-    Action, Closed, Event, MAX_ACTIONS, MAX_ANSWER, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE,
-};
+use super::{Action, Closed, Event, MAX_ACTIONS, MAX_ANSWER, MAX_STATE};
 use crate::protocol::{CloseCode, Message, UsageError};
+use crate::topics::TopicError;
 
 /// A rule that an app's answer breaks, or a failure that it reports of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +17,7 @@ pub(crate) enum Fault {
     AcceptMisplaced,
     NoWebSocket,
     StateTooLong(usize),
-    ChannelName,
-    TooManyChannels,
+    Topic(TopicError),
     /// More than a proxy accepts in one response; this is its limit.
     #[cfg(feature = "grip")]
     BeyondProxy(usize),
@@ -53,18 +51,19 @@ impl fmt::Display for Fault {
             Self::StateTooLong(size) => {
                 write!(f, "the state has {size} bytes, {MAX_STATE} at most")
             }
-            Self::ChannelName => {
-                write!(f, "a channel's name has 1 to {MAX_CHANNEL_NAME} bytes")
-            }
-            Self::TooManyChannels => {
-                write!(f, "a connection has at most {MAX_CHANNELS} channels")
-            }
+            Self::Topic(error) => error.fmt(f),
             #[cfg(feature = "grip")]
             Self::BeyondProxy(most) => {
                 write!(f, "the proxy takes at most {most} bytes at once")
             }
             Self::Usage(error) => error.fmt(f),
         }
+    }
+}
+
+impl From<TopicError> for Fault {
+    fn from(error: TopicError) -> Self {
+        Self::Topic(error)
     }
 }
 
@@ -101,11 +100,8 @@ fn size(action: &Action) -> usize {
             channel.len().saturating_add(of(message))
         }
         Action::SubscribeWith(subscription) => {
-            let member = subscription
-                .member
-                .as_ref()
-                .map_or(0, |member| member.len());
-            subscription.topic.len().saturating_add(member)
+            let member = subscription.member.as_deref().unwrap_or_default();
+            subscription.topic.len().saturating_add(member.len())
         }
         Action::ListMembers(topic) => topic.len(),
     }

@@ -2,7 +2,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Accept, Action, Closed, Event, EventApp, State, StateError};
+use super::{
+    Accept, Action, Closed, Delivery, Event, EventApp, Gap, MemberChange, Members, State,
+    StateError, Subscribed, Subscription, TopicRefusal,
+};
 use crate::head::{Request, Response};
 use crate::protocol::{CloseCode, Message};
 
@@ -43,6 +46,43 @@ pub trait EventHandler {
     fn closed(&self, closed: Closed, cx: &mut Context<'_, Self::State>) {
         let _ = (closed, cx);
     }
+
+    /// A subscription of [`subscribe_with`](Context::subscribe_with) is in effect. What it is given comes after
+    /// this.
+    fn subscribed(&self, subscribed: Subscribed, cx: &mut Context<'_, Self::State>) {
+        let _ = (subscribed, cx);
+    }
+
+    /// Something was published on a topic of which the app is the [receiver](Subscription::receiver).
+    fn published(&self, delivery: Delivery, cx: &mut Context<'_, Self::State>) {
+        let _ = (delivery, cx);
+    }
+
+    /// Publications may have been lost on the way to this connection.
+    fn gap(&self, gap: Gap, cx: &mut Context<'_, Self::State>) {
+        let _ = (gap, cx);
+    }
+
+    /// The answer to [`list_members`](Context::list_members).
+    fn members(&self, members: Members, cx: &mut Context<'_, Self::State>) {
+        let _ = (members, cx);
+    }
+
+    /// A member has joined a topic with [`watch_members`](Subscription::watch_members), or says something else of
+    /// itself.
+    fn joined(&self, member: MemberChange, cx: &mut Context<'_, Self::State>) {
+        let _ = (member, cx);
+    }
+
+    /// A member has left a topic with [`watch_members`](Subscription::watch_members).
+    fn left(&self, member: MemberChange, cx: &mut Context<'_, Self::State>) {
+        let _ = (member, cx);
+    }
+
+    /// A subscription, a publication or a question was refused, or a subscription has been ended by the host.
+    fn refused(&self, refusal: TopicRefusal, cx: &mut Context<'_, Self::State>) {
+        let _ = (refusal, cx);
+    }
 }
 
 /// A connection during one event: its state, and the actions to take.
@@ -57,7 +97,7 @@ pub struct Context<'a, S> {
 }
 
 impl<S> Context<'_, S> {
-    /// The unique name of the connection. If the connection subscribes to a channel of this name, others can
+    /// The unique name of the connection. If the connection subscribes to a topic of this name, others can
     /// send to it alone.
     #[must_use]
     pub fn connection(&self) -> &str {
@@ -77,29 +117,66 @@ impl<S> Context<'_, S> {
         });
     }
 
-    /// Subscribes the peer to this channel.
-    pub fn subscribe(&mut self, channel: impl Into<String>) {
-        self.actions.push(Action::Subscribe(channel.into()));
+    /// Subscribes the peer to a topic: it is sent what is published there from now on.
+    pub fn subscribe(&mut self, topic: impl Into<String>) {
+        self.actions.push(Action::Subscribe(topic.into()));
     }
 
-    /// Unsubscribes the peer from this channel.
-    pub fn unsubscribe(&mut self, channel: impl Into<String>) {
-        self.actions.push(Action::Unsubscribe(channel.into()));
+    /// Subscribes to a topic with more to say than its name: from where on, with how much history, as which member,
+    /// for whom.
+    ///
+    /// ```
+    /// use wasocket::events::{Context, History, Start, Subscription};
+    ///
+    /// fn join(room: &str, name: &str, cx: &mut Context<'_, ()>) {
+    ///     cx.subscribe_with(Subscription {
+    ///         start: Start::Last(50),
+    ///         keep: Some(History { count: 50, seconds: 3600 }),
+    ///         member: Some(name.into()),
+    ///         ..Subscription::to(room)
+    ///     });
+    /// }
+    /// ```
+    pub fn subscribe_with(&mut self, subscription: Subscription) {
+        self.actions.push(Action::SubscribeWith(subscription));
     }
 
-    /// Sends a message to all peers that are subscribed to this channel.
-    pub fn publish(&mut self, channel: impl Into<String>, message: impl Into<Message>) {
+    /// Unsubscribes the peer from a topic.
+    pub fn unsubscribe(&mut self, topic: impl Into<String>) {
+        self.actions.push(Action::Unsubscribe(topic.into()));
+    }
+
+    /// Sends a message to all peers that are subscribed to a topic, anywhere in the service; also to this one, if it
+    /// is.
+    pub fn publish(&mut self, topic: impl Into<String>, message: impl Into<Message>) {
         self.actions.push(Action::Publish {
-            channel: channel.into(),
+            channel: topic.into(),
             message: message.into(),
         });
+    }
+
+    /// As [`publish`](Self::publish), to all but this peer.
+    pub fn publish_to_others(&mut self, topic: impl Into<String>, message: impl Into<Message>) {
+        self.actions.push(Action::PublishToOthers {
+            channel: topic.into(),
+            message: message.into(),
+        });
+    }
+
+    /// Asks who is a member of a topic; [`members`](EventHandler::members) gets the answer.
+    pub fn list_members(&mut self, topic: impl Into<String>) {
+        self.actions.push(Action::ListMembers(topic.into()));
     }
 
     /// Without a WebSocket, only publications remain.
     fn refuse(&mut self, response: Response) {
         self.refuses = true;
-        self.actions
-            .retain(|action| matches!(action, Action::Publish { .. }));
+        self.actions.retain(|action| {
+            matches!(
+                action,
+                Action::Publish { .. } | Action::PublishToOthers { .. }
+            )
+        });
         self.actions.push(Action::Respond(response));
     }
 }
@@ -156,12 +233,12 @@ fn dispatch<H: EventHandler>(handler: &H, event: Event, cx: &mut Context<'_, H::
         },
         Event::Message(message) => handler.message(message, cx),
         Event::Closed(closed) => handler.closed(closed, cx),
-        Event::Subscribed(_)
-        | Event::Published(_)
-        | Event::Gap(_)
-        | Event::Members(_)
-        | Event::Joined(_)
-        | Event::Left(_)
-        | Event::Refused(_) => {}
+        Event::Subscribed(subscribed) => handler.subscribed(subscribed, cx),
+        Event::Published(delivery) => handler.published(delivery, cx),
+        Event::Gap(gap) => handler.gap(gap, cx),
+        Event::Members(members) => handler.members(members, cx),
+        Event::Joined(member) => handler.joined(member, cx),
+        Event::Left(member) => handler.left(member, cx),
+        Event::Refused(refusal) => handler.refused(refusal, cx),
     }
 }

@@ -5,21 +5,23 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::fault::{Fault, check_size};
-use super::{Accept, Action, MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_STATE};
+use super::{Accept, Action, MAX_STATE, Subscription};
 use crate::head::Response;
 use crate::protocol::{CloseCode, Message};
+use crate::topics::{Publication, check_name};
 
-/// A WebSocket that actions apply to. All of them keep the rules.
+/// A WebSocket that actions apply to. All of them keep the rules but those of topics, which the target checks.
 pub(crate) trait Target {
     /// Has no effect if the connection is closing or closed.
     fn send(&mut self, message: Message) -> Result<(), Fault>;
     /// Has no effect if the connection is closing or closed.
     fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Fault>;
     fn set_state(&mut self, state: Vec<u8>);
-    /// See [`check_count`].
-    fn subscribe(&mut self, channel: String) -> Result<(), Fault>;
-    fn unsubscribe(&mut self, channel: &str);
-    fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault>;
+    fn subscribe(&mut self, topic: String) -> Result<(), Fault>;
+    fn subscribe_with(&mut self, subscription: Subscription) -> Result<(), Fault>;
+    fn unsubscribe(&mut self, topic: &str);
+    fn publish(&mut self, publication: Publication) -> Result<(), Fault>;
+    fn list_members(&mut self, topic: String) -> Result<(), Fault>;
 }
 
 /// Carries out an answer up to the first action that breaks a rule. Does nothing if the answer is too large.
@@ -42,60 +44,50 @@ fn act(target: &mut impl Target, action: Action) -> Result<(), Fault> {
             target.set_state(state);
             Ok(())
         }
-        Action::Subscribe(channel) => {
-            check_name(&channel)?;
-            target.subscribe(channel)
-        }
-        Action::Unsubscribe(channel) => {
-            target.unsubscribe(&channel);
+        Action::Subscribe(topic) => target.subscribe(topic),
+        Action::SubscribeWith(subscription) => target.subscribe_with(subscription),
+        Action::Unsubscribe(topic) => {
+            target.unsubscribe(&topic);
             Ok(())
         }
-        Action::Publish { channel, message } => {
-            check_name(&channel)?;
-            target.publish(channel, message)
-        }
-        Action::PublishToOthers { channel, message } => {
-            check_name(&channel)?;
-            target.publish(channel, message)
-        }
-        Action::SubscribeWith(subscription) => {
-            check_name(&subscription.topic)?;
-            target.subscribe(subscription.topic)
-        }
-        Action::ListMembers(topic) => check_name(&topic),
+        Action::Publish { channel, message } => target.publish(to_all(channel, message)),
+        Action::PublishToOthers { channel, message } => target.publish(to_others(channel, message)),
+        Action::ListMembers(topic) => target.list_members(topic),
         Action::Fail(reason) => Err(Fault::Failed(reason)),
     }
 }
 
-/// Carries out the publications of an answer, up to the first action that needs a WebSocket.
+/// Carries out the publications of an answer without a WebSocket, up to the first action that needs one.
 pub(crate) fn publications(
     actions: Vec<Action>,
-    mut publish: impl FnMut(String, Message),
+    mut publish: impl FnMut(Publication),
 ) -> Result<(), Fault> {
-    actions.into_iter().try_for_each(|action| match action {
-        Action::Publish { channel, message } => {
-            check_name(&channel)?;
-            publish(channel, message);
-            Ok(())
-        }
-        _ => Err(Fault::NoWebSocket),
+    actions.into_iter().try_for_each(|action| {
+        let publication = match action {
+            Action::Publish { channel, message } | Action::PublishToOthers { channel, message } => {
+                to_all(channel, message)
+            }
+            _ => return Err(Fault::NoWebSocket),
+        };
+        check_name(&publication.topic)?;
+        publish(publication);
+        Ok(())
     })
 }
 
-/// Whether a channel may have this name.
-pub(crate) fn check_name(channel: &str) -> Result<(), Fault> {
-    if channel.is_empty() || channel.len() > MAX_CHANNEL_NAME {
-        return Err(Fault::ChannelName);
+fn to_all(topic: String, message: Message) -> Publication {
+    Publication {
+        topic,
+        message,
+        to_others: false,
     }
-    Ok(())
 }
 
-/// Whether a connection with this many channels may have one more.
-pub(crate) fn check_count(channels: usize) -> Result<(), Fault> {
-    if channels >= MAX_CHANNELS {
-        return Err(Fault::TooManyChannels);
+fn to_others(topic: String, message: Message) -> Publication {
+    Publication {
+        to_others: true,
+        ..to_all(topic, message)
     }
-    Ok(())
 }
 
 /// The reply to a request.

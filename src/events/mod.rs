@@ -28,7 +28,6 @@
 //! ```
 
 mod answer;
-mod channels;
 pub(crate) mod fault;
 mod handler;
 pub(crate) mod judge;
@@ -48,7 +47,8 @@ use crate::protocol::extension::DeflateOptions;
 use crate::protocol::handshake::Origins;
 use crate::protocol::{Limits, Message};
 pub use crate::topics::{
-    Delivery, Gap, History, MemberChange, Members, Start, Subscribed, TopicOperation, TopicRefusal,
+    Delivery, Gap, History, MAX_MEMBER, MAX_TOPIC_NAME, MAX_TOPICS, MemberChange, Members,
+    Receiver, Start, Subscribed, Subscription, TopicOperation, TopicRefusal,
 };
 
 /// The most actions of one answer.
@@ -58,12 +58,6 @@ pub const MAX_ACTIONS: usize = 1024;
 pub const MAX_ANSWER: usize = 8 << 20;
 /// The longest state, in bytes: what a hibernating server, or a field of an HTTP message, can hold.
 pub const MAX_STATE: usize = 2048;
-/// The longest name of a channel, in bytes.
-pub const MAX_CHANNEL_NAME: usize = 128;
-/// The most channels of one connection.
-pub const MAX_CHANNELS: usize = 16;
-/// The most bytes of published messages that may wait for a slow peer.
-pub const MAX_WAITING: usize = 1 << 20;
 /// The longest message that an app may ask to receive, in bytes.
 pub const MAX_MESSAGE_SIZE: usize = 4 << 20;
 
@@ -163,35 +157,6 @@ pub enum Action {
     ListMembers(String),
     /// The app has failed; this says why, for the operator. Closes with 1011, or answers with status 500.
     Fail(String),
-}
-
-/// How to subscribe to a topic. The default has no name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subscription {
-    /// The name of the topic, 1 to 128 bytes.
-    pub topic: String,
-    /// The first publication to be given.
-    pub start: Start,
-    /// The history that the topic should have; the operator's bounds apply.
-    pub keep: Option<History>,
-    /// What others see of this connection as a member: at most 256 bytes. `None`: it is no member.
-    pub member: Option<Vec<u8>>,
-    /// Whether to be told who joins and leaves.
-    pub watch_members: bool,
-    /// Who is given what is published.
-    pub receiver: Receiver,
-}
-
-/// Who is given what is published on a topic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Receiver {
-    /// The peer, as it is.
-    #[default]
-    Peer,
-    /// The peer, with the position, or nothing if there is none, and a line feed in front of it.
-    PeerWithPosition,
-    /// The app, as [`Event::Published`].
-    App,
 }
 
 /// How to complete the opening handshake. The default is safe: see [`Settings`].

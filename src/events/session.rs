@@ -1,10 +1,8 @@
 //! The host's calls, for a connection whose app is of the event form. The only place where an app receives
 //! events and its actions are carried out.
 
-use crate::topics::Publication;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
@@ -12,12 +10,11 @@ use core::mem;
 use bytes::{Bytes, BytesMut};
 
 use super::answer::Shared;
-use super::channels::Subscriber;
 use super::fault::{Fault, unless_closing};
-use super::judge::{Target, carry_out, check_count, check_name};
+use super::judge::{Target, carry_out};
 use super::{
-    Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE, MAX_CHANNEL_NAME, MAX_NAME,
-    MAX_STATE, limits,
+    Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE, MAX_NAME, MAX_STATE, Receiver,
+    Subscription, limits,
 };
 use crate::protocol;
 use crate::protocol::extension::DeflateOptions;
@@ -26,9 +23,9 @@ use crate::protocol::{
     Writer,
 };
 use crate::session::{
-    Calling, ConnectionId, Effects, ReadyList, Session, ShutdownReason, Suspended, not_taken,
-    shut_down,
+    ConnectionId, Delivered, Effects, ReadyList, Session, ShutdownReason, Suspended, shut_down,
 };
+use crate::topics::{Broadcast, OwnTopics, Publication, TopicEvent, TopicOperation, publications};
 
 pub(super) struct EventSession<A: EventApp> {
     shared: Rc<Shared<A>>,
@@ -37,9 +34,9 @@ pub(super) struct EventSession<A: EventApp> {
     path: String,
     state: Vec<u8>,
     connection: Connection,
-    subscriber: Rc<Subscriber>,
+    topics: OwnTopics,
     /// The rest of the answer to `open`, until the socket is here.
-    opening: Vec<Action>,
+    opening: Option<Vec<Action>>,
     /// Whether the app has been told of the end. It is told nothing after that.
     has_ended: bool,
     /// The first rule that an answer broke.
@@ -60,27 +57,21 @@ impl<A: EventApp> EventSession<A> {
             path,
             state: Vec::new(),
             connection,
-            subscriber: Rc::default(),
-            opening,
+            topics: OwnTopics::default(),
+            opening: Some(opening),
             has_ended: false,
             fault: None,
         }
     }
 
-    /// Writes what [`resume`](Self::resume) reads; `None` if the connection is not at rest, or published
-    /// messages are still to be sent.
+    /// Writes what [`resume`](Self::resume) reads; `None` if the connection is not at rest.
     fn write(&self, now: Instant, state: &mut Writer) -> Option<()> {
-        let is_open = self.subscriber.calling().is_some();
-        if !is_open || self.has_ended || self.subscriber.is_waiting() {
+        if self.opening.is_some() || self.has_ended {
             return None;
         }
         state.bytes(self.id.as_bytes())?;
         state.bytes(&self.state)?;
-        let channels = self.subscriber.channels();
-        state.number(channels.len() as u64);
-        for channel in &*channels {
-            state.bytes(channel.as_bytes())?;
-        }
+        self.topics.suspend(state)?;
         state.number(self.connection.limits().max_message_size as u64);
         self.connection.suspend(now, state)
     }
@@ -94,31 +85,17 @@ impl<A: EventApp> EventSession<A> {
         let mut state = Reader(&suspended.state);
         let id = name(state.text(MAX_NAME)?)?;
         let app_state = state.bytes(MAX_STATE)?.to_vec();
-        let channels = channels(&mut state)?;
+        let topics = OwnTopics::resume(&mut state)?;
         let limits = limits(usize::try_from(state.number()?).unwrap_or(usize::MAX));
         let options = DeflateOptions::default();
         let connection = Connection::resume(at, limits, &options, &mut state)?;
         state.end()?;
-        let mut session = Self::new(shared, id, suspended.path, connection, Vec::new());
-        session.state = app_state;
-        for channel in channels {
-            session
-                .subscribe(channel)
-                .map_err(|_| ResumeError::Invalid)?;
-        }
-        Ok(session)
-    }
-
-    /// Sets how to have the connection called.
-    pub(super) fn called_by(&self, id: ConnectionId, ready: &ReadyList) {
-        let calling = Calling::new(id, ready.clone());
-        self.subscriber.called_by(Arc::new(calling));
-    }
-
-    fn begin(&self) {
-        if let Some(calling) = self.subscriber.calling() {
-            calling.begin();
-        }
+        Ok(Self {
+            state: app_state,
+            topics,
+            opening: None,
+            ..Self::new(shared, id, suspended.path, connection, Vec::new())
+        })
     }
 
     /// Gives the app the pending events, and carries out its answers.
@@ -142,14 +119,12 @@ impl<A: EventApp> EventSession<A> {
             }
         }
         append(&mut output, self.connection.take_output());
-        if let Some(calling) = self.subscriber.calling() {
-            calling.end();
-        }
+        let next = self.connection.disposition();
         Effects {
-            topics: Vec::new(),
+            topics: self.topics.take_actions(next),
             output,
             wake_at: self.connection.deadline(),
-            next: self.connection.disposition(),
+            next,
         }
     }
 
@@ -186,19 +161,34 @@ impl<A: EventApp> EventSession<A> {
         }
     }
 
-    /// Sends the messages published since the last call, or closes the connection of a peer that was too slow
-    /// for them.
-    fn send_published(&mut self) {
-        for message in self.subscriber.take() {
-            // Fails if the connection is not open: nothing more is sent then.
-            let _ = self.connection.send_prepared(&message);
-        }
-        if self.subscriber.is_late() {
-            let code = CloseCode::TRY_AGAIN_LATER;
-            let _ = self
-                .connection
-                .close_by(Initiator::Protocol, code, "too slow");
-        }
+    /// The peer has not kept up with what is published.
+    fn close_slow(&mut self) {
+        let code = CloseCode::TRY_AGAIN_LATER;
+        // Fails if the connection is not open: the closing handshake is already in progress.
+        let _ = self
+            .connection
+            .close_by(Initiator::Protocol, code, "too slow");
+    }
+
+    /// Tells the app what has happened on a topic, unless it is of one that it has left meanwhile.
+    fn on_topic_event(&mut self, event: TopicEvent) {
+        let concerns = |topic: &str| self.topics.receiver(topic).is_some();
+        let event = match event {
+            TopicEvent::TooSlow => return self.close_slow(),
+            TopicEvent::Refused(refusal) => {
+                if refusal.operation == TopicOperation::Subscribe {
+                    self.topics.forget(&refusal.topic);
+                }
+                Event::Refused(refusal)
+            }
+            TopicEvent::Members(members) => Event::Members(members),
+            TopicEvent::Subscribed(told) if concerns(&told.topic) => Event::Subscribed(told),
+            TopicEvent::Gap(told) if concerns(&told.topic) => Event::Gap(told),
+            TopicEvent::Joined(told) if concerns(&told.topic) => Event::Joined(told),
+            TopicEvent::Left(told) if concerns(&told.topic) => Event::Left(told),
+            _ => return,
+        };
+        self.call(vec![event]);
     }
 
     /// The app's answer broke a rule, or says that the app has failed.
@@ -217,7 +207,7 @@ impl<A: EventApp> EventSession<A> {
         }
         let answer = self.shared.app.handle(&self.id, &self.state, vec![closed]);
         self.carry_out(answer);
-        self.shared.channels.leave(&self.subscriber);
+        self.topics.leave();
     }
 }
 
@@ -234,19 +224,24 @@ impl<A: EventApp> Target for EventSession<A> {
         self.state = state;
     }
 
-    fn subscribe(&mut self, channel: String) -> Result<(), Fault> {
-        self.shared.channels.subscribe(&self.subscriber, channel)
+    fn subscribe(&mut self, topic: String) -> Result<(), Fault> {
+        Ok(self.topics.subscribe(topic)?)
     }
 
-    fn unsubscribe(&mut self, channel: &str) {
-        self.shared.channels.unsubscribe(&self.subscriber, channel);
+    fn subscribe_with(&mut self, subscription: Subscription) -> Result<(), Fault> {
+        Ok(self.topics.subscribe_with(subscription)?)
     }
 
-    fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault> {
-        self.shared.channels.publish(&channel, message);
-        // This connection may be among the subscribers, and its messages keep their order.
-        self.send_published();
-        Ok(())
+    fn unsubscribe(&mut self, topic: &str) {
+        self.topics.unsubscribe(topic);
+    }
+
+    fn publish(&mut self, publication: Publication) -> Result<(), Fault> {
+        Ok(self.topics.publish(publication)?)
+    }
+
+    fn list_members(&mut self, topic: String) -> Result<(), Fault> {
+        Ok(self.topics.list_members(topic)?)
     }
 }
 
@@ -254,18 +249,6 @@ impl<A: EventApp> Target for EventSession<A> {
 fn name(text: &str) -> Result<String, ResumeError> {
     let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_name.then(|| text.into()).ok_or(ResumeError::Invalid)
-}
-
-/// Reads the channels of a connection.
-fn channels(state: &mut Reader<'_>) -> Result<Vec<String>, ResumeError> {
-    let mut channels = Vec::new();
-    for _ in 0..state.number()? {
-        let channel = state.text(MAX_CHANNEL_NAME)?;
-        let is_one = check_name(channel).and_then(|()| check_count(channels.len()));
-        is_one.map_err(|_| ResumeError::Invalid)?;
-        channels.push(channel.into());
-    }
-    Ok(channels)
 }
 
 /// Appends without a copy if there is nothing to append to.
@@ -278,16 +261,9 @@ fn append(output: &mut Vec<u8>, more: Vec<u8>) {
 }
 
 impl<A: EventApp> Session for EventSession<A> {
-    fn open(
-        &mut self,
-        now: Instant,
-        id: ConnectionId,
-        ready: &ReadyList,
-        residual: Vec<u8>,
-    ) -> Effects {
-        self.called_by(id, ready);
+    fn open(&mut self, now: Instant, _: ConnectionId, _: &ReadyList, residual: Vec<u8>) -> Effects {
         self.connection.receive_bytes(now, BytesMut::new());
-        let opening = mem::take(&mut self.opening);
+        let opening = self.opening.take().unwrap_or_default();
         self.carry_out(opening);
         self.receive(now, residual)
     }
@@ -297,40 +273,57 @@ impl<A: EventApp> Session for EventSession<A> {
     }
 
     fn receive(&mut self, now: Instant, bytes: Vec<u8>) -> Effects {
-        self.begin();
         self.connection.receive_bytes(now, Bytes::from(bytes));
-        self.send_published();
         self.effects()
     }
 
     fn receive_eof(&mut self, now: Instant) -> Effects {
-        self.begin();
         self.connection.receive_eof(now);
         self.effects()
     }
 
     fn wake(&mut self, now: Instant, unsent: u64) -> Effects {
-        self.begin();
         self.connection.handle_timeout(now, unsent);
-        // A peer gets no more until it has taken what was sent before.
-        if not_taken(unsent) == 0 || self.subscriber.is_late() {
-            self.send_published();
-        }
         self.effects()
     }
 
     fn shutdown(&mut self, now: Instant, reason: ShutdownReason) -> Effects {
-        self.begin();
         self.connection.advance(now);
         shut_down(&mut self.connection, reason);
         self.effects()
     }
 
     fn lost(&mut self, now: Instant) -> Vec<Publication> {
-        self.begin();
         self.connection.receive_eof(now);
-        let _ = self.effects();
-        Vec::new()
+        publications(self.effects().topics)
+    }
+
+    fn deliver(&mut self, now: Instant, broadcast: &Broadcast) -> Delivered {
+        let receiver = self.topics.receiver(&broadcast.delivery().topic);
+        let with_position = receiver == Some(Receiver::PeerWithPosition);
+        match receiver {
+            Some(Receiver::Peer | Receiver::PeerWithPosition) => {
+                if let Some(form) = broadcast.send_on(&mut self.connection, now, with_position) {
+                    return Delivered::Form(form);
+                }
+                self.connection.advance(now);
+                let message = broadcast.message(with_position);
+                // Fails if the connection is not open: nothing more is sent then.
+                let _ = self.connection.send_prepared(message);
+            }
+            Some(Receiver::App) => {
+                self.connection.advance(now);
+                self.call(vec![Event::Published(broadcast.delivery().clone())]);
+            }
+            None => self.connection.advance(now),
+        }
+        Delivered::Effects(self.effects())
+    }
+
+    fn tell(&mut self, now: Instant, event: TopicEvent) -> Effects {
+        self.connection.advance(now);
+        self.on_topic_event(event);
+        self.effects()
     }
 
     fn suspend(&self, now: Instant) -> Option<Suspended> {
@@ -345,12 +338,6 @@ impl<A: EventApp> Session for EventSession<A> {
     fn report(&self) -> Report {
         let fault = self.fault.as_ref().map(Fault::to_string);
         self.connection.report().with_fault(fault)
-    }
-}
-
-impl<A: EventApp> Drop for EventSession<A> {
-    fn drop(&mut self) {
-        self.shared.channels.leave(&self.subscriber);
     }
 }
 

@@ -12,9 +12,13 @@ use super::meta::{Meta, Phase};
 use super::publish::Publication;
 use super::wire::WireEvent;
 use crate::events::fault::Fault;
-use crate::events::judge::{Target, carry_out, check_count};
-use crate::events::{Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE};
+use crate::events::judge::{Target, carry_out};
+use crate::events::{
+    Action, Closed, Event, EventApp, MAX_BATCH, MAX_BATCH_SIZE, MAX_TOPICS, Receiver, Start,
+    Subscribed, Subscription, TopicOperation, TopicRefusal,
+};
 use crate::protocol::{CloseCode, CloseReason, Message, ProtocolError};
+use crate::topics::{self, TopicError, check_name};
 
 /// The longest body of a response, in bytes: Pushpin drops a connection whose backend sends more.
 const MAX_BODY: usize = 1_000_000;
@@ -30,7 +34,12 @@ pub(super) struct Conversation<'a, A: EventApp + ?Sized> {
     pub(super) output: Vec<u8>,
     pub(super) publications: Vec<Publication>,
     pub(super) log: Vec<String>,
+    /// What the app is still to be told.
+    pub(super) pending: Vec<Event>,
 }
+
+/// The most calls of the app that answer its own questions.
+const MAX_ROUNDS: usize = 16;
 
 impl<A: EventApp + ?Sized> Conversation<'_, A> {
     /// Gives the app the pending events, and carries out its answers.
@@ -100,6 +109,21 @@ impl<A: EventApp + ?Sized> Conversation<'_, A> {
     }
 
     pub(super) fn carry_out(&mut self, answer: Vec<Action>) {
+        self.act(answer);
+        for _ in 0..MAX_ROUNDS {
+            for event in mem::take(&mut self.pending) {
+                if self.meta.phase != Phase::Ended {
+                    let answer = self.app.handle(self.id, &self.meta.state, vec![event]);
+                    self.act(answer);
+                }
+            }
+        }
+        if !mem::take(&mut self.pending).is_empty() {
+            self.log.push("app error: it asks again and again".into());
+        }
+    }
+
+    fn act(&mut self, answer: Vec<Action>) {
         if let Err(fault) = carry_out(self, answer) {
             self.log.push(format!("app error: {fault}"));
             self.send_close(CloseCode::INTERNAL_ERROR, "");
@@ -187,10 +211,13 @@ impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
     }
 
     fn subscribe(&mut self, channel: String) -> Result<(), Fault> {
+        check_name(&channel)?;
         if self.meta.channels.contains(&channel) {
             return Ok(());
         }
-        check_count(self.meta.channels.len())?;
+        if self.meta.channels.len() >= MAX_TOPICS {
+            return Err(TopicError::TooMany.into());
+        }
         if self.meta.channels.is_empty() {
             self.control_message(&json!({ "type": "set-meta", "name": "user", "value": self.id }))?;
         }
@@ -215,8 +242,33 @@ impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
         }
     }
 
-    fn publish(&mut self, channel: String, message: Message) -> Result<(), Fault> {
-        if self.meta.channels.contains(&channel) {
+    /// The proxy keeps neither history nor members.
+    fn subscribe_with(&mut self, subscription: Subscription) -> Result<(), Fault> {
+        subscription.check()?;
+        let topic = subscription.topic.clone();
+        let event = match unsupported(&subscription) {
+            Some(reason) => refused(topic, TopicOperation::Subscribe, reason),
+            None => {
+                self.subscribe(subscription.topic)?;
+                Event::Subscribed(Subscribed {
+                    topic,
+                    position: None,
+                    recovered: true,
+                })
+            }
+        };
+        self.pending.push(event);
+        Ok(())
+    }
+
+    fn publish(&mut self, publication: topics::Publication) -> Result<(), Fault> {
+        let topics::Publication {
+            topic: channel,
+            message,
+            to_others,
+        } = publication;
+        check_name(&channel)?;
+        if !to_others && self.meta.channels.contains(&channel) {
             self.send(message.clone())?;
         }
         self.publications.push(Publication {
@@ -226,4 +278,32 @@ impl<A: EventApp + ?Sized> Target for Conversation<'_, A> {
         });
         Ok(())
     }
+
+    fn list_members(&mut self, topic: String) -> Result<(), Fault> {
+        check_name(&topic)?;
+        let reason = "the proxy does not know who is a member";
+        self.pending
+            .push(refused(topic, TopicOperation::ListMembers, reason));
+        Ok(())
+    }
+}
+
+fn refused(topic: String, operation: TopicOperation, reason: &str) -> Event {
+    Event::Refused(TopicRefusal {
+        topic,
+        operation,
+        reason: reason.into(),
+    })
+}
+
+/// What a subscription asks for that a proxy cannot give.
+fn unsupported(subscription: &Subscription) -> Option<&'static str> {
+    if subscription.start != Start::Now || subscription.keep.is_some() {
+        return Some("the proxy keeps no history");
+    }
+    if subscription.member.is_some() || subscription.watch_members {
+        return Some("the proxy does not know who is a member");
+    }
+    (subscription.receiver != Receiver::Peer)
+        .then_some("the proxy gives publications to the peer only, without a position")
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use crate::events::{MAX_CHANNEL_NAME, MAX_CHANNELS, MAX_MESSAGE_SIZE, MAX_STATE, Settings};
+use crate::events::{MAX_MESSAGE_SIZE, MAX_STATE, MAX_TOPIC_NAME, MAX_TOPICS, Settings};
 
 /// The field that sends it to the proxy.
 pub(super) const SET_FIELD: &str = "Set-Meta-Wasocket";
@@ -96,8 +96,8 @@ impl Meta {
     }
 
     fn keeps_the_rules(&self) -> bool {
-        let is_name = |name: &String| (1..=MAX_CHANNEL_NAME).contains(&name.len());
-        self.channels.len() <= MAX_CHANNELS
+        let is_name = |name: &String| (1..=MAX_TOPIC_NAME).contains(&name.len());
+        self.channels.len() <= MAX_TOPICS
             && self.channels.iter().all(is_name)
             && self.state.len() <= MAX_STATE
     }
@@ -119,7 +119,7 @@ mod tests {
         let meta = Meta {
             phase: Phase::Closing,
             max_message_size: u32::MAX,
-            channels: vec!["x".repeat(MAX_CHANNEL_NAME); MAX_CHANNELS],
+            channels: vec!["x".repeat(MAX_TOPIC_NAME); MAX_TOPICS],
             state: vec![0xff; MAX_STATE],
         };
         let field = meta.encode();

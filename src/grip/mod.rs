@@ -150,6 +150,7 @@ impl Gateway {
             output: Vec::new(),
             publications: Vec::new(),
             log: Vec::from_iter(log),
+            pending: Vec::new(),
         };
         WireEvent::Open.encode(&mut conversation.output);
         conversation.carry_out(actions);
@@ -180,6 +181,7 @@ impl Gateway {
             output: Vec::new(),
             publications: Vec::new(),
             log: Vec::new(),
+            pending: Vec::new(),
         };
         conversation.run(events);
         self.finish(conversation, Fields::new(), Some(meta), now)

@@ -8,7 +8,7 @@ use crate::events::fault::{Fault, check_size};
 use crate::events::judge::publications;
 use crate::events::{Action, EventApp};
 use crate::head::Response;
-use crate::protocol::Message;
+use crate::topics;
 
 /// The reply to a request: publish, in order; then respond.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,16 +58,16 @@ pub(super) fn refuse(
     sender: Option<&str>,
     sent: &mut Vec<Publication>,
 ) -> Result<Reply, Fault> {
-    publications(actions, |channel, message| {
-        sent.push(publication(channel, message, sender));
+    publications(actions, |publication| {
+        sent.push(to_proxy(publication, sender))
     })?;
     Ok(responding(response))
 }
 
-fn publication(channel: String, message: Message, sender: Option<&str>) -> Publication {
+fn to_proxy(publication: topics::Publication, sender: Option<&str>) -> Publication {
     Publication {
-        channel,
-        message,
+        channel: publication.topic,
+        message: publication.message,
         sender: sender.map(Into::into),
     }
 }
@@ -94,10 +94,7 @@ pub(super) fn tell(
 ) -> Reply {
     let answer = app.handle(id, &[], vec![fault.as_event()]);
     // It has been told once. There is no way to report another fault.
-    let _ = check_size(&answer).and_then(|()| {
-        publications(answer, |channel, message| {
-            sent.push(publication(channel, message, None));
-        })
-    });
+    let _ = check_size(&answer)
+        .and_then(|()| publications(answer, |publication| sent.push(to_proxy(publication, None))));
     Reply::failure(format!("app error: {fault}"))
 }

@@ -1,6 +1,7 @@
 //! A taken-over socket as the host sees it, and what serves it: a handler, or a task.
 
 mod client;
+mod deliver;
 mod handler;
 mod raw;
 mod ready;
@@ -11,6 +12,7 @@ mod watchers;
 mod web_socket;
 
 pub use client::{ClientEvent, ClientSession, Refused};
+pub use deliver::{Deliver, Delivered, Deliveries};
 pub use handler::{Handler, RawHandler, RawSocket};
 pub(crate) use raw::RawSession;
 #[cfg(all(feature = "outside", target_family = "wasm"))]
@@ -28,7 +30,7 @@ use alloc::vec::Vec;
 use crate::protocol::{
     CloseCode, Connection, Disposition, Initiator, Instant, MessageLimits, Report,
 };
-use crate::topics::{Publication, TopicAction, TopicEvent};
+use crate::topics::{Broadcast, Publication, TopicAction, TopicEvent};
 
 /// One taken-over socket as the host sees it: the `connection` resource of the WIT package, whose
 /// contract says when each function is called.
@@ -58,6 +60,12 @@ pub trait Session {
     /// The socket has failed, or the host has given it up. No call follows but [`report`](Self::report). Returns
     /// what is still to be published.
     fn lost(&mut self, now: Instant) -> Vec<Publication>;
+    /// Something was published on a topic that the connection subscribes to; no output of it is unsent.
+    /// [`Deliver`] calls it. The default, for those that never subscribe, does nothing with it.
+    fn deliver(&mut self, now: Instant, broadcast: &Broadcast) -> Delivered {
+        let _ = broadcast;
+        Delivered::Effects(self.wake(now, 0))
+    }
     /// Something has happened on a topic that concerns this connection. The default, for those that never
     /// subscribe, does nothing with it.
     fn tell(&mut self, now: Instant, event: TopicEvent) -> Effects {

@@ -2,6 +2,17 @@
 //!
 //! The host keeps the subscriptions and carries the publications: see `wit/types.wit`.
 
+mod broadcast;
+mod own;
+mod subscription;
+
+pub use broadcast::{Broadcast, Form};
+pub(crate) use own::{OwnTopics, publications};
+pub(crate) use subscription::check_name;
+pub use subscription::{
+    MAX_MEMBER, MAX_TOPIC_NAME, MAX_TOPICS, Receiver, Subscription, TopicError,
+};
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,7 +22,7 @@ use crate::protocol::Message;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicAction {
     /// To be sent what is published there.
-    Subscribe(Subscription),
+    Subscribe(SubscriptionRequest),
     /// To be sent no more of it.
     Unsubscribe(String),
     /// To publish.
@@ -20,9 +31,9 @@ pub enum TopicAction {
     ListMembers(String),
 }
 
-/// A wish to be sent what is published on a topic.
+/// A wish to be sent what is published on a topic: what the host has to know of a [`Subscription`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
+pub struct SubscriptionRequest {
     /// The name of the topic, 1 to 128 bytes.
     pub topic: String,
     /// The first publication to be delivered.

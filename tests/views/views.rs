@@ -1,7 +1,7 @@
 //! A connection as the traits of the crates `futures-*`.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../app/host.rs"]
+#[path = "../app/host/mod.rs"]
 mod host;
 
 use std::cell::RefCell;

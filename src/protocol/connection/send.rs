@@ -1,8 +1,10 @@
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::{Connection, Role, State};
 use crate::protocol::frame::{Header, MAX_CONTROL_PAYLOAD, Opcode, apply_mask};
-use crate::protocol::{CloseCode, CloseReason, Initiator, Message, Prepared, UsageError};
+use crate::protocol::{CloseCode, CloseReason, Initiator, Instant, Message, Prepared, UsageError};
 
 impl Connection {
     /// Sends a message.
@@ -75,6 +77,31 @@ impl Connection {
         self.messages_sent += 1;
         self.output.extend_from_slice(&frame);
         Ok(())
+    }
+
+    /// Counts a message as sent that the caller sends itself, and returns the number of its frame: for connections
+    /// with the same number it is the same, [`shared_frame`](Self::shared_frame). `None` if this connection needs a
+    /// frame of its own, has something to send before it, or cannot send: nothing has happened then.
+    ///
+    /// The [`deadline`](Self::deadline) stays what it is: what it is for has not come closer.
+    pub(crate) fn send_elsewhere(&mut self, now: Instant, message: &Prepared) -> Option<u16> {
+        let is_free = self.output.is_empty() && self.ending.is_none();
+        if !is_free || self.check_between_messages().is_err() {
+            return None;
+        }
+        let Role::Server = self.role else {
+            return None;
+        };
+        let number = message.frame_number(&self.extensions)?;
+        self.now = now;
+        self.age.active(now);
+        self.messages_sent += 1;
+        Some(number)
+    }
+
+    /// The frame of a message that is the same for all connections that send messages alike.
+    pub(crate) fn shared_frame(&self, message: &Prepared) -> Option<Bytes> {
+        message.frame(&self.extensions)
     }
 
     /// Sends a ping with a payload of up to 125 bytes; the peer's pong carries the same.

@@ -2,7 +2,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use crate::protocol::Message;
 use crate::protocol::extension::{Alone, Extensions};
@@ -23,8 +23,8 @@ pub struct Prepared(Arc<Frames>);
 struct Frames {
     message: Message,
     is_compressible: bool,
-    /// The uncompressed frame.
-    plain: Bytes,
+    /// The uncompressed frame, once it is needed.
+    plain: Once<Bytes>,
     /// The compressed frames requested so far; `None` where compression does not make the message shorter.
     compressed: Mutex<Vec<(Alone, Option<Bytes>)>>,
 }
@@ -45,7 +45,7 @@ impl Prepared {
 
     fn prepare(message: Message, is_compressible: bool) -> Self {
         Self(Arc::new(Frames {
-            plain: frame(&message, 0, message.as_bytes()),
+            plain: Once::new(),
             message,
             is_compressible,
             compressed: Mutex::new(Vec::new()),
@@ -63,15 +63,33 @@ impl Prepared {
         self.0.is_compressible
     }
 
+    /// The number of [`frame`](Self::frame): 0 if it is uncompressed. Equal numbers stand for equal frames.
+    pub(crate) fn frame_number(&self, extensions: &Extensions) -> Option<u16> {
+        if !self.is_compressible() {
+            return Some(0);
+        }
+        let alone = extensions.encodes_alone(self.0.message.as_bytes().len())?;
+        Some(alone.map_or(0, Alone::number))
+    }
+
+    fn plain(&self) -> Bytes {
+        let message = &self.0.message;
+        let plain = self
+            .0
+            .plain
+            .call_once(|| frame(message, 0, message.as_bytes()));
+        plain.clone()
+    }
+
     /// The frame for a server's connection with these extensions; `None` if the connection needs its own.
     pub(crate) fn frame(&self, extensions: &Extensions) -> Option<Bytes> {
         if !self.is_compressible() {
-            return Some(self.0.plain.clone());
+            return Some(self.plain());
         }
         let payload = self.0.message.as_bytes();
         let alone = match extensions.encodes_alone(payload.len()) {
             Some(Some(alone)) => alone,
-            Some(None) => return Some(self.0.plain.clone()),
+            Some(None) => return Some(self.plain()),
             None => return None,
         };
         let mut compressed = self.0.compressed.lock();
@@ -86,7 +104,7 @@ impl Prepared {
                 frame
             }
         };
-        Some(frame.unwrap_or_else(|| self.0.plain.clone()))
+        Some(frame.unwrap_or_else(|| self.plain()))
     }
 }
 

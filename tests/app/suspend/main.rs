@@ -1,7 +1,7 @@
 //! Connections saved as bytes and restored from them: `suspend` and `resume`.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host.rs"]
+#[path = "../host/mod.rs"]
 mod host;
 
 mod continuation;

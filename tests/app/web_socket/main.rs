@@ -1,7 +1,7 @@
 //! An app's function on a connection, run natively, driven as a host would drive it.
 #![allow(clippy::expect_used, clippy::panic, reason = "how a test fails")]
 
-#[path = "../host.rs"]
+#[path = "../host/mod.rs"]
 mod host;
 
 mod conversation;

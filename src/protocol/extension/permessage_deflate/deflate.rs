@@ -36,6 +36,13 @@ pub(crate) struct Alone {
     window_bits: u8,
 }
 
+impl Alone {
+    /// A number that is not 0, and that others with equal settings have.
+    pub(crate) fn number(self) -> u16 {
+        u16::from(self.level) << 8 | u16::from(self.window_bits)
+    }
+}
+
 impl Deflater {
     /// Compresses at a level from 1 to 9, within a window of this size, kept between messages or not.
     #[must_use]

@@ -1,11 +1,14 @@
 //! A host that runs apps natively, together with the clients of their connections.
 #![allow(dead_code, reason = "each test that includes this module uses a part")]
 
+mod topics;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
+use wasocket::topics::TopicAction;
 use wasocket::{
     Answer, App, Closed, Connection, Disposition, Effects, Event, Instant, Limits, MaskingKeys,
     Message, Outcome, ReadyList, Request, Response, Session, Upgrade, Verdict, WebSocket,
@@ -18,6 +21,7 @@ pub struct Host {
     pub ready: ReadyList,
     pub now: u64,
     pub connections: Vec<Peer>,
+    pub topics: topics::Topics,
 }
 
 /// One connection, with the client's side of it.
@@ -73,8 +77,9 @@ impl Host {
             effects: effects.clone(),
             received: vec![],
         };
-        peer.take(self.time(), effects);
+        let actions = peer.take(self.time(), effects);
         self.connections.push(peer);
+        self.want(id, actions);
         self.settle();
         id
     }
@@ -109,7 +114,7 @@ impl Host {
                 return taken;
             }
             let effects = peer.session.receive(now, piece.to_vec());
-            peer.take(now, effects);
+            self.take(id, effects);
             self.settle();
             taken += piece.len();
         }
@@ -125,17 +130,21 @@ impl Host {
         for _ in 0..1000 {
             let now = self.time();
             let mut is_done = true;
-            for peer in &mut self.connections {
-                is_done &= !peer.receive(now);
+            for id in 0..self.connections.len() {
+                if let Some(effects) = self.connections[id].receive(now) {
+                    is_done = false;
+                    self.take(id, effects);
+                }
             }
+            is_done &= !self.carry_out_topics();
             for id in self.ready.take() {
                 is_done = false;
                 self.wake(id as usize);
             }
-            for peer in &mut self.connections {
-                let due = peer.turn.on_time(self.now);
+            for id in 0..self.connections.len() {
+                let due = self.connections[id].turn.on_time(self.now);
                 is_done &= due.is_none();
-                peer.wake(now, due);
+                self.wake_if(id, due);
             }
             if is_done {
                 return;
@@ -145,10 +154,30 @@ impl Host {
     }
 
     pub fn wake(&mut self, id: usize) {
+        let call = self.connections[id].turn.on_woken();
+        self.wake_if(id, call);
+    }
+
+    /// Wakes a connection if the turn says so.
+    fn wake_if(&mut self, id: usize, call: Option<Call>) {
+        if call.is_some() {
+            let now = self.time();
+            let peer = &mut self.connections[id];
+            let effects = peer.session.wake(now, peer.stuck as u64);
+            self.take(id, effects);
+        }
+    }
+
+    /// Acts on the effects of a call.
+    pub fn take(&mut self, id: usize, effects: Effects) {
         let now = self.time();
-        let peer = &mut self.connections[id];
-        let call = peer.turn.on_woken();
-        peer.wake(now, call);
+        let actions = self.connections[id].take(now, effects);
+        self.want(id, actions);
+    }
+
+    fn want(&mut self, id: usize, actions: Vec<TopicAction>) {
+        let actions = actions.into_iter().map(|action| (Some(id), action));
+        self.topics.actions.extend(actions);
     }
 
     pub fn pass(&mut self, time: Duration) {
@@ -168,12 +197,12 @@ impl Host {
 
     /// Has the client take all unsent output.
     pub fn unblock(&mut self, id: usize) {
-        let now = self.time();
         let peer = &mut self.connections[id];
         peer.takes_output = true;
         peer.stuck = 0;
         let call = peer.turn.on_sent(0);
-        peer.wake(now, call);
+        self.wake_if(id, call);
+        self.deliver_waiting(id);
         self.settle();
     }
 
@@ -208,7 +237,7 @@ pub fn answer(app: &dyn App, request: Request) -> Answer {
     match app.handle(request) {
         Verdict::Answer(answer) => answer,
         Verdict::Failed(_) => Response::text(500, "").into(),
-        Verdict::Pending(_) => panic!("there is nothing to wait for"),
+        verdict => panic!("there is something else to do: {verdict:?}"),
     }
 }
 
@@ -244,26 +273,17 @@ fn request() -> Request {
 }
 
 impl Peer {
-    /// Passes the input to the app if it may receive, and returns whether it did.
-    fn receive(&mut self, now: Instant) -> bool {
+    /// Passes the input to the app if it may receive.
+    fn receive(&mut self, now: Instant) -> Option<Effects> {
         if self.input.is_empty() || !self.turn.may_receive() {
-            return false;
+            return None;
         }
         let input = std::mem::take(&mut self.input);
-        let effects = self.session.receive(now, input);
-        self.take(now, effects);
-        true
+        Some(self.session.receive(now, input))
     }
 
-    /// Wakes the connection if the turn says so.
-    fn wake(&mut self, now: Instant, call: Option<Call>) {
-        if call.is_some() {
-            let effects = self.session.wake(now, self.stuck as u64);
-            self.take(now, effects);
-        }
-    }
-
-    pub fn take(&mut self, now: Instant, effects: Effects) {
+    /// Acts on the effects of a call, and returns what is wanted of topics.
+    pub fn take(&mut self, now: Instant, effects: Effects) -> Vec<TopicAction> {
         let next = match effects.next {
             Disposition::Open => Next::Open,
             Disposition::Pause => Next::Pause,
@@ -272,15 +292,21 @@ impl Peer {
         };
         let wake_at = effects.wake_at.map(Instant::as_nanos);
         let _ = self.turn.on_effects(next, wake_at);
+        self.send(now, &effects.output);
+        let actions = effects.topics.clone();
+        self.effects = effects;
+        actions
+    }
+
+    pub fn send(&mut self, now: Instant, bytes: &[u8]) {
         if self.takes_output {
-            self.client.receive_bytes(now, &effects.output[..]);
+            self.client.receive_bytes(now, bytes);
             self.received
                 .extend(std::iter::from_fn(|| self.client.next_event()));
         } else {
-            self.stuck += effects.output.len();
+            self.stuck += bytes.len();
             let _ = self.turn.on_sent(self.stuck);
         }
-        self.effects = effects;
     }
 }
 
