@@ -81,7 +81,7 @@ const CRATES: [Layers; 7] = [
         source: "test-kit/src",
         floors: &[
             &["contract", "build", "fault"],
-            &["request", "response", "app"],
+            &["request", "response", "app", "bus"],
             &["host"],
             &["socket"],
             &["connection"],

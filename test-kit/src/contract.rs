@@ -2,6 +2,7 @@
 
 use wasocket_host_core::turn;
 
+use wasocket::topics::{Form, Publication, TopicAction};
 pub(crate) use wasocket::{ConnectionId, Disposition as Next};
 
 /// A field line.
@@ -11,6 +12,7 @@ pub(crate) type Field = (String, Vec<u8>);
 pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) wake_others: Vec<ConnectionId>,
+    pub(crate) publications: Vec<Publication>,
 }
 
 pub(crate) enum Verdict {
@@ -29,6 +31,7 @@ pub(crate) struct PollResult {
     /// In nanoseconds.
     pub(crate) wake_at: Option<u64>,
     pub(crate) wake_others: Vec<ConnectionId>,
+    pub(crate) publications: Vec<Publication>,
 }
 
 /// The head of a response.
@@ -65,6 +68,28 @@ pub(crate) struct Effects {
     pub(crate) wake_at: Option<u64>,
     pub(crate) next: Next,
     pub(crate) wake_others: Vec<ConnectionId>,
+    pub(crate) topics: Vec<TopicAction>,
+}
+
+/// The effects of the last call.
+pub(crate) struct LastEffects {
+    pub(crate) wake_others: Vec<ConnectionId>,
+    pub(crate) publications: Vec<Publication>,
+}
+
+/// What connections do with a publication.
+pub(crate) struct Deliveries {
+    pub(crate) forms: Vec<Form>,
+    pub(crate) shared: Option<u32>,
+    /// In the order of the connections.
+    pub(crate) exceptions: Vec<(usize, Exception)>,
+    pub(crate) wake_others: Vec<ConnectionId>,
+}
+
+pub(crate) enum Exception {
+    Form(u32),
+    /// Its `wake_others` are empty.
+    Effects(Effects),
 }
 
 /// The same `next`, for a [`turn::Turn`].

@@ -7,8 +7,9 @@ use wasocket::{Instant, ShutdownReason};
 
 use crate::app::App;
 use crate::app::native::Native;
+use crate::bus::{Bus, Node};
 use crate::host::client::Client;
-use crate::host::{Breach, Host, Outcome};
+use crate::host::{Breach, Host, Outcome, Place};
 use crate::request::{Handshake, RequestBuilder, get};
 use crate::{Connection, Fault, Response, Socket};
 
@@ -22,6 +23,7 @@ pub struct Kit(Rc<Shared>);
 
 struct Shared {
     host: RefCell<Host>,
+    place: RefCell<Place>,
     /// The number of attempts in progress.
     attempts: Cell<usize>,
 }
@@ -78,10 +80,51 @@ impl Kit {
     }
 
     fn of(app: impl App + 'static) -> Self {
-        Self(Rc::new(Shared {
+        let bus = Bus::new();
+        let kit = Self(Rc::new(Shared {
             host: RefCell::new(Host::new(Box::new(app))),
+            place: RefCell::new(Place {
+                bus: bus.clone(),
+                node: 0,
+            }),
             attempts: Cell::new(0),
-        }))
+        }));
+        kit.on(&bus)
+    }
+
+    /// Puts the kit on a bus, which joins its topics with those of other kits. Call it before anything else.
+    #[must_use]
+    pub fn on(self, bus: &Bus) -> Self {
+        let place = Place {
+            bus: bus.clone(),
+            node: bus.join(&self.0),
+        };
+        self.0.host.borrow_mut().place = Some(place.clone());
+        *self.0.place.borrow_mut() = place;
+        self
+    }
+
+    /// The bus that the kit is on.
+    #[must_use]
+    pub fn bus(&self) -> Bus {
+        self.0.place.borrow().bus.clone()
+    }
+
+    /// Cuts the connection to the bus. The kit's topics go on among its own connections, without positions; others miss
+    /// what is published here until [`reconnect`](Self::reconnect), and its members are gone for them.
+    pub fn disconnect(&self) {
+        self.set_away(true);
+    }
+
+    /// Connects to the bus again. What was missed is delivered where history has it; elsewhere subscribers are told of
+    /// a gap.
+    pub fn reconnect(&self) {
+        self.set_away(false);
+    }
+
+    fn set_away(&self, is_away: bool) {
+        let place = self.0.place.borrow().clone();
+        place.bus.set_away(place.node, is_away);
     }
 
     /// The current time. It begins at zero.
@@ -213,12 +256,32 @@ impl Kit {
         }
     }
 
-    /// Does something with the host. The test fails if the app does anything wrong.
+    /// Does something with the host, and has all kits on the bus take part in it. The test fails if an app does
+    /// anything wrong.
     #[track_caller]
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Host) -> Result<T, Breach>) -> T {
-        let mut host = self.0.host.borrow_mut();
+        let result = self.0.with(act);
+        self.bus().deliver();
+        result
+    }
+
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Host) -> T) -> T {
+        look(&self.0.host.borrow())
+    }
+}
+
+impl Node for Shared {
+    fn fetch_mail(&self) {
+        self.with(Host::settle);
+    }
+}
+
+impl Shared {
+    #[track_caller]
+    fn with<T>(&self, act: impl FnOnce(&mut Host) -> Result<T, Breach>) -> T {
+        let mut host = self.host.borrow_mut();
         let result = act(&mut host);
-        let fault = match self.0.attempts.get() {
+        let fault = match self.attempts.get() {
             0 => host.take_fault(),
             _ => None,
         };
@@ -231,10 +294,6 @@ impl Kit {
             Ok(value) => value,
             Err(breach) => panic!("{breach}"),
         }
-    }
-
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Host) -> T) -> T {
-        look(&self.0.host.borrow())
     }
 }
 

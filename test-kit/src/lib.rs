@@ -66,6 +66,7 @@
 //! | A slow reader | [`Socket::block`], [`Socket::unblock`]: output is not accepted in between. |
 //! | A slow network, a silent peer | [`Connection::hold`], [`Connection::release`]. |
 //! | A peer that breaks the protocol | [`Socket::send_bytes`], [`Connection::send_frame`]. |
+//! | Other instances and machines | [`Bus`], [`Kit::on`], [`Kit::disconnect`], [`Kit::reconnect`]. |
 //! | The end | [`Socket::end_of_stream`], [`Socket::lost`], [`Socket::shutdown`], [`Kit::shutdown`]. |
 //!
 //! # Features
@@ -83,6 +84,7 @@ struct TestingAnApp;
 mod app;
 #[cfg(feature = "component")]
 mod build;
+mod bus;
 mod connection;
 mod contract;
 mod fault;
@@ -94,6 +96,7 @@ mod socket;
 
 #[cfg(feature = "component")]
 pub use build::build;
+pub use bus::Bus;
 pub use connection::Connection;
 pub use fault::Fault;
 pub use kit::{Answer, Kit};

@@ -4,10 +4,11 @@
 pub(crate) mod component;
 pub(crate) mod native;
 
+use wasocket::topics::{Delivery, TopicEvent};
 use wasocket::{ConnectionId, Report, Request, ShutdownReason};
 
 use crate::Fault;
-use crate::contract::{Decision, Effects, Handle, PollResult};
+use crate::contract::{Decision, Deliveries, Effects, Handle, LastEffects, PollResult};
 
 /// The functions of `websocket-handler`, of a native app or of a component.
 ///
@@ -24,7 +25,15 @@ pub(crate) trait App {
     /// Calls a connection. `now` is in nanoseconds.
     fn call(&mut self, handle: Handle, now: u64, call: Call<'_>) -> Result<Effects, Fault>;
 
-    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault>;
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<LastEffects, Fault>;
+
+    /// Gives a publication to all of these connections.
+    fn deliver(
+        &mut self,
+        handles: &[Handle],
+        now: u64,
+        delivery: &Delivery,
+    ) -> Result<Deliveries, Fault>;
 
     /// Asks for the report on a connection: the last call.
     fn report(&mut self, handle: Handle) -> Result<Report, Fault>;
@@ -34,7 +43,7 @@ pub(crate) trait App {
 }
 
 /// A call that has effects.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Call<'a> {
     Open {
         id: ConnectionId,
@@ -46,4 +55,5 @@ pub(crate) enum Call<'a> {
         unsent: usize,
     },
     Shutdown(ShutdownReason),
+    Tell(TopicEvent),
 }

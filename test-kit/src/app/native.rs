@@ -4,11 +4,17 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wasocket::{ConnectionId, Instant, PendingRequest, ReadyList, Report, Request, Session};
+use wasocket::topics::Delivery;
+use wasocket::{
+    ConnectionId, Deliver, Delivered, Instant, PendingRequest, ReadyList, Report, Request, Session,
+};
 
 use crate::Fault;
 use crate::app::{App, Call};
-use crate::contract::{Answer, Decision, Effects, Handle, PollResult, Takeover, Verdict};
+use crate::contract::{
+    Answer, Decision, Deliveries, Effects, Exception, Handle, LastEffects, PollResult, Takeover,
+    Verdict,
+};
 
 pub(crate) struct Native {
     app: Box<dyn wasocket::App>,
@@ -66,6 +72,16 @@ impl Native {
     }
 }
 
+fn converted(effects: wasocket::Effects, wake_others: Vec<ConnectionId>) -> Effects {
+    Effects {
+        output: effects.output,
+        wake_at: effects.wake_at.map(Instant::as_nanos),
+        next: effects.next,
+        wake_others,
+        topics: effects.topics,
+    }
+}
+
 fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
@@ -74,14 +90,16 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 
 impl App for Native {
     fn handle(&mut self, request: &Request) -> Result<Decision, Fault> {
-        let verdict = match self.guard(|native| native.app.handle(request.clone()))? {
+        let verdict = self.guard(|native| native.app.handle(request.clone()))?;
+        let (publications, verdict) = verdict.into_parts();
+        let verdict = match verdict {
             wasocket::Verdict::Answer(answer) => Verdict::Answer(self.keep(answer)),
             wasocket::Verdict::Pending(pending_request) => {
                 let handle = self.next_handle();
                 self.pending_requests.insert(handle, pending_request);
                 Verdict::Pending(handle)
             }
-            wasocket::Verdict::Failed(_) => {
+            wasocket::Verdict::Failed(_) | wasocket::Verdict::Publishing(..) => {
                 let failure = wasocket::Response::text(500, "Internal Server Error\n");
                 Verdict::Answer(Answer::Respond(failure.into()))
             }
@@ -89,6 +107,7 @@ impl App for Native {
         Ok(Decision {
             verdict,
             wake_others: self.ready.take(),
+            publications,
         })
     }
 
@@ -104,6 +123,7 @@ impl App for Native {
             answer: progress.answer.map(|answer| self.keep(answer)),
             wake_at: progress.wake_at.map(Instant::as_nanos),
             wake_others: self.ready.take(),
+            publications: progress.publications,
         })
     }
 
@@ -121,24 +141,53 @@ impl App for Native {
                 Call::ReceiveEof => session.receive_eof(now),
                 Call::Wake { unsent } => session.wake(now, unsent as u64),
                 Call::Shutdown(reason) => session.shutdown(now, reason),
+                Call::Tell(event) => session.tell(now, event),
             })
         })?;
         let effects = effects.unwrap_or_else(|| panic!("the kit calls a connection that is gone"));
-        Ok(Effects {
-            output: effects.output,
-            wake_at: effects.wake_at.map(Instant::as_nanos),
-            next: effects.next,
+        Ok(converted(effects, self.ready.take()))
+    }
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<LastEffects, Fault> {
+        let publications = self.guard(|app| {
+            let session = app.sessions.get_mut(&handle)?;
+            Some(session.lost(Instant::from_nanos(now)))
+        })?;
+        Ok(LastEffects {
             wake_others: self.ready.take(),
+            publications: publications.unwrap_or_default(),
         })
     }
 
-    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
-        self.guard(|app| {
-            if let Some(session) = app.sessions.get_mut(&handle) {
-                let _ = session.lost(Instant::from_nanos(now));
+    fn deliver(
+        &mut self,
+        handles: &[Handle],
+        now: u64,
+        delivery: &Delivery,
+    ) -> Result<Deliveries, Fault> {
+        let now = Instant::from_nanos(now);
+        let deliveries = self.guard(|app| {
+            let mut deliver = Deliver::new(now, delivery.clone(), Vec::new());
+            for handle in handles {
+                deliver.to(&mut **app.sessions.get_mut(handle)?);
             }
+            Some(deliver.finish())
         })?;
-        Ok(self.ready.take())
+        let deliveries =
+            deliveries.unwrap_or_else(|| panic!("the kit calls a connection that is gone"));
+        let exceptions = deliveries.exceptions.into_iter();
+        let exceptions = exceptions.map(|(index, delivered)| match delivered {
+            Delivered::Form(number) => (index, Exception::Form(number)),
+            Delivered::Effects(effects) => {
+                (index, Exception::Effects(converted(effects, Vec::new())))
+            }
+        });
+        Ok(Deliveries {
+            forms: deliveries.forms,
+            shared: deliveries.shared,
+            exceptions: exceptions.collect(),
+            wake_others: self.ready.take(),
+        })
     }
 
     fn report(&mut self, handle: Handle) -> Result<Report, Fault> {

@@ -18,6 +18,12 @@ pub(crate) enum Breach {
     WakesItself(usize),
     /// A connection wants to be called again and again at one instant.
     Restless(usize),
+    /// A connection that has ended wants more of topics than to publish.
+    TopicsAfterEnd(usize),
+    /// The result of `deliver` names a form that it does not have.
+    UnknownForm(u32),
+    /// The result of `deliver` has an exception out of order, or for no connection.
+    ExceptionMisplaced(usize),
 }
 
 impl fmt::Display for Breach {
@@ -32,6 +38,18 @@ impl fmt::Display for Breach {
             Self::WakesItself(id) => write!(
                 f,
                 "connection {id} lists itself in `wake-others`, which is for other connections"
+            ),
+            Self::TopicsAfterEnd(id) => write!(
+                f,
+                "connection {id} has ended, and can only publish in the same effects"
+            ),
+            Self::UnknownForm(number) => write!(
+                f,
+                "`deliver` refers to form {number}, which it has not returned"
+            ),
+            Self::ExceptionMisplaced(index) => write!(
+                f,
+                "`deliver` has an exception for connection {index}, which is out of order or not there"
             ),
             Self::Restless(id) => write!(
                 f,

@@ -4,6 +4,7 @@ mod answer;
 mod breach;
 pub(crate) mod client;
 pub(crate) mod peer;
+mod topics;
 
 use wasocket::{ConnectionId, Disposition, HttpVersion, Instant, Request, ShutdownReason};
 use wasocket_host_core::turn::Ending;
@@ -16,6 +17,7 @@ pub(crate) use breach::Breach;
 use breach::MAX_CALLS;
 use client::Client;
 use peer::{Input, Peer};
+pub(crate) use topics::Place;
 
 /// The number of a request that waits, which no connection has.
 const PENDING_REQUEST_ID: ConnectionId = ConnectionId::MAX;
@@ -30,6 +32,8 @@ pub(crate) struct Host {
     fault: Option<Fault>,
     /// The number of clients so far.
     clients: u64,
+    /// Where topics are; `None` before the kit is complete.
+    pub(crate) place: Option<Place>,
 }
 
 /// The outcome of a request.
@@ -47,6 +51,8 @@ enum Due {
     Client,
     /// The client has given up the socket.
     Loss,
+    /// What was published waits for output that is sent by now.
+    Waiting,
 }
 
 impl Host {
@@ -57,6 +63,7 @@ impl Host {
             peers: Vec::new(),
             fault: None,
             clients: 0,
+            place: None,
         }
     }
 
@@ -93,6 +100,7 @@ impl Host {
             Err(fault) => return Ok(self.failed(fault)),
         };
         self.mark(&decision.wake_others);
+        self.publish(decision.publications);
         let answer = match decision.verdict {
             Verdict::Answer(answer) => answer,
             Verdict::Pending(pending_request) => match self.poll(request, pending_request)? {
@@ -120,6 +128,7 @@ impl Host {
                 Err(fault) => return Ok(Err(fault)),
             };
             self.mark(&progress.wake_others);
+            self.publish(progress.publications);
             if let Some(answer) = progress.answer {
                 let dropped = self.app.drop_pending_request(pending_request);
                 return Ok(dropped.map(|()| answer));
@@ -192,7 +201,11 @@ impl Host {
         let mut last = 0;
         for _ in 0..MAX_CALLS {
             let Some((id, due)) = self.due() else {
-                return Ok(());
+                match self.take_mail() {
+                    Some(mail) => self.on_mail(mail)?,
+                    None => return Ok(()),
+                }
+                continue;
             };
             last = id;
             match due {
@@ -201,6 +214,7 @@ impl Host {
                 Due::Input(Input::End) => self.call(id, Call::ReceiveEof)?,
                 Due::Client => self.wake_client(id),
                 Due::Loss => self.lose(id),
+                Due::Waiting => self.give_waiting(id)?,
             }
         }
         Err(Breach::Restless(last))
@@ -227,6 +241,10 @@ impl Host {
         let is_lost = |peer: &Peer| peer.turn.is_open() && peer.is_lost;
         if let Some(id) = self.peers.iter().position(is_lost) {
             return Some((id, Due::Loss));
+        }
+        let has_waited = |peer: &Peer| peer.is_ready() && !peer.waiting.is_empty();
+        if let Some(id) = self.peers.iter().position(has_waited) {
+            return Some((id, Due::Waiting));
         }
         let id = self.peers.iter().position(Peer::is_readable)?;
         let input = self.peers[id].take_input()?;
@@ -277,6 +295,8 @@ impl Host {
             .turn
             .on_effects(turn_next(effects.next), effects.wake_at);
         peer.put_out(now, &effects.output);
+        self.want(id, effects.topics)?;
+        let peer = &mut self.peers[id];
         match ending {
             None => return Ok(()),
             Some(Ending::Close | Ending::FinalBytes) => peer.close(now),
@@ -316,8 +336,9 @@ impl Host {
             return;
         }
         match self.app.lost(peer.handle, self.now) {
-            Ok(others) => {
-                self.mark(&others);
+            Ok(last) => {
+                self.mark(&last.wake_others);
+                self.publish(last.publications);
                 self.end(id);
             }
             Err(fault) => self.bury(fault),
@@ -339,6 +360,7 @@ impl Host {
 
     /// Asks what became of a connection, and drops it.
     fn end(&mut self, id: usize) {
+        self.leave(id);
         let peer = &mut self.peers[id];
         if peer.turn.on_report().is_none() {
             return;
@@ -365,6 +387,7 @@ impl Host {
         for peer in &mut self.peers {
             peer.send_final_bytes(now);
         }
+        (0..self.peers.len()).for_each(|id| self.leave(id));
         self.fault.get_or_insert(fault);
     }
 }

@@ -1,7 +1,9 @@
 //! A taken-over socket.
 
+use std::collections::VecDeque;
 use std::mem;
 
+use wasocket::topics::{Delivery, TopicEvent};
 use wasocket::{Disposition, Instant, Report};
 use wasocket_host_core::turn::{Call, Turn};
 
@@ -35,6 +37,8 @@ pub(crate) struct Peer {
     /// Whether the peer accepts no output.
     pub(crate) is_blocked: bool,
     unsent: Vec<u8>,
+    /// What was published, and told, while output was unsent.
+    pub(crate) waiting: VecDeque<Waiting>,
     /// Whether the host closes once all output is sent.
     pub(crate) is_closing: bool,
     /// Whether the peer has seen the end.
@@ -42,6 +46,12 @@ pub(crate) struct Peer {
     /// Bytes accepted by the peer that the test has not read.
     pub(crate) output: Vec<u8>,
     pub(crate) client: Option<Client>,
+}
+
+/// Something of a topic that is for a connection with unsent output.
+pub(crate) enum Waiting {
+    Delivery(Delivery),
+    Event(TopicEvent),
 }
 
 /// Input for the app.
@@ -65,11 +75,26 @@ impl Peer {
             is_lost: false,
             is_blocked: false,
             unsent: Vec::new(),
+            waiting: VecDeque::new(),
             is_closing: false,
             is_closed: false,
             output: Vec::new(),
             client,
         }
+    }
+
+    /// Whether it may be given what is published, and told of topics.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.turn.is_open() && self.unsent.is_empty()
+    }
+
+    /// The number of bytes that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let bytes = |waiting: &Waiting| match waiting {
+            Waiting::Delivery(delivery) => delivery.message.as_bytes().len(),
+            Waiting::Event(_) => 0,
+        };
+        self.waiting.iter().map(bytes).sum()
     }
 
     pub(crate) fn unsent(&self) -> usize {

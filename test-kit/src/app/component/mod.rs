@@ -1,5 +1,7 @@
 //! An app as a component, in the runner's engine.
 
+mod topics;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,6 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use wasmtime::component::ResourceAny;
+use wasocket::topics::Delivery;
 use wasocket::{Closing, ConnectionId, HttpVersion, Initiator, Report, Request, ShutdownReason};
 use wasocket_host::bindings as wit;
 use wasocket_host::component::{Component, Grants};
@@ -18,7 +21,8 @@ use wasocket_host::guest::{Guest, GuestFault, Limits, finish};
 use crate::Fault;
 use crate::app::{App, Call};
 use crate::contract::{
-    Answer, Decision, Effects, Handle, Next, PollResult, Response, ResponseHead, Takeover, Verdict,
+    Answer, Decision, Deliveries, Effects, Handle, LastEffects, PollResult, Response, ResponseHead,
+    Takeover, Verdict,
 };
 
 /// The runner's memory limit, and ten times its time limits, as a machine that runs tests is busy.
@@ -143,6 +147,7 @@ impl App for Instances {
         Ok(Decision {
             verdict,
             wake_others: decision.wake_others,
+            publications: topics::publications(decision.publications),
         })
     }
 
@@ -155,6 +160,7 @@ impl App for Instances {
             answer: answer.map(|answer| self.keep_answer(answer, refusal)),
             wake_at: progress.wake_at,
             wake_others: progress.wake_others,
+            publications: topics::publications(progress.publications),
         })
     }
 
@@ -172,24 +178,33 @@ impl App for Instances {
             Call::ReceiveEof => finish(guest.receive_eof(it, now)),
             Call::Wake { unsent } => finish(guest.wake(it, now, unsent)),
             Call::Shutdown(reason) => finish(guest.shutdown(it, now, reason_to_wit(reason))),
+            Call::Tell(event) => finish(guest.tell(it, now, &topics::event(event))),
         })?;
-        Ok(Effects {
-            output: effects.output,
-            wake_at: effects.wake_at,
-            next: match effects.next {
-                wit::Next::Open => Next::Open,
-                wit::Next::Pause => Next::Pause,
-                wit::Next::Close => Next::Close,
-                wit::Next::Abort => Next::Abort,
-            },
-            wake_others: effects.wake_others,
+        Ok(topics::effects(effects))
+    }
+
+    fn lost(&mut self, handle: Handle, now: u64) -> Result<LastEffects, Fault> {
+        let it = self.resource(handle);
+        let last = self.guard(|guest| finish(guest.lost(it, now)))?;
+        Ok(LastEffects {
+            wake_others: last.wake_others,
+            publications: topics::publications(last.publications),
         })
     }
 
-    fn lost(&mut self, handle: Handle, now: u64) -> Result<Vec<ConnectionId>, Fault> {
-        let it = self.resource(handle);
-        self.guard(|guest| finish(guest.lost(it, now)))
-            .map(|last| last.wake_others)
+    fn deliver(
+        &mut self,
+        handles: &[Handle],
+        now: u64,
+        delivery: &Delivery,
+    ) -> Result<Deliveries, Fault> {
+        let all: Vec<ResourceAny> = handles
+            .iter()
+            .map(|handle| self.resource(*handle))
+            .collect();
+        let delivery = topics::delivery(delivery);
+        self.guard(|guest| finish(guest.deliver(now, &delivery, &[], &all)))
+            .map(topics::deliveries)
     }
 
     fn report(&mut self, handle: Handle) -> Result<Report, Fault> {
