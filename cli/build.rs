@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What of `npm/` makes folders for Node and for Workers.
-const NPM: [&str; 10] = [
+const NPM: [&str; 11] = [
     "package.json",
     "package-lock.json",
     "transpile.js",
     "node.js",
     "node",
     "serve.js",
+    "history.js",
     "wasi.js",
     "workers.js",
     "workers",

@@ -2,12 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 import { debuglog } from 'node:util';
+import { now } from './node/clock.js';
 import { end } from './node/end.js';
 import { BadAnswer, bodyOf, fieldsOf, lastResponse, plain, takeoverHead, toRequest } from './node/http.js';
 import { Refusals, pathOf, quoted } from './node/log.js';
 import { limitsOf } from './node/options.js';
 import { Dead, Pool } from './node/pool.js';
-import { Session, now } from './node/session.js';
+import { Session } from './node/session.js';
+import { Topics } from './node/topics.js';
 
 /**
  * @typedef {import('node:http').Server | import('node:https').Server} Server
@@ -61,6 +63,8 @@ export class App {
   /** Answers plain HTTP: for `createServer`, or as the handler of an Express app. */
   listener;
   #pool;
+  /** Topics reach all connections of this app. */
+  #topics = new Topics((error) => this.#log(`an action on a topic is lost to a bug in the host: ${textOf(error)}`));
   #limits;
   #log;
   #refusals;
@@ -256,7 +260,7 @@ export class App {
    */
   #take(instance, takeover, request, socket, residual) {
     const since = performance.now();
-    const session = new Session(socket, instance, takeover, this.#limits, (error, report) => {
+    const session = new Session(socket, instance, takeover, this.#topics, this.#limits, (error, report) => {
       this.#sessions.delete(session);
       this.#checkIdle();
       const path = pathOf(request);
@@ -314,6 +318,7 @@ export class App {
       const decision = instance.call((handler) => handler.handle(request));
       const { verdict } = decision;
       instance.wake(decision.wakeOthers);
+      this.#topics.publish(decision.publications);
       this.#logFault(request, decision.fault);
       if (verdict.tag === 'pending') {
         return { answer: await this.#poll(instance, verdict.val, request, socket), instance };
@@ -378,8 +383,10 @@ export class App {
       };
       const ask = () => {
         try {
-          const { answer, wakeAt, wakeOthers, fault, refusal } = instance.call(() => pendingRequest.poll(now(), id));
-          instance.wake(wakeOthers);
+          const result = instance.call(() => pendingRequest.poll(now(), id));
+          const { answer, wakeAt, fault, refusal } = result;
+          instance.wake(result.wakeOthers);
+          this.#topics.publish(result.publications);
           this.#logFault(request, fault);
           clearTimeout(timer);
           if (answer) {

@@ -32,8 +32,8 @@ class Refusal extends Error {}
 
 /** The files that run a component, next to the folder of the same name. @type {Record<Target, string[]>} */
 const RUNTIME = {
-  node: ['node.js', 'serve.js', 'wasi.js', 'node'],
-  workers: ['workers.js', 'wasi.js', 'workers'],
+  node: ['node.js', 'serve.js', 'history.js', 'wasi.js', 'node'],
+  workers: ['workers.js', 'history.js', 'wasi.js', 'workers'],
 };
 
 /** The folder of the package, from which files are copied. */
@@ -175,6 +175,7 @@ async function workerdConfig(modules) {
     'component.js',
     'component/app.js',
     'wasocket/workers.js',
+    'wasocket/history.js',
     'wasocket/wasi.js',
     ...rules.map((name) => `wasocket/workers/${name}`),
   ];

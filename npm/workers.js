@@ -4,18 +4,21 @@
 
 import { DurableObject } from 'cloudflare:workers';
 import { wasi } from './wasi.js';
-import { Fault, checkRoom, checkSize, messageSize, plain, split } from './workers/answer.js';
+import { Fault, checkSize, messageSize, plain, split } from './workers/answer.js';
+import { connectionOf, end, keep } from './workers/connection.js';
 import { refusal, subprotocol, wantsWebSocket } from './workers/handshake.js';
 import { carryOut, publications } from './workers/judge.js';
+import { Topics } from './workers/topics.js';
 
 /**
  * @typedef {import('./contract/interfaces/wasocket-websocket-app.js')} App
  * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Accept} Accept
  * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Action} Action
  * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Event} AppEvent
- * @typedef {import('./contract/interfaces/wasocket-websocket-app.js').Message} Message
+ * @typedef {import('./contract/interfaces/wasocket-websocket-types.js').Message} Message
  * @typedef {import('./contract/interfaces/wasocket-websocket-types.js').Request} AppRequest
  * @typedef {import('./contract/interfaces/wasocket-websocket-types.js').Response} AppResponse
+ * @typedef {import('./workers/connection.js').Connection} Connection
  */
 
 /**
@@ -26,23 +29,14 @@ import { carryOut, publications } from './workers/judge.js';
  * @property {Record<string, WebAssembly.Module>} modules
  */
 
-/**
- * The state of a connection, kept as the attachment of its WebSocket.
- *
- * @typedef {object} Connection
- * @property {string} id
- * @property {Uint8Array} state
- * @property {string[]} channels
- * @property {number} maxMessageSize
- * @property {boolean} hasEnded the app has been told of the end, and is told nothing after that
- */
-
 const APP = 'wasocket:websocket/app@0.1.0';
 /** The longest message to receive, in bytes: unless the app says otherwise, and at most. */
 const MESSAGE_SIZE = 2 ** 20;
 const MAX_MESSAGE_SIZE = 4 * 2 ** 20;
 /** The most bytes that wait for a peer that cannot keep up with publications. */
 const MAX_WAITING = 2 ** 20;
+/** How much of what happens on topics is passed on at once; the rest has to wait for other events. */
+const MAX_AT_ONCE = 1_000;
 
 // Close codes (RFC 6455 §7.4.1, and 1013 of the IANA registry).
 const NO_STATUS = 1005;
@@ -101,6 +95,7 @@ class Site {
   #component;
   /** Made when something happens; gone when it has trapped, or the object has slept. @type {App | undefined} */
   #app;
+  #topics;
 
   /**
    * @param {DurableObjectState} context
@@ -109,6 +104,7 @@ class Site {
   constructor(context, component) {
     this.#context = context;
     this.#component = component;
+    this.#topics = new Topics(() => context.getWebSockets());
     const { length } = context.getWebSockets();
     if (length > 0) {
       console.error(`the object is awake again, with ${length} connections`);
@@ -122,7 +118,9 @@ class Site {
   fetch(request) {
     const id = crypto.randomUUID();
     try {
-      return wantsWebSocket(request) ? this.#open(id, request) : this.#request(id, request);
+      const response = wantsWebSocket(request) ? this.#open(id, request) : this.#request(id, request);
+      this.#settle();
+      return response;
     } catch (error) {
       if (error instanceof Fault) {
         this.#tell(id, error);
@@ -131,6 +129,7 @@ class Site {
       } else if (!(error instanceof Trapped)) {
         throw error;
       }
+      this.#settle();
       return respond(FAILED);
     }
   }
@@ -189,11 +188,11 @@ class Site {
     const connection = {
       id,
       state: new Uint8Array(),
-      channels: [],
+      topics: [],
       maxMessageSize: Math.min(size, MAX_MESSAGE_SIZE),
       hasEnded: false,
     };
-    server.serializeAttachment(connection);
+    keep(server, connection);
     this.#unlessFault(server, connection, () => this.#carryOut(server, connection, actions));
     return response;
   }
@@ -210,9 +209,10 @@ class Site {
     if (!connection.hasEnded && messageSize(message) > connection.maxMessageSize) {
       close(socket, TOO_BIG, '');
       this.#end(socket, connection, TOO_BIG, 'the message is too long');
-      return;
+    } else {
+      this.#give(socket, connection, { tag: 'message', val: message });
     }
-    this.#give(socket, connection, { tag: 'message', val: message });
+    this.#settle();
   }
 
   /**
@@ -223,6 +223,23 @@ class Site {
   closed(socket, code, reason) {
     this.#end(socket, connectionOf(socket), code, reason);
     answerClose(socket, code);
+    this.#settle();
+  }
+
+  /** Passes on what has happened on topics, in order; answers may cause more. */
+  #settle() {
+    for (let done = 0; done < MAX_AT_ONCE; done += 1) {
+      const item = this.#topics.next();
+      if (item === undefined) {
+        return;
+      }
+      if (item.event === undefined) {
+        sendPublished(item.socket, item.message);
+      } else {
+        this.#give(item.socket, connectionOf(item.socket), item.event);
+      }
+    }
+    setTimeout(() => this.#settle(), 0);
   }
 
   /**
@@ -285,14 +302,17 @@ class Site {
       close: (code, reason) => close(socket, code, reason),
       setState: (state) => {
         connection.state = state;
-        socket.serializeAttachment(connection);
+        keep(socket, connection);
       },
-      subscribe: (channel) => subscribe(socket, connection, channel),
-      unsubscribe: (channel) => {
-        connection.channels = connection.channels.filter((own) => own !== channel);
-        socket.serializeAttachment(connection);
+      subscribe: (topic) => {
+        if (!connection.topics.some((own) => own.topic === topic)) {
+          this.#topics.subscribe(socket, connection, subscriptionTo(topic), false);
+        }
       },
-      publish: (channel, message) => this.#publish(channel, message),
+      subscribeWith: (subscription) => this.#topics.subscribe(socket, connection, subscription, true),
+      unsubscribe: (topic) => this.#topics.unsubscribe(socket, connection, topic),
+      publish: (topic, message, toOthers) => this.#topics.publish(topic, message, toOthers ? socket : undefined),
+      listMembers: (topic) => this.#topics.listMembers(socket, topic),
     };
   }
 
@@ -302,20 +322,7 @@ class Site {
    * @param {Action[]} actions
    */
   #publishAll(actions) {
-    publications(actions, (channel, message) => this.#publish(channel, message));
-  }
-
-  /**
-   * @param {string} channel
-   * @param {Message} message
-   */
-  #publish(channel, message) {
-    for (const socket of this.#context.getWebSockets()) {
-      const { channels, hasEnded } = connectionOf(socket);
-      if (!hasEnded && channels.includes(channel)) {
-        sendPublished(socket, message);
-      }
-    }
+    publications(actions, (topic, message) => this.#topics.publish(topic, message));
   }
 
   /**
@@ -331,10 +338,11 @@ class Site {
       return;
     }
     connection.hasEnded = true;
-    socket.serializeAttachment(connection);
+    keep(socket, connection);
     // It is the last event: a fault in the answer is ignored.
     faultOf(() => this.#ask(socket, connection, { tag: 'closed', val: { code, reason } }));
     end(socket, connection);
+    this.#topics.left(connection);
   }
 
   /**
@@ -368,6 +376,7 @@ class Site {
       return this.#app.handle(id, state, [event]);
     } catch (error) {
       this.#app = undefined;
+      this.#topics.clear();
       const sockets = this.#context.getWebSockets();
       console.error(`the app ends, and with it ${sockets.length} connections: ${describe(error)}`);
       for (const socket of sockets) {
@@ -415,32 +424,14 @@ function faultOf(carryOut) {
   return undefined;
 }
 
-/** @param {WebSocket} socket */
-function connectionOf(socket) {
-  return /** @type {Connection} */ (socket.deserializeAttachment());
-}
-
 /**
- * @param {WebSocket} socket
- * @param {Connection} connection
+ * What `subscribe` stands for.
+ *
+ * @param {string} topic
+ * @returns {import('./contract/interfaces/wasocket-websocket-app.js').Subscription}
  */
-function end(socket, connection) {
-  // Its state is of no more use, and may be what the platform has refused to keep.
-  socket.serializeAttachment({ ...connection, state: new Uint8Array(), channels: [], hasEnded: true });
-}
-
-/**
- * @param {WebSocket} socket
- * @param {Connection} connection
- * @param {string} channel
- */
-function subscribe(socket, connection, channel) {
-  if (connection.channels.includes(channel)) {
-    return;
-  }
-  checkRoom(connection.channels);
-  connection.channels.push(channel);
-  socket.serializeAttachment(connection);
+function subscriptionTo(topic) {
+  return { topic, start: { tag: 'now' }, keep: undefined, member: undefined, watchMembers: false, receiver: 'peer' };
 }
 
 /**

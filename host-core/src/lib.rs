@@ -2,6 +2,7 @@
 //! the clock and the component; this crate knows the rules.
 //!
 //! - [`http1`] reads requests and writes responses (RFC 9112).
+//! - [`topics`] knows who subscribes to what, in one process without an engine.
 //! - [`turn`] says which call into a taken-over connection comes next.
 //! - `answer`, with the feature `http`, checks answers and converts them to values of the crate `http`.
 //!
@@ -16,4 +17,5 @@ extern crate std;
 #[cfg(any(test, feature = "http"))]
 pub mod answer;
 pub mod http1;
+pub mod topics;
 pub mod turn;

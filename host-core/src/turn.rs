@@ -134,6 +134,15 @@ impl Turn {
         self.phase == Phase::Reading && self.input == Input::Open && self.unsent == 0
     }
 
+    /// Whether publications may be delivered, and events of topics told.
+    ///
+    /// "Like `receive`, not called while output is unsent [..]; but also after `pause`."
+    #[inline]
+    #[must_use]
+    pub fn may_deliver(&self) -> bool {
+        self.is_open() && self.unsent == 0
+    }
+
     /// When the component wants to be woken.
     #[inline]
     #[must_use]

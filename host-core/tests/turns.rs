@@ -56,11 +56,12 @@ fn ending(ending: Option<Ending>) -> &'static str {
 }
 
 fn state(turn: &Turn) -> &'static str {
-    match (turn.is_open(), turn.may_receive()) {
-        (true, true) => "reads",
-        (true, false) => "waits",
-        (false, false) => "ended",
-        (false, true) => panic!("a connection that has ended is read"),
+    match (turn.is_open(), turn.may_deliver(), turn.may_receive()) {
+        (true, true, true) => "reads",
+        (true, true, false) => "delivers",
+        (true, false, false) => "waits",
+        (false, false, false) => "ended",
+        other => panic!("no state: {other:?}"),
     }
 }
 

@@ -1,14 +1,19 @@
 // The bytes between a socket and a component's connection: something happens, the component is called, its effects
 // are carried out. `Turn` says which call may come next.
 
+import { now } from './clock.js';
+import { deliverTo } from './deliver.js';
 import { end } from './end.js';
 import { Dead } from './pool.js';
 import { Turn } from './turn.js';
+import { Waiting } from './waiting.js';
 
 /**
  * @typedef {import('node:net').Socket} Socket
  * @typedef {import('./pool.js').Instance} Instance
  * @typedef {import('./options.js').Limits} Limits
+ * @typedef {import('./topics.js').Publication} Publication
+ * @typedef {import('./topics.js').Topics} Topics
  * @typedef {import('./turn.js').Call} Call
  * @typedef {import('./turn.js').Ending} Ending
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Connection} Connection
@@ -16,6 +21,9 @@ import { Turn } from './turn.js';
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').Report} Report
  * @typedef {import('../contract/interfaces/wasocket-websocket-websocket-handler.js').ShutdownReason} ShutdownReason
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Effects} Effects
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').TopicAction} TopicAction
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').TopicEvent} TopicEvent
+ * @typedef {Omit<Effects, 'wakeOthers'>} Outcome
  */
 
 /** The most bytes of one `receive` (`websocket-handler.wit`). */
@@ -23,14 +31,16 @@ const MAX_RECEIVED = 65_536;
 /** The longest time that Node's timers take. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Nanoseconds on a clock that never runs backwards. */
-export const now = () => process.hrtime.bigint();
-
 /** A socket in the hands of a component. */
 export class Session {
+  /** The names of the topics that it subscribes to: `Topics` keeps them. @type {Set<string>} */
+  topics = new Set();
+  /** @readonly */
+  instance;
+  /** @readonly */
+  connection;
   #socket;
-  #instance;
-  #connection;
+  #topics;
   #finalBytes;
   #limits;
   #onEnd;
@@ -46,6 +56,7 @@ export class Session {
   #timerAt = 0n;
   /** @type {NodeJS.Immediate | undefined} */
   #atOnce;
+  #waiting = new Waiting();
   /** Why the socket has failed. @type {Error | undefined} */
   #error;
   /** The component's report. @type {Report | undefined} */
@@ -55,15 +66,17 @@ export class Session {
    * @param {Socket} socket
    * @param {Instance} instance
    * @param {Takeover} takeover
+   * @param {Topics} topics
    * @param {Limits} limits
    * @param {(error: Error | undefined, report: Report | undefined) => void} onEnd called once, when the socket is
    *   closed
    * @param {(error: unknown) => void} onBug called with an exception that nothing expects, which ends the connection
    */
-  constructor(socket, instance, takeover, limits, onEnd, onBug) {
+  constructor(socket, instance, takeover, topics, limits, onEnd, onBug) {
     this.#socket = socket;
-    this.#instance = instance;
-    this.#connection = takeover.connection;
+    this.#topics = topics;
+    this.instance = instance;
+    this.connection = takeover.connection;
     this.#finalBytes = takeover.finalBytes;
     this.#limits = limits;
     this.#onEnd = onEnd;
@@ -83,7 +96,7 @@ export class Session {
    * @throws {Dead}
    */
   open(residual) {
-    return this.#instance.call(() => this.#connection.open(now(), this.#id, residual));
+    return this.instance.call(() => this.connection.open(now(), this.#id, residual));
   }
 
   /**
@@ -125,7 +138,7 @@ export class Session {
   shutdown(reason) {
     this.#contained(() => {
       if (this.#turn.onStop() !== undefined) {
-        this.#call(() => this.#connection.shutdown(now(), reason));
+        this.#call(() => this.connection.shutdown(now(), reason));
         this.#read();
       }
     })();
@@ -155,11 +168,116 @@ export class Session {
     this.#socket.destroy();
   }
 
+  /** Whether the component has the socket. */
+  get isOpen() {
+    return this.#turn.isOpen;
+  }
+
+  /** Whether a publication may be delivered right now. */
+  get takesNow() {
+    return this.#turn.mayDeliver && this.#waiting.isEmpty;
+  }
+
+  /**
+   * A publication for this connection alone.
+   *
+   * @param {Publication} publication
+   */
+  give(publication) {
+    if (this.takesNow) {
+      deliverTo(this.instance, publication, [this]);
+    } else {
+      this.keepWaiting(publication);
+    }
+  }
+
+  /**
+   * Something has happened on a topic that concerns this connection alone.
+   *
+   * @param {TopicEvent} event
+   */
+  tell(event) {
+    if (this.takesNow) {
+      this.#tell(event);
+    } else {
+      this.keepWaiting(event);
+    }
+  }
+
+  /**
+   * Keeps something until the peer has taken its output. A peer that does not keep up is given up, so that the others
+   * need not wait for it.
+   *
+   * @param {Publication | TopicEvent} item
+   */
+  keepWaiting(item) {
+    if (!this.isOpen) {
+      return;
+    }
+    this.#waiting.push(item);
+    if (this.#waiting.isTooLong) {
+      this.#topics.leave(this, [...this.topics]);
+      this.#waiting.clear();
+      this.#tell({ tag: 'too-slow' });
+    }
+  }
+
+  /**
+   * The connection has left a topic: what waits of it is of no more use.
+   *
+   * @param {string} topic
+   */
+  forget(topic) {
+    this.#waiting.forget(topic);
+  }
+
+  /** @param {Outcome} outcome what the connection does with a publication */
+  onOutcome(outcome) {
+    this.#contained(() => {
+      if (this.isOpen) {
+        this.#carryOut({ ...outcome, wakeOthers: new BigUint64Array() });
+        this.#read();
+      }
+    })();
+  }
+
+  /** @param {Uint8Array | undefined} bytes what the connection and others are sent */
+  onForm(bytes) {
+    this.#contained(() => {
+      if (bytes && this.isOpen) {
+        this.#send(bytes);
+      }
+    })();
+  }
+
+  /** @param {TopicEvent} event */
+  #tell(event) {
+    this.#contained(() => {
+      this.#call(() => this.connection.tell(now(), event));
+      this.#read();
+    })();
+  }
+
+  /** Passes on what has waited for the peer to take its output. */
+  #catchUp() {
+    while (this.#turn.mayDeliver) {
+      const item = this.#waiting.shift();
+      if (!item) {
+        return;
+      }
+      if ('delivery' in item) {
+        deliverTo(this.instance, item, [this]);
+      } else {
+        this.#tell(item);
+      }
+    }
+  }
+
   /** @param {() => Effects} call */
   #call(call) {
     let effects;
     try {
-      effects = this.#instance.call(call);
+      effects = this.instance.call(call);
     } catch (error) {
       if (error instanceof Dead) {
         return; // `#die` has handled it.
@@ -170,10 +288,12 @@ export class Session {
   }
 
   /** @param {Effects} effects */
-  #carryOut({ output, wakeAt, next, wakeOthers }) {
+  #carryOut({ output, wakeAt, next, wakeOthers, topics }) {
     const ending = this.#turn.onEffects(next, wakeAt);
     this.#send(output);
-    this.#instance.wake(wakeOthers);
+    // Of a connection that has ended, only the publications are left.
+    this.#topics.act(this, ending === undefined ? topics : topics.filter(({ tag }) => tag === 'publish'));
+    this.instance.wake(wakeOthers);
     if (ending === undefined) {
       this.#arm();
     } else {
@@ -203,13 +323,14 @@ export class Session {
     if (this.#turn.unsent > 0 && this.#socket.writableLength === 0 && this.#turn.isOpen) {
       this.#socket.setTimeout(0);
       this.#wake(this.#turn.onSent(0));
+      this.#catchUp();
     }
   }
 
   /** @param {Call | undefined} call what `Turn` makes of an event that may earn a wake */
   #wake(call) {
     if (call === 'wake') {
-      this.#call(() => this.#connection.wake(now(), BigInt(this.#socket.writableLength)));
+      this.#call(() => this.connection.wake(now(), BigInt(this.#socket.writableLength)));
       this.#read();
     }
   }
@@ -248,11 +369,11 @@ export class Session {
   #read() {
     while (this.#turn.mayReceive && this.#socket.readableLength > 0) {
       const bytes = this.#socket.read(Math.min(this.#socket.readableLength, MAX_RECEIVED));
-      this.#call(() => this.#connection.receive(now(), bytes));
+      this.#call(() => this.connection.receive(now(), bytes));
     }
     if (this.#isAtEof) {
       if (this.#turn.onEof() !== undefined) {
-        this.#call(() => this.#connection.receiveEof(now()));
+        this.#call(() => this.connection.receiveEof(now()));
       }
     } else if (this.#turn.mayReceive) {
       // Keeps reading: otherwise the stream would not say that it has ended.
@@ -278,7 +399,9 @@ export class Session {
 
   #lose() {
     try {
-      this.#instance.wake(this.#instance.call(() => this.#connection.lost(now())));
+      const { wakeOthers, publications } = this.instance.call(() => this.connection.lost(now()));
+      this.instance.wake(wakeOthers);
+      this.#topics.publish(publications, this);
     } catch (error) {
       if (!(error instanceof Dead)) {
         throw error;
@@ -313,7 +436,7 @@ export class Session {
   #conclude() {
     if (this.#turn.onReport() !== undefined) {
       try {
-        this.#report = this.#instance.call(() => this.#connection.report());
+        this.#report = this.instance.call(() => this.connection.report());
       } catch (error) {
         if (!(error instanceof Dead)) {
           throw error;
@@ -327,7 +450,9 @@ export class Session {
   #leave() {
     clearTimeout(this.#timer);
     clearImmediate(this.#atOnce);
-    this.#instance.places -= 1;
-    this.#instance.leave(this.#id, this.#connection);
+    this.#waiting.clear();
+    this.#topics.leave(this, [...this.topics]);
+    this.instance.places -= 1;
+    this.instance.leave(this.#id, this.connection);
   }
 }

@@ -40,6 +40,11 @@ export class Turn {
     return this.#phase === 'reading' && !this.#eofTold && this.#unsent === 0;
   }
 
+  /** Whether publications may be delivered, and events told: also after a pause, and after the end of the input. */
+  get mayDeliver() {
+    return this.isOpen && this.#unsent === 0;
+  }
+
   /** When the component wants to be woken. */
   get wakeAt() {
     return this.#wakeAt;

@@ -30,10 +30,14 @@ function actionsOf([tag, ...words]) {
       return [{ tag, val: bytes(words[0]) }];
     case 'subscribe':
     case 'unsubscribe':
+    case 'list-members':
     case 'fail':
       return [{ tag, val: text(words[0]) }];
     case 'publish':
+    case 'publish-to-others':
       return [{ tag, val: { channel: text(words[0]), message: message(words[1]) } }];
+    case 'subscribe-with':
+      return [{ tag, val: { topic: text(words[0]), start: { tag: 'now' }, member: bytes(words[1]), receiver: 'peer' } }];
   }
   throw new Error(`no action: ${tag}`);
 }
@@ -63,12 +67,18 @@ class Peer {
     }
   }
 
+  subscribeWith({ topic }) {
+    this.subscribe(topic);
+  }
+
+  listMembers() {}
+
   unsubscribe(channel) {
     this.channels = this.channels.filter((own) => own !== channel);
   }
 
-  publish(channel, published) {
-    if (this.channels.includes(channel)) {
+  publish(channel, published, toOthers) {
+    if (!toOthers && this.channels.includes(channel)) {
       this.send(published);
     }
   }

@@ -35,7 +35,8 @@ function happen(turn, event) {
 }
 
 function stateOf(turn) {
-  return turn.mayReceive ? 'reads' : turn.isOpen ? 'waits' : 'ended';
+  assert.ok(turn.mayDeliver || !turn.mayReceive);
+  return turn.mayReceive ? 'reads' : turn.mayDeliver ? 'delivers' : turn.isOpen ? 'waits' : 'ended';
 }
 
 function check(name, turn, steps) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { transpileBytes } from '@bytecodealliance/jco-transpile';
-import { Fault, checkChannel, checkClose, checkRoom, checkSize, checkState, cutReason, split } from '../workers/answer.js';
+import { Fault, checkTopic, checkClose, checkRoom, checkSize, checkState, cutReason, split } from '../workers/answer.js';
 import { refusal, subprotocol, wantsWebSocket } from '../workers/handshake.js';
 import { languages } from './support.js';
 
@@ -122,7 +122,7 @@ test('answers that break a rule are faults', () => {
   const respond = { tag: 'respond', val: { head: { status: 200, fields: [] }, body: new Uint8Array() } };
   checkSize(Array(1024).fill(send(8192)));
   checkState(new Uint8Array(2048));
-  checkChannel('ä'.repeat(64));
+  checkTopic('ä'.repeat(64));
   checkRoom(Array(15).fill('x'));
   for (const code of [1000, 1003, 1007, 1014, 3000, 4999]) {
     checkClose(code);
@@ -131,8 +131,8 @@ test('answers that break a rule are faults', () => {
     () => checkSize(Array(1025).fill(send(0))),
     () => checkSize([send(8 * 2 ** 20), send(1)]),
     () => checkState(new Uint8Array(2049)),
-    () => checkChannel(''),
-    () => checkChannel(`${'ä'.repeat(64)}x`),
+    () => checkTopic(''),
+    () => checkTopic(`${'ä'.repeat(64)}x`),
     () => checkRoom(Array(16).fill('x')),
     () => split([respond, respond]),
     ...[0, 999, 1004, 1005, 1006, 1015, 2999, 5000].map((code) => () => checkClose(code)),

@@ -3,15 +3,16 @@
 /**
  * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Action} Action
  * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Accept} Accept
- * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Message} Message
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Message} Message
  * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Response} AppResponse
  */
 
 const MAX_ACTIONS = 1024;
 const MAX_ANSWER = 8 * 2 ** 20;
 const MAX_STATE = 2048;
-const MAX_CHANNEL_NAME = 128;
-const MAX_CHANNELS = 16;
+const MAX_TOPIC_NAME = 128;
+const MAX_TOPICS = 16;
+const MAX_MEMBER = 256;
 const MAX_REASON = 123;
 
 /** A rule that an answer breaks, or a failure that the app reports of itself. The app is told. */
@@ -42,10 +43,14 @@ function actionSize({ tag, val }) {
       return val.length;
     case 'subscribe':
     case 'unsubscribe':
+    case 'list-members':
     case 'fail':
       return sizeOf(val);
     case 'publish':
+    case 'publish-to-others':
       return sizeOf(val.channel) + messageSize(val.message);
+    case 'subscribe-with':
+      return sizeOf(val.topic) + (val.member?.length ?? 0);
   }
 }
 
@@ -115,17 +120,24 @@ export function checkState(state) {
 }
 
 /** @param {string} name */
-export function checkChannel(name) {
+export function checkTopic(name) {
   const size = sizeOf(name);
-  if (size === 0 || size > MAX_CHANNEL_NAME) {
-    throw new Fault(`a channel's name has 1 to ${MAX_CHANNEL_NAME} bytes`);
+  if (size === 0 || size > MAX_TOPIC_NAME) {
+    throw new Fault(`a topic's name has 1 to ${MAX_TOPIC_NAME} bytes`);
   }
 }
 
-/** Checks that there may be one more. @param {string[]} channels */
-export function checkRoom(channels) {
-  if (channels.length >= MAX_CHANNELS) {
-    throw new Fault(`a connection has at most ${MAX_CHANNELS} channels`);
+/** Checks that there may be one more. @param {readonly unknown[]} topics */
+export function checkRoom(topics) {
+  if (topics.length >= MAX_TOPICS) {
+    throw new Fault(`a connection has at most ${MAX_TOPICS} topics`);
+  }
+}
+
+/** @param {Uint8Array | undefined} member what a member says of itself */
+export function checkMember(member) {
+  if (member && member.length > MAX_MEMBER) {
+    throw new Fault(`a member has at most ${MAX_MEMBER} bytes`);
   }
 }
 

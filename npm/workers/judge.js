@@ -1,11 +1,12 @@
 // Checks an answer against the rules of the interface `app` (`wit/app.wit`) and carries it out in order, as
 // `src/events/judge.rs` of the protocol does, with which it shares the answers of `tests/vectors/actions.json`.
 
-import { Fault, checkChannel, checkClose, checkSize, checkState, cutReason } from './answer.js';
+import { Fault, checkClose, checkMember, checkSize, checkState, checkTopic, cutReason } from './answer.js';
 
 /**
  * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Action} Action
- * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Message} Message
+ * @typedef {import('../contract/interfaces/wasocket-websocket-app.js').Subscription} Subscription
+ * @typedef {import('../contract/interfaces/wasocket-websocket-types.js').Message} Message
  */
 
 /**
@@ -15,9 +16,11 @@ import { Fault, checkChannel, checkClose, checkSize, checkState, cutReason } fro
  * @property {(message: Message) => void} send has no effect if the connection is closing or closed
  * @property {(code: number, reason: string) => void} close has no effect if the connection is closing or closed
  * @property {(state: Uint8Array) => void} setState
- * @property {(channel: string) => void} subscribe checks that there are not too many channels
- * @property {(channel: string) => void} unsubscribe
- * @property {(channel: string, message: Message) => void} publish
+ * @property {(topic: string) => void} subscribe checks that there are not too many topics
+ * @property {(subscription: Subscription) => void} subscribeWith checks that there are not too many topics
+ * @property {(topic: string) => void} unsubscribe
+ * @property {(topic: string, message: Message, toOthers: boolean) => void} publish
+ * @property {(topic: string) => void} listMembers
  */
 
 /**
@@ -53,13 +56,21 @@ function act(target, { tag, val }) {
       checkState(val);
       return target.setState(val);
     case 'subscribe':
-      checkChannel(val);
+      checkTopic(val);
       return target.subscribe(val);
+    case 'subscribe-with':
+      checkTopic(val.topic);
+      checkMember(val.member);
+      return target.subscribeWith(val);
     case 'unsubscribe':
       return target.unsubscribe(val);
     case 'publish':
-      checkChannel(val.channel);
-      return target.publish(val.channel, val.message);
+    case 'publish-to-others':
+      checkTopic(val.channel);
+      return target.publish(val.channel, val.message, tag === 'publish-to-others');
+    case 'list-members':
+      checkTopic(val);
+      return target.listMembers(val);
     case 'fail':
       throw new Fault(val);
   }
@@ -69,15 +80,15 @@ function act(target, { tag, val }) {
  * Carries out what is allowed without a WebSocket, which is publishing, up to the first action that is not.
  *
  * @param {Action[]} actions
- * @param {(channel: string, message: Message) => void} publish
+ * @param {(topic: string, message: Message) => void} publish
  * @throws {Fault}
  */
 export function publications(actions, publish) {
   for (const { tag, val } of actions) {
-    if (tag !== 'publish') {
+    if (tag !== 'publish' && tag !== 'publish-to-others') {
       throw new Fault('there is no WebSocket to do this to');
     }
-    checkChannel(val.channel);
+    checkTopic(val.channel);
     publish(val.channel, val.message);
   }
 }

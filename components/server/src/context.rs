@@ -11,11 +11,13 @@ use wasocket_host_core::http1::imf_fixdate;
 use crate::handler::{ConnectionId, Instant};
 use crate::log::Log;
 use crate::options::Options;
+use crate::topics::Topics;
 
 /// State shared by all clients.
 pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) log: Log,
+    pub(crate) topics: Topics,
     /// The connections to be woken in the next round.
     woken: BTreeSet<ConnectionId>,
     last_id: ConnectionId,
@@ -25,6 +27,7 @@ impl Context {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             log: Log::new(options.verbosity),
+            topics: Topics::new(epoch()),
             options,
             woken: BTreeSet::new(),
             last_id: 0,
@@ -56,4 +59,11 @@ impl Context {
     pub(crate) fn take_woken(&mut self) -> BTreeSet<ConnectionId> {
         mem::take(&mut self.woken)
     }
+}
+
+/// A number that grows from start to start.
+fn epoch() -> u64 {
+    let now = wall_clock::now();
+    let nanoseconds = now.seconds.wrapping_mul(1_000_000_000);
+    nanoseconds.wrapping_add(now.nanoseconds.into())
 }

@@ -14,13 +14,23 @@ mod bindings {
     });
 }
 
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
-use bindings::wasocket::websocket::types;
-use wasocket_host_core::{http1, turn};
+use bindings::wasocket::websocket::websocket_handler::{
+    self as imported, Deliveries, ExceptionEffect, Outcome,
+};
+use wasocket_host_core::{http1, topics, turn};
 
-pub(crate) use bindings::wasocket::websocket::types::{ConnectionId, Effects, Instant};
+use crate::context::Context;
+
+pub(crate) use bindings::wasocket::websocket::types;
+pub(crate) use bindings::wasocket::websocket::types::{
+    ConnectionId, Effects, Instant, Message, Publication, TopicAction, TopicEvent,
+};
 pub(crate) use bindings::wasocket::websocket::websocket_handler::{
     Answer, Connection, Initiator, PendingRequest, Takeover, Verdict, handle,
 };
@@ -81,4 +91,62 @@ pub(crate) fn takeover_head(
     let head = takeover.response.as_ref();
     let head = head.map(|head| (head.status, &head.fields[..]));
     http1::takeover_head(head, &takeover.final_bytes, framing.expects_continue)
+}
+
+/// What one connection does with a publication.
+#[derive(Clone)]
+pub(crate) enum Delivered {
+    Nothing,
+    /// It is sent bytes that others may be sent, too.
+    Form(Rc<[u8]>),
+    /// Output, and the rest as after any call.
+    Outcome(Vec<u8>, Outcome),
+}
+
+/// Delivers a publication to connections, in one call. The results are in their order.
+pub(crate) fn deliver(
+    context: &mut Context,
+    delivery: &topics::Delivery<Message>,
+    connections: &[&Connection],
+) -> Vec<Delivered> {
+    let delivery = types::Delivery {
+        topic: delivery.topic.clone(),
+        message: delivery.message.clone(),
+        position: delivery.position.clone(),
+    };
+    // There is one instance only, so that a form is known as soon as it is made.
+    let deliveries = imported::deliver(context.now(), &delivery, &[], connections);
+    let (delivered, wake_others) = split(deliveries, connections.len());
+    context.wake(wake_others);
+    delivered
+}
+
+/// What each of this many connections does, and those to be woken.
+fn split(deliveries: Deliveries, count: usize) -> (Vec<Delivered>, Vec<ConnectionId>) {
+    let forms = deliveries.forms.into_iter();
+    let forms: BTreeMap<u32, Rc<[u8]>> =
+        forms.map(|form| (form.number, form.bytes.into())).collect();
+    let form = |number: u32| match forms.get(&number) {
+        Some(bytes) => Delivered::Form(Rc::clone(bytes)),
+        None => Delivered::Nothing,
+    };
+    let shared = deliveries.shared.map_or(Delivered::Nothing, form);
+    let mut all = vec![shared; count];
+    let mut output = &deliveries.output[..];
+    for exception in deliveries.exceptions {
+        let delivered = match exception.effect {
+            ExceptionEffect::Form(number) => form(number),
+            ExceptionEffect::Outcome(outcome) => {
+                let own = usize::try_from(outcome.output_length).unwrap_or(usize::MAX);
+                let (own, rest) = output.split_at_checked(own).unwrap_or((output, &[]));
+                output = rest;
+                Delivered::Outcome(own.to_vec(), outcome)
+            }
+        };
+        let index = usize::try_from(exception.index).ok();
+        if let Some(place) = index.and_then(|index| all.get_mut(index)) {
+            *place = delivered;
+        }
+    }
+    (all, deliveries.wake_others)
 }

@@ -12,7 +12,7 @@
 //!
 //! One instance, one thread and one loop serve all connections. `server` waits for events;
 //! `client` is one connection, from its first request to its end, with a file for each phase; `context` is the state
-//! that clients share; `socket` moves a client's bytes, and never blocks; `listener` accepts; `options` reads the
+//! that clients share; `topics` carries out what they want of topics; `socket` moves a client's bytes, and never blocks; `listener` accepts; `options` reads the
 //! command line. The crate `wasocket-host-core` makes the decisions, as it does for the runner.
 //!
 //! A trap in the handler is a trap in this component: it ends the server. See `docs/targets/server.md`.
@@ -46,3 +46,5 @@ mod server;
 mod socket;
 #[cfg(target_family = "wasm")]
 mod time;
+#[cfg(target_family = "wasm")]
+mod topics;

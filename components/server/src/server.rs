@@ -1,18 +1,22 @@
 //! The event loop: waits for events, and lets the clients they concern handle them.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use wasi::clocks::monotonic_clock;
 use wasi::io::poll::{Pollable, poll};
 
-use crate::client::Client;
+use wasocket_host_core::topics::Delivery;
+
+use crate::client::{Client, Item};
 use crate::context::Context;
-use crate::handler::{ConnectionId, Instant};
+use crate::handler::{ConnectionId, Instant, Message, deliver};
 use crate::listener::{Accepted, Listener};
 use crate::options::Options;
 use crate::time::{after, earlier};
+use crate::topics::Arrival;
 
 /// The pause after a failure to accept that concerns the whole process, such as too many open files: the
 /// connection that caused it is still waiting, so retrying at once would spin.
@@ -26,6 +30,9 @@ pub(crate) struct Server {
     clients: Vec<Client>,
     context: Context,
 }
+
+/// The places of the clients that the handler knows.
+type Places = BTreeMap<ConnectionId, usize>;
 
 /// The owner of an entry in the poll list.
 #[derive(Clone, Copy)]
@@ -56,7 +63,8 @@ impl Server {
     /// Runs one round. It calls each client a limited number of times, so that none starves the others.
     fn round(&mut self) {
         let woken = self.context.take_woken();
-        for waiting in self.wait(!woken.is_empty()) {
+        let is_busy = !woken.is_empty() || self.context.topics.len() > 0;
+        for waiting in self.wait(is_busy) {
             match waiting {
                 Waiting::Listener => self.accept(),
                 Waiting::Client(number) => {
@@ -68,6 +76,7 @@ impl Server {
             }
         }
         self.wake(&woken);
+        self.carry_out_topics();
         self.drop_ended();
     }
 
@@ -81,6 +90,70 @@ impl Server {
                 client.on_woken(&mut self.context);
             } else if client.due_at(send_timeout).is_some_and(|at| at <= now) {
                 client.on_time(&mut self.context);
+            }
+        }
+    }
+
+    /// Carries out what connections have wanted of topics so far; what comes of that, in the next round.
+    fn carry_out_topics(&mut self) {
+        let count = self.context.topics.len();
+        if count == 0 {
+            return;
+        }
+        let clients = self.clients.iter().enumerate();
+        let places: Places = clients
+            .filter_map(|(place, client)| Some((client.id()?, place)))
+            .collect();
+        for _ in 0..count {
+            let now = self.context.now();
+            for arrival in self.context.topics.carry_out(now) {
+                self.pass_on(arrival, &places);
+            }
+        }
+    }
+
+    fn pass_on(&mut self, arrival: Arrival, places: &Places) {
+        match arrival {
+            Arrival::Event(id, event) => {
+                let client = places
+                    .get(&id)
+                    .and_then(|place| self.clients.get_mut(*place));
+                if let Some(client) = client {
+                    client.on_arrival(Item::Event(event), &mut self.context);
+                }
+            }
+            Arrival::Publication(delivery, to) => {
+                let to = to.iter().filter_map(|id| places.get(id).copied());
+                self.deliver(&delivery, to.collect());
+            }
+        }
+    }
+
+    /// Delivers a publication in one call to the clients that take it now. With the others it waits.
+    fn deliver(&mut self, delivery: &Rc<Delivery<Message>>, to: Vec<usize>) {
+        let mut now = Vec::new();
+        for place in to {
+            let Some(client) = self.clients.get_mut(place) else {
+                continue;
+            };
+            if client.subscriber().is_some() {
+                now.push(place);
+            } else {
+                let item = Item::Publication(Rc::clone(delivery));
+                client.on_arrival(item, &mut self.context);
+            }
+        }
+        if now.is_empty() {
+            return;
+        }
+        let connections = now
+            .iter()
+            .filter_map(|place| self.clients.get(*place)?.subscriber());
+        let connections: Vec<_> = connections.collect();
+        let delivered = deliver(&mut self.context, delivery, &connections);
+        for (place, delivered) in now.into_iter().zip(delivered) {
+            if let Some(client) = self.clients.get_mut(place) {
+                client.on_delivered(delivered, &mut self.context);
             }
         }
     }

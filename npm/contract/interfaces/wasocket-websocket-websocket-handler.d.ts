@@ -2,13 +2,18 @@
 export function handle(request: Request): Decision;
 export function resume(now: Instant, id: ConnectionId, suspendedFor: bigint, state: Uint8Array): Resumed;
 export function receiveMany(now: Instant, arrivals: Array<Arrival>, bytes: Uint8Array): Outcomes;
+export function deliver(now: Instant, delivery: Delivery, known: Uint32Array, connections: Array<Connection>): Deliveries;
 export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
+export type Delivery = import('./wasocket-websocket-types.js').Delivery;
 export type Effects = import('./wasocket-websocket-types.js').Effects;
 export type Instant = import('./wasocket-websocket-types.js').Instant;
 export type Next = import('./wasocket-websocket-types.js').Next;
+export type Publication = import('./wasocket-websocket-types.js').Publication;
 export type Request = import('./wasocket-websocket-types.js').Request;
 export type Response = import('./wasocket-websocket-types.js').Response;
 export type ResponseHead = import('./wasocket-websocket-types.js').ResponseHead;
+export type TopicAction = import('./wasocket-websocket-types.js').TopicAction;
+export type TopicEvent = import('./wasocket-websocket-types.js').TopicEvent;
 export interface Takeover {
   response?: ResponseHead,
   connection: Connection,
@@ -37,6 +42,7 @@ export interface Decision {
   wakeOthers: BigUint64Array,
   fault?: string,
   refusal?: string,
+  publications: Array<Publication>,
 }
 export interface PollResult {
   answer?: Answer,
@@ -44,6 +50,7 @@ export interface PollResult {
   wakeOthers: BigUint64Array,
   fault?: string,
   refusal?: string,
+  publications: Array<Publication>,
 }
 export interface Resumed {
   connection: Connection,
@@ -64,10 +71,39 @@ export interface Arrival {
   connection: Connection,
   length: number,
 }
+export interface Form {
+  number: number,
+  bytes: Uint8Array,
+}
+export interface LastEffects {
+  wakeOthers: BigUint64Array,
+  publications: Array<Publication>,
+}
 export interface Outcome {
   outputLength: number,
   wakeAt?: Instant,
   next: Next,
+  topics: Array<TopicAction>,
+}
+export type ExceptionEffect = ExceptionEffectForm | ExceptionEffectOutcome;
+export interface ExceptionEffectForm {
+  tag: 'form',
+  val: number,
+}
+export interface ExceptionEffectOutcome {
+  tag: 'outcome',
+  val: Outcome,
+}
+export interface Exception {
+  index: number,
+  effect: ExceptionEffect,
+}
+export interface Deliveries {
+  forms: Array<Form>,
+  shared?: number,
+  exceptions: Array<Exception>,
+  output: Uint8Array,
+  wakeOthers: BigUint64Array,
 }
 export interface Outcomes {
   results: Array<Outcome>,
@@ -121,7 +157,8 @@ export class Connection {
   receiveEof(now: Instant): Effects;
   wake(now: Instant, unsent: bigint): Effects;
   shutdown(now: Instant, reason: ShutdownReason): Effects;
-  lost(now: Instant): BigUint64Array;
+  lost(now: Instant): LastEffects;
+  tell(now: Instant, event: TopicEvent): Effects;
   report(): Report;
   suspend(now: Instant): Uint8Array | undefined;
 }

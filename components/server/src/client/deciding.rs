@@ -36,6 +36,7 @@ impl Client {
         let poll_result = deciding.pending_request.poll(context.now(), deciding.id);
         deciding.wake_at = poll_result.wake_at;
         context.wake(poll_result.wake_others);
+        context.topics.publish(None, poll_result.publications);
         self.log_fault(poll_result.fault.as_deref(), context);
         self.log_refusal(poll_result.refusal.as_deref(), context);
         match poll_result.answer {

@@ -17,6 +17,7 @@ mod ending;
 mod phase;
 mod request;
 mod response;
+mod subscriber;
 mod taken;
 
 use alloc::string::String;
@@ -33,6 +34,8 @@ use crate::socket::{Failed, Received, Socket};
 use crate::time::earlier;
 use ending::END_DELAY;
 use phase::{Phase, Waiting};
+
+pub(crate) use subscriber::Item;
 
 /// A connection.
 pub(crate) struct Client {
@@ -144,7 +147,10 @@ impl Client {
         self.socket.flush(context.now())?;
         let unsent = self.socket.unsent();
         match self.phase {
-            Phase::Taken(_) => self.wake_if(|turn| turn.on_sent(unsent), context)?,
+            Phase::Taken(_) => {
+                self.wake_if(|turn| turn.on_sent(unsent), context)?;
+                self.catch_up(context)?;
+            }
             Phase::Closing if unsent == 0 => self.linger(context),
             Phase::Stuck if unsent == 0 => self.end(),
             _ => {}

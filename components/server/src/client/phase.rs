@@ -7,6 +7,7 @@ use wasocket_host_core::http1::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, MAX_LINGER
 use wasocket_host_core::http1::{Framing, Head, Response};
 use wasocket_host_core::turn::Turn;
 
+use super::subscriber;
 use crate::handler::{Connection, ConnectionId, Instant, PendingRequest};
 use crate::time::{after, earlier};
 
@@ -86,6 +87,8 @@ pub(super) struct Taken {
     pub(super) connection: Connection,
     pub(super) id: ConnectionId,
     pub(super) turn: Turn,
+    /// What waits for the client to take its output.
+    pub(super) waiting: subscriber::Waiting,
 }
 
 /// Everything is sent, and the client's remaining input is discarded.

@@ -62,6 +62,7 @@ impl Client {
         let request = handler::request(request, self.remote.clone());
         let decision = handle(&request);
         context.wake(decision.wake_others);
+        context.topics.publish(None, decision.publications);
         let subject = Subject {
             method: request.method,
             path: path_of(&request.target).into(),

@@ -7,9 +7,9 @@ use wasocket_host_core::turn::{Call, Ending, Turn};
 
 use super::ending::CLOSED_END_DELAY;
 use super::phase::{Phase, Taken};
-use super::{Client, Outcome};
+use super::{Client, Outcome, subscriber};
 use crate::context::Context;
-use crate::handler::{Effects, Initiator, Takeover};
+use crate::handler::{Effects, Initiator, Takeover, TopicAction};
 
 impl Client {
     /// Hands the connection over. The head is sent together with the first output.
@@ -29,6 +29,7 @@ impl Client {
             connection,
             id,
             turn: Turn::new(),
+            waiting: subscriber::Waiting::default(),
         });
         self.carry_out(effects, context)
     }
@@ -66,7 +67,14 @@ impl Client {
         let Phase::Taken(taken) = &mut self.phase else {
             return Ok(());
         };
-        match taken.turn.on_effects(effects.next.into(), effects.wake_at) {
+        let ending = taken.turn.on_effects(effects.next.into(), effects.wake_at);
+        let mut topics = effects.topics;
+        if ending.is_some() {
+            // All that is left of a connection that has ended.
+            topics.retain(|action| matches!(action, TopicAction::Publish(_)));
+        }
+        context.topics.act(taken.id, topics);
+        match ending {
             None => {
                 self.socket.send(&effects.output, context.now())?;
                 let unsent = self.socket.unsent();
@@ -94,18 +102,20 @@ impl Client {
         {
             let last = taken.connection.lost(context.now());
             context.wake(last.wake_others);
+            context.topics.publish(Some(taken.id), last.publications);
         }
         self.report(context);
     }
 
-    /// Logs the app's fault, if any, and notes who ended the connection.
-    fn report(&mut self, context: &Context) {
+    /// Ends the subscriptions, logs the app's fault, if any, and notes who ended the connection.
+    fn report(&mut self, context: &mut Context) {
         let Phase::Taken(taken) = &mut self.phase else {
             return;
         };
         if taken.turn.on_report().is_none() {
             return;
         }
+        context.topics.leave(taken.id);
         let report = taken.connection.report();
         self.log_fault(report.fault.as_deref(), context);
         let initiator = report.closing.map(|closing| closing.initiator);
