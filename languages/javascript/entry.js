@@ -5,7 +5,8 @@ import { app as own } from './app.js';
 export const app = {
   handle(connection, state, events) {
     try {
-      return own.handle(connection, state, events);
+      // An app may return nothing for an event that it does not know.
+      return own.handle(connection, state, events).filter((action) => action !== undefined);
     } catch (error) {
       return [{ tag: 'fail', val: `${error}\n${error?.stack ?? ''}` }];
     }

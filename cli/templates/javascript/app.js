@@ -22,7 +22,7 @@ function on({ tag, val }, member) {
         { tag: 'send', val: answer(val, member) },
         { tag: 'set-state', val: encode(JSON.stringify(member)) },
       ];
-    case 'closed':
+    default:
       return [];
   }
 }

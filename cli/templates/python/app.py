@@ -13,9 +13,8 @@ from wit_world.exports.app import (
     Event_Message,
     Event_Open,
     Event_Request,
-    Message_Text,
 )
-from wit_world.imports.types import Response, ResponseHead
+from wit_world.imports.types import Message_Text, Response, ResponseHead
 
 # Read when the component is built, as it has no files when it runs.
 PAGE = Path(__file__).with_name("page.html").read_bytes()

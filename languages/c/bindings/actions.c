@@ -90,23 +90,72 @@ void act_set_state_bytes(actions_t *actions, const void *state, size_t size) {
   set_bytes(&add(actions, EXPORTS_WEBSOCKET_ACTION_SET_STATE)->val.set_state, state, size);
 }
 
-void act_subscribe(actions_t *actions, const char *channel) {
-  wasocket_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE)->val.subscribe, channel);
+void act_subscribe(actions_t *actions, const char *topic) {
+  wasocket_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE)->val.subscribe, topic);
 }
 
-void act_publish(actions_t *actions, const char *channel, const char *format, ...) {
-  exports_websocket_publication_t *publication =
-      &add(actions, EXPORTS_WEBSOCKET_ACTION_PUBLISH)->val.publish;
-  wasocket_string_dup(&publication->channel, channel);
-  va_list values;
-  va_start(values, format);
-  int len = vsnprintf(NULL, 0, format, values);
-  va_end(values);
+void act_unsubscribe(actions_t *actions, const char *topic) {
+  wasocket_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_UNSUBSCRIBE)->val.unsubscribe, topic);
+}
+
+void act_list_members(actions_t *actions, const char *topic) {
+  wasocket_string_dup(&add(actions, EXPORTS_WEBSOCKET_ACTION_LIST_MEMBERS)->val.list_members, topic);
+}
+
+void act_subscribe_with(actions_t *actions, subscription_t wanted) {
+  exports_websocket_subscription_t *subscription =
+      &add(actions, EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE_WITH)->val.subscribe_with;
+  wasocket_string_dup(&subscription->topic, wanted.topic);
+  if (wanted.after != NULL) {
+    subscription->start.tag = HTTP_START_AFTER;
+    wasocket_string_dup(&subscription->start.val.after, wanted.after);
+  } else if (wanted.last > 0) {
+    subscription->start.tag = HTTP_START_LAST;
+    subscription->start.val.last = wanted.last;
+  }
+  subscription->keep.is_some = wanted.keep.count > 0;
+  subscription->keep.val = wanted.keep;
+  if (wanted.member != NULL) {
+    subscription->member.is_some = true;
+    set_bytes(&subscription->member.val, wanted.member, strlen(wanted.member));
+  }
+  subscription->watch_members = wanted.watch_members;
+  subscription->receiver = wanted.receiver;
+}
+
+static void set_formatted(exports_websocket_publication_t *publication, const char *topic, const char *format,
+                          va_list values) {
+  wasocket_string_dup(&publication->channel, topic);
+  va_list again;
+  va_copy(again, values);
+  int len = vsnprintf(NULL, 0, format, again);
+  va_end(again);
   if (len < 0) abort();
   char *text = allocate((size_t)len + 1);
-  va_start(values, format);
   vsnprintf(text, (size_t)len + 1, format, values);
-  va_end(values);
   publication->message.tag = EXPORTS_WEBSOCKET_MESSAGE_TEXT;
   publication->message.val.text = (wasocket_string_t){(uint8_t *)text, (size_t)len};
+}
+
+void act_publish(actions_t *actions, const char *topic, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  set_formatted(&add(actions, EXPORTS_WEBSOCKET_ACTION_PUBLISH)->val.publish, topic, format, values);
+  va_end(values);
+}
+
+void act_publish_to_others(actions_t *actions, const char *topic, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  set_formatted(&add(actions, EXPORTS_WEBSOCKET_ACTION_PUBLISH_TO_OTHERS)->val.publish_to_others, topic, format,
+                values);
+  va_end(values);
+}
+
+void act_publish_message(actions_t *actions, const char *topic, message_t *message) {
+  exports_websocket_publication_t *publication =
+      &add(actions, EXPORTS_WEBSOCKET_ACTION_PUBLISH)->val.publish;
+  wasocket_string_dup(&publication->channel, topic);
+  publication->message = *message;
+  memset(message, 0, sizeof *message);
 }

@@ -7,11 +7,11 @@
 
 __attribute__((__weak__, __export_name__("cabi_post_wasocket:websocket/app@0.1.0#handle")))
 void __wasm_export_exports_websocket_handle_post_return(uint8_t * arg0) {
-  size_t len24 = *((size_t*) (arg0 + sizeof(void*)));
-  if (len24 > 0) {
-    uint8_t *ptr25 = *((uint8_t **) (arg0 + 0));
-    for (size_t i26 = 0; i26 < len24; i26++) {
-      uint8_t *base = ptr25 + i26 * (8+10*sizeof(void*));
+  size_t len30 = *((size_t*) (arg0 + sizeof(void*)));
+  if (len30 > 0) {
+    uint8_t *ptr31 = *((uint8_t **) (arg0 + 0));
+    for (size_t i32 = 0; i32 < len30; i32++) {
+      uint8_t *base = ptr31 + i32 * (8+11*sizeof(void*));
       (void) base;
       switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
         case 0: {
@@ -196,11 +196,80 @@ void __wasm_export_exports_websocket_handle_post_return(uint8_t * arg0) {
           if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
             free(*((uint8_t **) (base + sizeof(void*))));
           }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (3*sizeof(void*))))) {
+            case 0: {
+              if ((*((size_t*) (base + (5*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (4*sizeof(void*)))));
+              }
+              break;
+            }
+            case 1: {
+              size_t len24 = *((size_t*) (base + (5*sizeof(void*))));
+              if (len24 > 0) {
+                uint8_t *ptr25 = *((uint8_t **) (base + (4*sizeof(void*))));
+                for (size_t i26 = 0; i26 < len24; i26++) {
+                  uint8_t *base = ptr25 + i26 * 1;
+                  (void) base;
+                }
+                free(ptr25);
+              }
+              break;
+            }
+          }
+          break;
+        }
+        case 9: {
+          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + sizeof(void*))));
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (3*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              break;
+            }
+            case 2: {
+              if ((*((size_t*) (base + (5*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (4*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (8+7*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              size_t len27 = *((size_t*) (base + (8+9*sizeof(void*))));
+              if (len27 > 0) {
+                uint8_t *ptr28 = *((uint8_t **) (base + (8+8*sizeof(void*))));
+                for (size_t i29 = 0; i29 < len27; i29++) {
+                  uint8_t *base = ptr28 + i29 * 1;
+                  (void) base;
+                }
+                free(ptr28);
+              }
+              break;
+            }
+          }
+          break;
+        }
+        case 10: {
+          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + sizeof(void*))));
+          }
+          break;
+        }
+        case 11: {
+          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + sizeof(void*))));
+          }
           break;
         }
       }
     }
-    free(ptr25);
+    free(ptr31);
   }
 }
 
@@ -270,6 +339,75 @@ void http_response_free(http_response_t *ptr) {
   wasocket_list_u8_free(&ptr->body);
 }
 
+void http_message_free(http_message_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      wasocket_string_free(&ptr->val.text);
+      break;
+    }
+    case 1: {
+      wasocket_list_u8_free(&ptr->val.binary);
+      break;
+    }
+  }
+}
+
+void http_start_free(http_start_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 1: {
+      break;
+    }
+    case 2: {
+      wasocket_string_free(&ptr->val.after);
+      break;
+    }
+  }
+}
+
+void http_option_history_free(http_option_history_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void wasocket_option_list_u8_free(wasocket_option_list_u8_t *ptr) {
+  if (ptr->is_some) {
+    wasocket_list_u8_free(&ptr->val);
+  }
+}
+
+void http_subscription_free(http_subscription_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  http_start_free(&ptr->start);
+  http_option_history_free(&ptr->keep);
+  wasocket_option_list_u8_free(&ptr->member);
+}
+
+void http_publication_free(http_publication_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  http_message_free(&ptr->message);
+}
+
+void http_topic_action_free(http_topic_action_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      http_subscription_free(&ptr->val.subscribe);
+      break;
+    }
+    case 1: {
+      wasocket_string_free(&ptr->val.unsubscribe);
+      break;
+    }
+    case 2: {
+      http_publication_free(&ptr->val.publish);
+      break;
+    }
+    case 3: {
+      wasocket_string_free(&ptr->val.list_members);
+      break;
+    }
+  }
+}
+
 void http_option_instant_free(http_option_instant_t *ptr) {
   if (ptr->is_some) {
   }
@@ -285,14 +423,117 @@ void http_list_connection_id_free(http_list_connection_id_t *ptr) {
   }
 }
 
+void http_list_topic_action_free(http_list_topic_action_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    http_topic_action_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      http_topic_action_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
 void http_effects_free(http_effects_t *ptr) {
   wasocket_list_u8_free(&ptr->output);
   http_option_instant_free(&ptr->wake_at);
   http_list_connection_id_free(&ptr->wake_others);
+  http_list_topic_action_free(&ptr->topics);
+}
+
+void http_delivery_free(http_delivery_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  http_message_free(&ptr->message);
+  wasocket_option_string_free(&ptr->position);
+}
+
+void http_subscribed_free(http_subscribed_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  wasocket_option_string_free(&ptr->position);
+}
+
+void http_topic_refusal_free(http_topic_refusal_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  wasocket_string_free(&ptr->reason);
+}
+
+void http_gap_free(http_gap_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  wasocket_option_string_free(&ptr->position);
+}
+
+void wasocket_list_list_u8_free(wasocket_list_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wasocket_list_u8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wasocket_list_u8_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void http_members_free(http_members_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  wasocket_list_list_u8_free(&ptr->members);
+}
+
+void http_member_change_free(http_member_change_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  wasocket_list_u8_free(&ptr->member);
+}
+
+void http_topic_event_free(http_topic_event_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      http_subscribed_free(&ptr->val.subscribed);
+      break;
+    }
+    case 1: {
+      http_topic_refusal_free(&ptr->val.refused);
+      break;
+    }
+    case 2: {
+      http_gap_free(&ptr->val.gap);
+      break;
+    }
+    case 3: {
+      http_members_free(&ptr->val.members);
+      break;
+    }
+    case 4: {
+      http_member_change_free(&ptr->val.joined);
+      break;
+    }
+    case 5: {
+      http_member_change_free(&ptr->val.left);
+      break;
+    }
+  }
+}
+
+void exports_websocket_delivery_free(exports_websocket_delivery_t *ptr) {
+  http_delivery_free(ptr);
 }
 
 void exports_websocket_field_free(exports_websocket_field_t *ptr) {
   http_field_free(ptr);
+}
+
+void exports_websocket_gap_free(exports_websocket_gap_t *ptr) {
+  http_gap_free(ptr);
+}
+
+void exports_websocket_member_change_free(exports_websocket_member_change_t *ptr) {
+  http_member_change_free(ptr);
+}
+
+void exports_websocket_members_free(exports_websocket_members_t *ptr) {
+  http_members_free(ptr);
+}
+
+void exports_websocket_message_free(exports_websocket_message_t *ptr) {
+  http_message_free(ptr);
 }
 
 void exports_websocket_request_free(exports_websocket_request_t *ptr) {
@@ -303,22 +544,33 @@ void exports_websocket_response_free(exports_websocket_response_t *ptr) {
   http_response_free(ptr);
 }
 
-void exports_websocket_message_free(exports_websocket_message_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 0: {
-      wasocket_string_free(&ptr->val.text);
-      break;
-    }
-    case 1: {
-      wasocket_list_u8_free(&ptr->val.binary);
-      break;
-    }
-  }
+void exports_websocket_start_free(exports_websocket_start_t *ptr) {
+  http_start_free(ptr);
+}
+
+void exports_websocket_subscribed_free(exports_websocket_subscribed_t *ptr) {
+  http_subscribed_free(ptr);
+}
+
+void exports_websocket_topic_refusal_free(exports_websocket_topic_refusal_t *ptr) {
+  http_topic_refusal_free(ptr);
 }
 
 void exports_websocket_publication_free(exports_websocket_publication_t *ptr) {
   wasocket_string_free(&ptr->channel);
   exports_websocket_message_free(&ptr->message);
+}
+
+void exports_websocket_option_history_free(exports_websocket_option_history_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void exports_websocket_subscription_free(exports_websocket_subscription_t *ptr) {
+  wasocket_string_free(&ptr->topic);
+  exports_websocket_start_free(&ptr->start);
+  exports_websocket_option_history_free(&ptr->keep);
+  wasocket_option_list_u8_free(&ptr->member);
 }
 
 void exports_websocket_close_reason_free(exports_websocket_close_reason_t *ptr) {
@@ -341,6 +593,34 @@ void exports_websocket_event_free(exports_websocket_event_t *ptr) {
     }
     case 3: {
       exports_websocket_close_reason_free(&ptr->val.closed);
+      break;
+    }
+    case 4: {
+      exports_websocket_subscribed_free(&ptr->val.subscribed);
+      break;
+    }
+    case 5: {
+      exports_websocket_delivery_free(&ptr->val.published);
+      break;
+    }
+    case 6: {
+      exports_websocket_gap_free(&ptr->val.gap);
+      break;
+    }
+    case 7: {
+      exports_websocket_members_free(&ptr->val.members);
+      break;
+    }
+    case 8: {
+      exports_websocket_member_change_free(&ptr->val.joined);
+      break;
+    }
+    case 9: {
+      exports_websocket_member_change_free(&ptr->val.left);
+      break;
+    }
+    case 10: {
+      exports_websocket_topic_refusal_free(&ptr->val.refused);
       break;
     }
   }
@@ -428,6 +708,18 @@ void exports_websocket_action_free(exports_websocket_action_t *ptr) {
       break;
     }
     case 8: {
+      exports_websocket_publication_free(&ptr->val.publish_to_others);
+      break;
+    }
+    case 9: {
+      exports_websocket_subscription_free(&ptr->val.subscribe_with);
+      break;
+    }
+    case 10: {
+      wasocket_string_free(&ptr->val.list_members);
+      break;
+    }
+    case 11: {
       wasocket_string_free(&ptr->val.fail);
       break;
     }
@@ -485,11 +777,11 @@ void wasocket_string_free(wasocket_string_t *ret) {
 
 __attribute__((__export_name__("wasocket:websocket/app@0.1.0#handle")))
 uint8_t * __wasm_export_exports_websocket_handle(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4) {
-  wasocket_string_t arg11 = (wasocket_string_t) { (uint8_t*)(arg), (arg0) };
-  wasocket_list_u8_t arg12 = (wasocket_list_u8_t) { (uint8_t*)(arg1), (arg2) };
-  exports_websocket_list_event_t arg13 = (exports_websocket_list_event_t) { (exports_websocket_event_t*)(arg3), (arg4) };
+  wasocket_string_t arg15 = (wasocket_string_t) { (uint8_t*)(arg), (arg0) };
+  wasocket_list_u8_t arg16 = (wasocket_list_u8_t) { (uint8_t*)(arg1), (arg2) };
+  exports_websocket_list_event_t arg17 = (exports_websocket_list_event_t) { (exports_websocket_event_t*)(arg3), (arg4) };
   exports_websocket_list_action_t ret;
-  exports_websocket_handle(&arg11, &arg12, &arg13, &ret);
+  exports_websocket_handle(&arg15, &arg16, &arg17, &ret);
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   *((size_t*)(ptr + sizeof(void*))) = (ret).len;
   *((uint8_t **)(ptr + 0)) = (uint8_t *) (ret).ptr;

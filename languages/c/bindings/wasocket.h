@@ -124,6 +124,106 @@ typedef uint8_t http_next_t;
 // The component gives up the peer. The host closes at once and may discard unsent output.
 #define HTTP_NEXT_ABORT 3
 
+// A whole message.
+typedef struct http_message_t {
+  uint8_t tag;
+  union {
+    wasocket_string_t     text;
+    wasocket_list_u8_t     binary;
+  } val;
+} http_message_t;
+
+#define HTTP_MESSAGE_TEXT 0
+#define HTTP_MESSAGE_BINARY 1
+
+// The first publication that a subscriber gets.
+typedef struct http_start_t {
+  uint8_t tag;
+  union {
+    uint32_t     last;
+    wasocket_string_t     after;
+  } val;
+} http_start_t;
+
+// The next one that is published.
+#define HTTP_START_NOW 0
+// The first of the latest in history: at most this number.
+#define HTTP_START_LAST 1
+// The one that follows this position. If history does not reach back that far, or the position is of
+// another epoch or not one at all, it is the next one, and `subscribed` says so.
+#define HTTP_START_AFTER 2
+
+// How much of a topic is kept.
+typedef struct http_history_t {
+  // The most publications.
+  uint32_t   count;
+  // The greatest age of a publication, in seconds.
+  uint32_t   seconds;
+} http_history_t;
+
+typedef struct {
+  bool is_some;
+  http_history_t val;
+} http_option_history_t;
+
+typedef struct {
+  bool is_some;
+  wasocket_list_u8_t val;
+} wasocket_option_list_u8_t;
+
+// A wish to be sent what is published on a topic.
+typedef struct http_subscription_t {
+  wasocket_string_t   topic;
+  // The first publication to be delivered.
+  http_start_t   start;
+  // The history that the topic should have, for those who come later; the longest that anybody has asked for
+  // counts, within the operator's bounds. `none` asks for none.
+  http_option_history_t   keep;
+  // What others see of this connection as a member of the topic: at most 256 bytes. `none`: it is no member.
+  wasocket_option_list_u8_t   member;
+  // Whether to be told who joins and leaves.
+  bool   watch_members;
+  // Whether to be told `subscribed`.
+  bool   confirm;
+} http_subscription_t;
+
+// A message for all subscribers of a topic. Those of one publisher arrive in the order in which it published
+// them, each once.
+typedef struct http_publication_t {
+  wasocket_string_t   topic;
+  http_message_t   message;
+  // Whether the connection that publishes is left out, if it subscribes.
+  bool   to_others;
+} http_publication_t;
+
+// Something that a connection wants of a topic: a name under which messages reach all that subscribe to it,
+// wherever in the service their connections are. A topic exists once it is named. A name is any text of 1 to
+// 128 bytes; a host refuses another one.
+// 
+// The host carries messages and does not look into them. How it reaches other hosts, how much history it
+// keeps, and how many subscriptions it allows is its operator's business.
+typedef struct http_topic_action_t {
+  uint8_t tag;
+  union {
+    http_subscription_t     subscribe;
+    wasocket_string_t     unsubscribe;
+    http_publication_t     publish;
+    wasocket_string_t     list_members;
+  } val;
+} http_topic_action_t;
+
+// Subscribes the connection, or changes its subscription to the topic. It is in effect from the place in
+// the topic's order where the host carries it out: all that is published by later actions of the same
+// instance is delivered. What the subscription says is replaced as a whole.
+#define HTTP_TOPIC_ACTION_SUBSCRIBE 0
+// Ends a subscription; has no effect if there is none. What is under way already may still be delivered
+// in the same turn of the host, never after a later call that subscribes again.
+#define HTTP_TOPIC_ACTION_UNSUBSCRIBE 1
+// Publishes a message.
+#define HTTP_TOPIC_ACTION_PUBLISH 2
+// Asks who is there; the answer is the event `members`.
+#define HTTP_TOPIC_ACTION_LIST_MEMBERS 3
+
 typedef struct {
   bool is_some;
   http_instant_t val;
@@ -133,6 +233,11 @@ typedef struct {
   http_connection_id_t *ptr;
   size_t len;
 } http_list_connection_id_t;
+
+typedef struct {
+  http_topic_action_t *ptr;
+  size_t len;
+} http_list_topic_action_t;
 
 // The actions that the host takes after a call.
 typedef struct http_effects_t {
@@ -150,31 +255,163 @@ typedef struct http_effects_t {
   // are to be sent the message. The host calls `wake` on each, soon and once, and ignores numbers of
   // connections that have ended. Always empty for a `websocket-client`.
   http_list_connection_id_t   wake_others;
+  // What the connection wants of topics, in order. Always empty for a `websocket-client`, and for a
+  // connection that has ended, except for publications: those of the last call are still published.
+  http_list_topic_action_t   topics;
 } http_effects_t;
 
+// A publication that arrives.
+typedef struct http_delivery_t {
+  wasocket_string_t   topic;
+  http_message_t   message;
+  // Where in the topic it stands: an epoch and an offset, `EPOCH-OFFSET`, which is 16 hexadecimal digits and
+  // a decimal number. Within one epoch the offset grows from publication to publication, by 1 or more. It is
+  // a `start` to come back to, also on another connection. `none` if the topic keeps no history, or if the
+  // host has published it here while it could not reach the others.
+  wasocket_option_string_t   position;
+} http_delivery_t;
+
+// A subscription in effect.
+typedef struct http_subscribed_t {
+  wasocket_string_t   topic;
+  // The position that the first publication follows; `none` if the topic keeps no history.
+  wasocket_option_string_t   position;
+  // Whether nothing is missing since the `start` that was asked for. `false` only after `after`.
+  bool   recovered;
+} http_subscribed_t;
+
+// What was refused.
+typedef uint8_t http_topic_operation_t;
+
+#define HTTP_TOPIC_OPERATION_SUBSCRIBE 0
+#define HTTP_TOPIC_OPERATION_PUBLISH 1
+#define HTTP_TOPIC_OPERATION_LIST_MEMBERS 2
+
+// A refusal.
+typedef struct http_topic_refusal_t {
+  wasocket_string_t   topic;
+  http_topic_operation_t   operation;
+  // Why, for a log.
+  wasocket_string_t   reason;
+} http_topic_refusal_t;
+
+// A loss.
+typedef struct http_gap_t {
+  wasocket_string_t   topic;
+  // Where the topic stands now, if that is known.
+  wasocket_option_string_t   position;
+} http_gap_t;
+
+typedef struct {
+  wasocket_list_u8_t *ptr;
+  size_t len;
+} wasocket_list_list_u8_t;
+
+// The members of a topic.
+typedef struct http_members_t {
+  wasocket_string_t   topic;
+  // How many there are in the whole service.
+  uint64_t   count;
+  // What they say of themselves, in no order: at most 1,000 of them.
+  wasocket_list_list_u8_t   members;
+} http_members_t;
+
+// A change among the members of a topic.
+typedef struct http_member_change_t {
+  wasocket_string_t   topic;
+  wasocket_list_u8_t   member;
+} http_member_change_t;
+
+// Something that a connection is told of a topic.
+typedef struct http_topic_event_t {
+  uint8_t tag;
+  union {
+    http_subscribed_t     subscribed;
+    http_topic_refusal_t     refused;
+    http_gap_t     gap;
+    http_members_t     members;
+    http_member_change_t     joined;
+    http_member_change_t     left;
+  } val;
+} http_topic_event_t;
+
+// A subscription that asked for it is in effect. What it is given comes after this.
+#define HTTP_TOPIC_EVENT_SUBSCRIBED 0
+// An action was not carried out, or a subscription has ended.
+#define HTTP_TOPIC_EVENT_REFUSED 1
+// Publications may have been lost on the way to this subscriber, between the last that it was given and the
+// next: the engine was away, or the subscriber too slow. Never told without a reason, and never left out.
+#define HTTP_TOPIC_EVENT_GAP 2
+// The answer to `list-members`.
+#define HTTP_TOPIC_EVENT_MEMBERS 3
+// A member has joined, or says something else of itself.
+#define HTTP_TOPIC_EVENT_JOINED 4
+// A member has left.
+#define HTTP_TOPIC_EVENT_LEFT 5
+// The connection has not kept up with what is published, and the operator wants it closed for that: a
+// WebSocket with close code 1013. The only one that may be told while output is unsent.
+#define HTTP_TOPIC_EVENT_TOO_SLOW 6
+
+typedef http_delivery_t exports_websocket_delivery_t;
+
 typedef http_field_t exports_websocket_field_t;
+
+typedef http_gap_t exports_websocket_gap_t;
+
+typedef http_history_t exports_websocket_history_t;
+
+typedef http_member_change_t exports_websocket_member_change_t;
+
+typedef http_members_t exports_websocket_members_t;
+
+typedef http_message_t exports_websocket_message_t;
 
 typedef http_request_t exports_websocket_request_t;
 
 typedef http_response_t exports_websocket_response_t;
 
-// A whole message.
-typedef struct exports_websocket_message_t {
-  uint8_t tag;
-  union {
-    wasocket_string_t     text;
-    wasocket_list_u8_t     binary;
-  } val;
-} exports_websocket_message_t;
+typedef http_start_t exports_websocket_start_t;
 
-#define EXPORTS_WEBSOCKET_MESSAGE_TEXT 0
-#define EXPORTS_WEBSOCKET_MESSAGE_BINARY 1
+typedef http_subscribed_t exports_websocket_subscribed_t;
 
-// A message for all peers that are subscribed to a channel.
+typedef http_topic_refusal_t exports_websocket_topic_refusal_t;
+
+// A message for all peers that are subscribed to a topic.
 typedef struct exports_websocket_publication_t {
+  // The topic. The field has an older name for it.
   wasocket_string_t   channel;
   exports_websocket_message_t   message;
 } exports_websocket_publication_t;
+
+// Who is given what is published.
+typedef uint8_t exports_websocket_receiver_t;
+
+// The peer, as it is.
+#define EXPORTS_WEBSOCKET_RECEIVER_PEER 0
+// The peer, with the position in front of it, for peers that come back to where they were: the position,
+// or nothing if there is none, a line feed, and the message.
+#define EXPORTS_WEBSOCKET_RECEIVER_PEER_WITH_POSITION 1
+// The app, as the event `published`.
+#define EXPORTS_WEBSOCKET_RECEIVER_APP 2
+
+typedef struct {
+  bool is_some;
+  exports_websocket_history_t val;
+} exports_websocket_option_history_t;
+
+// How to subscribe.
+typedef struct exports_websocket_subscription_t {
+  wasocket_string_t   topic;
+  // The first publication to be given.
+  exports_websocket_start_t   start;
+  // The history that the topic should have; the operator's bounds apply. `none` asks for none.
+  exports_websocket_option_history_t   keep;
+  // What others see of this connection as a member of the topic. `none`: it is no member.
+  wasocket_option_list_u8_t   member;
+  // Whether to be told who joins and leaves.
+  bool   watch_members;
+  exports_websocket_receiver_t   receiver;
+} exports_websocket_subscription_t;
 
 // A close code, and a reason for a log or a developer.
 typedef struct exports_websocket_close_reason_t {
@@ -190,6 +427,13 @@ typedef struct exports_websocket_event_t {
     exports_websocket_request_t     open;
     exports_websocket_message_t     message;
     exports_websocket_close_reason_t     closed;
+    exports_websocket_subscribed_t     subscribed;
+    exports_websocket_delivery_t     published;
+    exports_websocket_gap_t     gap;
+    exports_websocket_members_t     members;
+    exports_websocket_member_change_t     joined;
+    exports_websocket_member_change_t     left;
+    exports_websocket_topic_refusal_t     refused;
   } val;
 } exports_websocket_event_t;
 
@@ -211,6 +455,21 @@ typedef struct exports_websocket_event_t {
 // had no code, and 1006 if there was no Close frame (RFC 6455 section 7.1.5); or those that the protocol
 // sent, if the peer or the app broke a rule.
 #define EXPORTS_WEBSOCKET_EVENT_CLOSED 3
+// A subscription of `subscribe-with` is in effect. What it is given comes after this.
+#define EXPORTS_WEBSOCKET_EVENT_SUBSCRIBED 4
+// Something was published on a topic of which the app is the `receiver`.
+#define EXPORTS_WEBSOCKET_EVENT_PUBLISHED 5
+// Publications may have been lost on the way to this connection. Also told for a `subscribe`.
+#define EXPORTS_WEBSOCKET_EVENT_GAP 6
+// The answer to `list-members`.
+#define EXPORTS_WEBSOCKET_EVENT_MEMBERS 7
+// A member of a topic with `watch-members` has joined, or says something else of itself.
+#define EXPORTS_WEBSOCKET_EVENT_JOINED 8
+// A member of a topic with `watch-members` has left.
+#define EXPORTS_WEBSOCKET_EVENT_LEFT 9
+// A subscription, a publication or a question was refused, or a subscription has been ended by the host: by
+// a limit of the operator, or because this kind of host cannot do it. Nothing else ends by it.
+#define EXPORTS_WEBSOCKET_EVENT_REFUSED 10
 
 typedef struct {
   wasocket_string_t *ptr;
@@ -277,6 +536,9 @@ typedef struct exports_websocket_action_t {
     wasocket_string_t     subscribe;
     wasocket_string_t     unsubscribe;
     exports_websocket_publication_t     publish;
+    exports_websocket_publication_t     publish_to_others;
+    exports_websocket_subscription_t     subscribe_with;
+    wasocket_string_t     list_members;
     wasocket_string_t     fail;
   } val;
 } exports_websocket_action_t;
@@ -298,21 +560,30 @@ typedef struct exports_websocket_action_t {
 #define EXPORTS_WEBSOCKET_ACTION_CLOSE 3
 // Sets the `state` of the next calls: at most 2,048 bytes; more is a fault.
 #define EXPORTS_WEBSOCKET_ACTION_SET_STATE 4
-// Subscribes the peer to a channel: it is sent whatever is published there, until `unsubscribe` or the
-// end. A name has 1 to 128 bytes, and a connection at most 16 channels; anything else is a fault. A
-// channel exists once it is named. Subscribing twice is the same as once.
+// Subscribes the peer to a topic: it is sent whatever is published there, until `unsubscribe` or the
+// end. A name has 1 to 128 bytes, and a connection at most 16 topics; anything else is a fault. A
+// topic exists once it is named. Subscribing twice is the same as once.
 #define EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE 5
 // Ends a subscription; has no effect if there is none.
 #define EXPORTS_WEBSOCKET_ACTION_UNSUBSCRIBE 6
-// Sends a message to all peers that are subscribed to a channel, including this one; their apps are not
-// called. The messages of one call arrive in order. Also allowed in answers to `request` and `closed`.
+// Sends a message to all peers that are subscribed to a topic, including this one; their apps are not
+// called unless they have asked for it. The messages of one connection arrive in order, each once. Also
+// allowed in answers to `request` and `closed`.
 // 
-// How far it reaches depends on where the app runs: under `wasocket serve`, to the connections of one
-// instance. It waits for no peer: one that has more than 1 MiB waiting is closed with code 1013.
+// It reaches the whole service: all instances and, where the operator has set up a bus, all machines. Where
+// an app runs elsewhere than under `wasocket serve`, it reaches as far as that place can. It waits for no
+// peer: one that does not keep up is closed with code 1013, unless the operator wants something else.
 #define EXPORTS_WEBSOCKET_ACTION_PUBLISH 7
+// The same, to all but this peer. In answers to `request` it is the same as `publish`.
+#define EXPORTS_WEBSOCKET_ACTION_PUBLISH_TO_OTHERS 8
+// Subscribes with more to say than the name. Replaces what an earlier one said. The event `subscribed`
+// follows, or `refused`. `member` has at most 256 bytes; more is a fault, and so is a seventeenth topic.
+#define EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE_WITH 9
+// Asks who is a member of a topic; the event `members` follows, or `refused`.
+#define EXPORTS_WEBSOCKET_ACTION_LIST_MEMBERS 10
 // The app has failed, as by an exception: a fault, with this text in the place of a rule. Of the text, the
 // log has the first 4,096 bytes.
-#define EXPORTS_WEBSOCKET_ACTION_FAIL 8
+#define EXPORTS_WEBSOCKET_ACTION_FAIL 11
 
 typedef struct {
   exports_websocket_event_t *ptr;
@@ -343,21 +614,71 @@ void http_response_head_free(http_response_head_t *ptr);
 
 void http_response_free(http_response_t *ptr);
 
+void http_message_free(http_message_t *ptr);
+
+void http_start_free(http_start_t *ptr);
+
+void http_option_history_free(http_option_history_t *ptr);
+
+void wasocket_option_list_u8_free(wasocket_option_list_u8_t *ptr);
+
+void http_subscription_free(http_subscription_t *ptr);
+
+void http_publication_free(http_publication_t *ptr);
+
+void http_topic_action_free(http_topic_action_t *ptr);
+
 void http_option_instant_free(http_option_instant_t *ptr);
 
 void http_list_connection_id_free(http_list_connection_id_t *ptr);
 
+void http_list_topic_action_free(http_list_topic_action_t *ptr);
+
 void http_effects_free(http_effects_t *ptr);
 
+void http_delivery_free(http_delivery_t *ptr);
+
+void http_subscribed_free(http_subscribed_t *ptr);
+
+void http_topic_refusal_free(http_topic_refusal_t *ptr);
+
+void http_gap_free(http_gap_t *ptr);
+
+void wasocket_list_list_u8_free(wasocket_list_list_u8_t *ptr);
+
+void http_members_free(http_members_t *ptr);
+
+void http_member_change_free(http_member_change_t *ptr);
+
+void http_topic_event_free(http_topic_event_t *ptr);
+
+void exports_websocket_delivery_free(exports_websocket_delivery_t *ptr);
+
 void exports_websocket_field_free(exports_websocket_field_t *ptr);
+
+void exports_websocket_gap_free(exports_websocket_gap_t *ptr);
+
+void exports_websocket_member_change_free(exports_websocket_member_change_t *ptr);
+
+void exports_websocket_members_free(exports_websocket_members_t *ptr);
+
+void exports_websocket_message_free(exports_websocket_message_t *ptr);
 
 void exports_websocket_request_free(exports_websocket_request_t *ptr);
 
 void exports_websocket_response_free(exports_websocket_response_t *ptr);
 
-void exports_websocket_message_free(exports_websocket_message_t *ptr);
+void exports_websocket_start_free(exports_websocket_start_t *ptr);
+
+void exports_websocket_subscribed_free(exports_websocket_subscribed_t *ptr);
+
+void exports_websocket_topic_refusal_free(exports_websocket_topic_refusal_t *ptr);
 
 void exports_websocket_publication_free(exports_websocket_publication_t *ptr);
+
+void exports_websocket_option_history_free(exports_websocket_option_history_t *ptr);
+
+void exports_websocket_subscription_free(exports_websocket_subscription_t *ptr);
 
 void exports_websocket_close_reason_free(exports_websocket_close_reason_t *ptr);
 

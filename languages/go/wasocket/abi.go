@@ -33,8 +33,34 @@ type (
 		reason rawList
 	}
 	rawEvent struct {
-		tag     uint8
-		payload [17]uint32
+		tag uint8
+		// Aligned for the one 64-bit number among the events.
+		payload [9]uint64
+	}
+	rawSubscribed struct {
+		topic     rawList
+		position  rawOption
+		recovered bool
+	}
+	rawDelivery struct {
+		topic    rawList
+		message  rawMessage
+		position rawOption
+	}
+	rawGap struct {
+		topic    rawList
+		position rawOption
+	}
+	rawMembers struct {
+		topic   rawList
+		count   uint64
+		members rawList
+	}
+	rawMemberChange struct{ topic, member rawList }
+	rawRefusal      struct {
+		topic     rawList
+		operation TopicOperation
+		reason    rawList
 	}
 	rawResponse struct {
 		status       uint16
@@ -59,9 +85,26 @@ type (
 		channel rawList
 		message rawMessage
 	}
+	rawStart struct {
+		tag uint8
+		// A number, or a string.
+		value rawList
+	}
+	rawHistory struct {
+		isSome         uint8
+		count, seconds uint32
+	}
+	rawSubscription struct {
+		topic        rawList
+		start        rawStart
+		keep         rawHistory
+		member       rawOption
+		watchMembers bool
+		receiver     Receiver
+	}
 	rawAction struct {
 		tag     uint8
-		payload [11]uint32
+		payload [12]uint32
 	}
 )
 
@@ -192,10 +235,45 @@ func (event *rawEvent) lift() Event {
 		return Open{(*rawRequest)(payload).lift()}
 	case 2:
 		return (*rawMessage)(payload).lift()
-	default:
+	case 3:
 		closed := (*rawClose)(payload)
 		return Closed{closed.code, closed.reason.text()}
+	default:
+		return liftTopicEvent(event.tag, payload)
 	}
+}
+
+func liftTopicEvent(tag uint8, payload unsafe.Pointer) Event {
+	switch tag {
+	case 4:
+		raw := (*rawSubscribed)(payload)
+		return Subscribed{raw.topic.text(), raw.position.text(), raw.recovered}
+	case 5:
+		raw := (*rawDelivery)(payload)
+		return Published{raw.topic.text(), raw.message.lift(), raw.position.text()}
+	case 6:
+		raw := (*rawGap)(payload)
+		return Gap{raw.topic.text(), raw.position.text()}
+	case 7:
+		return (*rawMembers)(payload).lift()
+	case 8:
+		raw := (*rawMemberChange)(payload)
+		return Joined{raw.topic.text(), raw.member.bytes()}
+	case 9:
+		raw := (*rawMemberChange)(payload)
+		return Left{raw.topic.text(), raw.member.bytes()}
+	default:
+		raw := (*rawRefusal)(payload)
+		return Refused{raw.topic.text(), raw.operation, raw.reason.text()}
+	}
+}
+
+func (raw *rawMembers) lift() Members {
+	members := make([][]byte, raw.members.length)
+	for i, member := range lift[rawList](raw.members) {
+		members[i] = member.bytes()
+	}
+	return Members{raw.topic.text(), raw.count, members}
 }
 
 func (request *rawRequest) lift() Request {
@@ -259,10 +337,42 @@ func (action SetState) lower(raw *rawAction)    { set(raw, 4, list(action)) }
 func (action Subscribe) lower(raw *rawAction)   { set(raw, 5, text(string(action))) }
 func (action Unsubscribe) lower(raw *rawAction) { set(raw, 6, text(string(action))) }
 
-func (action Fail) lower(raw *rawAction) { set(raw, 8, text(string(action))) }
+func (action ListMembers) lower(raw *rawAction) { set(raw, 10, text(string(action))) }
+func (action Fail) lower(raw *rawAction)        { set(raw, 11, text(string(action))) }
 
 func (action Publish) lower(raw *rawAction) {
 	set(raw, 7, rawPublication{text(action.Channel), action.Message.message()})
+}
+
+func (action PublishToOthers) lower(raw *rawAction) {
+	set(raw, 8, rawPublication{text(action.Channel), action.Message.message()})
+}
+
+func (action SubscribeWith) lower(raw *rawAction) {
+	subscription := rawSubscription{
+		topic:        text(action.Topic),
+		start:        action.start(),
+		watchMembers: action.WatchMembers,
+		receiver:     action.Receiver,
+	}
+	if keep := action.Keep; keep != (History{}) {
+		subscription.keep = rawHistory{1, keep.Count, keep.Seconds}
+	}
+	if action.Member != nil {
+		subscription.member = rawOption{1, list(action.Member)}
+	}
+	set(raw, 9, subscription)
+}
+
+func (action SubscribeWith) start() rawStart {
+	switch {
+	case action.After != "":
+		return rawStart{2, text(action.After)}
+	case action.Last != 0:
+		// The number is where a string would have its address.
+		return rawStart{1, rawList{address: action.Last}}
+	}
+	return rawStart{}
 }
 
 func set[T any](raw *rawAction, tag uint8, payload T) {
@@ -273,5 +383,6 @@ func set[T any](raw *rawAction, tag uint8, payload T) {
 // A payload longer than the space for it would overwrite the next value, so it must not compile.
 var (
 	_ [unsafe.Sizeof(rawAction{}.payload) - unsafe.Sizeof(rawAccept{})]byte
+	_ [unsafe.Sizeof(rawAction{}.payload) - unsafe.Sizeof(rawSubscription{})]byte
 	_ [unsafe.Sizeof(rawEvent{}.payload) - unsafe.Sizeof(rawRequest{})]byte
 )

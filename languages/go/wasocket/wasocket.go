@@ -16,7 +16,9 @@ var handler Handler
 // Export makes a function the app. Call it from an init function: main is never called.
 func Export(handle Handler) { handler = handle }
 
-// An Event is a [Request], an [Open], a [Message], or [Closed].
+// An Event is a [Request], an [Open], a [Message], or [Closed]; or one of the events of a topic, in topics.go.
+//
+// There may be more kinds in a later version: leave alone what you do not know.
 type Event interface{ event() }
 
 // A Request does not ask for a WebSocket. It is answered by one [Respond], and with status 404 if there is none.
@@ -129,18 +131,6 @@ type Close struct {
 
 // SetState sets the state of the connection for its next call: at most 2,048 bytes.
 type SetState []byte
-
-// Subscribe subscribes the peer to a channel, whose name has 1 to 128 bytes; up to 16 channels for each connection.
-type Subscribe string
-
-// Unsubscribe ends a subscription.
-type Unsubscribe string
-
-// Publish sends a message to all peers subscribed to a channel, including this one.
-type Publish struct {
-	Channel string
-	Message Message
-}
 
 // Fail says that the app has failed, and why: the connection is closed with 1011, or the request answered with status
 // 500, and the operator's log has the text. It is the answer to a panic.

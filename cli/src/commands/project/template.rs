@@ -83,6 +83,7 @@ const GO: &[File] = &[
     file!("go.mod", "go/go.mod.in"),
     file!("page.html", "page.html"),
     shared!("wasocket/abi.go", "languages/go/wasocket/abi.go"),
+    shared!("wasocket/topics.go", "languages/go/wasocket/topics.go"),
     shared!("wasocket/wasocket.go", "languages/go/wasocket/wasocket.go"),
     shared!("requirements.txt", "languages/go/requirements.txt"),
     file!("README.md", "go/README.md"),
