@@ -12,11 +12,13 @@
 
 pub mod args;
 mod contract;
+mod delivery;
 mod frames;
 mod handshakes;
 mod report;
 mod subject;
 mod suspension;
+mod topics;
 mod traits;
 mod trial;
 
@@ -95,6 +97,7 @@ fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
     let mut progress = Progress::new();
     let mut cases = contract::cases(subject, &mut progress);
     cases.extend(suspension::cases(subject));
+    cases.extend(topics::cases(subject));
     cases.extend(handshakes::cases(subject, &traits, &mut progress));
     cases.extend(frames::cases(subject, &traits, &mut progress));
     Ok(cases)

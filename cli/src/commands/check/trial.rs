@@ -9,8 +9,8 @@ use wasocket_host_core::turn::Turn;
 use wasocket_vectors::Frame;
 
 use wasocket_host::bindings::{
-    Answer, Arrival, Effects, Instant, MessageLimits, Next, Report, Request, ResumeError,
-    ShutdownReason, Takeover,
+    Answer, Effects, Instant, MessageLimits, Next, Report, Request, ResumeError, ShutdownReason,
+    Takeover, TopicAction,
 };
 use wasocket_host::guest::GuestFault;
 use wasocket_host::guest::{Guest, finish};
@@ -36,11 +36,13 @@ pub(crate) struct Trial<'a> {
 
 /// A connection of the component.
 pub(crate) struct Connection {
-    handle: ResourceAny,
+    pub(super) handle: ResourceAny,
     id: u64,
     /// The latest `next`.
     pub(crate) next: Next,
-    turn: Turn,
+    /// The topics that it has subscribed to.
+    pub(super) topics: Vec<String>,
+    pub(super) turn: Turn,
 }
 
 impl Connection {
@@ -50,6 +52,7 @@ impl Connection {
             handle,
             id,
             next: Next::Open,
+            topics: Vec::new(),
             turn: Turn::new(),
         }
     }
@@ -62,7 +65,7 @@ impl Connection {
         self.turn.wake_at()
     }
 
-    fn on_effects(&mut self, next: Next, wake_at: Option<Instant>) {
+    pub(super) fn on_effects(&mut self, next: Next, wake_at: Option<Instant>) {
         self.next = next;
         // There is no socket to close.
         let _ = self.turn.on_effects(next.into(), wake_at);
@@ -124,7 +127,11 @@ impl<'a> Trial<'a> {
 
     /// Expects the opening handshake to be accepted.
     pub(crate) fn take_over(&mut self) -> Result<Takeover, Failure> {
-        let request = self.subject.handshake(&[]);
+        self.take_over_with(&[])
+    }
+
+    fn take_over_with(&mut self, fields: &[(&str, &str)]) -> Result<Takeover, Failure> {
+        let request = self.subject.handshake(fields);
         match self.handle(&request)? {
             Answer::Takeover(takeover) => {
                 let head = takeover.response.as_ref();
@@ -142,7 +149,16 @@ impl<'a> Trial<'a> {
 
     /// Opens a connection with bytes after the request head.
     pub(crate) fn open(&mut self, residual: &[u8]) -> Result<(Connection, Vec<u8>), Failure> {
-        let handle = self.take_over()?.connection;
+        self.open_with(&[], residual)
+    }
+
+    /// The same, with these further fields in the handshake.
+    pub(super) fn open_with(
+        &mut self,
+        fields: &[(&str, &str)],
+        residual: &[u8],
+    ) -> Result<(Connection, Vec<u8>), Failure> {
+        let handle = self.take_over_with(fields)?.connection;
         let id = self.subject.next_id();
         let mut connection = Connection::new(handle, id);
         let now = self.now;
@@ -183,48 +199,6 @@ impl<'a> Trial<'a> {
         })?;
         output.extend(received);
         Ok(output)
-    }
-
-    /// Bytes arrive on several connections in one call. None of them is paused.
-    pub(crate) fn receive_many(
-        &mut self,
-        connections: &mut [Connection],
-        pieces: &[&[u8]],
-    ) -> Result<Vec<Vec<u8>>, Failure> {
-        let pieces_shown: Vec<_> = pieces.iter().map(|bytes| shown(bytes)).collect();
-        self.tell(&format!("receive-many ({})", pieces_shown.join("; ")));
-        let arrival = |(connection, bytes): (&Connection, &&[u8])| Arrival {
-            connection: connection.handle,
-            length: bytes.len() as u32,
-        };
-        let arrivals: Vec<_> = connections.iter().zip(pieces).map(arrival).collect();
-        let (now, bytes) = (self.now, pieces.concat());
-        let received = |guest: &mut Guest| finish(guest.receive_many(now, &arrivals, &bytes));
-        let outcomes = self.subject.call(received);
-        let outcomes = outcomes.map_err(|fault| self.fault(&fault))?;
-        let number = outcomes.results.len();
-        self.expect(number == connections.len(), "an outcome for each", || {
-            format!("{number} outcomes")
-        })?;
-        let mut rest = &outcomes.output[..];
-        let mut outputs = Vec::new();
-        for (connection, outcome) in connections.iter_mut().zip(&outcomes.results) {
-            let parts = rest.split_at_checked(outcome.output_length as usize);
-            let (output, after) = parts.ok_or_else(|| self.failure("all output", "less"))?;
-            rest = after;
-            connection.on_effects(outcome.next, outcome.wake_at);
-            let mut output = output.to_vec();
-            if connection.turn.on_time(now).is_some() {
-                output.extend(self.wake(connection, 0)?);
-            }
-            outputs.push(output);
-        }
-        self.expect(
-            rest.is_empty(),
-            "no output but that of the connections",
-            || shown(rest),
-        )?;
-        Ok(outputs)
     }
 
     fn resume(&mut self, connection: &mut Connection) -> Result<Vec<u8>, Failure> {
@@ -347,7 +321,7 @@ impl<'a> Trial<'a> {
         dropped.map_err(|fault| self.fault(&fault))
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         connection: &mut Connection,
         what: &str,
@@ -357,6 +331,7 @@ impl<'a> Trial<'a> {
         let effects = self.subject.call(call);
         let effects = effects.map_err(|fault| self.fault(&fault))?;
         connection.on_effects(effects.next, effects.wake_at);
+        connection.topics.extend(subscribed(effects.topics));
         self.expect(
             !effects.wake_others.contains(&connection.id),
             "in `wake-others`, connections other than the one that was called",
@@ -379,6 +354,14 @@ impl<'a> Trial<'a> {
     pub(crate) fn frames(&self, output: &[u8]) -> Result<Vec<Frame>, Failure> {
         Frame::read_all(output).map_err(|error| self.failure("whole frames", error))
     }
+}
+
+/// The topics that these actions subscribe to.
+fn subscribed(actions: Vec<TopicAction>) -> impl Iterator<Item = String> {
+    actions.into_iter().filter_map(|action| match action {
+        TopicAction::Subscribe(subscription) => Some(subscription.topic),
+        _ => None,
+    })
 }
 
 /// Bytes in readable form, cut if long.
