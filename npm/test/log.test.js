@@ -12,7 +12,7 @@ const REFUSAL = "this Origin is not allowed here: Origin 'http://a.test:81', Hos
 function refusing(log) {
   const response = { head: { status: 403, fields: [] }, body: new Uint8Array() };
   const answer = { tag: 'answer', val: { tag: 'respond', val: response } };
-  const handle = () => ({ verdict: answer, wakeOthers: [], refusal: REFUSAL });
+  const handle = () => ({ verdict: answer, wakeOthers: [], publications: [], refusal: REFUSAL });
   const component = { modules: {}, instantiate: () => ({ [HANDLER]: { handle } }) };
   return new App(component, { log: (line) => log.push(line), startTimeout: 10, callTimeout: 5000 });
 }

@@ -146,6 +146,57 @@ test('disconnects a client that stops reading for too long', async (t) => {
   await closed;
 });
 
+/** Reads up to the Close frame. */
+async function closeCode(client) {
+  for (;;) {
+    const { opcode, payload } = await client.frame();
+    if (opcode === CLOSE) {
+      return payload.readUInt16BE();
+    }
+  }
+}
+
+test('a room reaches all instances, and keeps its last messages', async (t) => {
+  const port = await serve(t, appOf(chat, { connectionsPerInstance: 1 }));
+  const members = [];
+  for (const name of ['ann', 'bob', 'eve']) {
+    members.push(await joined(port, 'a', name));
+  }
+  const [ann, bob, eve] = members;
+  for (const line of ['bob joined', 'eve joined']) {
+    await hears(ann, line);
+  }
+  await hears(bob, 'eve joined');
+  for (let number = 1; number <= 60; number += 1) {
+    bob.send(frame(TEXT, 'hi'));
+    for (const member of members) {
+      await hears(member, `bob (${number}): hi`);
+    }
+  }
+  const late = await opened(port, '/rooms/a?tom');
+  for (let number = 11; number <= 60; number += 1) {
+    await hears(late, `bob (${number}): hi`);
+  }
+  await hears(late, 'tom joined');
+  eve.socket.destroy();
+  await hears(ann, 'tom joined');
+  await hears(ann, 'eve left (1006)');
+});
+
+test('a member that does not read is closed with 1013, and delays no other', async (t) => {
+  const port = await serve(t, appOf(chat));
+  const slow = await joined(port, 'a', 'slow');
+  const ann = await joined(port, 'a', 'ann');
+  slow.socket.pause();
+  const line = 'x'.repeat(100_000);
+  // More than fits into all buffers between the two.
+  for (let number = 1; number <= 200; number += 1) {
+    ann.send(frame(TEXT, line));
+    await hears(ann, `ann (${number}): ${line}`);
+  }
+  assert.equal(await closeCode(slow), 1013);
+});
+
 test('a trap closes the connections of its instance with 1011, and no others', async (t) => {
   const app = appOf(chat, { connectionsPerInstance: 2 });
   const port = await serve(t, app);
@@ -153,10 +204,8 @@ test('a trap closes the connections of its instance with 1011, and no others', a
   const bob = await joined(port, 'a', 'bob');
   const eve = await joined(port, 'a', 'eve');
   ann.send(frame(TEXT, '/crash'));
-  await hears(ann, 'bob joined');
   for (const client of [ann, bob]) {
-    const { opcode, payload } = await client.frame();
-    assert.deepEqual([opcode, payload.readUInt16BE()], [CLOSE, 1011]);
+    assert.equal(await closeCode(client), 1011);
     assert.equal((await client.rest()).length, 0);
   }
   eve.send(frame(TEXT, 'here'));
@@ -179,7 +228,7 @@ test('an instance over its memory limit ends', async (t) => {
 test('a call that takes too long ends the instance', async (t) => {
   const handle = ({ target }) => {
     while (target === '/spin');
-    return { verdict: { tag: 'answer', val: { tag: 'respond', val: RESPONSE } }, wakeOthers: [] };
+    return { verdict: { tag: 'answer', val: { tag: 'respond', val: RESPONSE } }, wakeOthers: [], publications: [] };
   };
   const app = appOf({ modules: {}, instantiate: () => ({ [HANDLER]: { handle } }) }, { callTimeout: 50, startTimeout: 1 });
   const url = `http://127.0.0.1:${await serve(t, app)}`;
@@ -197,15 +246,16 @@ function scripted(handle) {
   return { modules: {}, instantiate: () => ({ [HANDLER]: { handle } }) };
 }
 
-const NOTHING = { output: new Uint8Array(), wakeAt: undefined, next: 'open', wakeOthers: [] };
+const NOTHING = { output: new Uint8Array(), wakeAt: undefined, next: 'open', wakeOthers: [], topics: [] };
 
 /** A takeover of every path but `/`, whose connection begins with an x, and then behaves as `calls` says. */
 function takenOver(calls) {
-  const connection = { open: () => ({ ...NOTHING, output: Buffer.from('x') }), receive: () => NOTHING, receiveEof: () => NOTHING, lost: () => [], report() {}, ...calls };
+  const connection = { open: () => ({ ...NOTHING, output: Buffer.from('x') }), receive: () => NOTHING, receiveEof: () => NOTHING, lost: () => ({ wakeOthers: [], publications: [] }), report() {}, ...calls };
   const takeover = { connection, response: undefined, finalBytes: new Uint8Array(), ...calls.takeover };
   return ({ target }) => ({
     verdict: { tag: 'answer', val: target === '/' ? { tag: 'respond', val: RESPONSE } : { tag: 'takeover', val: takeover } },
     wakeOthers: [],
+    publications: [],
   });
 }
 
@@ -213,7 +263,7 @@ test('an exception costs its connection only', async (t) => {
   const broken = { ...NOTHING, wakeOthers: undefined };
   const soon = { ...NOTHING, output: Buffer.from('x'), wakeAt: 0n };
   for (const [what, handle] of [
-    ['the answer', ({ target }) => (target === '/' ? { verdict: { tag: 'answer', val: { tag: 'respond', val: RESPONSE } }, wakeOthers: [] } : {})],
+    ['the answer', ({ target }) => (target === '/' ? { verdict: { tag: 'answer', val: { tag: 'respond', val: RESPONSE } }, wakeOthers: [], publications: [] } : {})],
     ['open', takenOver({ open: () => broken })],
     ['receive', takenOver({ receive: () => broken })],
     ['wake', takenOver({ open: () => soon, wake: () => broken })],
@@ -277,7 +327,7 @@ test('an answer that Node would refuse becomes 500, and the log has no query', a
     '/coding': respond(200, [['Transfer-Encoding', bytes('chunked')]]),
     '/many': respond(200, Array(24_001).fill(['a', bytes('b')])),
   };
-  const handle = ({ target }) => ({ verdict: { tag: 'answer', val: answers[target.split('?')[0]] }, wakeOthers: [] });
+  const handle = ({ target }) => ({ verdict: { tag: 'answer', val: answers[target.split('?')[0]] }, wakeOthers: [], publications: [] });
   const app = appOf(scripted(handle));
   const port = await serve(t, app);
   for (const path of Object.keys(answers)) {

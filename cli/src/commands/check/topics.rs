@@ -127,10 +127,11 @@ fn in_order(trial: &mut Trial<'_>, subscribers: Subscribers) -> Result<(), Failu
     // The second may compress, and frames of the others have to be readable without.
     for sent in [&sent[0], &sent[2]] {
         let frames = trial.frames(sent)?;
-        let is_of = |text: &str| {
-            move |frame: &Frame| frame.opcode == "text" && frame.payload.ends_with(text.as_bytes())
+        let place = |text: &str| {
+            let is_of = |frame: &Frame| frame.payload.ends_with(text.as_bytes());
+            frames.iter().position(is_of)
         };
-        let places = texts.map(|text| frames.iter().position(is_of(text)));
+        let places = texts.map(place);
         // An app may give its peer something else, or nothing.
         let is_swapped = matches!(places, [Some(first), Some(second)] if second < first);
         trial.expect(!is_swapped, "'first' before 'second'", || listed(&frames))?;
