@@ -337,7 +337,8 @@ typedef struct http_topic_event_t {
 
 // A subscription that asked for it is in effect. What it is given comes after this.
 #define HTTP_TOPIC_EVENT_SUBSCRIBED 0
-// An action was not carried out, or a subscription has ended.
+// An action was not carried out, or a subscription has ended. After a refusal of `subscribe` there is no
+// subscription to the topic, not even an earlier one.
 #define HTTP_TOPIC_EVENT_REFUSED 1
 // Publications may have been lost on the way to this subscriber, between the last that it was given and the
 // next: the engine was away, or the subscriber too slow. Never told without a reason, and never left out.
@@ -546,8 +547,8 @@ typedef struct exports_websocket_action_t {
 // Answers `request`, or refuses `open`: the status is 200 to 599. Anywhere else it is a fault, and so is
 // a second one.
 // 
-// Then there is no WebSocket: of all other actions only `publish` is allowed, before or after it, and
-// any of the rest is a fault. The same applies if the answer is 404 because there is no `respond`.
+// Then there is no WebSocket: of all other actions only `publish` and `publish-to-others` are allowed,
+// before or after it, and any of the rest is a fault. The same applies if the answer is 404 because there is no `respond`.
 #define EXPORTS_WEBSOCKET_ACTION_RESPOND 0
 // Completes the opening handshake. Anywhere but in the answer to `open` it is a fault, and so is a
 // second one.
@@ -562,13 +563,14 @@ typedef struct exports_websocket_action_t {
 #define EXPORTS_WEBSOCKET_ACTION_SET_STATE 4
 // Subscribes the peer to a topic: it is sent whatever is published there, until `unsubscribe` or the
 // end. A name has 1 to 128 bytes, and a connection at most 16 topics; anything else is a fault. A
-// topic exists once it is named. Subscribing twice is the same as once.
+// topic exists once it is named. Has no effect if there is a subscription already, of either kind.
 #define EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE 5
 // Ends a subscription; has no effect if there is none.
 #define EXPORTS_WEBSOCKET_ACTION_UNSUBSCRIBE 6
 // Sends a message to all peers that are subscribed to a topic, including this one; their apps are not
-// called unless they have asked for it. The messages of one connection arrive in order, each once. Also
-// allowed in answers to `request` and `closed`.
+// called unless they have asked for it. The messages of one connection arrive in order, each once. This
+// peer gets its own as all others get them: after what the same answer sends. Also allowed in answers to
+// `request` and `closed`.
 // 
 // It reaches the whole service: all instances and, where the operator has set up a bus, all machines. Where
 // an app runs elsewhere than under `wasocket serve`, it reaches as far as that place can. It waits for no
