@@ -13,6 +13,7 @@ use std::time::Instant;
 use crate::delivery::mailbox::Mailbox;
 use crate::driver::Driver;
 use crate::engine::Connector;
+use crate::engine::nats::NatsConnector;
 use crate::engine::redis::RedisConnector;
 use crate::limits::Limits;
 use crate::local::Local;
@@ -78,11 +79,8 @@ impl Bus {
     /// If the settings cannot be right, or there is no thread to be had. Not if the engine is away.
     pub fn connect(settings: Settings, limits: Limits) -> Result<Self, ConnectError> {
         match settings.kind {
+            EngineKind::Nats => Self::connect_to(NatsConnector::new(settings), limits),
             EngineKind::Redis => Self::connect_to(RedisConnector::new(settings), limits),
-            EngineKind::Nats => {
-                let text = "this build has no NATS: use redis:// or rediss://";
-                Err(ConnectError(text.to_owned()))
-            }
         }
     }
 

@@ -58,6 +58,13 @@ impl Connector for NatsConnector {
 }
 
 impl NatsConnector {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            tuning: Tuning::default(),
+        }
+    }
+
     async fn open(
         &self,
         client: Client,

@@ -131,9 +131,4 @@ impl Acks {
     pub(super) fn oldest(&self) -> Option<u64> {
         self.awaited.first_key_value().map(|(token, _)| *token)
     }
-
-    /// Whether a message to ourselves is under way.
-    pub(super) fn is_confirming(&self) -> bool {
-        self.confirming.is_some()
-    }
 }
