@@ -4,5 +4,6 @@ mod client;
 mod history;
 mod presence;
 mod publications;
+mod schedules;
 mod server;
 mod trouble;
