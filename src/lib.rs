@@ -152,7 +152,8 @@ pub use session::{
 pub use web_socket::ByteStream;
 pub use web_socket::{
     CodecError, Error, Failure, FromMessage, Interval, IntoMessage, Json, MessageReader,
-    MessageWriter, Outcome, Receiver, Sender, Sleep, TrySendError, Uncompressed, WebSocket,
+    MessageWriter, Outcome, Published, Receiver, Sender, Sleep, TrySendError, Uncompressed,
+    WebSocket,
 };
 
 /// The examples in the documentation compile.

@@ -75,6 +75,19 @@ impl<M: Machine> Task<M> {
         }
     }
 
+    /// Whether the future wants to be polled.
+    pub(crate) fn is_woken(&self) -> bool {
+        let called = self.called.as_ref().filter(|_| self.future.is_some());
+        called.is_some_and(|called| called.calling.is_woken())
+    }
+
+    /// Ends a call that needs no poll.
+    pub(crate) fn end(&self) {
+        if let Some(called) = &self.called {
+            called.calling.end();
+        }
+    }
+
     /// Runs as far as possible. An event is handled only after the app has reacted to the earlier ones, so
     /// its answer to a message goes out even if a violation follows.
     pub(crate) fn run(&mut self) -> Effects {

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::CodecError;
 use crate::protocol::{CloseCode, CloseReason, Closed, Message, UsageError};
+use crate::topics::TopicError;
 
 /// Why a conversation cannot continue, and whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Error {
     Usage(UsageError),
     /// A message and a value that do not match.
     Codec(CodecError),
+    /// Something cannot be had of a topic: the app breaks a rule, or the host refuses.
+    Topic(TopicError),
     /// A backend failed. With feature `http`.
     #[cfg(feature = "http")]
     Http(crate::http::Error),
@@ -28,6 +31,7 @@ impl fmt::Display for Error {
             Self::Closed(closed) => write!(f, "the connection is closed: {closed}"),
             Self::Usage(error) => error.fmt(f),
             Self::Codec(error) => error.fmt(f),
+            Self::Topic(error) => error.fmt(f),
             #[cfg(feature = "http")]
             Self::Http(error) => error.fmt(f),
             Self::MessageTooBig => f.write_str("message too big"),
@@ -40,6 +44,12 @@ impl core::error::Error for Error {}
 impl From<UsageError> for Error {
     fn from(error: UsageError) -> Self {
         Self::Usage(error)
+    }
+}
+
+impl From<TopicError> for Error {
+    fn from(error: TopicError) -> Self {
+        Self::Topic(error)
     }
 }
 

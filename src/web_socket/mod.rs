@@ -9,6 +9,7 @@ mod receiver;
 mod sender;
 mod shared;
 mod timers;
+mod topics;
 mod writer;
 
 #[cfg(feature = "futures-io")]
@@ -19,6 +20,7 @@ pub use reader::MessageReader;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use timers::{Interval, Sleep};
+pub use topics::Published;
 pub use writer::MessageWriter;
 
 use alloc::boxed::Box;

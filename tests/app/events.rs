@@ -8,10 +8,11 @@ use std::rc::Rc;
 
 use host::{Host, answer};
 use wasocket::events::{
-    Accept, Action, Closed, Context, Event, EventApp, EventHandler, MAX_ACTIONS, MAX_ANSWER,
-    MAX_STATE, MAX_TOPIC_NAME, MAX_TOPICS, Settings, events,
+    Accept, Action, Closed, Context, Delivery, Event, EventApp, EventHandler, Gap, MAX_ACTIONS,
+    MAX_ANSWER, MAX_STATE, MAX_TOPIC_NAME, MAX_TOPICS, Members, Receiver, Settings, Subscribed,
+    Subscription, TopicOperation, TopicRefusal, events,
 };
-use wasocket::topics::TopicEvent;
+use wasocket::topics::{TopicAction, TopicEvent};
 use wasocket::{
     Answer, App, CloseCode, Json, Message, Origins, Request, Response, ShutdownReason, Verdict,
 };
@@ -265,6 +266,191 @@ fn a_subscriber_that_is_too_slow_for_the_host_is_closed_with_1013() {
     assert_eq!(host.close_frame(slow), (1013, "too slow".into()));
     host.client(slow, |_| {});
     assert_eq!(script.take().len(), 1, "the app learns of the end only");
+}
+
+/// An app that subscribes as told, and answers what it is told of topics by sending it.
+#[derive(Clone)]
+struct Member(Subscription);
+
+impl EventHandler for Member {
+    type State = ();
+
+    fn open(&self, _: &Request, cx: &mut Context<'_, ()>) -> Result<Accept, Response> {
+        cx.subscribe_with(self.0.clone());
+        let mut accept = Accept::default();
+        accept.settings.compress = true;
+        Ok(accept)
+    }
+
+    fn message(&self, message: Message, cx: &mut Context<'_, ()>) {
+        match message.as_bytes() {
+            b"who" => cx.list_members("room"),
+            b"others" => cx.publish_to_others("room", "others"),
+            b"leave" => cx.unsubscribe("room"),
+            _ => cx.publish("room", message),
+        }
+    }
+
+    fn subscribed(&self, subscribed: Subscribed, cx: &mut Context<'_, ()>) {
+        cx.send(format!("subscribed {}", subscribed.recovered));
+    }
+
+    fn published(&self, delivery: Delivery, cx: &mut Context<'_, ()>) {
+        cx.send(format!("published {:?}", delivery.position));
+    }
+
+    fn members(&self, members: Members, cx: &mut Context<'_, ()>) {
+        cx.send(format!("{} members", members.count));
+    }
+
+    fn gap(&self, gap: Gap, cx: &mut Context<'_, ()>) {
+        cx.send(format!("gap {}", gap.topic));
+    }
+
+    fn refused(&self, refusal: TopicRefusal, cx: &mut Context<'_, ()>) {
+        cx.send(refusal.reason);
+    }
+}
+
+fn member(receiver: Receiver) -> impl App {
+    events(Member(Subscription {
+        member: Some(b"me".to_vec()),
+        receiver,
+        ..Subscription::to("room")
+    }))
+}
+
+#[test]
+fn each_receiver_is_given_what_is_published() {
+    let mut host = Host::default();
+    let receivers = [
+        Receiver::Peer,
+        Receiver::PeerWithPosition,
+        Receiver::App,
+        Receiver::Peer,
+    ];
+    let ids = receivers.map(|receiver| open(&mut host, &member(receiver)));
+    for id in ids {
+        assert_eq!(host.texts(id), ["subscribed true"]);
+    }
+    host.say(ids[0], "a");
+    let position = "0000000000000007-1";
+    assert_eq!(host.texts(ids[0]), ["a"]);
+    assert_eq!(host.texts(ids[1]), [format!("{position}\na")]);
+    assert_eq!(
+        host.texts(ids[2]),
+        [format!("published Some({position:?})")]
+    );
+    assert_eq!(host.texts(ids[3]), ["a"]);
+    // The first and the last share a form; the second has its own.
+    assert_eq!((host.topics.forms.len(), host.topics.shared), (2, 2));
+    host.say(ids[0], "others");
+    assert_eq!(
+        (host.texts(ids[0]), host.texts(ids[3])),
+        (vec![], vec!["others".into()])
+    );
+    host.say(ids[3], "who");
+    assert_eq!(host.texts(ids[3]), ["4 members"]);
+    host.say(ids[3], "leave");
+    host.say(ids[3], "who");
+    assert_eq!(host.texts(ids[3]), ["3 members"]);
+}
+
+#[test]
+fn the_app_is_told_of_topics_that_it_has_not_left() {
+    let mut host = Host::default();
+    let id = open(&mut host, &member(Receiver::Peer));
+    let gap = || {
+        TopicEvent::Gap(Gap {
+            topic: "room".into(),
+            position: None,
+        })
+    };
+    host.tell(id, gap());
+    assert_eq!(host.texts(id), ["subscribed true", "gap room"]);
+    // A subscription that the host has ended is no more.
+    host.tell(
+        id,
+        TopicEvent::Refused(TopicRefusal {
+            topic: "room".into(),
+            operation: TopicOperation::Subscribe,
+            reason: "full".into(),
+        }),
+    );
+    host.tell(id, gap());
+    assert_eq!(host.texts(id), ["full"]);
+    host.say(id, "a");
+    assert_eq!(host.texts(id), [""; 0], "it is not subscribed");
+}
+
+#[test]
+fn sending_a_form_counts_as_a_message_and_moves_no_deadline() {
+    let mut host = Host::default();
+    let [one, other] = [(); 2].map(|()| open(&mut host, &member(Receiver::Peer)));
+    let due = host.connections[other].effects.wake_at;
+    assert!(due.is_some());
+    host.now += 1;
+    host.say(one, "a");
+    assert_eq!(host.topics.shared, 2);
+    let report = host.connections[other].session.report();
+    assert_eq!(report.messages_sent, 2, "`subscribed` and the publication");
+    let now = host.time();
+    assert_eq!(host.connections[other].session.wake(now, 0).wake_at, due);
+}
+
+#[test]
+fn a_closing_connection_is_sent_nothing() {
+    let mut host = Host::default();
+    let [one, other] = [(); 2].map(|()| open(&mut host, &member(Receiver::Peer)));
+    let now = host.time();
+    let effects = host.connections[other]
+        .session
+        .shutdown(now, ShutdownReason::GoingAway);
+    host.take(other, effects);
+    host.say(one, "a");
+    assert_eq!(host.close_frame(other).0, 1001);
+    assert_eq!(host.topics.shared, 1);
+}
+
+#[test]
+fn requests_and_ends_publish() {
+    let gone = || vec![publish("room", "gone")];
+    let script = Script::answering([
+        vec![
+            Action::Respond(Response::text(200, "")),
+            publish("room", "asked"),
+        ],
+        vec![accept()],
+        vec![accept()],
+        gone(),
+        gone(),
+    ]);
+    let app = script.app();
+    let (published, verdict) = app.handle(Request::default()).into_parts();
+    assert!(matches!(verdict, Verdict::Answer(Answer::Respond(_))));
+    assert_eq!(published[0].message, Message::from("asked"));
+    let mut host = Host::default();
+    let [lost, closed] =
+        [(); 2].map(|()| host.open_answer(|request| answer(&app, request.clone())));
+    let now = host.time();
+    assert_eq!(
+        host.connections[lost].session.lost(now)[0].message,
+        Message::from("gone")
+    );
+    let effects = host.connections[closed].session.receive_eof(now);
+    assert_eq!(effects.next, wasocket::Disposition::Close);
+    assert!(matches!(&effects.topics[..], [TopicAction::Publish(_)]));
+}
+
+#[test]
+fn a_function_publishes_with_its_response() {
+    let app = |_: &Request| Response::text(202, "").publish("a", "1").publish("b", "2");
+    let (published, verdict) = app.handle(Request::default()).into_parts();
+    assert!(matches!(verdict, Verdict::Answer(_)));
+    let topics: Vec<_> = published.iter().map(|own| own.topic.as_str()).collect();
+    assert_eq!(topics, ["a", "b"]);
+    let bad = |_: &Request| Response::text(202, "").publish("", "1");
+    assert!(matches!(bad.handle(Request::default()), Verdict::Failed(_)));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use super::Shared;
 use crate::protocol::{CloseReason, Connection, Disposition, Event};
@@ -99,8 +98,9 @@ impl Machine for Shared {
             Disposition::Open if is_full || delays_end => Disposition::Pause,
             next => next,
         };
+        let disposition = state.connection.disposition();
         Effects {
-            topics: Vec::new(),
+            topics: state.topics.take_actions(disposition),
             output,
             wake_at,
             next,

@@ -7,8 +7,10 @@ mod machine;
 mod pings;
 mod session;
 mod state;
+mod topics;
 
 pub(super) use inbox::Item;
+pub(super) use topics::Question;
 
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -241,6 +243,7 @@ impl Shared {
     pub(super) fn end_message(&self) -> Result<(), Error> {
         self.act(Connection::end_message)?;
         let mut state = self.state.borrow_mut();
+        state.send_held();
         state.queueing.drain(..).for_each(Waker::wake);
         Ok(())
     }

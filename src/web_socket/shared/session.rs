@@ -1,13 +1,15 @@
 //! The host's calls, for a connection whose app is a function.
 
-use crate::topics::Publication;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
 use super::Shared;
 use crate::protocol::{Instant, MessageLimits, Report};
-use crate::session::{ConnectionId, Effects, ReadyList, Session, ShutdownReason, Task, shut_down};
+use crate::session::{
+    ConnectionId, Delivered, Effects, ReadyList, Session, ShutdownReason, Task, shut_down,
+};
+use crate::topics::{Broadcast, Publication, TopicEvent, publications};
 
 impl Session for Task<Shared> {
     fn open(
@@ -65,8 +67,24 @@ impl Session for Task<Shared> {
         begin(self, now, None);
         self.machine
             .with_connection(|connection| connection.receive_eof(now));
-        let _ = self.run();
-        Vec::new()
+        publications(self.run().topics)
+    }
+
+    fn deliver(&mut self, now: Instant, broadcast: &Broadcast) -> Delivered {
+        begin(self, now, Some(0));
+        match self.machine.deliver(now, broadcast, !self.is_woken()) {
+            Some(form) => {
+                self.end();
+                Delivered::Form(form)
+            }
+            None => Delivered::Effects(self.run()),
+        }
+    }
+
+    fn tell(&mut self, now: Instant, event: TopicEvent) -> Effects {
+        begin(self, now, None);
+        self.machine.on_topic_event(event);
+        self.run()
     }
 
     fn report(&self) -> Report {

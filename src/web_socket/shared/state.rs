@@ -5,8 +5,10 @@ use core::task::{Context, Poll, Waker};
 use super::inbox::{Inbox, Item};
 use super::last_answers::LastAnswers;
 use super::pings::Pings;
+use super::topics::News;
 use crate::protocol::{Closed, Connection, Event, Instant, UsageError};
 use crate::session::{Timers, register};
+use crate::topics::OwnTopics;
 use crate::web_socket::Error;
 
 /// The part of a shared connection that changes.
@@ -31,6 +33,8 @@ pub(super) struct State {
     pub(super) queueing: Vec<Waker>,
     pub(super) pings: Pings,
     pub(super) timers: Timers,
+    pub(super) topics: OwnTopics,
+    pub(super) news: News,
     /// The app's fault.
     pub(super) fault: Option<String>,
 }
@@ -51,6 +55,8 @@ impl State {
             queueing: Vec::new(),
             pings: Pings::default(),
             timers: Timers::default(),
+            topics: OwnTopics::default(),
+            news: News::default(),
             fault: None,
         }
     }
@@ -77,6 +83,12 @@ impl State {
     /// this.
     pub(super) fn asks(&self) -> bool {
         !self.has_room() || !self.sending.is_empty() || !self.flushing.is_empty()
+    }
+
+    /// Whether one will, once this much more is on its way.
+    pub(super) fn asks_after(&self, more: usize) -> bool {
+        let max = self.connection.limits().max_buffered_amount;
+        self.asks() || more >= max
     }
 
     pub(super) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -113,6 +125,7 @@ impl State {
                 let waiting = waiting.chain(self.queueing.drain(..));
                 waiting.chain(self.flushing.drain(..)).for_each(Waker::wake);
                 self.pings.wake_all();
+                self.news.wake_all();
             }
         }
     }

@@ -81,7 +81,7 @@ fn a_fault_ends_its_connection() {
         ),
         (
             Action::Subscribe(String::new()),
-            "a channel's name has 1 to 128 bytes",
+            "a topic's name has 1 to 128 bytes",
         ),
         (
             Action::Close {

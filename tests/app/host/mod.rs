@@ -232,9 +232,9 @@ impl Host {
     }
 }
 
-/// The app's answer to a request, which it must not put off. A fault is a 500.
+/// The app's answer to a request, which it must not put off. A fault is a 500. What is published with it does not matter.
 pub fn answer(app: &dyn App, request: Request) -> Answer {
-    match app.handle(request) {
+    match app.handle(request).into_parts().1 {
         Verdict::Answer(answer) => answer,
         Verdict::Failed(_) => Response::text(500, "").into(),
         verdict => panic!("there is something else to do: {verdict:?}"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use wasocket::topics::{
     Delivery, Members, Publication, Subscribed, SubscriptionRequest, TopicAction, TopicEvent,
+    TopicOperation, TopicRefusal,
 };
 use wasocket::{Deliver, Delivered, Instant};
 
@@ -19,9 +20,25 @@ pub struct Topics {
     published: u64,
     /// What was published to each subscriber that has unsent output.
     waiting: Vec<(usize, Delivery)>,
+    /// Whether subscriptions are refused.
+    pub refuses: bool,
     /// The forms that the host was given for the latest publication, and how many connections were sent one.
     pub forms: Vec<u32>,
     pub shared: usize,
+}
+
+impl Topics {
+    /// Takes over the subscriptions of a connection of another host.
+    pub fn adopt(&mut self, id: usize, from: &mut Self, old: usize) {
+        for (topic, subscribers) in &mut from.subscribers {
+            let own = subscribers.extract_if(.., |(own, _)| *own == old);
+            let own = own.map(|(_, request)| (id, request));
+            self.subscribers
+                .entry(topic.clone())
+                .or_default()
+                .extend(own);
+        }
+    }
 }
 
 impl Host {
@@ -43,6 +60,14 @@ impl Host {
 
     fn subscribe(&mut self, id: usize, request: SubscriptionRequest) {
         let topic = request.topic.clone();
+        if self.topics.refuses {
+            let refusal = TopicRefusal {
+                topic,
+                operation: TopicOperation::Subscribe,
+                reason: "no".into(),
+            };
+            return self.tell(id, TopicEvent::Refused(refusal));
+        }
         let confirm = request.confirm;
         let subscribers = self.topics.subscribers.entry(topic.clone()).or_default();
         match subscribers.iter_mut().find(|(own, _)| *own == id) {

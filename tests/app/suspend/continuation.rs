@@ -62,26 +62,23 @@ fn connection_names_are_unique_across_instances() {
     assert!(one.len() <= 64 && one.bytes().all(|byte| byte.is_ascii_graphic()));
 }
 
-/// Messages published meanwhile do not reach it.
+/// The host keeps the subscription; the state says for whom it is.
 #[test]
-fn a_suspended_connection_is_in_no_channel() {
+fn a_resumed_connection_is_sent_what_is_published() {
     let app = events(Room);
     let mut host = Host::default();
     let other = open(&mut host, &app);
-    open(&mut host, &app);
-    let state = suspended(&host, &app, 1).expect("it is at rest");
-    drop(host.connections.pop());
-    host.say(other, "a");
+    let id = open(&mut host, &app);
+    let state = suspended(&host, &app, id).expect("it is at rest");
     let resumed = resume(&app, host.time(), 1, &host.ready, Duration::ZERO, &state);
-    let mut session = resumed.expect("a state").session;
-    assert_eq!(session.wake(host.time(), 0).output, b"");
-    let effects = host.connections[other]
-        .session
-        .receive(Instant::from_nanos(0), b"\x81\x81\0\0\0\0b".to_vec());
-    assert!(!effects.output.is_empty());
-    // It is reported as ready under its new number.
-    assert_eq!(host.ready.take(), [1]);
-    assert_eq!(session.wake(host.time(), 0).output, b"\x81\x04ii b");
+    let resumed = resumed.expect("a state");
+    assert_eq!(resumed.effects.topics, []);
+    host.connections[id].session = resumed.session;
+    host.say(other, "a");
+    assert_eq!(
+        (host.texts(id), host.topics.shared),
+        (vec!["i a".into()], 2)
+    );
 }
 
 #[test]
@@ -129,7 +126,7 @@ fn message_counts_continue_without_overflow() {
     let counts = |count: u64| [1 << 20, count, count].map(u64::to_le_bytes).concat();
     let most = replaced(&state, &counts(1), &counts(u64::MAX / 2));
     let mut session = try_resume(&app, &most).expect("of the right form").session;
-    session.receive(Instant::from_nanos(SECOND), b"\x81\x81\0\0\0\0a".to_vec());
+    session.receive(Instant::from_nanos(SECOND), b"\x81\x83\0\0\0\0who".to_vec());
     let report = session.report();
     assert_eq!(report.messages_received, 1 << 63);
     assert_eq!(report.messages_sent, 1 << 63);

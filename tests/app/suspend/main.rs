@@ -80,6 +80,8 @@ fn move_over(from: &mut Host, old: &dyn App, to: &mut Host, new: &dyn App) -> us
     };
     peer.take(to.time(), resumed.effects);
     to.connections.push(peer);
+    // The host keeps the subscriptions.
+    to.topics.adopt(id, &mut from.topics, 0);
     to.settle();
     id
 }

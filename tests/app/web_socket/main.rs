@@ -11,6 +11,7 @@ mod pings;
 mod sending;
 mod streaming;
 mod timers;
+mod topics;
 
 use wasocket::{Error, WebSocket};
 
