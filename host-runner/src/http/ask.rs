@@ -13,13 +13,16 @@ use crate::guest::fault::Dead;
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::observe::access_log::{log_fault, path};
-use crate::pool::{Decision, PendingRequest, Unplaced};
+use crate::pool::{Decision, PendingRequest, Place, Unplaced};
 
 /// RFC 9110 §15.6.4.
 const NO_MORE_INSTANCES: Refusal = Refusal::new(
     503,
     "The server has no room for another instance of the application.",
 );
+
+/// RFC 9110 §15.6.4. Another instance would not know what this one does.
+const OWNER_FULL: Refusal = Refusal::new(503, "The instance that serves this path is full.");
 
 /// Why the host answers a request instead of the guest.
 pub(crate) enum Failure {
@@ -97,6 +100,7 @@ impl From<Unplaced> for Failure {
             Unplaced::Dead => Self::Died,
             Unplaced::BackingOff(left) => Self::BackingOff(left),
             Unplaced::Full => Self::Full,
+            Unplaced::OwnerFull(_) => Self::Refused(OWNER_FULL.into()),
         }
     }
 }
@@ -113,7 +117,7 @@ pub(crate) async fn ask(
     request: &Arc<Request>,
     client: Peer,
 ) -> Result<Decision, Failure> {
-    let place = worker.pool.place(client).await?;
+    let place = place(worker, request, client).await?;
     let decision = match place.handle(Arc::clone(request)).await? {
         Ok(decision) => decision,
         Err(pending_request) => {
@@ -126,6 +130,24 @@ pub(crate) async fn ask(
         log_fault(&client, &request.target, fault);
     }
     Ok(decision)
+}
+
+/// A place for the request: on the instance that owns it, if one does.
+async fn place(worker: &Worker, request: &Request, client: Peer) -> Result<Place, Failure> {
+    let Some(ownership) = &worker.ownership else {
+        return Ok(worker.pool.place(client, None).await?);
+    };
+    let key = ownership.key(&request.target);
+    let placed = worker.pool.place(client, key.as_ref()).await;
+    placed.map_err(|unplaced| match unplaced {
+        Unplaced::OwnerFull(most) => {
+            let pattern = ownership.pattern();
+            let limit =
+                format!("{most} (--connections-per-instance) for {pattern} (--instance-by)");
+            OWNER_FULL.with(limit).into()
+        }
+        unplaced => unplaced.into(),
+    })
 }
 
 /// Polls the request whenever there is a reason to, until the guest has decided.

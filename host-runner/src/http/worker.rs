@@ -8,6 +8,7 @@ use hyper::server::conn::http1;
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::contract::clock::Clock;
 use crate::http::hosts::Hosts;
+use crate::http::owners::{Owner, Ownership};
 use crate::http::settings::HttpSettings;
 use crate::limits::per_address::{AddressPermit, Denial, TooManyRequests};
 use crate::net::forwarded::Trust;
@@ -33,6 +34,8 @@ pub struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     /// Set when the runner is to stop, for connections that still speak HTTP.
     pub(crate) stopping: StopEvent,
+    /// Which requests belong to which worker; `None` if all are served where they arrive.
+    pub(crate) ownership: Option<Ownership>,
 }
 
 impl Worker {
@@ -66,7 +69,18 @@ impl Worker {
             shared: Arc::clone(shared),
             metrics,
             stopping: StopEvent::new(),
+            ownership: None,
         }
+    }
+
+    /// Has the worker serve only the requests that it owns, of those that have an owner.
+    pub(crate) fn owning(self, ownership: Option<Ownership>) -> Self {
+        Self { ownership, ..self }
+    }
+
+    /// The owner of a request with this target, if it is another worker.
+    pub(crate) fn elsewhere(&self, target: &str) -> Option<Owner> {
+        self.ownership.as_ref()?.elsewhere(target)
     }
 
     /// Admits a client if its address may have one more connection; the permit counts for as long as it is held. Clients

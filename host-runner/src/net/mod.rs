@@ -6,5 +6,6 @@ pub mod forwarded;
 pub(crate) mod host_pattern;
 pub mod listen;
 pub mod peer;
+pub(crate) mod percent;
 pub mod stream;
 pub mod tls;

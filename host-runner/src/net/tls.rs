@@ -18,6 +18,8 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use crate::net::stream::portable::Transport;
+
 /// The versions of HTTP in ALPN (RFC 9113 §3.1, RFC 7301 §6).
 pub(crate) const HTTP_2: &[u8] = b"h2";
 const HTTP_11: &[u8] = b"http/1.1";
@@ -139,12 +141,15 @@ impl Tls {
     /// # Errors
     ///
     /// If the client does not speak TLS or rejects what it is offered; the stream is closed then.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<Transport>> {
         let acceptor = self.current().acceptor.clone();
-        acceptor.accept(stream).await.map_err(|error| {
-            let hint = hint(&error);
-            io::Error::new(error.kind(), format!("TLS: {error}{hint}"))
-        })
+        acceptor
+            .accept(Transport::new(stream))
+            .await
+            .map_err(|error| {
+                let hint = hint(&error);
+                io::Error::new(error.kind(), format!("TLS: {error}{hint}"))
+            })
     }
 
     /// Reloads the files when they change; never returns.

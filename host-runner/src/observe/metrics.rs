@@ -53,6 +53,11 @@ impl Gauge {
 pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
     pub(crate) closed: Counter,
+    /// Connections moved to another worker, and from another to this one.
+    pub(crate) moved_out: Counter,
+    pub(crate) moved_in: Counter,
+    /// HTTP/2 streams moved to another worker.
+    pub(crate) streams_moved: Counter,
     denied_connections: Counter,
     denied_handshakes: Counter,
     pub(crate) denied_requests: Counter,
@@ -135,8 +140,9 @@ impl Metrics {
     /// Number of open sockets.
     pub(crate) fn open(&self) -> u64 {
         // Read first, so that it is not greater than the other even if a connection opens in between.
-        let closed = self.closed.get();
-        self.accepted.get().saturating_sub(closed)
+        let gone = self.closed.get().wrapping_add(self.moved_out.get());
+        let come = self.accepted.get().wrapping_add(self.moved_in.get());
+        come.saturating_sub(gone)
     }
 
     fn requests(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
@@ -214,6 +220,16 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
         "connections_total",
         "Sockets accepted.",
         sum.of(|all| &all.accepted),
+    );
+    text.family(
+        "moves_total",
+        "Moves to the worker that owns a path (--instance-by).",
+        Kind::Counter,
+        "what",
+        &[
+            ("connection", sum.of(|all| &all.moved_out)),
+            ("stream", sum.of(|all| &all.streams_moved)),
+        ],
     );
     text.family(
         "connections_denied_total",

@@ -63,7 +63,9 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let Place { instance, client } = &self.place;
+        let Place {
+            instance, client, ..
+        } = &self.place;
         instance.members.borrow_mut().remove(&self.id);
         instance.drop_resources(Cause::Client(*client), vec![self.handle]);
     }
@@ -81,12 +83,13 @@ impl PendingRequest {
     /// [`Dead`] when the instance has ended, by this call or before.
     pub(crate) fn poll(&self, now: Instant) -> Call<Result<Decision, Option<Instant>>> {
         let (handle, id, client) = (self.0.handle, self.0.id, self.0.place.client);
+        let owner = self.0.place.owner.clone();
         let poll = call!(guest => guest.poll(handle, now, id));
         self.0.call(poll, move |instance, poll_result| {
             instance.wake(&poll_result.wake_others);
             let answer = poll_result.answer.ok_or(poll_result.wake_at)?;
             let (fault, refusal) = (poll_result.fault, poll_result.refusal);
-            Ok(Place::on(instance, client).decision(answer, fault, refusal))
+            Ok(Place::on(instance, client, owner).decision(answer, fault, refusal))
         })
     }
 

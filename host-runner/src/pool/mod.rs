@@ -9,16 +9,19 @@ pub(crate) mod batch;
 mod call;
 mod instance;
 mod member;
+mod owner;
 mod place;
 pub mod wakeups;
 
 pub use call::Call;
 pub use member::Connection;
 pub(crate) use member::PendingRequest;
+pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -29,6 +32,7 @@ use tokio::task::spawn_blocking;
 
 use self::backoff::Cause;
 use self::instance::{Instance, Shared, back_off, log};
+use self::owner::Owners;
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
@@ -59,6 +63,7 @@ pub struct Pool {
     instances: RefCell<Vec<Rc<Instance>>>,
     /// Instances of earlier components, which live as long as their connections.
     retired: RefCell<Vec<Weak<Instance>>>,
+    owners: Rc<Owners>,
     shared: Shared,
     stopping: Cell<Option<ShutdownReason>>,
     instance_limit: Arc<InstanceLimit>,
@@ -81,6 +86,7 @@ impl Pool {
             connections_per_instance,
             instances: RefCell::default(),
             retired: RefCell::default(),
+            owners: Rc::default(),
             shared: Shared {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
@@ -93,41 +99,74 @@ impl Pool {
         }
     }
 
-    /// Reserves a place for a client on a live instance that has room, or else on a new one. Only one instance starts at
-    /// a time; others that need one wait for it.
+    /// Reserves a place for a client on a live instance that has room, or else on a new one. All places of one key are on
+    /// one instance, for as long as there are any. Only one instance starts at a time; others that need one wait for it.
     ///
     /// # Errors
     ///
     /// See [`Unplaced`].
-    pub(crate) async fn place(&self, client: Peer) -> Result<Place, Unplaced> {
+    pub(crate) async fn place(&self, client: Peer, key: Option<&Key>) -> Result<Place, Unplaced> {
         let client = client.limited_ip().map(network);
         let backoff = &self.shared.backoff;
         if let Some(left) = backoff.remaining_of(client, time::Instant::now) {
             return Err(Unplaced::BackingOff(left));
         }
         loop {
-            if let Some(instance) = self.vacancy() {
-                return Ok(Place::on(&instance, client));
+            if let Some(place) = self.vacancy(client, key)? {
+                return Ok(place);
             }
             let starting = Arc::clone(&self.starting).lock_owned().await;
-            if let Some(instance) = self.vacancy() {
-                return Ok(Place::on(&instance, client));
+            if let Some(place) = self.vacancy(client, key)? {
+                return Ok(place);
             }
             if let Some(left) = self.backoff_remaining() {
                 return Err(Unplaced::BackingOff(left));
             }
-            if let Some(instance) = self.start(starting).await? {
-                return Ok(Place::on(&instance, client));
+            let Some(instance) = self.start(starting).await? else {
+                continue;
+            };
+            // Meanwhile, another request may have given the key an owner.
+            if key.is_none_or(|key| self.owners.of(key).is_none()) {
+                return Ok(self.place_on(&instance, client, key));
             }
         }
     }
 
-    fn vacancy(&self) -> Option<Rc<Instance>> {
+    /// A place on an instance that runs.
+    fn vacancy(
+        &self,
+        client: Option<IpAddr>,
+        key: Option<&Key>,
+    ) -> Result<Option<Place>, Unplaced> {
         let mut instances = self.instances.borrow_mut();
         self.remove_unneeded(&mut instances);
         self.shared.metrics.instances_now.set(instances.len());
-        let instance = instances.iter().find(|instance| self.has_room(instance));
-        instance.cloned()
+        let most = self.connections_per_instance;
+        if let Some(owner) = key.and_then(|key| self.owners.of(key)) {
+            let instance = Rc::clone(&owner.instance);
+            return if instance.places.get() < most {
+                Ok(Some(Place::on(&instance, client, Some(owner))))
+            } else {
+                Err(Unplaced::OwnerFull(most))
+            };
+        }
+        // A key that is new gets an instance with room for more of its connections.
+        let most = key.map_or(most, |_| most.div_ceil(2));
+        let instance = instances
+            .iter()
+            .find(|instance| instance.places.get() < most);
+        Ok(instance.map(|instance| self.place_on(instance, client, key)))
+    }
+
+    /// A place on this instance, which becomes the owner of the key.
+    fn place_on(
+        &self,
+        instance: &Rc<Instance>,
+        client: Option<IpAddr>,
+        key: Option<&Key>,
+    ) -> Place {
+        let owner = key.map(|key| self.owners.set(key, instance));
+        Place::on(instance, client, owner)
     }
 
     /// The time left until an instance may be started.
@@ -186,6 +225,7 @@ impl Pool {
         self.replaced.set(self.replaced.get().wrapping_add(1));
         self.shared.backoff.reset();
         self.shared.metrics.pause(None);
+        self.owners.clear();
         let retired = self.instances.take();
         self.shared.metrics.instances_now.set(0);
         for instance in &retired {
@@ -228,10 +268,6 @@ impl Pool {
     /// The worker's metrics.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
-    }
-
-    fn has_room(&self, instance: &Instance) -> bool {
-        instance.places.get() < self.connections_per_instance
     }
 
     /// Removes dead instances, and all idle ones except one, so that the memory of a peak is freed after it.
@@ -277,6 +313,8 @@ pub(crate) enum Unplaced {
     BackingOff(Duration),
     /// A new instance is needed, and the system has no room for it.
     Full,
+    /// The key's instance has this number of connections, which is the most.
+    OwnerFull(usize),
 }
 
 impl From<Dead> for Unplaced {

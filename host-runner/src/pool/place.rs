@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use super::instance::{Instance, call};
 use super::member::{Connection, Member, PendingRequest};
+use super::owner::Owner;
 use crate::contract::bindings::{self, Request, Response, ResponseHead, Verdict};
 use crate::guest::handler::Guest;
 use crate::pool::Call;
@@ -18,14 +19,21 @@ pub(crate) struct Place {
     pub(super) instance: Rc<Instance>,
     /// The address of the client that it is for, if it has one.
     pub(super) client: Option<IpAddr>,
+    /// Keeps the instance the owner of the request's key, if it has one.
+    pub(super) owner: Option<Rc<Owner>>,
 }
 
 impl Place {
-    pub(super) fn on(instance: &Rc<Instance>, client: Option<IpAddr>) -> Self {
+    pub(super) fn on(
+        instance: &Rc<Instance>,
+        client: Option<IpAddr>,
+        owner: Option<Rc<Owner>>,
+    ) -> Self {
         instance.places.set(instance.places.get() + 1);
         Self {
             instance: Rc::clone(instance),
             client,
+            owner,
         }
     }
 

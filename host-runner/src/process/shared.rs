@@ -18,6 +18,7 @@ use crate::observe::log_writer;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::trace;
 use crate::process::heartbeat::Heartbeats;
+use crate::process::open_connections::OpenConnections;
 use crate::process::service_manager::watchdog_limit;
 
 /// Limits and metrics of the process.
@@ -33,6 +34,8 @@ pub struct Shared {
     pub(crate) refusal_log: RefusalLog,
     /// The budget for unsent output.
     pub(crate) unsent: Arc<UnsentBudget>,
+    /// Whether connections are open.
+    pub(crate) open_connections: OpenConnections,
     /// The heartbeats of the workers.
     pub(crate) heartbeats: Heartbeats,
     /// The metrics of each worker.
@@ -53,6 +56,7 @@ impl Shared {
             per_address: PerAddressLimiter::new(settings.per_address),
             refusal_log: RefusalLog::default(),
             unsent: UnsentBudget::new(settings.max_unsent),
+            open_connections: OpenConnections::new(),
             heartbeats: Heartbeats::new(workers, watchdog_limit()),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),

@@ -11,6 +11,7 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::http::arrival::Admission;
 use crate::http::exchange::log_denial;
 use crate::http::worker::Worker;
 use crate::net::listen::Listener;
@@ -87,14 +88,23 @@ fn admit(
         worker.admit(peer)
     };
     match admitted {
-        Ok(permit) => {
+        Ok(address) => {
             worker.metrics.accepted.count();
-            let (worker, room) = (Rc::clone(worker), worker.shared.connection_limit.acquire());
-            let ingress = Arc::clone(ingress);
+            let shared = &worker.shared;
+            let (place, open) = (
+                shared.connection_limit.acquire(),
+                shared.open_connections.count(),
+            );
+            let (worker, ingress) = (Rc::clone(worker), Arc::clone(ingress));
             tasks.spawn_local(async move {
-                let _room = room.await;
+                let place = place.await;
+                let admission = Admission {
+                    address,
+                    place,
+                    open,
+                };
                 // Made here: moved in, it would take space in the task twice.
-                connection::serve(worker, ingress, stream, peer, permit).await;
+                connection::serve(worker, ingress, stream, peer, admission).await;
             });
         }
         // A client that expects TLS could not read the response.
@@ -113,7 +123,7 @@ pub async fn drain(tasks: &mut JoinSet<()>) {
     }
 }
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
+pub(crate) fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!("connection lost to a bug in the runner: {error}");
     }

@@ -7,6 +7,7 @@ use crate::contract::bindings::ShutdownReason;
 use crate::guest::limits::Limits;
 use crate::guest::wasi::Grants;
 use crate::http::hosts::AllowedHost;
+use crate::http::path_pattern::PathPattern;
 use crate::http::settings::HttpSettings;
 use crate::limits::settings::LimitSettings;
 use crate::net::forwarded::Trust;
@@ -42,6 +43,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// The most connections that share an instance and fail together with it; at least 1.
     pub connections_per_instance: usize,
+    /// The paths whose requests and connections share an instance, for each key of theirs; `None` means none do.
+    pub instance_by: Option<PathPattern>,
     /// Limits of each instance. Its memory limit is also the most unsent output of a connection.
     pub guest: Limits,
     /// What the component is granted.
@@ -82,6 +85,7 @@ impl Default for ServerConfig {
             // 32 connections that each collect a message of 1 MiB, the protocol's default limit, use half of the
             // default memory.
             connections_per_instance: 32,
+            instance_by: None,
             guest: Limits::default(),
             grants: Grants::default(),
             limits: LimitSettings::default(),

@@ -15,36 +15,70 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::select;
-use wasocket_host_core::http1::Response;
+use wasocket_host_core::http1::{Framing, Request, Response};
 
+use crate::http::arrival::{Admission, Arrival, MovedConnection};
 use crate::http::exchange::{Upgrade, log_denial};
 use crate::http::h1::head_reader::HeadReader;
 use crate::http::h1::service::Http;
 use crate::http::h2;
+use crate::http::owners::Owner;
 use crate::http::worker::Worker;
-use crate::limits::per_address::{AddressPermit, Denial};
+use crate::limits::per_address::Denial;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::closing;
+use crate::net::stream::portable::Portable;
 use crate::net::stream::socket::Socket;
 use crate::observe::access_log::log_cut_off;
+use crate::observe::metrics::Metrics;
 use crate::server::ingress::{Ingress, identify, secure};
 
-/// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the permit until then.
+/// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the admission until then, unless the
+/// connection moves to another worker.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     ingress: Arc<Ingress>,
     stream: Accepted,
     peer: Peer,
-    mut permit: Option<AddressPermit>,
+    admission: Admission,
 ) {
     let metrics = Arc::clone(&worker.metrics);
     tracing::debug!(remote = %peer, "connected");
+    let mut admission = Some(admission);
     // Boxed so that it is freed before the session: HTTP needs several times the memory of a WebSocket, and a task keeps
     // its size to its end.
-    let outcome = match Box::pin(take_over(worker, &ingress, stream, peer, &mut permit)).await {
-        Ok(Some(session)) => session.await,
-        Ok(None) => Ok(()),
+    let served = Box::pin(take_over(worker, &ingress, stream, peer, &mut admission)).await;
+    finish(&metrics, peer, served).await;
+}
+
+/// Serves a connection that another worker has accepted, from its last request on.
+pub(crate) async fn adopt(worker: Rc<Worker>, mut moved: Box<MovedConnection>) {
+    let (metrics, peer) = (Arc::clone(&worker.metrics), moved.peer);
+    metrics.moved_in.count();
+    let mut admission = moved.admission.take();
+    let served = Box::pin(resume(worker, moved, &mut admission)).await;
+    finish(&metrics, peer, served).await;
+}
+
+/// What has become of a connection.
+enum Served<S> {
+    Closed,
+    /// The guest has taken over the socket: this is its session.
+    TakenOver(S),
+    /// Another worker has it.
+    Moved,
+}
+
+async fn finish(
+    metrics: &Metrics,
+    peer: Peer,
+    served: io::Result<Served<impl Future<Output = io::Result<()>>>>,
+) {
+    let outcome = match served {
+        Ok(Served::TakenOver(session)) => session.await,
+        Ok(Served::Closed) => Ok(()),
+        Ok(Served::Moved) => return metrics.moved_out.count(),
         Err(error) => Err(error),
     };
     match outcome {
@@ -60,26 +94,30 @@ pub(crate) async fn deny(stream: Accepted, denial: Denial) {
     let _ = send(stream, denial.response()).await;
 }
 
-/// Serves a socket as HTTP. Returns the session to run, if the guest takes over the socket.
+/// Serves a socket as HTTP. `admission` is taken if the connection moves.
 async fn take_over(
     worker: Rc<Worker>,
     ingress: &Ingress,
     mut stream: Accepted,
     mut peer: Peer,
-    permit: &mut Option<AddressPermit>,
-) -> io::Result<Option<impl Future<Output = io::Result<()>>>> {
+    admission: &mut Option<Admission>,
+) -> io::Result<Served<impl Future<Output = io::Result<()>> + use<>>> {
     if ingress.proxy_protocol {
         peer = Box::pin(identify(ingress, &worker, &mut stream, peer)).await?;
         // Before the TLS handshake, which costs far more than a refusal.
         match worker.admit(peer) {
-            Ok(admitted) => *permit = admitted,
+            Ok(admitted) => {
+                if let Some(admission) = admission {
+                    admission.address = admitted;
+                }
+            }
             Err(denial) => {
                 let is_told = !ingress.has_tls(&stream);
                 log_denial(&worker, peer, &denial.refused(), is_told);
                 if is_told {
                     deny(stream, denial).await;
                 }
-                return Ok(None);
+                return Ok(Served::Closed);
             }
         }
     }
@@ -89,27 +127,75 @@ async fn take_over(
     }
     if stream.has_agreed_on_http2() {
         h2::connection::serve(&worker, stream, BytesMut::new(), peer).await?;
-        return Ok(None);
+        return Ok(Served::Closed);
     }
-    let send_timeout = worker.session.settings.send_timeout;
-    let (stream, residual, upgrade) = match speak_http(&worker, stream, peer).await? {
+    let http = Http::new(&worker, peer);
+    let reader = reader(&worker, stream, &http);
+    let after = speak_http(&worker, http, reader, peer).await?;
+    proceed(worker, after, peer, admission).await
+}
+
+/// Serves a connection that was moved here.
+async fn resume(
+    worker: Rc<Worker>,
+    moved: Box<MovedConnection>,
+    admission: &mut Option<Admission>,
+) -> io::Result<Served<impl Future<Output = io::Result<()>> + use<>>> {
+    let MovedConnection {
+        stream,
+        request,
+        framing,
+        residual,
+        peer,
+        ..
+    } = *moved;
+    let http = Http::new(&worker, peer);
+    let mut reader = reader(&worker, stream.into_stream()?, &http);
+    reader.resume(request, framing, residual);
+    let after = speak_http(&worker, http, reader, peer).await?;
+    proceed(worker, after, peer, admission).await
+}
+
+/// Does what is left to do on a socket after HTTP/1.1.
+async fn proceed(
+    worker: Rc<Worker>,
+    after: AfterHttp,
+    peer: Peer,
+    admission: &mut Option<Admission>,
+) -> io::Result<Served<impl Future<Output = io::Result<()>> + use<>>> {
+    let (stream, residual, upgrade) = match after {
         AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, *upgrade),
         AfterHttp::Http2(stream, begun) => {
             h2::connection::serve(&worker, stream, begun, peer).await?;
-            return Ok(None);
+            return Ok(Served::Closed);
         }
         AfterHttp::Close(stream) => {
-            let closed = closing::close(stream, send_timeout).await;
+            let closed = closing::close(stream, worker.session.settings.send_timeout).await;
             closed.inspect_err(|error| log_cut_off(peer, error))?;
-            return Ok(None);
+            return Ok(Served::Closed);
+        }
+        AfterHttp::Move(owner, stream, residual, request) => {
+            let (request, framing) = *request;
+            let moved = MovedConnection {
+                stream: Portable::new(stream)?,
+                request,
+                framing,
+                residual,
+                peer,
+                admission: admission.take(),
+            };
+            let sent = owner.send(Arrival::Connection(Box::new(moved)));
+            return sent
+                .map(|()| Served::Moved)
+                .map_err(|_| io::Error::other("the worker that owns the path has ended"));
         }
     };
     tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
     match upgrade.open(&worker, residual.freeze()).await {
-        Ok((head, opened)) => Ok(Some(opened.run(&worker, stream, head))),
+        Ok((head, opened)) => Ok(Served::TakenOver(opened.run(&worker, stream, head))),
         Err(refusal) => {
             send(stream, &Response::from(refusal).to_bytes(None, false)).await?;
-            Ok(None)
+            Ok(Served::Closed)
         }
     }
 }
@@ -129,23 +215,35 @@ enum AfterHttp {
     Upgrade(Accepted, BytesMut, Box<Upgrade<Vec<u8>>>),
     /// Speak HTTP/2, beginning with the bytes already received.
     Http2(Accepted, BytesMut),
+    /// Have its owner continue with this request, and the bytes received after its head.
+    Move(Owner, Accepted, BytesMut, Box<(Request, Framing)>),
 }
 
-/// Lets hyper serve requests until the socket is to be closed or is taken over.
-///
-/// # Errors
-///
-/// If the socket fails in a response.
-async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> io::Result<AfterHttp> {
-    let http = Http::new(worker, peer);
+/// The reader of the request heads on a socket, for a service.
+fn reader(worker: &Worker, stream: Accepted, http: &Http) -> HeadReader {
     let session = &worker.session;
-    let reader = HeadReader::new(
+    HeadReader::new(
         worker.settings,
         session.settings.send_timeout,
         &session.read_buffer,
         stream,
         http.arrived(),
-    );
+    )
+    .owning(worker.ownership.clone())
+}
+
+/// Lets hyper serve requests until the socket is to be closed, is taken over, or moves.
+///
+/// # Errors
+///
+/// If the socket fails in a response.
+async fn speak_http(
+    worker: &Worker,
+    http: Http,
+    reader: HeadReader,
+    peer: Peer,
+) -> io::Result<AfterHttp> {
+    let arrived = http.arrived();
     let mut connection = worker.http1.serve_connection(reader, http);
     let mut stop = pin!(worker.stopping.wait());
     let mut stopped = false;
@@ -159,7 +257,7 @@ async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> io::Re
             }
         }
     };
-    let parts = connection.into_parts();
+    let mut parts = connection.into_parts();
     let upgrade = parts.service.into_upgrade();
     if let (Err(error), None) = (outcome, &upgrade) {
         // hyper's error says what it was doing, its source what went wrong.
@@ -172,8 +270,12 @@ async fn speak_http(worker: &Rc<Worker>, stream: Accepted, peer: Peer) -> io::Re
             return Err(error);
         }
     }
+    let owner = parts.io.take_owner();
     let is_http2 = parts.io.is_http2();
     let (stream, residual) = parts.io.into_parts();
+    if let (Some(owner), Some(Ok(request))) = (owner, arrived.take()) {
+        return Ok(AfterHttp::Move(owner, stream, residual, Box::new(request)));
+    }
     Ok(match upgrade {
         Some(upgrade) => AfterHttp::Upgrade(stream, residual, Box::new(upgrade)),
         None if is_http2 => AfterHttp::Http2(stream, residual),

@@ -2,6 +2,7 @@
 
 mod accept;
 mod admin;
+mod adopt;
 pub mod config;
 mod connection;
 mod ingress;

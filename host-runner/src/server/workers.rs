@@ -17,11 +17,13 @@ use tokio::time::timeout;
 
 use crate::guest::load::component::Component;
 use crate::http::hosts::Hosts;
+use crate::http::owners::{Arrivals, Ownership};
 use crate::http::worker::Worker;
 use crate::net::listen::Listener;
 use crate::pool::Pool;
 use crate::process::shared::Shared;
 use crate::server::accept;
+use crate::server::adopt::Adopted;
 use crate::server::config::ServerConfig;
 use crate::server::ingress::Ingress;
 
@@ -47,7 +49,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The worker of this index.
-    fn worker(&self, number: usize) -> Worker {
+    fn worker(&self, number: usize, ownership: Option<Ownership>) -> Worker {
         let Self { config, shared, .. } = self;
         let pool = Pool::new(
             self.component.clone(),
@@ -66,6 +68,15 @@ impl Plan {
             config.guest.memory,
             shared,
         )
+        .owning(ownership)
+    }
+
+    /// What each worker owns, and what arrives at it.
+    fn owners(&self) -> Vec<(Ownership, Arrivals)> {
+        let pattern = self.config.instance_by.as_ref();
+        pattern.map_or_else(Vec::new, |pattern| {
+            Ownership::among(self.config.workers, pattern)
+        })
     }
 }
 
@@ -129,10 +140,16 @@ impl Workers {
             commands: Commands::default(),
             running: JoinSet::new(),
         };
+        let mut owners = plan.owners().into_iter();
         for (number, sockets) in sockets.into_iter().enumerate() {
             let (sender, commands) = mpsc::unbounded_channel();
             let plan = plan.clone();
-            workers.spawn(number, move || run(&plan, number, sockets, commands))?;
+            let inlets = Inlets {
+                sockets,
+                commands,
+                owned: owners.next(),
+            };
+            workers.spawn(number, move || run(&plan, number, inlets))?;
             workers.commands.0.push(sender);
         }
         Ok(workers)
@@ -196,45 +213,44 @@ impl Workers {
     }
 }
 
-/// Runs a worker, on its own thread.
-fn run(
-    plan: &Plan,
-    number: usize,
+/// Where a worker gets its work from.
+#[derive(Debug)]
+struct Inlets {
     sockets: Vec<Socket>,
     commands: mpsc::UnboundedReceiver<Command>,
-) -> Left {
+    /// The requests that it owns, and what other workers have accepted of them.
+    owned: Option<(Ownership, Arrivals)>,
+}
+
+/// Runs a worker, on its own thread.
+fn run(plan: &Plan, number: usize, inlets: Inlets) -> Left {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let left = runtime.block_on(serve(plan, number, sockets, commands));
+    let left = runtime.block_on(serve(plan, number, inlets));
     // Does not wait for names that apps are still looking up.
     runtime.shutdown_background();
     left
 }
 
-async fn serve(
-    plan: &Plan,
-    number: usize,
-    sockets: Vec<Socket>,
-    commands: mpsc::UnboundedReceiver<Command>,
-) -> Left {
-    let listeners: Vec<_> = sockets
+async fn serve(plan: &Plan, number: usize, inlets: Inlets) -> Left {
+    let listeners: Vec<_> = inlets
+        .sockets
         .into_iter()
         .map(Listener::try_from)
         .collect::<io::Result<_>>()?;
-    let worker = Rc::new(plan.worker(number));
-    let batches = Rc::clone(&worker);
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
-    let turns = Rc::clone(&worker.session.turns);
-    upkeep.spawn_local(async move { turns.run().await });
-    let shared = Arc::clone(&plan.shared);
-    upkeep.spawn_local(async move { shared.heartbeats.beat(number).await });
+    let (ownership, arrivals) = inlets.owned.unzip();
+    let worker = Rc::new(plan.worker(number, ownership));
+    let mut upkeep = upkeep(&worker, number);
     let mut connections = JoinSet::new();
+    let mut adopted = Adopted::new(arrivals);
+    // Others are not to end while a connection of theirs may be accepted here.
+    let accepting = plan.shared.open_connections.count();
     plan.shared.count_ready();
     select! {
         () = accept::accept(&listeners, &worker, &plan.ingress, &mut connections) => {}
-        () = run_commands(commands, &worker) => {}
+        () = adopted.serve(&worker) => {}
+        () = run_commands(inlets.commands, &worker) => {}
         // They end by a panic only, and without them the worker is none.
         Some(Err(bug)) = upkeep.join_next() => {
             if let Ok(panic) = bug.try_into_panic() {
@@ -243,16 +259,49 @@ async fn serve(
         }
     }
     drop(listeners);
+    drop(accepting);
     worker.stop(plan.config.shutdown_reason);
     let time = plan.config.shutdown_timeout;
     // Those left are counted.
-    let _ = timeout(time, accept::drain(&mut connections)).await;
-    let left = connections.len();
+    let _ = timeout(time, drain(&worker, &mut connections, &mut adopted)).await;
+    let left = connections.len().saturating_add(adopted.close());
     // So that each leaves its line in the access log, with its guest's report if it gives one.
     worker.pool.cut();
-    let _ = timeout(REPORT_TIME, accept::drain(&mut connections)).await;
+    let reported = async {
+        accept::drain(&mut connections).await;
+        adopted.drain().await;
+    };
+    let _ = timeout(REPORT_TIME, reported).await;
     connections.shutdown().await;
+    adopted.shutdown().await;
     Ok(left)
+}
+
+/// The tasks of a worker that never end.
+fn upkeep(worker: &Rc<Worker>, number: usize) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    let batches = Rc::clone(worker);
+    upkeep.spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
+    let turns = Rc::clone(&worker.session.turns);
+    upkeep.spawn_local(async move { turns.run().await });
+    let shared = Arc::clone(&worker.shared);
+    upkeep.spawn_local(async move { shared.heartbeats.beat(number).await });
+    upkeep
+}
+
+/// Waits for all connections to end, including those of other workers, which may have to be served here.
+async fn drain(worker: &Rc<Worker>, connections: &mut JoinSet<()>, adopted: &mut Adopted) {
+    let all = async {
+        accept::drain(connections).await;
+        if worker.ownership.is_some() {
+            worker.shared.open_connections.all_closed().await;
+        }
+    };
+    select! {
+        () = adopted.serve(worker) => {}
+        () = all => {}
+    }
+    adopted.drain().await;
 }
 
 /// Carries out commands until told to stop, or until there is no sender left.

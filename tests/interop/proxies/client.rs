@@ -19,7 +19,7 @@ const ADDRESS: [u8; 4] = [127, 0, 0, 2];
 /// What the visitor claims to be.
 const LIES: &str = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\nForwarded: for=203.0.113.9;proto=http\r\n";
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 pub struct Visitor {
     port: u16,
@@ -35,7 +35,7 @@ impl Visitor {
     }
 
     /// Sends the head of a request, with the visitor's lies; returns the stream, and the head of the response.
-    fn ask(&self, host: &str, path: &str, fields: &str) -> (Tls, String) {
+    pub fn ask(&self, host: &str, path: &str, fields: &str) -> (Tls, String) {
         let site = Site::at(([127, 0, 0, 1], self.port).into());
         let name = ServerName::try_from("chat.example").expect("a name");
         let tls = ClientConnection::new(Arc::clone(&self.config), name).expect("a client");
@@ -46,17 +46,17 @@ impl Visitor {
         (stream, head)
     }
 
-    /// Asks for a WebSocket, as a page of this origin.
-    fn open(&self, origin: &str) -> (Tls, String) {
+    /// Asks for a WebSocket at this path, as a page of this origin.
+    pub fn open(&self, path: &str, origin: &str) -> (Tls, String) {
         let fields = format!(
             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n"
         );
-        self.ask(&self.host(), "/echo", &fields)
+        self.ask(&self.host(), path, &fields)
     }
 
     /// The public host.
-    fn host(&self) -> String {
+    pub fn host(&self) -> String {
         format!("chat.example:{}", self.port)
     }
 
@@ -71,7 +71,7 @@ impl Visitor {
         let _ = page.read_to_string(&mut body);
         assert!(body.contains("</html>"), "{body}{}", said());
 
-        let (mut websocket, head) = self.open(&format!("https://{host}"));
+        let (mut websocket, head) = self.open("/echo", &format!("https://{host}"));
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}{}", said());
         for message in ["hello".to_owned(), "x".repeat(60_000)] {
             assert_echoes(&mut websocket, &message);
@@ -86,7 +86,7 @@ impl Visitor {
 
         // The client came over TLS, so a page that did not is foreign.
         for foreign in [format!("http://{host}"), "https://evil.example".to_owned()] {
-            let (_, head) = self.open(&foreign);
+            let (_, head) = self.open("/echo", &foreign);
             assert!(
                 head.starts_with("HTTP/1.1 403 "),
                 "{foreign}: {head}{}",

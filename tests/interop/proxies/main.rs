@@ -8,6 +8,7 @@
 
 mod client;
 mod proxy;
+mod rooms;
 
 use std::path::Path;
 use std::process::Command;

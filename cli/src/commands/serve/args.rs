@@ -11,6 +11,7 @@ use clap::builder::ValueHint;
 use wasocket_host::bindings::ShutdownReason;
 use wasocket_host::guest::Limits;
 use wasocket_host::guest::wasi::{Allowed, Directory, Grants, Policy};
+use wasocket_host::http::path_pattern::PathPattern;
 use wasocket_host::http::settings::HttpSettings;
 use wasocket_host::server::config::ServerConfig;
 
@@ -64,6 +65,10 @@ pub struct Serve {
     /// Number of connections that share an instance, and fail together with it
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = at_least_one())]
     pub connections_per_instance: usize,
+    /// Put all connections and requests whose path has the same values on one instance, whichever worker accepts
+    /// them: `/rooms/{room}`, where `{room}` is any one segment
+    #[arg(long, value_name = "PATTERN")]
+    pub instance_by: Option<PathPattern>,
     /// Memory limit of an instance, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = memory())]
     pub memory: usize,
@@ -147,6 +152,7 @@ impl Serve {
             proxy_protocol: self.sockets.proxy_protocol,
             workers: self.workers,
             connections_per_instance: self.connections_per_instance,
+            instance_by: self.instance_by,
             shutdown_delay: Duration::from_secs(self.shutdown_delay),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout),
             shutdown_reason: self.shutdown_code,

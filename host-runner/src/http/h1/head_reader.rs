@@ -28,8 +28,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Refused, Request, Version};
+use wasocket_host_core::http1::{BodyLength, Framing, Head, Refusal, Refused, Request};
 
+use crate::http::h1::stand_in::stand_in;
+use crate::http::owners::{Owner, Ownership};
 use crate::http::settings::HttpSettings;
 use crate::net::stream::Stream;
 use crate::net::stream::accepted::Accepted;
@@ -66,6 +68,9 @@ pub(crate) struct HeadReader {
     awaits_flush: bool,
     progress: Progress,
     protocol: Protocol,
+    ownership: Option<Ownership>,
+    /// The owner of the request that has arrived, if it is another worker. hyper sees end of stream instead.
+    owner: Option<Owner>,
 }
 
 /// The protocol that the client speaks.
@@ -113,7 +118,27 @@ impl HeadReader {
             is_idle: false,
             unsent: false,
             awaits_flush: false,
+            ownership: None,
+            owner: None,
         }
+    }
+
+    /// Has requests that another worker owns go there.
+    pub(crate) fn owning(self, ownership: Option<Ownership>) -> Self {
+        Self { ownership, ..self }
+    }
+
+    /// Continues where another worker's reader has stopped: with this request, and the bytes received after its head.
+    pub(crate) fn resume(&mut self, request: Request, framing: Framing, residual: BytesMut) {
+        self.protocol = Protocol::Http1;
+        self.buffer = residual;
+        self.pass(request, framing);
+    }
+
+    /// The worker to continue with the request that has arrived, if it is another one. Nothing of its body has been read,
+    /// and nothing is unsent.
+    pub(crate) fn take_owner(&mut self) -> Option<Owner> {
+        self.owner.take()
     }
 
     /// Returns the socket, and the bytes received after the last head.
@@ -190,6 +215,17 @@ impl HeadReader {
         deadline.as_mut().poll(context).is_ready()
     }
 
+    /// Passes a request on, or keeps it for its owner.
+    fn arrive(&mut self, request: Request, framing: Framing) {
+        let ownership = self.ownership.as_ref();
+        self.owner = ownership.and_then(|ownership| ownership.elsewhere(&request.target));
+        if self.owner.is_some() {
+            self.arrived.set(Some(Ok((request, framing))));
+        } else {
+            self.pass(request, framing);
+        }
+    }
+
     fn pass(&mut self, request: Request, framing: Framing) {
         self.deadline = None;
         self.is_reused = true;
@@ -259,24 +295,6 @@ impl HeadReader {
     }
 }
 
-/// Builds the head for hyper: what it needs to frame the messages, and nothing that it could refuse.
-fn stand_in(request: &Request, framing: Framing) -> String {
-    let method = &request.method;
-    let minor = u8::from(request.version != Version::Http10);
-    let length = match framing.body {
-        BodyLength::Known(0) => String::new(),
-        BodyLength::Known(length) => format!("Content-Length: {length}\r\n"),
-        BodyLength::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
-    };
-    // The only option that concerns hyper.
-    let close = if framing.is_last {
-        "Connection: close\r\n"
-    } else {
-        ""
-    };
-    format!("{method} / HTTP/1.{minor}\r\n{length}{close}\r\n")
-}
-
 /// Moves at most `limit` bytes to hyper's buffer. Returns how many.
 fn put(from: &mut BytesMut, limit: usize, to: &mut ReadBufCursor<'_>) -> u64 {
     let length = from.len().min(limit).min(to.remaining());
@@ -294,6 +312,9 @@ impl Read for HeadReader {
         mut to: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let reader = &mut *self;
+        if reader.owner.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         if reader.stand_in.is_empty() {
             match &mut reader.next {
                 Next::Body(length) => {
@@ -307,7 +328,9 @@ impl Read for HeadReader {
                 Next::Head(head) => {
                     let mut head = mem::take(head);
                     match reader.poll_head(context, &mut head)? {
-                        Poll::Ready(Some(Ok((request, framing)))) => reader.pass(request, framing),
+                        Poll::Ready(Some(Ok((request, framing)))) => {
+                            reader.arrive(request, framing)
+                        }
                         Poll::Ready(Some(Err(refused))) => reader.refuse(&head, refused),
                         Poll::Ready(None) => {}
                         Poll::Pending => {

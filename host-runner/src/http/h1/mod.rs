@@ -2,3 +2,4 @@
 
 pub mod head_reader;
 pub mod service;
+mod stand_in;

@@ -21,7 +21,8 @@ use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
 use crate::http::exchange::{count_refused_head, log_closed};
 use crate::http::h2::flood_guard::{FloodGuard, Reports};
-use crate::http::h2::stream::{self, Carrier, End};
+use crate::http::h2::incoming::{Carrier, End, Incoming};
+use crate::http::h2::stream;
 use crate::http::worker::Worker;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
@@ -152,13 +153,27 @@ impl Connection {
         }
     }
 
+    /// Serves a stream here, or has the worker serve it that owns the key of its request.
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Frame>) {
-        let (worker, carrier) = (Rc::clone(&self.worker), Rc::clone(&self.carrier));
-        let wire = self.wire.clone();
         self.reports.accepted(respond.stream_id().as_u32());
-        self.streams.spawn_local(stream::serve(
-            worker, self.peer, wire, carrier, request, respond,
-        ));
+        let owner = self.worker.elsewhere(request.uri().path());
+        let incoming = Incoming {
+            peer: self.peer,
+            wire: self.wire.clone(),
+            carrier: self.carrier.clone(),
+            request,
+            respond,
+        };
+        match owner {
+            None => {
+                let worker = Rc::clone(&self.worker);
+                self.streams.spawn_local(stream::serve(worker, incoming));
+            }
+            Some(owner) => {
+                self.worker.metrics.streams_moved.count();
+                self.streams.spawn_local(stream::move_to(owner, incoming));
+            }
+        }
     }
 
     /// Counts the heads that `h2` has answered with 431, like those that are refused here.

@@ -3,5 +3,6 @@
 pub mod connection;
 pub mod flood_guard;
 pub mod frame_scanner;
+pub(crate) mod incoming;
 pub mod request;
 pub mod stream;

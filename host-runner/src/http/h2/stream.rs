@@ -1,6 +1,5 @@
 //! One HTTP/2 stream: an exchange, and the session it may become.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
@@ -12,16 +11,19 @@ use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, UPGRADE};
 use http::{Method, Response, StatusCode};
 use tokio::select;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 use wasocket_host_core::answer;
 use wasocket_host_core::http1::limits::{DISCARD_TIMEOUT, MAX_DISCARDED};
 use wasocket_host_core::http1::{self, BadAnswer, Refusal, Refused, expects_continue, imf_fixdate};
 
+use super::incoming::{Carrier, End, Incoming, Place};
 use super::request::read;
 use crate::contract::bindings::Request;
+use crate::http::arrival::{Arrival, MovedStream};
 use crate::http::connection_options::connection_options;
 use crate::http::exchange::{Outcome, Upgrade, Version, exchange, refuse_head, response};
+use crate::http::owners::Owner;
 use crate::http::worker::Worker;
 use crate::limits::per_address::{AddressPermit, Denial};
 use crate::net::peer::Peer;
@@ -32,25 +34,15 @@ use crate::net::stream::wire::Wire;
 use crate::observe::access_log::log_cut_off;
 use crate::pool::Takeover;
 
-/// How a stream ended.
-pub(super) enum End {
-    /// The client reset it before there was an answer.
-    Abandoned,
-    /// It was refused, as its address sends too many requests.
-    Denied,
-    /// In any other way.
-    Over,
-}
-
 /// Serves one stream to its end: as a request and, once taken over, as a session.
-pub(super) async fn serve(
-    worker: Rc<Worker>,
-    peer: Peer,
-    wire: Wire,
-    carrier: Carrier,
-    request: http::Request<RecvStream>,
-    respond: SendResponse<Frame>,
-) -> End {
+pub(super) async fn serve(worker: Rc<Worker>, incoming: Incoming) -> End {
+    let Incoming {
+        peer,
+        wire,
+        carrier,
+        request,
+        respond,
+    } = incoming;
     let (head, body) = request.into_parts();
     let stream = Stream {
         worker,
@@ -72,6 +64,30 @@ pub(super) async fn serve(
         tracing::debug!(remote = %peer, "stream closed: {error}");
     }
     End::Over
+}
+
+/// Has another worker serve a stream, and waits for its end. If this future is dropped, the stream ends.
+pub(super) async fn move_to(owner: Owner, incoming: Incoming) -> End {
+    let (ended, end) = oneshot::channel();
+    let moved = Box::new(MovedStream { incoming, ended });
+    // A worker that has ended is reported elsewhere; the client sees a reset.
+    let _ = owner.send(Arrival::Stream(moved));
+    end.await.unwrap_or(End::Over)
+}
+
+/// Serves a stream of another worker's connection to its end, or to that of the connection's task.
+pub(crate) async fn adopt(worker: Rc<Worker>, moved: MovedStream) {
+    let MovedStream {
+        incoming,
+        mut ended,
+    } = moved;
+    let end = select! {
+        biased;
+        () = ended.closed() => return,
+        end = serve(worker, incoming) => end,
+    };
+    // If this fails, the connection's task is gone.
+    let _ = ended.send(end);
 }
 
 /// A stream with a request on it.
@@ -126,7 +142,7 @@ impl Stream {
         };
         let mut room = Room {
             peer: self.peer,
-            carrier: Rc::clone(&self.carrier),
+            carrier: self.carrier.clone(),
             place: None,
             permits: None,
         };
@@ -220,24 +236,6 @@ impl Stream {
     }
 }
 
-/// Whether a request uses the place that the connection of its stream has among all connections.
-pub(super) type Carrier = Rc<Cell<bool>>;
-
-/// The use of that place, given up on drop.
-struct Place(Carrier);
-
-impl Place {
-    fn take(carrier: &Carrier) -> Option<Self> {
-        (!carrier.replace(true)).then(|| Self(Rc::clone(carrier)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
-}
-
 /// What a stream takes of the limits on connections: each takeover counts as one, and so does each request that waits
 /// for its answer, except that one of them uses the place of the connection that carries it. Otherwise a connection with
 /// a hundred streams would be a hundred times as much as one of HTTP/1.1.
@@ -255,7 +253,7 @@ impl Version for Room {
     fn reserve(&mut self, worker: &Worker, request: &Request) -> Result<(), Refused> {
         let takes_over = request.protocol.is_some();
         if !takes_over {
-            self.place = Place::take(&self.carrier);
+            self.place = self.carrier.take();
         }
         if self.place.is_some() {
             return Ok(());

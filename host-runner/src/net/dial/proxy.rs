@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::net::dial::url::{Url, UrlError};
+use crate::net::percent::decode;
 
 /// The variables for `ws://`. Not `HTTP_PROXY`: a CGI script gets a request's `Proxy` field in it, so any client
 /// could choose the proxy (CVE-2016-5385).
@@ -181,37 +182,8 @@ fn is_within(host: &str, domain: &str) -> bool {
 /// RFC 7617 §2: user and password, separated by a colon, in Base64.
 fn basic(user_info: &str) -> String {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let credentials = [&percent_decoded(user)[..], b":", &percent_decoded(password)].concat();
+    let credentials = [&decode(user)[..], b":", &decode(password)].concat();
     format!("Basic {}", STANDARD.encode(credentials))
-}
-
-/// RFC 3986 §2.1. A percent sign that does not begin a valid escape is kept.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut rest = text.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let [first, after @ ..] = rest {
-        match octet(rest) {
-            Some((octet, after)) => {
-                decoded.push(octet);
-                rest = after;
-            }
-            None => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-/// The octet that is percent-encoded at the beginning, and the rest.
-fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
-    let [b'%', high, low, after @ ..] = text else {
-        return None;
-    };
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let octet = digit(*high)? * 16 + digit(*low)?;
-    Some((u8::try_from(octet).ok()?, after))
 }
 
 /// A text that is not the URL of a proxy. The text is not shown, as it may contain a password.

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::net::stream::Stream;
 use crate::net::stream::h2_stream::Tunnel;
+use crate::net::stream::portable::Transport;
 use crate::net::tls::HTTP_2;
 
 /// An accepted stream. An enum, so that each byte costs a branch instead of a virtual call.
@@ -21,7 +22,7 @@ pub enum Accepted {
     /// A connection to a Unix socket.
     Unix(UnixStream),
     /// TLS over TCP. Boxed, as it is large and few connections use it.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Transport>>),
     /// An HTTP/2 stream on one of the others.
     Tunnel(Box<Tunnel>),
 }
@@ -82,14 +83,14 @@ impl Stream for Accepted {
         match self {
             Self::Tcp(stream) => stream.unacknowledged(),
             Self::Unix(stream) => stream.unacknowledged(),
-            Self::Tls(stream) => stream.get_ref().0.unacknowledged(),
+            Self::Tls(stream) => stream.get_ref().0.tcp().and_then(Stream::unacknowledged),
             Self::Tunnel(stream) => stream.unacknowledged(),
         }
     }
 }
 
 /// Wakes no task. What is left is sent at the next poll, which `is_flushed` asks for.
-fn try_write(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> io::Result<usize> {
+fn try_write(stream: &mut TlsStream<Transport>, bytes: &[u8]) -> io::Result<usize> {
     let context = &mut Context::from_waker(Waker::noop());
     let Poll::Ready(written) = Pin::new(&mut *stream).poll_write(context, bytes)? else {
         return Ok(0);

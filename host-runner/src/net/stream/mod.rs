@@ -3,6 +3,7 @@
 pub mod accepted;
 pub(crate) mod closing;
 pub mod h2_stream;
+pub mod portable;
 pub(crate) mod progress;
 pub mod rewind;
 pub mod socket;
