@@ -18,7 +18,7 @@ use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use crate::net::stream::portable::Transport;
+use crate::net::stream::transport::Transport;
 
 /// The versions of HTTP in ALPN (RFC 9113 §3.1, RFC 7301 §6).
 pub(crate) const HTTP_2: &[u8] = b"h2";

@@ -150,8 +150,12 @@ impl Pool {
                 Err(Unplaced::OwnerFull(most))
             };
         }
-        // A key that is new gets an instance with room for more of its connections.
-        let most = key.map_or(most, |_| most.div_ceil(2));
+        // A key that is new gets an instance with room for more of its connections, if the system has room for one.
+        let most = if key.is_some() && !self.instance_limit.is_reached() {
+            most.div_ceil(2)
+        } else {
+            most
+        };
         let instance = instances
             .iter()
             .find(|instance| instance.places.get() < most);

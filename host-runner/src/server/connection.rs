@@ -56,6 +56,7 @@ pub(crate) async fn serve(
 pub(crate) async fn adopt(worker: Rc<Worker>, mut moved: Box<MovedConnection>) {
     let (metrics, peer) = (Arc::clone(&worker.metrics), moved.peer);
     metrics.moved_in.count();
+    tracing::debug!(remote = %peer, "moved to the worker that owns its path");
     let mut admission = moved.admission.take();
     let served = Box::pin(resume(worker, moved, &mut admission)).await;
     finish(&metrics, peer, served).await;

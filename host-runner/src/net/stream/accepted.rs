@@ -11,7 +11,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::net::stream::Stream;
 use crate::net::stream::h2_stream::Tunnel;
-use crate::net::stream::portable::Transport;
+use crate::net::stream::transport::Transport;
 use crate::net::tls::HTTP_2;
 
 /// An accepted stream. An enum, so that each byte costs a branch instead of a virtual call.

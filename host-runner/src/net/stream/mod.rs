@@ -3,10 +3,11 @@
 pub mod accepted;
 pub(crate) mod closing;
 pub mod h2_stream;
-pub mod portable;
+pub(crate) mod portable;
 pub(crate) mod progress;
 pub mod rewind;
 pub mod socket;
+pub mod transport;
 pub(crate) mod wire;
 
 use std::fmt;
