@@ -128,6 +128,8 @@ fn streams_count_towards_both() {
                 break;
             }
             assert!(start.elapsed() < TIMEOUT, "{head:?}");
+            // A client that is refused a hundred times is disconnected.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
 }

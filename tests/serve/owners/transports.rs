@@ -219,7 +219,7 @@ fn http_2() {
 /// More than the window of a stream holds, on streams that both workers serve.
 #[test]
 fn streams_keep_their_order_and_their_windows() {
-    const MESSAGES: usize = 50;
+    const MESSAGES: usize = 10;
     let server = serve("2", &[&["--http2"], &ROOM[..]].concat());
     run(async {
         let mut connection = Connection::to(server.address).await;
