@@ -16,6 +16,9 @@ use std::time::Duration;
 use support::{Server, build_guest, root, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
+/// The first byte of a text message in one frame (RFC 6455 §5.2).
+const TEXT: u8 = 0x81;
+
 /// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
     target_folder(&format!("start-{test}"))
@@ -110,6 +113,19 @@ fn talk(component: &Path) {
     for (sent, received) in [("hello", "hello"), ("", ""), ("count", "3 messages")] {
         client.send(&text(sent));
         assert_eq!(client.read_text(), received);
+    }
+    // The longest messages that the defaults allow, at once, end no one's connection.
+    let longest = "x".repeat(1 << 20);
+    let mut clients = [(); 6].map(|()| server.websocket("/"));
+    for client in &mut clients {
+        client.send_frame(TEXT, longest.as_bytes());
+    }
+    for client in &mut clients {
+        client.assert_frame(TEXT, longest.as_bytes());
+    }
+    for client in &mut clients {
+        client.send(&text("here"));
+        assert_eq!(client.read_text(), "here", "{}", server.log());
     }
 }
 

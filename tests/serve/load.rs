@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -292,6 +292,20 @@ fn a_killed_runner_leaves_only_closed_sockets() {
     assert!(!place.socket().exists());
 }
 
+/// A server of this component on a system that allows it few files.
+fn serve_with_few_files(component: &Path, options: &[&str]) -> Server {
+    let program = wasocket(&[]).get_program().to_owned();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 160; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"])
+        .args(["--admin", "127.0.0.1:0"])
+        .args(options)
+        .arg(component);
+    Server::run(&mut command)
+}
+
 /// Every tunnel takes a file for its client and one for its server.
 #[test]
 fn apps_leave_files_to_clients_and_the_operator() {
@@ -299,16 +313,9 @@ fn apps_leave_files_to_clients_and_the_operator() {
     let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
     let to = backend.local_addr().expect("it listens").to_string();
     let tunnel = build_guest("tunnel", "");
-    let program = wasocket(&[]).get_program().to_owned();
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", "ulimit -n 160; exec \"$0\" \"$@\""])
-        .arg(program)
-        .args(["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"])
-        .args(["--admin", "127.0.0.1:0", "--allow-tcp", &to, "--env"])
-        .arg(format!("TO={to}"))
-        .arg(tunnel);
-    let server = Server::run(&mut command);
+    let destination = format!("TO={to}");
+    let options = ["--allow-tcp", &to, "--env", &destination];
+    let server = serve_with_few_files(&tunnel, &options);
     let admin = admin(&server);
     let mut tunnels = Vec::new();
     while metric(&admin, "wasocket_connections_open") < metric(&admin, "wasocket_connections_limit")
@@ -323,4 +330,30 @@ fn apps_leave_files_to_clients_and_the_operator() {
     server.wait_for_log("kept for clients");
     drop(tunnels.pop());
     server.websocket("/");
+}
+
+/// An app that closes none of its files.
+#[test]
+fn apps_that_close_no_file_leave_some_to_clients() {
+    let _alone = alone();
+    let folder = target_folder("held");
+    fs::write(folder.join("file"), "").expect("written");
+    let dir = format!("{}::/data", folder.display());
+    let server = serve_with_few_files(&build_guest("files", ""), &["--dir", &dir]);
+    let admin = admin(&server);
+    let mut greedy = server.websocket("/");
+    greedy.send(&text("hold /data/file 1000"));
+    assert_eq!(greedy.read_text(), "error: QuotaExceeded");
+    server.wait_for_log("kept for clients");
+    let mut others = Vec::new();
+    while metric(&admin, "wasocket_connections_open") < metric(&admin, "wasocket_connections_limit")
+    {
+        others.push(server.websocket("/"));
+    }
+    assert_eq!(get(&admin, "/healthz").0, 200);
+    greedy.send(&text("release"));
+    let held = greedy.read_text();
+    assert!(held.parse().is_ok_and(|held: usize| held > 10), "{held}");
+    greedy.send(&text("hold /data/file 5"));
+    assert_eq!(greedy.read_text(), "held");
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::Result;
 use crate::campaign::Campaign;
@@ -153,7 +153,8 @@ fn under(attack: &Attack, server: &Server, cores: Cores, effort: Effort) -> Resu
         scope.spawn(|| {
             // On the core of the innocent client, which must not wait for this.
             let _ = pin(cores.load);
-            let _ = setpriority_process(None, 19);
+            let nice = getpriority_process(None).unwrap_or(0);
+            let _ = setpriority_process(None, nice.saturating_add(10));
             assail(attack, &mut attackers, &is_over, &sent);
         });
         sleep(effort.warm_up());

@@ -1,6 +1,6 @@
 //! The end of a connection, and the exit code.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 use support::connect::{command, connect, finish, start};
 use support::{Server, build_guest};
@@ -51,6 +51,11 @@ fn the_limit_that_ended_a_connection_is_named() {
     let mute = websocket(|mut client| while read_frame(&mut client).0 != 0x88 {});
     let run = connect(&[&mute, "--listen", "--keepalive", "1"], b"");
     run.assert_failed(3, &["did not answer a ping", "--keepalive"]);
+
+    // It takes the Close frame, and says no more.
+    let rude = websocket(|mut client| drop(client.read_to_end(&mut Vec::new())));
+    let run = connect(&[&rude, "--wait", "0"], b"");
+    run.assert_failed(3, &["did not answer the Close frame in time (1006)"]);
 
     let long = websocket(|mut client| {
         let _ = client.write_all(&[0x82, 127, 0, 0, 0, 0, 0, 0x20, 0, 0]);

@@ -1,7 +1,9 @@
 //! A whole server in a component, in stock runtimes: wasmtime, through the small program `stock.rs`, and jco.
 
+use std::fs::File;
+use std::io::pipe;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use super::compose;
@@ -40,9 +42,14 @@ fn jco() -> Command {
 }
 
 fn serve(runtime: Runtime, component: &Path, options: &[&str]) -> Server {
+    Server::run(&mut command(runtime, component, options))
+}
+
+fn command(runtime: Runtime, component: &Path, options: &[&str]) -> Command {
     let mut command = runtime();
     command.arg(component).args(["--listen", "127.0.0.1:0"]);
-    Server::run(command.args(options))
+    command.args(options);
+    command
 }
 
 /// A server that contains the default app.
@@ -152,6 +159,38 @@ fn faults_of_the_app_are_logged() {
     let server = serve(wasmtime, &chat, &[]);
     server.websocket("/rooms/a?ann").send(&text("/flood"));
     server.wait_for_log("app error: ");
+}
+
+/// ENOSPC and EPIPE.
+#[test]
+fn a_log_that_cannot_be_written_loses_only_lines() {
+    let full = File::options().write(true).open("/dev/full");
+    let (reader, closed) = pipe().expect("a pipe");
+    drop(reader);
+    for log in [full.expect("Linux has it").into(), Stdio::from(closed)] {
+        let mut command = command(wasmtime, &default_app(), &["--verbose"]);
+        let server = Server::run_logging_to(log, &mut command);
+        for _ in 0..20 {
+            server.websocket("/echo").assert_echoes("served");
+            let (head, _) = server.request("GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(head.status, 400, "refused, with a line in the log");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_does_not_fill_the_log() {
+    for runtime in [wasmtime, jco] {
+        let server = serve(runtime, &default_app(), &[]);
+        for _ in 0..50 {
+            let (head, _) = server.request("GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(head.status, 400);
+        }
+        server.wait_for_log("refused with 400");
+        let lines = server.log().matches("refused with 400").count();
+        // On a machine on which these take longer than ten seconds there may be some more.
+        assert!(lines < 40, "{}", server.log());
+    }
 }
 
 /// Documented: the server lives as long as its only instance.

@@ -8,6 +8,8 @@
 )]
 
 mod clock;
+mod cpu;
+mod disk;
 mod hang;
 mod log;
 mod names;

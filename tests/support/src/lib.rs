@@ -21,7 +21,7 @@ mod site;
 use std::time::Duration;
 
 pub use client::{Client, Head, client_config, opening_handshake, read_head, text};
-pub use files::{target_folder, temporary_folder, tls_file};
+pub use files::{target_folder, temporary_folder, tls_file, with_small_disk};
 pub use process::{collect_lines, kill_group};
 pub use program::{build_guest, root, wasocket};
 pub use server::Server;

@@ -55,7 +55,12 @@ impl Server {
     /// Starts `wasocket serve` with these arguments, and with this as its stderr.
     pub fn logging_to(log: impl Into<Stdio>, arguments: &[&str]) -> Self {
         let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
-        Self::spawn(command.args(arguments).stderr(log))
+        Self::run_logging_to(log, command.args(arguments))
+    }
+
+    /// Like [`run`](Self::run), with this as the program's stderr.
+    pub fn run_logging_to(log: impl Into<Stdio>, program: &mut Command) -> Self {
+        Self::spawn(program.stderr(log))
     }
 
     /// Starts a server whose first line of output has `http://ADDRESS/` or `https://ADDRESS/` in it.

@@ -10,6 +10,7 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::ComponentEncoder;
 
 use wasocket_host::guest::compose::sections::custom;
+use wasocket_host::guest::load::whole_file;
 
 /// An object file with the world `application`, as wit-bindgen generates it for linkers.
 const APPLICATION: &[u8] =
@@ -28,7 +29,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 pub(super) fn componentize(module: &Path, component: &Path) -> Result<(), Error> {
     let module = fs::read(module)?;
     let bytes = encode(&with_world(&module))?;
-    Ok(fs::write(component, bytes)?)
+    Ok(whole_file::write(component, &bytes, 0o666)?)
 }
 
 /// Adds the world, as Go's linker, unlike those of C, links nothing but Go.

@@ -9,6 +9,7 @@ use std::process;
 use super::package::{PackageError, transpile};
 use crate::commands::project::args::Compose;
 use wasocket_host::guest::compose::{self, ComposeError, Target};
+use wasocket_host::guest::load::whole_file;
 
 /// Composes a component for a target.
 ///
@@ -48,7 +49,8 @@ pub(super) fn compose_file(
     let composed = compose::compose(&bytes, target)
         .map_err(|error| ComposeFileError::Compose(component.to_path_buf(), error))?;
     let write = |file: &Path| {
-        fs::write(file, &composed).map_err(|error| ComposeFileError::Write(file.into(), error))
+        whole_file::write(file, &composed, 0o666)
+            .map_err(|error| ComposeFileError::Write(file.into(), error))
     };
     if !target.is_folder() {
         write(output)?;

@@ -33,7 +33,10 @@ fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Prints the name and the size of a file that was written.
+/// Prints the name and the size of a file that was written; not of a pipe, which may be stdout itself.
 pub(crate) fn say_size(file: &Path, bytes: usize) {
+    if !file.is_file() {
+        return;
+    }
     say(&format!("{}: {} kB", file.display(), bytes.div_ceil(1000)));
 }

@@ -35,7 +35,11 @@ pub fn new(options: &New) -> Result<(), NewError> {
     fs::create_dir(folder).map_err(|error| NewError::Folder(folder.into(), error))?;
     for (path, contents) in template::files(options.lang, name, &repository) {
         let path = folder.join(path);
-        write(&path, &contents).map_err(|error| NewError::Write(path, error))?;
+        if let Err(error) = write(&path, &contents) {
+            // It was empty, so all that is in it is half a project.
+            let _ = fs::remove_dir_all(folder);
+            return Err(NewError::Write(path, error));
+        }
     }
     // A closed stdout is no reason to fail.
     let _ = write!(io::stdout(), "{}", next(options));

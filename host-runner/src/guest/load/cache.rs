@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::guest::load::machine_code;
+use crate::guest::load::{machine_code, whole_file};
 
 /// The number of components to keep. Those of JavaScript and Python have 30 MB each.
 const KEPT: usize = 8;
@@ -86,13 +86,16 @@ impl Cache {
         }
         let component = compile()?;
         if let Err(error) = self.keep(&file, &component) {
-            tracing::debug!("could not cache the compiled component: {error:#}");
+            tracing::warn!(
+                "could not cache the compiled component, so the next start compiles it again: {error:#} ({})",
+                self.folder.display()
+            );
         }
         Ok(component)
     }
 
     fn keep(&self, file: &Path, component: &Component) -> wasmtime::Result<()> {
-        machine_code::write(file, &machine_code::pack(&component.serialize()?), 0o600)?;
+        whole_file::replace(file, &machine_code::pack(&component.serialize()?), 0o600)?;
         Ok(self.forget()?)
     }
 
@@ -102,7 +105,7 @@ impl Cache {
         for file in fs::read_dir(&self.folder)?.filter_map(Result::ok) {
             let (path, name) = (file.path(), file.file_name());
             let name = name.to_str().unwrap_or_default();
-            if machine_code::name_of_unfinished(name).is_some_and(is_name) {
+            if whole_file::name_of_unfinished(name).is_some_and(is_name) {
                 remove_if_abandoned(&path);
             } else if is_name(name)
                 && let Ok(metadata) = file.metadata()

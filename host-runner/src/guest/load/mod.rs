@@ -5,4 +5,5 @@ pub mod component;
 pub mod error;
 pub(crate) mod machine_code;
 pub mod precompiled;
+pub mod whole_file;
 pub mod world;

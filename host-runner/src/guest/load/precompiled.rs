@@ -12,7 +12,7 @@ use wasmtime::component::Component;
 
 use crate::guest::load::component::Component as Loaded;
 use crate::guest::load::error::LoadError;
-use crate::guest::load::machine_code;
+use crate::guest::load::{machine_code, whole_file};
 
 /// Writes the machine code of a component to a file. Returns its length in bytes.
 ///
@@ -22,7 +22,7 @@ use crate::guest::load::machine_code;
 pub fn write(component: &Loaded, file: &Path) -> Result<usize, WriteError> {
     let code = component.instance_pre.component().serialize();
     let contents = machine_code::pack(&code.map_err(WriteError::Engine)?);
-    machine_code::write(file, &contents, 0o644).map_err(WriteError::File)?;
+    whole_file::write(file, &contents, 0o644).map_err(WriteError::File)?;
     Ok(contents.len())
 }
 

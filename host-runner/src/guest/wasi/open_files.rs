@@ -55,7 +55,7 @@ impl OpenFiles {
     fn warn(&self) {
         if self.warnings.allows() {
             tracing::warn!(
-                "the component opens no more connections: the other files that the system allows are kept for clients; \
+                "the component opens no more connections and files: the other ones that the system allows are kept for clients; \
                  raise `ulimit -Hn`, or LimitNOFILE= of the service, or lower --max-connections"
             );
         }

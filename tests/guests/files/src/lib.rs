@@ -1,12 +1,17 @@
 //! A component that reads and writes files on command. A message is a command, a path, and perhaps a text: see
 //! [`execute`]. A message reports the result.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 
 use wasocket::{Error, WebSocket, websocket};
 
 wasocket::export!(websocket(serve));
+
+thread_local! {
+    static HELD: RefCell<Vec<File>> = const { RefCell::new(Vec::new()) };
+}
 
 async fn serve(ws: WebSocket) -> Result<(), Error> {
     while let Some(command) = ws.receive::<String>().await? {
@@ -46,6 +51,18 @@ fn execute(command: &str) -> io::Result<String> {
                 File::open(path)?;
             }
             Ok("opened".to_owned())
+        }
+        // Opens as often as the text says, and closes nothing.
+        "hold" => {
+            for _ in 0..text.parse().unwrap_or(0) {
+                let file = File::open(path)?;
+                HELD.with_borrow_mut(|held| held.push(file));
+            }
+            Ok("held".to_owned())
+        }
+        "release" => {
+            let held = HELD.take();
+            Ok(held.len().to_string())
         }
         "append" => {
             let mut file = File::options().append(true).open(path)?;
