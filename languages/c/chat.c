@@ -1,6 +1,6 @@
-// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
+// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there, and who is there.
 //
-// A member's name and number of messages are the state of their connection; the room is a channel.
+// A member's name and number of messages are the state of their connection. The room is a topic that keeps 50 messages.
 // `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
 
 #include <stdio.h>
@@ -16,6 +16,8 @@ typedef struct {
   char room[MAX_NAME + 1];
   char name[MAX_NAME + 1];
   unsigned said;
+  // Whether the member is subscribed without history and members.
+  unsigned plain;
 } member_t;
 
 static bool is(const wasocket_string_t *text, const char *expected) {
@@ -39,8 +41,45 @@ static void open(const http_request_t *request, member_t *member, actions_t *act
     return;
   }
   act_accept(actions, NULL);
-  act_subscribe(actions, member->room);
+  act_subscribe_with(actions, (subscription_t){
+    .topic = member->room,
+    .last = 50,
+    .keep = {.count = 50, .seconds = 86400},
+    .member = member->name,
+    .watch_members = true,
+  });
+}
+
+static void say_joined(const member_t *member, actions_t *actions) {
   act_publish(actions, member->room, "%s joined", member->name);
+}
+
+// Not every place where an app runs has history and members: the messages alone will do.
+static void join_plainly(const topic_refusal_t *refusal, member_t *member, actions_t *actions) {
+  if (refusal->operation != HTTP_TOPIC_OPERATION_SUBSCRIBE) return;
+  if (member->plain) {
+    act_close(actions, 1013, "the room cannot be joined");
+    return;
+  }
+  member->plain = 1;
+  act_subscribe(actions, member->room);
+  say_joined(member, actions);
+}
+
+static void show(const members_t *members, actions_t *actions) {
+  size_t size = sizeof "here: ";
+  for (size_t i = 0; i < members->members.len; i++) size += members->members.ptr[i].len + 2;
+  char *text = malloc(size);
+  if (text == NULL) abort();
+  char *end = stpcpy(text, "here: ");
+  for (size_t i = 0; i < members->members.len; i++) {
+    if (i > 0) end = stpcpy(end, ", ");
+    memcpy(end, members->members.ptr[i].ptr, members->members.ptr[i].len);
+    end += members->members.ptr[i].len;
+  }
+  *end = '\0';
+  act_send_text(actions, text);
+  free(text);
 }
 
 static void greet(const http_request_t *request, actions_t *actions) {
@@ -83,21 +122,39 @@ static void on(event_t *event, member_t *member, actions_t *actions) {
       if (member->name[0] != '\0')
         act_publish(actions, member->room, "%s left (%u)", member->name, event->val.closed.code);
       break;
+    case EXPORTS_WEBSOCKET_EVENT_SUBSCRIBED:
+      say_joined(member, actions);
+      act_list_members(actions, member->room);
+      break;
+    // In a room of thousands one would send the change, not the list.
+    case EXPORTS_WEBSOCKET_EVENT_JOINED:
+    case EXPORTS_WEBSOCKET_EVENT_LEFT:
+      act_list_members(actions, member->room);
+      break;
+    case EXPORTS_WEBSOCKET_EVENT_MEMBERS:
+      show(&event->val.members, actions);
+      break;
+    case EXPORTS_WEBSOCKET_EVENT_GAP:
+      act_send_text(actions, "some messages may be missing here");
+      break;
+    case EXPORTS_WEBSOCKET_EVENT_REFUSED:
+      join_plainly(&event->val.refused, member, actions);
+      break;
   }
 }
 
-// The state as bytes: a line each for the room, the name and the number of messages.
+// The state as bytes: a line each for the room, the name, the number of messages, and whether it is plain.
 static void read_state(const wasocket_list_u8_t *state, member_t *member) {
-  char text[2 * MAX_NAME + 16];
+  char text[2 * MAX_NAME + 32];
   if (state->len == 0 || state->len >= sizeof text) return;
   memcpy(text, state->ptr, state->len);
   text[state->len] = '\0';
-  sscanf(text, "%128[^\n]\n%128[^\n]\n%u", member->room, member->name, &member->said);
+  sscanf(text, "%128[^\n]\n%128[^\n]\n%u\n%u", member->room, member->name, &member->said, &member->plain);
 }
 
 static void write_state(const member_t *member, actions_t *actions) {
-  char text[2 * MAX_NAME + 16];
-  snprintf(text, sizeof text, "%s\n%s\n%u", member->room, member->name, member->said);
+  char text[2 * MAX_NAME + 32];
+  snprintf(text, sizeof text, "%s\n%s\n%u\n%u", member->room, member->name, member->said, member->plain);
   act_set_state(actions, text);
 }
 

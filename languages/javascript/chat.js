@@ -1,6 +1,6 @@
-// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
+// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there, and who is there.
 //
-// A member's name and number of messages are the state of their connection; the room is a channel.
+// A member's name and number of messages are the state of their connection. The room is a topic that keeps 50 messages.
 // `/bye`, `/crash` and `/flood` show how an app ends a connection, and how it fails.
 
 const encode = (text) => new TextEncoder().encode(text);
@@ -29,6 +29,20 @@ function on({ tag, val }, member) {
     case 'closed':
       // Clients that were refused have not joined.
       return member.room ? [say(member.room, `${member.name} left (${val.code})`)] : [];
+    case 'subscribed':
+      return [say(member.room, `${member.name} joined`), list(member.room)];
+    // In a room of thousands one would send the change, not the list.
+    case 'joined':
+    case 'left':
+      return [list(val.topic)];
+    case 'members':
+      return [{ tag: 'send', val: text(`here: ${val.members.map(decode).join(', ')}`) }];
+    case 'gap':
+      return [{ tag: 'send', val: text('some messages may be missing here') }];
+    case 'refused':
+      return val.operation === 'subscribe' ? joinPlainly(member, val.reason) : [];
+    default:
+      return [];
   }
 }
 
@@ -38,11 +52,22 @@ function open(request, member) {
   if (!name) return [respond(400, 'Who are you? /rooms/ROOM?NAME\n')];
   const room = path.slice('/rooms/'.length);
   Object.assign(member, { room, name, said: 0 });
-  return [
-    { tag: 'accept', val: { fields: [] } },
-    { tag: 'subscribe', val: room },
-    say(room, `${name} joined`),
-  ];
+  const subscription = {
+    topic: room,
+    start: { tag: 'last', val: 50 },
+    keep: { count: 50, seconds: 86_400 },
+    member: encode(name),
+    watchMembers: true,
+    receiver: 'peer',
+  };
+  return [{ tag: 'accept', val: { fields: [] } }, { tag: 'subscribe-with', val: subscription }];
+}
+
+// Not every place where an app runs has history and members: the messages alone will do.
+function joinPlainly(member, reason) {
+  if (member.plain) return [close(1013, reason)];
+  member.plain = true;
+  return [{ tag: 'subscribe', val: member.room }, say(member.room, `${member.name} joined`)];
 }
 
 function hear(line, member) {
@@ -65,6 +90,10 @@ function text(val) {
 
 function say(channel, line) {
   return { tag: 'publish', val: { channel, message: text(line) } };
+}
+
+function list(room) {
+  return { tag: 'list-members', val: room };
 }
 
 function close(code, reason) {

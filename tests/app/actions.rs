@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use host::{Host, answer};
-use wasocket::events::{Accept, Action, Closed, Event, EventApp, events};
+use wasocket::events::{Accept, Action, Closed, Event, EventApp, Subscription, events};
 use wasocket::{Answer, App, Message, Request, Response};
 use wasocket_vectors::ActionVector;
 
@@ -49,6 +49,16 @@ fn to_action(action: wasocket_vectors::Action) -> Action {
             channel,
             message: text.into(),
         },
+        Line::PublishToOthers(channel, text) => Action::PublishToOthers {
+            channel,
+            message: text.into(),
+        },
+        Line::SubscribeWith(topic, member) => Action::SubscribeWith(Subscription {
+            topic,
+            member: Some(member.into_bytes()),
+            ..Subscription::default()
+        }),
+        Line::ListMembers(topic) => Action::ListMembers(topic),
         Line::Fail(reason) => Action::Fail(reason),
     }
 }

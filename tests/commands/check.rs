@@ -46,12 +46,16 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 500 passed, 0 failed, 1 skipped\n"),
+        report.ends_with("/echo: 500 passed, 0 failed, 8 skipped\n"),
         "{report}"
     );
-    // A function cannot be suspended; everything else is checked.
-    let skipped = "skipped 1 of contract: its connections cannot be suspended\n";
-    assert!(report.contains(skipped), "{report}");
+    // A function cannot be suspended, and an echo has no topics; everything else is checked.
+    for skipped in [
+        "skipped 1 of contract: its connections cannot be suspended\n",
+        "skipped 7 of contract: its connections do not subscribe to a topic when they are opened\n",
+    ] {
+        assert!(report.contains(skipped), "{report}");
+    }
     assert_eq!(text(&output.stderr), "", "no progress without a terminal");
 
     let (report, code) = cases(&file, "/echo?a=b");
@@ -88,7 +92,7 @@ fn checks_of_features_not_negotiated_are_skipped() {
         (Some(0), Some(0)),
         "{report}"
     );
-    assert_eq!(report["skipped"].as_u64(), Some(52), "{report}");
+    assert_eq!(report["skipped"].as_u64(), Some(59), "{report}");
 }
 
 #[test]
@@ -176,6 +180,41 @@ fn breaches_of_the_contract_are_found() {
             "contract",
             "a peer may finish sending at any moment",
         ),
+        (
+            "/topics-form",
+            "contract",
+            "every subscriber is sent whole frames, in the order of the publications",
+        ),
+        (
+            "/topics-cut",
+            "contract",
+            "every subscriber is sent whole frames, in the order of the publications",
+        ),
+        (
+            "/topics-order",
+            "contract",
+            "every subscriber is sent whole frames, in the order of the publications",
+        ),
+        (
+            "/topics-several",
+            "contract",
+            "a delivery to several is what deliveries to each would be",
+        ),
+        (
+            "/topics-ends",
+            "contract",
+            "a publication may arrive in the middle of a message",
+        ),
+        (
+            "/topics-trap",
+            "contract",
+            "events of topics leave the connection open",
+        ),
+        (
+            "/topics-slow",
+            "contract",
+            "a connection that is too slow is closed with 1013",
+        ),
     ] {
         let (report, code) = cases(&guest, path);
         assert_eq!(code, Some(1), "{path}");
@@ -190,12 +229,25 @@ fn breaches_of_the_contract_are_found() {
         let found = failed.contains(&(Some(group), Some(name)));
         assert!(found, "{path}: {failed:?}");
     }
-    let (report, code) = cases(&guest, "/good");
+    for path in ["/good", "/topics"] {
+        let (report, code) = cases(&guest, path);
+        assert_eq!(
+            (report["failed"].as_u64(), code),
+            (Some(0), Some(0)),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn the_chat_passes_the_checks_of_topics() {
+    let (report, code) = cases(&build_guest("portable-chat", ""), "/rooms/blue?ann");
     assert_eq!(
         (report["failed"].as_u64(), code),
         (Some(0), Some(0)),
         "{report}"
     );
+    assert!(!report.to_string().contains("do not subscribe"), "{report}");
 }
 
 #[test]

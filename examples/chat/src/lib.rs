@@ -1,86 +1,111 @@
-//! A chat: a page at `/`, and rooms at `/rooms/NAME`, whose members see each other's messages.
+//! A chat: a page at `/`, and rooms at `/rooms/ROOM?name=NAME`. Members see each other's messages, the last 50 of those
+//! before they came, and who is there.
 //!
-//! Rooms do not span instances. With `wasocket serve chat.wasm --connections-per-instance 1000` up to a thousand
-//! members share them.
+//! A room is a topic, so it reaches the whole service: all instances, workers and, with `--bus`, machines.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
-
-use wasocket::{
-    CloseCode, Error, Request, Response, Router, Sender, TrySendError, WebSocket, websocket,
+use serde::{Deserialize, Serialize};
+use wasocket::events::{
+    Accept, Context, EventHandler, Gap, History, MemberChange, Members, Start, Subscribed,
+    Subscription, TopicOperation, TopicRefusal,
 };
+use wasocket::{CloseCode, Json, Message, Request, Response};
 
-wasocket::export!(routes());
+wasocket::export_events!(Chat);
 
-fn routes() -> Router {
-    let rooms = Rc::new(Rooms::default());
-    let chat = move |ws| chat(Rc::clone(&rooms), ws);
-    Router::new()
-        .get("/", page)
-        .websocket("/rooms/{room}", websocket(chat))
-}
+struct Chat;
 
-fn page(_: &Request) -> Response {
-    const PAGE: &str = include_str!("page.html");
-    Response::new(200, "text/html; charset=utf-8", PAGE)
-}
-
-async fn chat(rooms: Rc<Rooms>, ws: WebSocket) -> Result<(), Error> {
-    let member = Member::join(&rooms, &ws);
-    while let Some(text) = ws.receive::<String>().await? {
-        rooms.tell(&member.room, &text);
-    }
-    Ok(())
-}
-
-/// The members of each room.
-#[derive(Default)]
-struct Rooms(RefCell<HashMap<String, Vec<Sender>>>);
-
-impl Rooms {
-    /// Sends a text to all members of a room. A member that does not keep up is disconnected, so that the others need
-    /// not wait.
-    fn tell(&self, room: &str, text: &str) {
-        let rooms = self.0.borrow();
-        for member in rooms.get(room).into_iter().flatten() {
-            if let Err(TrySendError::Full(_)) = member.try_send(text) {
-                let _ = member.start_close(CloseCode::TRY_AGAIN_LATER, "too slow");
-            }
-        }
-    }
-}
-
-/// Membership of a room. Dropping it leaves the room, however the conversation ends.
+/// What is kept of a connection from event to event.
+#[derive(Default, Serialize, Deserialize)]
 struct Member {
-    rooms: Rc<Rooms>,
     room: String,
-    sender: Sender,
+    name: String,
 }
 
-impl Member {
-    fn join(rooms: &Rc<Rooms>, ws: &WebSocket) -> Self {
-        let room = ws.request().param("room").unwrap_or_default().into_owned();
-        let sender = ws.sender();
-        let mut all = rooms.0.borrow_mut();
-        all.entry(room.clone()).or_default().push(sender.clone());
-        Self {
-            rooms: Rc::clone(rooms),
-            room,
-            sender,
+/// What the page is sent.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    Said { name: &'a str, text: &'a str },
+    Here(Vec<String>),
+    Missing,
+}
+
+type State<'a> = Context<'a, Json<Member>>;
+
+impl EventHandler for Chat {
+    type State = Json<Member>;
+
+    fn request(&self, request: &Request, _: &mut State<'_>) -> Response {
+        match request.path() {
+            "/" => Response::new(200, "text/html; charset=utf-8", include_str!("page.html")),
+            _ => Response::text(404, "Not Found\n"),
         }
     }
-}
 
-impl Drop for Member {
-    fn drop(&mut self) {
-        let mut rooms = self.rooms.0.borrow_mut();
-        let Some(members) = rooms.get_mut(&self.room) else {
-            return;
+    fn open(&self, request: &Request, cx: &mut State<'_>) -> Result<Accept, Response> {
+        let Some(room) = request.path().strip_prefix("/rooms/") else {
+            return Err(Response::text(404, "Not Found\n"));
         };
-        members.retain(|member| *member != self.sender);
-        if members.is_empty() {
-            rooms.remove(&self.room);
+        let Some(name) = request.query_value("name").filter(|name| !name.is_empty()) else {
+            return Err(Response::text(400, "Who are you? /rooms/ROOM?name=NAME\n"));
+        };
+        cx.subscribe_with(Subscription {
+            start: Start::Last(50),
+            keep: Some(History {
+                count: 50,
+                seconds: 86_400,
+            }),
+            member: Some(name.as_bytes().into()),
+            watch_members: true,
+            ..Subscription::to(room)
+        });
+        cx.state = Json(Member {
+            room: room.into(),
+            name: name.into(),
+        });
+        Ok(Accept::default())
+    }
+
+    fn message(&self, message: Message, cx: &mut State<'_>) {
+        let Message::Text(text) = message else {
+            return cx.close(CloseCode::UNSUPPORTED_DATA, "text only");
+        };
+        let Member { room, name } = &cx.state.0;
+        let said = Line::Said { name, text: &text };
+        let (room, said) = (room.clone(), json(&said));
+        cx.publish(room, said);
+    }
+
+    fn subscribed(&self, subscribed: Subscribed, cx: &mut State<'_>) {
+        cx.list_members(subscribed.topic);
+    }
+
+    // In a room of thousands one would send the change, not the list.
+    fn joined(&self, change: MemberChange, cx: &mut State<'_>) {
+        cx.list_members(change.topic);
+    }
+
+    fn left(&self, change: MemberChange, cx: &mut State<'_>) {
+        cx.list_members(change.topic);
+    }
+
+    fn members(&self, members: Members, cx: &mut State<'_>) {
+        let names = members.members.iter();
+        let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
+        cx.send(json(&Line::Here(names.collect())));
+    }
+
+    fn gap(&self, _: Gap, cx: &mut State<'_>) {
+        cx.send(json(&Line::Missing));
+    }
+
+    fn refused(&self, refusal: TopicRefusal, cx: &mut State<'_>) {
+        if refusal.operation == TopicOperation::Subscribe {
+            cx.close(CloseCode::TRY_AGAIN_LATER, &refusal.reason);
         }
     }
+}
+
+fn json(line: &Line<'_>) -> String {
+    serde_json::to_string(line).unwrap_or_default()
 }

@@ -1,10 +1,11 @@
-// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there.
+// A chat: everyone connected to /rooms/ROOM?NAME sees what the others say there, and who is there.
 //
-// A member's name and number of messages are the state of their connection; the room is a channel.
+// A member's name and number of messages are the state of their connection. The room is a topic that keeps 50 messages.
 // /bye, /crash and /flood show how an app ends a connection, and how it fails.
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -15,6 +16,7 @@ import (
 type member struct {
 	Room, Name string
 	Said       int
+	Plain      bool
 }
 
 func init() { ws.Export(handle) }
@@ -63,6 +65,20 @@ func (m *member) on(event ws.Event) []ws.Action {
 		if m.Room != "" {
 			return []ws.Action{m.say("%s left (%d)", m.Name, event.Code)}
 		}
+	case ws.Subscribed:
+		return []ws.Action{m.say("%s joined", m.Name), ws.ListMembers(m.Room)}
+	// In a room of thousands one would send the change, not the list.
+	case ws.Joined, ws.Left:
+		return []ws.Action{ws.ListMembers(m.Room)}
+	case ws.Members:
+		names := bytes.Join(event.Members, []byte(", "))
+		return []ws.Action{ws.Send{Message: ws.Text("here: " + string(names))}}
+	case ws.Gap:
+		return []ws.Action{ws.Send{Message: ws.Text("some messages may be missing here")}}
+	case ws.Refused:
+		if event.Operation == ws.OperationSubscribe {
+			return m.joinPlainly(event.Reason)
+		}
 	}
 	return nil
 }
@@ -77,7 +93,22 @@ func (m *member) open(target string) []ws.Action {
 		return []ws.Action{respond(400, "Who are you? /rooms/ROOM?NAME\n")}
 	}
 	m.Room, m.Name = room, name
-	return []ws.Action{ws.Accept{}, ws.Subscribe(room), m.say("%s joined", name)}
+	return []ws.Action{ws.Accept{}, ws.SubscribeWith{
+		Topic:        room,
+		Last:         50,
+		Keep:         ws.History{Count: 50, Seconds: 86_400},
+		Member:       []byte(name),
+		WatchMembers: true,
+	}}
+}
+
+// Not every place where an app runs has history and members: the messages alone will do.
+func (m *member) joinPlainly(reason string) []ws.Action {
+	if m.Plain {
+		return []ws.Action{ws.Close{Code: 1013, Reason: reason}}
+	}
+	m.Plain = true
+	return []ws.Action{ws.Subscribe(m.Room), m.say("%s joined", m.Name)}
 }
 
 func (m *member) hear(line string) []ws.Action {

@@ -24,6 +24,11 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 const CANNOT: &[(&str, &str)] = &[
+    (app_behaviours::LAST_MESSAGES, "a proxy keeps no history"),
+    (
+        app_behaviours::WHO_IS_THERE,
+        "a proxy does not know who is a member",
+    ),
     (
         "messages come back unchanged",
         "Pushpin accepts messages of less than 200,000 bytes, and sends those over 16,384 bytes in fragments",

@@ -151,6 +151,12 @@ pub fn answers_what_is_ahead_of_a_close(site: &Site) {
     assert_eq!(client.read_to_end(), b"");
 }
 
+/// A row that needs history.
+pub const LAST_MESSAGES: &str = "a new member is sent the last 50 messages";
+
+/// A row that needs presence.
+pub const WHO_IS_THERE: &str = "members learn who is there";
+
 /// The app `chat`.
 pub const CHAT: &[Behaviour] = &[
     ("plain requests are answered", |site| {
@@ -198,6 +204,29 @@ pub const CHAT: &[Behaviour] = &[
             eve.assert_hears("eve (1): red");
         },
     ),
+    (LAST_MESSAGES, |site| {
+        let mut ann = site.join("history", "ann");
+        for number in 1..=60 {
+            ann.say("again");
+            ann.assert_hears(&format!("ann ({number}): again"));
+        }
+        let mut bob = site.websocket("/rooms/history?bob");
+        for number in 11..=60 {
+            bob.assert_hears(&format!("ann ({number}): again"));
+        }
+        bob.assert_hears("bob joined");
+    }),
+    (WHO_IS_THERE, |site| {
+        let mut ann = site.join("here", "ann");
+        let mut bob = site.join("here", "bob");
+        for client in [&mut ann, &mut bob] {
+            client.wait_for_members(&["ann", "bob"]);
+        }
+        let mut eve = site.join("elsewhere", "eve");
+        eve.wait_for_members(&["eve"]);
+        bob.say("/bye");
+        ann.wait_for_members(&["ann"]);
+    }),
     ("the app closes with a code and a reason", |site| {
         let mut ann = site.join("bye", "ann");
         let mut bob = site.join("bye", "bob");
@@ -262,7 +291,8 @@ pub const TRAP: &[Behaviour] = &[(
         bob.say("/crash");
         assert_eq!(bob.read_close(), (1011, String::new()));
         assert_eq!(ann.read_close(), (1011, String::new()));
-        let mut ann = site.join("crash", "ann");
+        // In another room: the first one has her last words.
+        let mut ann = site.join("after-crash", "ann");
         ann.say("again");
         ann.assert_hears("ann (1): again");
     },
@@ -352,6 +382,9 @@ pub const JSON: &[Behaviour] = &[
     }),
 ];
 
+/// With which the chat says who is there.
+const HERE: &[u8] = b"here: ";
+
 // Opcodes of RFC 6455 §5.2.
 /// A text frame.
 pub const TEXT: u8 = 1;
@@ -395,7 +428,9 @@ impl Site {
     /// Joins a room of `chat`, and waits until the room says so.
     pub fn join(&self, room: &str, name: &str) -> Client {
         let mut client = self.websocket(&format!("/rooms/{room}?{name}"));
-        client.assert_hears(&format!("{name} joined"));
+        let joined = format!("{name} joined");
+        // What the room's history has comes first.
+        while client.read_said() != (TEXT, joined.clone().into_bytes()) {}
         thread::sleep(self.settling);
         client
     }
@@ -443,10 +478,34 @@ impl Client {
         );
     }
 
-    /// The next frame is this text message.
+    /// Reads a frame of the chat, except for those that say who is there.
+    fn read_said(&mut self) -> (u8, Vec<u8>) {
+        loop {
+            let (opcode, payload) = self.read_frame();
+            if !payload.starts_with(HERE) {
+                return (opcode, payload);
+            }
+        }
+    }
+
+    /// Reads until the chat says that these are there, in any order.
+    pub fn wait_for_members(&mut self, expected: &[&str]) {
+        loop {
+            let (_, payload) = self.read_frame();
+            let text = String::from_utf8_lossy(&payload);
+            let members = text.strip_prefix("here: ").unwrap_or_default();
+            let mut members: Vec<&str> = members.split(", ").collect();
+            members.sort_unstable();
+            if members == expected {
+                return;
+            }
+        }
+    }
+
+    /// The next frame is this text message, leaving out who is there.
     #[track_caller]
     pub fn assert_hears(&mut self, text: &str) {
-        let (opcode, payload) = self.read_frame();
+        let (opcode, payload) = self.read_said();
         assert_eq!((opcode, &*String::from_utf8_lossy(&payload)), (TEXT, text));
     }
 
@@ -462,7 +521,7 @@ impl Client {
     /// Reads a Close frame: its code and its reason.
     #[track_caller]
     pub fn read_close(&mut self) -> (u16, String) {
-        let (opcode, payload) = self.read_frame();
+        let (opcode, payload) = self.read_said();
         assert_eq!(opcode, CLOSE, "{:?}", String::from_utf8_lossy(&payload));
         let (code, reason) = payload.split_at(2);
         let code = u16::from_be_bytes([code[0], code[1]]);

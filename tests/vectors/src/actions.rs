@@ -42,12 +42,18 @@ pub enum Action {
     Close(u16, String),
     /// A state.
     SetState(String),
-    /// A channel.
+    /// A topic.
     Subscribe(String),
-    /// A channel.
+    /// A topic.
     Unsubscribe(String),
-    /// A channel, and a text message for it.
+    /// A topic, and a text message for it.
     Publish(String, String),
+    /// The same, for all but the publisher.
+    PublishToOthers(String, String),
+    /// A topic, and what the member says of itself.
+    SubscribeWith(String, String),
+    /// A topic.
+    ListMembers(String),
     /// A failure of the app.
     Fail(String),
 }
@@ -77,6 +83,9 @@ fn parse(line: &Value) -> Option<Vec<Action>> {
         "subscribe" => Action::Subscribe(text(1)?),
         "unsubscribe" => Action::Unsubscribe(text(1)?),
         "publish" => Action::Publish(text(1)?, text(2)?),
+        "publish-to-others" => Action::PublishToOthers(text(1)?, text(2)?),
+        "subscribe-with" => Action::SubscribeWith(text(1)?, text(2)?),
+        "list-members" => Action::ListMembers(text(1)?),
         "fail" => Action::Fail(text(1)?),
         _ => return None,
     };

@@ -1,9 +1,11 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
-use wasocket::topics::Publication;
+use wasocket::topics::{
+    Broadcast, Publication, Start, SubscriptionRequest, TopicAction, TopicEvent,
+};
 use wasocket::{
-    Answer, Connection, Disposition, Effects, Instant, Message, MessageLimits, ReadyList, Report,
-    Request, Response, Session, ShutdownReason, Takeover, Upgrade,
+    Answer, Connection, Delivered, Disposition, Effects, Instant, Message, MessageLimits,
+    ReadyList, Report, Request, Response, Session, ShutdownReason, Takeover, Upgrade,
 };
 
 wasocket::export!(handle);
@@ -37,7 +39,8 @@ fn takeover_of(mut takeover: Takeover, path: String) -> Takeover {
         head.fields.append("Sec-WebSocket-Extensions", "x-unasked");
     }
     let inner = takeover.session;
-    let session = Box::new(Breaching { inner, path });
+    let held = Vec::new();
+    let session = Box::new(Breaching { inner, path, held });
     Takeover {
         session,
         ..takeover
@@ -66,6 +69,8 @@ fn lenient(request: &Request, refusal: &Response) -> Answer {
 struct Breaching {
     inner: Box<dyn Session>,
     path: String,
+    /// A frame that is sent too late.
+    held: Vec<u8>,
 }
 
 impl Session for Breaching {
@@ -73,7 +78,53 @@ impl Session for Breaching {
         if self.path == "/residual" {
             residual.clear();
         }
-        self.inner.open(now, id, ready, residual)
+        let mut effects = self.inner.open(now, id, ready, residual);
+        if self.path.starts_with("/topics") {
+            effects.topics.push(TopicAction::Subscribe(SubscriptionRequest {
+                topic: "room".into(),
+                start: Start::Now,
+                keep: None,
+                member: None,
+                watch_members: false,
+                confirm: true,
+            }));
+        }
+        effects
+    }
+
+    /// Sends every publication in a frame of its own.
+    fn deliver(&mut self, now: Instant, broadcast: &Broadcast) -> Delivered {
+        let text = broadcast.delivery().message.as_bytes();
+        let mut frame = vec![0x81, text.len() as u8];
+        frame.extend_from_slice(text);
+        let mut effects = self.inner.wake(now, 0);
+        match self.path.as_str() {
+            "/topics-form" => return Delivered::Form(99),
+            "/topics-cut" => frame.truncate(frame.len() - 1),
+            "/topics-order" if self.held.is_empty() => self.held = std::mem::take(&mut frame),
+            "/topics-order" => frame.append(&mut self.held),
+            "/topics-several" if text == b"news" => {
+                thread_local! { static COUNT: std::cell::Cell<u8> = const { std::cell::Cell::new(0) }; }
+                COUNT.set(COUNT.get() + 1);
+                frame.extend([0x81, 1, b'0' + COUNT.get() % 10]);
+            }
+            "/topics-ends" => effects.next = Disposition::Close,
+            _ => {}
+        }
+        effects.output.extend(frame);
+        Delivered::Effects(effects)
+    }
+
+    fn tell(&mut self, now: Instant, event: TopicEvent) -> Effects {
+        match (self.path.as_str(), &event) {
+            ("/topics-trap", TopicEvent::Gap(_)) => panic!("a panic for the test"),
+            ("/topics-slow", _) | (_, TopicEvent::Subscribed(_)) => self.inner.wake(now, 0),
+            (_, TopicEvent::TooSlow) => Effects {
+                output: b"\x88\x02\x03\xf5".to_vec(),
+                ..self.inner.wake(now, 0)
+            },
+            _ => self.inner.tell(now, event),
+        }
     }
 
     fn set_limits(&mut self, limits: MessageLimits) {
