@@ -163,6 +163,8 @@ mod documentation {
     struct Readme;
     #[doc = include_str!("../docs/porting-from-go.md")]
     struct PortingFromGo;
+    #[doc = include_str!("../docs/rooms.md")]
+    struct Rooms;
     #[doc = include_str!("../docs/security.md")]
     struct Security;
     // Its examples make requests to backends.

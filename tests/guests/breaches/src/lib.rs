@@ -80,14 +80,16 @@ impl Session for Breaching {
         }
         let mut effects = self.inner.open(now, id, ready, residual);
         if self.path.starts_with("/topics") {
-            effects.topics.push(TopicAction::Subscribe(SubscriptionRequest {
-                topic: "room".into(),
-                start: Start::Now,
-                keep: None,
-                member: None,
-                watch_members: false,
-                confirm: true,
-            }));
+            effects
+                .topics
+                .push(TopicAction::Subscribe(SubscriptionRequest {
+                    topic: "room".into(),
+                    start: Start::Now,
+                    keep: None,
+                    member: None,
+                    watch_members: false,
+                    confirm: true,
+                }));
         }
         effects
     }
