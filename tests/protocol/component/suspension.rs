@@ -5,7 +5,9 @@ use std::time::Duration;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{Connection, Event, MaskingKeys, Message};
-use wasocket_host::bindings::{Answer, Effects, ResumeError};
+use wasocket_host::bindings::{
+    Answer, Delivery, Effects, Publication, ResumeError, TopicAction, TopicMessage,
+};
 use wasocket_host::component::Component;
 use wasocket_host::engine::engine;
 use wasocket_host::guest::{Guest, Limits, finish};
@@ -44,12 +46,26 @@ fn text_frame(text: &str) -> Vec<u8> {
     [&[0x81, length], text.as_bytes()].concat()
 }
 
+/// The texts that a call publishes in the room.
+fn published(effects: &Effects) -> Vec<&str> {
+    let topics = effects.topics.iter();
+    let text = |action| match action {
+        &TopicAction::Publish(Publication {
+            ref topic,
+            message: TopicMessage::Text(ref text),
+            ..
+        }) if topic == "blue" => Some(&**text),
+        _ => None,
+    };
+    topics.filter_map(text).collect()
+}
+
 #[test]
 fn a_chat_member_continues_in_another_instance() {
     let (component, mut old) = guest_of("portable-chat");
     let ann = join(&mut old, 0, 1, "ann");
-    let first = say(&mut old, ann, 0, "hi").output;
-    assert_eq!(first, text_frame("ann (1): hi"));
+    let first = say(&mut old, ann, 0, "hi");
+    assert_eq!(published(&first), ["ann (1): hi"]);
     let state = finish(old.suspend(ann, 0))
         .expect("no fault")
         .expect("at rest");
@@ -66,19 +82,27 @@ fn a_chat_member_continues_in_another_instance() {
     // Of the 20 seconds of silence after which it is pinged, 5 have passed.
     let due = now + 15_000_000_000;
     assert_eq!(resumed.effects.wake_at, Some(due));
+    // Its subscription is the host's, which delivers to it as to others.
     let second = say(&mut new, ann, now, "back");
-    assert_eq!(second.output, text_frame("ann (2): back"));
-    assert_eq!(second.wake_others, [1]);
-    let heard = finish(new.wake(bob, now, 0)).expect("no fault");
-    assert_eq!(heard.output, text_frame("ann (2): back"));
-    let report = finish(new.report(ann)).expect("no fault");
-    assert_eq!((report.messages_received, report.messages_sent), (2, 3));
+    assert_eq!(published(&second), ["ann (2): back"]);
+    let delivery = Delivery {
+        topic: "blue".into(),
+        message: TopicMessage::Text("ann (2): back".into()),
+        position: None,
+    };
+    let deliveries = finish(new.deliver(now, &delivery, &[], &[bob, ann])).expect("no fault");
+    assert!(deliveries.exceptions.is_empty() && deliveries.forms.len() == 1);
+    let form = &deliveries.forms[0];
+    assert_eq!(deliveries.shared, Some(form.number));
+    assert_eq!(form.bytes, text_frame("ann (2): back"));
 
     // It is not suspended inside a frame, and the frame then continues.
     finish(new.receive(ann, now, b"\x81\x81\0\0")).expect("no fault");
     assert_eq!(finish(new.suspend(ann, now)).expect("no fault"), None);
     let third = finish(new.receive(ann, now, b"\0\0!")).expect("no fault");
-    assert_eq!(third.output, text_frame("ann (3): !"));
+    assert_eq!(published(&third), ["ann (3): !"]);
+    let report = finish(new.report(ann)).expect("no fault");
+    assert_eq!((report.messages_received, report.messages_sent), (3, 1));
 }
 
 /// The client's side of a connection with compression, as negotiated with default options.
