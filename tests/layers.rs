@@ -45,11 +45,12 @@ const CRATES: [Layers; 7] = [
     Layers {
         source: "host-runner/src",
         floors: &[
-            &["contract", "throttle"],
+            &["contract"],
             &["net"],
             &["guest"],
             &["limits"],
             &["observe"],
+            &["topics"],
             &["process", "pool"],
             &["session"],
             &["http"],

@@ -8,8 +8,9 @@
 //! | `server` | the process: listeners, workers, connections, the admin endpoint |
 //! | `http` | one request, whatever the version of HTTP |
 //! | `session` | one socket in the hands of an instance |
-//! | `pool` | connections on instances: placing, batches, backoff |
+//! | `pool` | connections on instances: placing, batches, deliveries, backoff |
 //! | `process` | what all threads share: limits, signals, the service manager |
+//! | `topics` | a worker's topics: who subscribes to what, what arrives, what waits |
 //! | `observe` | metrics, access log, traces |
 //! | `limits` | limits on clients |
 //! | `guest` | a loaded component, its instances, the calls into them, and what they are granted |
@@ -39,12 +40,13 @@ mod pool;
 pub mod process;
 pub mod server;
 pub mod session;
-mod throttle;
+pub mod topics;
 
 pub use contract::{bindings, clock};
 pub use guest::{client, default_app, engine};
 pub use net::dial::{transport, url};
 pub use observe::log_writer;
+pub use wasocket_bus as bus;
 
 /// Loading of components.
 pub mod component {

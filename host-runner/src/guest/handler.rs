@@ -8,7 +8,7 @@ use wasmtime::component::{ResourceAny, TypedFunc};
 use crate::contract::bindings::{
     Arrival, ConnectionId, Decision, Deliveries, Delivery, Effects, Instant, LastEffects,
     MessageLimits, Outcomes, PollResult, Report, Request, ResumeError, Resumed, ShutdownReason,
-    TopicEvent,
+    TopicEvent, TopicMessage,
 };
 use crate::guest::fault::GuestFault;
 use crate::guest::instance::{Exports, Instance as Bounded};
@@ -218,7 +218,8 @@ impl Guest {
             .await
     }
 
-    /// `deliver`: gives a publication to these connections. `known` are the forms that the host has already.
+    /// `deliver`: gives a publication to these connections. `known` are the forms that the host has already. The call has
+    /// the time of as many calls, and more the longer the publication is.
     ///
     /// # Errors
     ///
@@ -230,9 +231,13 @@ impl Guest {
         known: &[u32],
         connections: &[ResourceAny],
     ) -> Result<Deliveries, GuestFault> {
-        self.instance
-            .call(self.functions.deliver, (now, delivery, known, connections))
-            .await
+        let function: Deliver<'_> = self.functions.deliver;
+        // It may be compressed for each of them.
+        let of_one = work(1, message_bytes(delivery));
+        let connections_of_work = u32::try_from(connections.len()).unwrap_or(u32::MAX);
+        let work = of_one.saturating_mul(connections_of_work.max(1));
+        let params = (now, delivery, known, connections);
+        self.instance.call_for(work, function, params).await
     }
 
     /// `connection.report`: a summary of the connection. Its length is limited only by the guest's memory.
@@ -300,6 +305,13 @@ impl fmt::Debug for Guest {
 
 /// The number of bytes that may have the time of one call more: they can hold thousands of messages.
 const BYTES_OF_WORK: usize = 16 * 1024;
+
+fn message_bytes(delivery: &Delivery) -> &[u8] {
+    match &delivery.message {
+        TopicMessage::Text(text) => text.as_bytes(),
+        TopicMessage::Binary(bytes) => bytes,
+    }
+}
 
 /// The number of calls that would do the work of this one.
 fn work(connections: usize, bytes: &[u8]) -> u32 {

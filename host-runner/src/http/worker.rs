@@ -55,6 +55,7 @@ impl Worker {
             max_backlog,
             read_buffer: Rc::new(ReadBuffer::default()),
             unsent: Arc::clone(&shared.unsent),
+            topics: Arc::clone(&shared.topics),
             turns: Rc::default(),
             metrics: Arc::clone(&metrics),
             clock: Clock::start(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::guest::wasi::OpenFiles;
-use crate::throttle::Throttle;
+use crate::guest::wasi::throttle::Throttle;
 
 /// The limit on open connections, over all workers. Consulted only when a connection opens or ends.
 #[derive(Debug)]

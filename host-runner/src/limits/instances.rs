@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::throttle::Throttle;
+use crate::guest::wasi::throttle::Throttle;
 
 /// The memory maps of an instance: its memory, its stack, and their guard pages; seven were measured.
 const MAPS: usize = 8;

@@ -10,7 +10,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::contract::bindings::Instant;
 
-/// A bucket of bytes that fills in one second. Reading more than it holds leaves a deficit, of one second at most,
+/// A bucket of bytes, or of what else is counted, that fills in one second. Reading more than it holds leaves a deficit, of one second at most,
 /// and reading pauses until it is made up: what the client sends meanwhile waits in the system's buffers, then at
 /// the client (RFC 9293 §3.8.6).
 pub(crate) struct ReadRate {

@@ -36,6 +36,9 @@ pub(crate) struct ConnectionEntry {
     since: Instant,
     bytes_received: u64,
     bytes_sent: u64,
+    /// Publications that it made, and that it was given.
+    published: u64,
+    delivered: u64,
     is_websocket: bool,
     /// The guest's report, once there is one.
     report: Option<Report>,
@@ -71,6 +74,16 @@ impl ConnectionEntry {
     /// Counts bytes queued for sending.
     pub(crate) fn sent(&mut self, length: usize) {
         self.bytes_sent = self.bytes_sent.saturating_add(length as u64);
+    }
+
+    /// Sets the number of publications that the connection has made.
+    pub(crate) fn published(&mut self, publications: u64) {
+        self.published = publications;
+    }
+
+    /// Counts a publication that the connection was given.
+    pub(crate) fn delivered(&mut self) {
+        self.delivered = self.delivered.saturating_add(1);
     }
 
     /// Notes the guest's report on a connection that has ended. An error of the app is a separate warning.
@@ -134,6 +147,8 @@ impl ConnectionEntry {
             bytes_sent = self.bytes_sent,
             messages_received = report.map(|report| report.messages_received),
             messages_sent = report.map(|report| report.messages_sent),
+            published = some(self.published),
+            delivered = some(self.delivered),
             by,
             code,
             reason = closing.map(|closing| beginning(&closing.reason)),
@@ -159,6 +174,10 @@ impl ConnectionEntry {
         if let Some(report) = report {
             span.set("wasocket.received.messages", report.messages_received);
             span.set("wasocket.sent.messages", report.messages_sent);
+        }
+        if self.published > 0 || self.delivered > 0 {
+            span.set("wasocket.published.messages", self.published);
+            span.set("wasocket.delivered.messages", self.delivered);
         }
         if let (Some(by), Some(code)) = (by, code) {
             span.set("wasocket.close.initiator", by);
@@ -303,6 +322,8 @@ impl RequestEntry {
             since: Instant::now(),
             bytes_received: 0,
             bytes_sent: 0,
+            published: 0,
+            delivered: 0,
             is_websocket: status.is_some(),
             report: None,
             is_written: false,
@@ -365,6 +386,11 @@ fn describe(span: &mut Span, request: &Request, peer: Peer) {
 /// Logs that a response, which has its own line, did not reach its client whole.
 pub(crate) fn log_cut_off(remote: Peer, error: &dyn fmt::Display) {
     tracing::info!(target: TARGET, %remote, %error, "cut off");
+}
+
+/// A number that only some connections have.
+fn some(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
 }
 
 fn millis(since: Instant) -> u64 {

@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use wasocket_bus::Bus;
 
 use crate::contract::bindings::Report;
 use crate::guest::fault::FaultReason;
 use crate::limits::open_files;
 use crate::limits::per_address::Denial;
 use crate::observe::process_stats;
+use crate::observe::topic_metrics::{self, TopicMetrics};
 
 /// A number that only grows while the process runs.
 #[derive(Debug, Default)]
@@ -29,7 +32,7 @@ impl Counter {
         self.add(1);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
@@ -74,6 +77,8 @@ pub(crate) struct Metrics {
     pub(crate) bytes_sent: Counter,
     messages_received: Counter,
     messages_sent: Counter,
+    /// What has happened on topics.
+    pub(crate) topics: TopicMetrics,
     pub(crate) instances: Counter,
     pub(crate) long_calls: Counter,
     /// Instances that exist now.
@@ -190,7 +195,7 @@ pub(crate) struct Now {
 }
 
 /// All metrics in Prometheus's text format.
-pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
+pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now) -> String {
     let sum = Sum(workers);
     let ended = [
         ("closed", sum.of(|all| &all.ended_well)),
@@ -335,6 +340,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
             ("system", sum.of(|all| &all.no_memory)),
         ],
     );
+    topic_metrics::write(&mut text, workers, bus);
     if let Some((sent, dropped)) = now.spans {
         text.family(
             "trace_spans_total",
@@ -362,14 +368,14 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], now: &Now) -> String {
 
 /// The type of a metric.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Counter,
     Gauge,
 }
 
 /// The text being written. Writing to a string does not fail.
 #[derive(Default)]
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
     fn head(&mut self, name: &str, kind: Kind, help: &str) {
@@ -383,14 +389,19 @@ impl Text {
         );
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: u64) {
         self.head(name, Kind::Gauge, help);
         let _ = writeln!(self.0, "wasocket_{name} {value}");
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.head(name, Kind::Counter, help);
         let _ = writeln!(self.0, "wasocket_{name} {value}");
+    }
+
+    pub(super) fn seconds(&mut self, name: &str, help: &str, value: Duration) {
+        self.head(name, Kind::Gauge, help);
+        let _ = writeln!(self.0, "wasocket_{name} {}", value.as_secs_f64());
     }
 
     /// Metrics of the process, under the names that Prometheus's client libraries use.
@@ -411,8 +422,8 @@ impl Text {
         }
     }
 
-    /// Numbers that differ in a label. The labels' values are our own and need no escaping.
-    fn family(
+    /// Numbers that differ in a label, whose values need no escaping.
+    pub(super) fn family(
         &mut self,
         name: &str,
         help: &str,

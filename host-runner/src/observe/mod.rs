@@ -4,4 +4,5 @@ pub(crate) mod access_log;
 pub mod log_writer;
 pub(crate) mod metrics;
 pub(crate) mod process_stats;
+pub(crate) mod topic_metrics;
 pub mod trace;

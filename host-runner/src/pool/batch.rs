@@ -30,7 +30,7 @@ const SEPARATE_READS: u32 = 1000;
 /// A session whose bytes are in a batch.
 pub(crate) trait Receiver {
     /// Delivers the guest's answer to a call made at `now`.
-    fn deliver(&self, now: Instant, outcome: &Outcome, output: &[u8]);
+    fn deliver(&self, now: Instant, outcome: Outcome, output: &[u8]);
     /// Called instead if there is no answer, as the instance is dead.
     fn cancel(&self);
 }
@@ -142,9 +142,9 @@ impl Receivers {
     }
 
     /// Delivers to each its outcome and output.
-    pub(crate) fn deliver(mut self, now: Instant, outcomes: &Outcomes) {
+    pub(crate) fn deliver(mut self, now: Instant, outcomes: Outcomes) {
         let mut rest = &outcomes.output[..];
-        for (receiver, outcome) in self.0.drain(..).zip(&outcomes.results) {
+        for (receiver, outcome) in self.0.drain(..).zip(outcomes.results) {
             let length = rest.len().min(outcome.output_length as usize);
             let (output, after) = rest.split_at(length);
             rest = after;
@@ -227,7 +227,7 @@ mod tests {
     struct Log(RefCell<Vec<String>>);
 
     impl Receiver for Log {
-        fn deliver(&self, now: Instant, _: &Outcome, output: &[u8]) {
+        fn deliver(&self, now: Instant, _: Outcome, output: &[u8]) {
             let output = String::from_utf8_lossy(output);
             self.0.borrow_mut().push(format!("{output} at {now}"));
         }
@@ -255,7 +255,7 @@ mod tests {
     fn delivers_to_each_its_own_output() {
         let log = Rc::new(Log::default());
         let receivers = Receivers(vec![log.clone(), log.clone(), log.clone()]);
-        receivers.deliver(7, &outcomes(&[2, 0, 3], b"abcde"));
+        receivers.deliver(7, outcomes(&[2, 0, 3], b"abcde"));
         assert_eq!(*log.0.borrow(), ["ab at 7", " at 7", "cde at 7"]);
     }
 

@@ -29,12 +29,16 @@ use crate::pool::batch::BatchPolicy;
 use crate::pool::batch::Batches;
 use crate::pool::batch::Receiver;
 use crate::pool::wakeups::{Signal, Signals};
+use crate::topics::Topics;
+use crate::topics::backlog::{Backlog, Backlogged};
 
 /// One instance, with the number of places in use on it.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     /// `None` during a call, and forever after a fault.
     guest: RefCell<Option<Box<Guest>>>,
+    /// Which version of the component it is of.
+    pub(super) version: u64,
     pub(super) message_limits: Option<MessageLimits>,
     /// How long it may wait in a call.
     file_wait: FileWait,
@@ -46,6 +50,8 @@ pub(super) struct Instance {
     /// Bytes that its connections have received and the guest has not seen yet.
     batch: RefCell<Batch>,
     batch_policy: BatchPolicy,
+    /// What has arrived on topics and is not delivered yet.
+    pub(super) backlog: Backlog<Instance>,
     pub(super) places: Cell<usize>,
     /// The signals of the members, to wake them and to tell them about the end of the instance.
     pub(super) members: RefCell<HashMap<ConnectionId, Arc<Signals>>>,
@@ -53,7 +59,7 @@ pub(super) struct Instance {
     /// Why its connections have been asked to end, if they have.
     stopped: Cell<Option<ShutdownReason>>,
     pub(super) started: time::Instant,
-    shared: Shared,
+    pub(super) shared: Shared,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -63,6 +69,7 @@ pub(super) struct Shared {
     /// Limits the calls that finish on threads of their own.
     pub(super) threads: Rc<Semaphore>,
     pub(super) batches: Rc<Batches<Instance>>,
+    pub(super) topics: Rc<Topics<Instance>>,
     pub(super) batch_policy: Rc<BatchPolicy>,
     pub(super) backoff: Rc<Backoff>,
     pub(super) metrics: Arc<Metrics>,
@@ -85,6 +92,7 @@ pub(super) use call;
 impl Instance {
     pub(super) fn new(
         guest: Guest,
+        version: u64,
         file_wait: FileWait,
         started: time::Instant,
         message_limits: Option<MessageLimits>,
@@ -93,6 +101,7 @@ impl Instance {
     ) -> Self {
         Self {
             guest: RefCell::new(Some(Box::new(guest))),
+            version,
             message_limits,
             file_wait,
             available: Notify::new(),
@@ -100,6 +109,7 @@ impl Instance {
             orphans: RefCell::default(),
             batch: RefCell::default(),
             batch_policy: BatchPolicy::default(),
+            backlog: Backlog::default(),
             places: Cell::new(0),
             members: RefCell::default(),
             last_id: Cell::new(0),
@@ -271,8 +281,19 @@ impl Instance {
         joined
     }
 
+    /// Calls the batch now, if there is one and the guest is here.
+    pub(super) fn call_waiting_batch(self: &Rc<Self>, now: Instant) {
+        if !self.batch.borrow().is_empty() && self.guest.borrow().is_some() {
+            self.call_batch(now);
+        }
+    }
+
     pub(super) fn call_batch(self: &Rc<Self>, now: Instant) {
         let mut batch = self.batch.take();
+        if batch.is_empty() {
+            // It was called before its turn.
+            return;
+        }
         let waker = batch.waker();
         let Batch {
             input, receivers, ..
@@ -286,11 +307,17 @@ impl Instance {
         let then = move |outcomes: Outcomes| {
             this.batch_policy.record(receivers.len(), begun.elapsed());
             this.wake(&outcomes.wake_others);
-            receivers.deliver(now, &outcomes);
+            receivers.deliver(now, outcomes);
         };
         if let Call::Later(outcome) = self.call(Cause::Batch, &waker, receive, then) {
             spawn_local(outcome);
         }
+    }
+}
+
+impl Backlogged for Instance {
+    fn backlog(&self) -> &Backlog<Self> {
+        &self.backlog
     }
 }
 

@@ -1,6 +1,7 @@
 //! Members of an instance, which stay on it beyond a call: pending requests, and connections.
 
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,14 +13,17 @@ use wasmtime::component::ResourceAny;
 use super::instance::{Instance, Returned, call};
 use super::place::{Decision, Place};
 use crate::contract::bindings::{
-    ConnectionId, Effects, Instant, LastEffects, Report, ShutdownReason,
+    ConnectionId, Effects, Instant, LastEffects, Report, ShutdownReason, TopicAction, TopicEvent,
 };
 use crate::guest::fault::Dead;
 use crate::guest::handler::Guest;
-use crate::pool::Call;
 use crate::pool::backoff::Cause;
 use crate::pool::batch::Receiver;
 use crate::pool::wakeups::{Signal, Signals};
+use crate::pool::{Call, Delivered};
+use crate::topics::actions::Caller;
+use crate::topics::publication::Arrived;
+use crate::topics::subscriber::Subscriber;
 
 /// A guest's resource that the host holds and other members can wake. Dropping it drops the resource in the guest,
 /// exactly once.
@@ -30,6 +34,7 @@ pub(super) struct Member {
     id: ConnectionId,
     pub(super) signals: Arc<Signals>,
     waker: Waker,
+    subscriber: Rc<Subscriber<Instance>>,
 }
 
 impl Member {
@@ -41,6 +46,7 @@ impl Member {
             id,
             waker: Waker::from(Arc::clone(&signals)),
             signals,
+            subscriber: Rc::default(),
         }
     }
 
@@ -66,6 +72,7 @@ impl Drop for Member {
         let Place {
             instance, client, ..
         } = &self.place;
+        instance.shared.topics.leave(&self.subscriber);
         instance.members.borrow_mut().remove(&self.id);
         instance.drop_resources(Cause::Client(*client), vec![self.handle]);
     }
@@ -87,6 +94,7 @@ impl PendingRequest {
         let poll = call!(guest => guest.poll(handle, now, id));
         self.0.call(poll, move |instance, poll_result| {
             instance.wake(&poll_result.wake_others);
+            instance.shared.topics.publish_all(poll_result.publications);
             let answer = poll_result.answer.ok_or(poll_result.wake_at)?;
             let (fault, refusal) = (poll_result.fault, poll_result.refusal);
             Ok(Place::on(instance, client, owner).decision(answer, fault, refusal))
@@ -153,10 +161,10 @@ impl Connection {
             let outcome = guest.receive(handle, now, bytes.as_ref()).await;
             (guest, outcome.map(|effects| (effects, bytes)))
         };
+        let own = self.own();
         self.0.call(receive, move |instance, (effects, bytes)| {
             reuse(bytes);
-            instance.wake(&effects.wake_others);
-            effects
+            own.settle(instance, effects)
         })
     }
 
@@ -194,9 +202,14 @@ impl Connection {
     /// See [`Guest::lost`]. A dead instance need not be told.
     pub fn lost(&self, now: Instant) -> Call<()> {
         let handle = self.0.handle;
+        let own = self.own();
+        self.0.place.instance.shared.topics.leave(&own.subscriber);
         let lost = call!(guest => guest.lost(handle, now));
-        let wake = |instance: &Rc<Instance>, last: LastEffects| instance.wake(&last.wake_others);
-        self.0.call(lost, wake)
+        self.0.call(lost, move |instance, last: LastEffects| {
+            instance.wake(&last.wake_others);
+            let topics = &instance.shared.topics;
+            topics.publish_last(own.caller(instance), last.publications);
+        })
     }
 
     /// See [`Guest::report`].
@@ -210,9 +223,84 @@ impl Connection {
     where
         F: Future<Output = Returned<Effects>> + Send + 'static,
     {
-        self.0.call(call, |instance, effects: Effects| {
-            instance.wake(&effects.wake_others);
-            effects
-        })
+        let own = self.own();
+        self.0
+            .call(call, move |instance, effects| own.settle(instance, effects))
+    }
+
+    fn own(&self) -> Own {
+        Own {
+            subscriber: Rc::clone(&self.0.subscriber),
+            handle: self.0.handle,
+        }
+    }
+}
+
+/// Topics.
+impl Connection {
+    /// See [`Guest::tell`].
+    pub(crate) fn tell(&self, now: Instant, event: TopicEvent) -> Call<Effects> {
+        let handle = self.0.handle;
+        self.call(call!(guest => guest.tell(handle, now, &event)))
+    }
+
+    /// Gives the connection a publication that has waited for it.
+    pub(crate) fn deliver(&self, now: Instant, arrived: &Rc<Arrived>) -> Call<Delivered> {
+        let Member {
+            place,
+            handle,
+            waker,
+            subscriber,
+            ..
+        } = &self.0;
+        let cause = Cause::Client(place.client);
+        place
+            .instance
+            .deliver_to_one(subscriber, *handle, cause, waker, arrived, now)
+    }
+
+    /// Carries out what the connection wants after a batch.
+    pub(crate) fn carry_out(&self, actions: Vec<TopicAction>) {
+        let instance = &self.0.place.instance;
+        let own = self.own();
+        instance
+            .shared
+            .topics
+            .carry_out(own.caller(instance), actions);
+    }
+
+    /// The connection's part in topics.
+    pub(crate) fn subscriber(&self) -> &Rc<Subscriber<Instance>> {
+        &self.0.subscriber
+    }
+}
+
+/// What a call needs of its connection, which may be gone when it is done.
+struct Own {
+    subscriber: Rc<Subscriber<Instance>>,
+    handle: ResourceAny,
+}
+
+impl Own {
+    fn caller<'a>(&'a self, instance: &'a Rc<Instance>) -> Caller<'a, Instance> {
+        Caller {
+            subscriber: &self.subscriber,
+            instance,
+            resource: self.handle,
+        }
+    }
+
+    /// Carries out the effects that do not concern the socket, at once: what the next call of the instance wants of
+    /// topics comes after them.
+    fn settle(&self, instance: &Rc<Instance>, mut effects: Effects) -> Effects {
+        instance.wake(&effects.wake_others);
+        if !effects.topics.is_empty() {
+            let actions = mem::take(&mut effects.topics);
+            instance
+                .shared
+                .topics
+                .carry_out(self.caller(instance), actions);
+        }
+        effects
     }
 }

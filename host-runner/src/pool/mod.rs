@@ -7,6 +7,7 @@
 mod backoff;
 pub(crate) mod batch;
 mod call;
+mod delivery;
 mod instance;
 mod member;
 mod owner;
@@ -14,6 +15,8 @@ mod place;
 pub mod wakeups;
 
 pub use call::Call;
+pub(crate) use delivery::Delivered;
+pub(crate) use instance::Instance;
 pub use member::Connection;
 pub(crate) use member::PendingRequest;
 pub(crate) use owner::Key;
@@ -31,7 +34,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tokio::task::spawn_blocking;
 
 use self::backoff::Cause;
-use self::instance::{Instance, Shared, back_off, log};
+use self::instance::{Shared, back_off, log};
 use self::owner::Owners;
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
@@ -45,6 +48,7 @@ use crate::limits::per_address::network;
 use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
 use crate::pool::wakeups::Signal;
+use crate::topics::Topics;
 
 /// The most calls of a worker that finish on threads of their own at once. Fewer than tokio's blocking threads (512), so
 /// that some are left for the files that calls wait for.
@@ -76,6 +80,7 @@ impl Pool {
         limits: Limits,
         connections_per_instance: usize,
         metrics: Arc<Metrics>,
+        topics: Topics<Instance>,
         instance_limit: &Arc<InstanceLimit>,
     ) -> Self {
         Self {
@@ -90,6 +95,7 @@ impl Pool {
             shared: Shared {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
+                topics: Rc::new(topics),
                 batch_policy: Rc::default(),
                 backoff: Rc::default(),
                 metrics,
@@ -207,6 +213,7 @@ impl Pool {
         }
         let instance = Rc::new(Instance::new(
             guest,
+            replaced,
             file_wait,
             started,
             self.limits.message_limits,

@@ -49,6 +49,10 @@ impl Place {
         instance.call(cause, Waker::noop(), handle, move |decision| {
             self.instance.answered(self.client);
             self.instance.wake(&decision.wake_others);
+            self.instance
+                .shared
+                .topics
+                .publish_all(decision.publications);
             match decision.verdict {
                 Verdict::Answer(answer) => {
                     Ok(self.decision(answer, decision.fault, decision.refusal))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::watch;
+use wasocket_bus::{Bus, EngineState};
 
 use crate::guest::wasi::Grants;
 use crate::limits::connections::ConnectionLimit;
@@ -20,6 +21,7 @@ use crate::observe::trace;
 use crate::process::heartbeat::Heartbeats;
 use crate::process::open_connections::OpenConnections;
 use crate::process::service_manager::watchdog_limit;
+use crate::topics::settings::TopicSettings;
 
 /// Limits and metrics of the process.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ pub struct Shared {
     pub(crate) unsent: Arc<UnsentBudget>,
     /// Whether connections are open.
     pub(crate) open_connections: OpenConnections,
+    /// What connections may do with topics.
+    pub(crate) topics: Arc<TopicSettings>,
+    /// The topics of the process.
+    pub(crate) bus: Bus,
     /// The heartbeats of the workers.
     pub(crate) heartbeats: Heartbeats,
     /// The metrics of each worker.
@@ -47,7 +53,13 @@ pub struct Shared {
 
 impl Shared {
     /// For this many workers, none of which accepts yet. Raises the limit on open files.
-    pub(crate) fn new(settings: &LimitSettings, workers: usize, grants: &Grants) -> Self {
+    pub(crate) fn new(
+        settings: &LimitSettings,
+        workers: usize,
+        grants: &Grants,
+        topics: &Arc<TopicSettings>,
+        bus: Bus,
+    ) -> Self {
         let max = settings.max_connections;
         let max = open_files::connections(max, workers, grants.include_files());
         Self {
@@ -57,6 +69,8 @@ impl Shared {
             refusal_log: RefusalLog::default(),
             unsent: UnsentBudget::new(settings.max_unsent),
             open_connections: OpenConnections::new(),
+            topics: Arc::clone(topics),
+            bus,
             heartbeats: Heartbeats::new(workers, watchdog_limit()),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),
@@ -108,6 +122,16 @@ impl Shared {
         }
     }
 
+    /// What a runner that is ready says. One whose bus is away is: its clients would gain nothing elsewhere.
+    pub(crate) fn readiness(&self) -> &'static str {
+        match self.bus.status().engine {
+            EngineState::Local | EngineState::Connected { .. } => "ready",
+            EngineState::Away { .. } => {
+                "ready, but the bus is away (--bus): topics reach only the clients of this runner"
+            }
+        }
+    }
+
     /// Number of open sockets.
     pub(crate) fn open(&self) -> u64 {
         self.metrics.iter().map(|metrics| metrics.open()).sum()
@@ -121,6 +145,6 @@ impl Shared {
             spans: trace::counts(),
             lost_log_lines: log_writer::lost(),
         };
-        metrics::to_text(&self.metrics, &now)
+        metrics::to_text(&self.metrics, &self.bus, &now)
     }
 }

@@ -169,7 +169,7 @@ impl Admin {
             },
             "/readyz" => match self.shared.unreadiness() {
                 Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
-                None => plain(StatusCode::OK, "ready"),
+                None => plain(StatusCode::OK, self.shared.readiness()),
             },
             _ => plain(StatusCode::NOT_FOUND, "see /metrics, /healthz and /readyz"),
         }

@@ -1,6 +1,7 @@
 //! The configuration of a server, as plain values for embedders.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contract::bindings::ShutdownReason;
@@ -15,6 +16,7 @@ use crate::net::listen::{Listen, UnixAccess};
 use crate::net::tls;
 use crate::observe::trace::Endpoint;
 use crate::session::settings::SessionSettings;
+use crate::topics::settings::TopicSettings;
 
 /// The configuration of a server.
 #[derive(Clone, Debug)]
@@ -55,6 +57,12 @@ pub struct ServerConfig {
     pub http: HttpSettings,
     /// Limits on connections that the app has taken over.
     pub session: SessionSettings,
+    /// What connections may do with topics.
+    pub topics: Arc<TopicSettings>,
+    /// The engine that carries publications between runners; `None` means that topics are those of this process.
+    pub bus: Option<wasocket_bus::settings::Settings>,
+    /// Bounds on what the bus holds.
+    pub bus_limits: wasocket_bus::limits::Limits,
     /// How long the server goes on accepting connections after a signal to stop, so that load balancers notice.
     pub shutdown_delay: Duration,
     /// How long open connections have to close when the server stops.
@@ -91,6 +99,9 @@ impl Default for ServerConfig {
             limits: LimitSettings::default(),
             http: HttpSettings::default(),
             session: SessionSettings::default(),
+            topics: Arc::default(),
+            bus: None,
+            bus_limits: wasocket_bus::limits::Limits::default(),
             shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(5),
             shutdown_reason: ShutdownReason::GoingAway,

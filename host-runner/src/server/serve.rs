@@ -14,6 +14,7 @@ use tokio::select;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
+use wasocket_bus::{Bus, ConnectError};
 
 use crate::guest::default_app::DEFAULT_APP;
 use crate::guest::engine;
@@ -115,11 +116,23 @@ async fn run(
         trust: Arc::new(config.trust.clone()),
         tls: tls.transpose().map_err(ServeError::Tls)?,
     };
+    let bus_limits = config.bus_limits.clone();
+    let bus = match config.bus.clone() {
+        Some(engine) => Bus::connect(engine, bus_limits).map_err(ServeError::Bus)?,
+        None => Bus::local(bus_limits),
+    };
     let plan = Plan {
         component,
         hosts: Hosts::new(&config.hosts, &addresses).into(),
         ingress: ingress.into(),
-        shared: Shared::new(&config.limits, config.workers, &config.grants).into(),
+        shared: Shared::new(
+            &config.limits,
+            config.workers,
+            &config.grants,
+            &config.topics,
+            bus,
+        )
+        .into(),
         config: Arc::clone(config),
     };
     if let Some(address) = &config.admin {
@@ -231,6 +244,8 @@ pub enum ServeError {
     Tls(TlsError),
     /// The admin address cannot be listened on.
     Admin(AdminError),
+    /// The engine of the bus cannot be used.
+    Bus(ConnectError),
     /// A worker ended. The process ends too, as a service manager restarts it: half a server would be worse.
     Worker(WorkerError),
     /// A second signal ended the process before all connections had ended.
@@ -261,6 +276,7 @@ impl fmt::Display for ServeError {
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
+            Self::Bus(error) => write!(f, "cannot use the bus (--bus): {error}"),
             Self::Worker(error) => error.fmt(f),
             Self::StoppedAtOnce(signal) => {
                 write!(f, "{signal} again: stopped without waiting for connections")
@@ -278,6 +294,7 @@ impl std::error::Error for ServeError {
             Self::Listen(error) => Some(error),
             Self::Tls(error) => Some(error),
             Self::Admin(error) => Some(error),
+            Self::Bus(error) => Some(error),
             Self::Worker(error) => Some(error),
             Self::System(error) | Self::Directory(_, error) => Some(error),
             Self::StoppedAtOnce(_) => None,

@@ -14,6 +14,7 @@ use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use wasocket_bus::Inbox;
 
 use crate::guest::load::component::Component;
 use crate::http::hosts::Hosts;
@@ -26,6 +27,7 @@ use crate::server::accept;
 use crate::server::adopt::Adopted;
 use crate::server::config::ServerConfig;
 use crate::server::ingress::Ingress;
+use crate::topics::Topics;
 
 /// The stack of a process's first thread. Guests' calls run on it, and are limited to much less.
 const STACK: usize = 8 << 20;
@@ -48,17 +50,21 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The worker of this index.
-    fn worker(&self, number: usize, ownership: Option<Ownership>) -> Worker {
+    /// The worker of this index, and what arrives for it on topics.
+    fn worker(&self, number: usize, ownership: Option<Ownership>) -> (Worker, Inbox) {
         let Self { config, shared, .. } = self;
+        let (port, inbox) = shared.bus.attach();
+        let metrics = shared.metrics_of(number);
+        let topics = Topics::new(port, &shared.topics, &shared.unsent, &metrics);
         let pool = Pool::new(
             self.component.clone(),
             config.guest,
             config.connections_per_instance,
-            shared.metrics_of(number),
+            metrics,
+            topics,
             &shared.instance_limit,
         );
-        Worker::new(
+        let worker = Worker::new(
             pool,
             &self.hosts,
             &self.ingress.trust,
@@ -68,7 +74,8 @@ impl Plan {
             config.guest.memory,
             shared,
         )
-        .owning(ownership)
+        .owning(ownership);
+        (worker, inbox)
     }
 
     /// What each worker owns, and what arrives at it.
@@ -240,8 +247,9 @@ async fn serve(plan: &Plan, number: usize, inlets: Inlets) -> Left {
         .map(Listener::try_from)
         .collect::<io::Result<_>>()?;
     let (ownership, arrivals) = inlets.owned.unzip();
-    let worker = Rc::new(plan.worker(number, ownership));
-    let mut upkeep = upkeep(&worker, number);
+    let (worker, inbox) = plan.worker(number, ownership);
+    let worker = Rc::new(worker);
+    let mut upkeep = upkeep(&worker, inbox, number);
     let mut connections = JoinSet::new();
     let mut adopted = Adopted::new(arrivals);
     // Others are not to end while a connection of theirs may be accepted here.
@@ -278,10 +286,15 @@ async fn serve(plan: &Plan, number: usize, inlets: Inlets) -> Left {
 }
 
 /// The tasks of a worker that never end.
-fn upkeep(worker: &Rc<Worker>, number: usize) -> JoinSet<()> {
+fn upkeep(worker: &Rc<Worker>, inbox: Inbox, number: usize) -> JoinSet<()> {
     let mut upkeep = JoinSet::new();
     let batches = Rc::clone(worker);
     upkeep.spawn_local(async move { batches.pool.call_batches(|| batches.now()).await });
+    let deliveries = Rc::clone(worker);
+    upkeep.spawn_local(async move {
+        let clock = deliveries.session.clock;
+        deliveries.pool.deliver_arrivals(inbox, clock).await;
+    });
     let turns = Rc::clone(&worker.session.turns);
     upkeep.spawn_local(async move { turns.run().await });
     let shared = Arc::clone(&worker.shared);

@@ -15,16 +15,18 @@ use crate::limits::fair_share::FairShare;
 use crate::limits::read_rate::ReadRate;
 use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::closing::{END, Lost, linger};
 use crate::net::stream::socket::Socket;
 use crate::observe::access_log::{ABORTED, ConnectionEntry};
 use crate::pool::wakeups::Signal;
 use crate::pool::{Call, Connection};
 use crate::session::Session;
+use crate::session::event::{Called, Done, Event, Pushed};
+use crate::session::publish_rate::PublishRate;
 use crate::session::read_buffer::Filled;
 use crate::session::settings::SessionContext;
 use crate::session::time_limits::{NEVER, TimeLimits};
 use crate::session::timer::Timer;
+use crate::topics::waiting::Due;
 
 /// The most bytes of one read that go into a batch. For longer reads, the call itself is a small part of the cost.
 const MAX_BATCHED: usize = 2 * 1024;
@@ -32,29 +34,35 @@ const MAX_BATCHED: usize = 2 * 1024;
 /// The state of a session.
 #[derive(Debug)]
 pub(super) struct Inner {
-    context: Rc<SessionContext>,
-    socket: Socket<Accepted>,
-    connection: Connection,
-    final_bytes: Vec<u8>,
+    pub(super) context: Rc<SessionContext>,
+    pub(super) socket: Socket<Accepted>,
+    pub(super) connection: Connection,
+    pub(super) final_bytes: Vec<u8>,
     /// Which calls may come next.
-    turn: Turn,
+    pub(super) turn: Turn,
     timer: Timer,
     /// When the last call into the guest was made.
-    called_at: Instant,
-    limits: TimeLimits,
+    pub(super) called_at: Instant,
+    pub(super) limits: TimeLimits,
     /// The read rate limit, if there is one.
     rate: Option<Box<ReadRate>>,
-    unsent: UnsentShare,
+    /// The limits on what it publishes, if there are any.
+    publish_rate: Option<Box<PublishRate>>,
+    pub(super) unsent: UnsentShare,
     share: FairShare,
-    entry: ConnectionEntry,
+    pub(super) entry: ConnectionEntry,
     /// The length of the latest output: at the end, of what has the Close frame in it.
-    last_output: usize,
+    pub(super) last_output: usize,
     /// Whether the call in progress was made at the instant that an earlier one asked for, as for a ping.
     is_timed: bool,
     /// Whether the peer has to acknowledge everything, or to make progress with it.
     awaits_delivery: bool,
     last_read: ReadSize,
     batch: Batch,
+    /// Whether a call is in progress whose effects have not been carried out.
+    is_in_call: bool,
+    /// What a delivery has brought about.
+    pub(super) pushed: Pushed,
     /// The source to poll first next time.
     first: Source,
     waker: Option<Waker>,
@@ -89,20 +97,6 @@ enum Source {
     Host,
 }
 
-/// An event of a session.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// The number of bytes now in the worker's read buffer; 0 means end of stream.
-    Received(usize),
-    /// All output is sent, after some was unsent.
-    Sent,
-    /// The timer went off.
-    Time,
-    Signal(Signal),
-    /// A batch was called, and its effects were carried out.
-    Delivered(Option<Ending>),
-}
-
 impl Inner {
     pub(super) fn new(
         context: &Rc<SessionContext>,
@@ -124,6 +118,7 @@ impl Inner {
             called_at: now,
             limits: TimeLimits::new(settings, now),
             rate: ReadRate::new(settings.max_bytes_per_second, now),
+            publish_rate: PublishRate::new(&context.topics, now),
             unsent: UnsentShare::new(&context.unsent),
             entry,
             last_output: 0,
@@ -131,6 +126,8 @@ impl Inner {
             awaits_delivery: false,
             last_read: ReadSize::Small,
             batch: Batch::NotJoined,
+            is_in_call: false,
+            pushed: Pushed::Nothing,
             first: Source::Socket,
             waker: None,
             context: Rc::clone(context),
@@ -179,6 +176,9 @@ impl Inner {
         if let Batch::Delivered(outcome) = mem::replace(&mut self.batch, Batch::NotJoined) {
             return Poll::Ready(outcome.map(Event::Delivered));
         }
+        if let Some(outcome) = self.take_pushed() {
+            return Poll::Ready(outcome.map(Event::Delivered));
+        }
         match self.first {
             Source::Socket => {
                 self.first = Source::Host;
@@ -200,6 +200,9 @@ impl Inner {
     fn poll_host(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         if let Poll::Ready(signal) = self.connection.poll_signal(context) {
             return Poll::Ready(Event::Signal(signal));
+        }
+        if let Poll::Ready(due) = self.poll_due(context) {
+            return Poll::Ready(due);
         }
         self.timer.poll(context).map(|()| Event::Time)
     }
@@ -223,6 +226,10 @@ impl Inner {
         }
         if !self.turn.may_receive() {
             return Poll::Pending;
+        }
+        if let Some(rate) = &mut self.publish_rate {
+            let totals = self.connection.subscriber().totals();
+            ready!(rate.poll(totals, || self.context.clock.now(), context));
         }
         let mut most = self.share.most();
         if let Some(rate) = &mut self.rate {
@@ -291,7 +298,18 @@ impl Inner {
     /// # Errors
     ///
     /// If it is time to give up the connection instead.
-    pub(super) fn call(&mut self, event: Event) -> io::Result<Option<Call<Effects>>> {
+    pub(super) fn call(&mut self, event: Event) -> io::Result<Option<Called>> {
+        let called = self.make_call(event)?;
+        self.is_in_call = called.is_some();
+        Ok(called)
+    }
+
+    /// The effects of the call have been carried out, or there are none.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_in_call && matches!(self.batch, Batch::NotJoined)
+    }
+
+    fn make_call(&mut self, event: Event) -> io::Result<Option<Called>> {
         let now = self.context.clock.now();
         // Closes with 1012, which tells clients to reconnect.
         let mut reason = ShutdownReason::ServiceRestart;
@@ -300,7 +318,7 @@ impl Inner {
         let mut is_due = wake_at.is_some_and(|at| at <= now);
         let call = match event {
             Event::Received(0) => self.turn.on_eof(),
-            Event::Received(length) => return Ok(Some(self.receive(now, length))),
+            Event::Received(length) => return Ok(Some(self.receive(now, length).into())),
             Event::Sent => self.turn.on_sent(self.socket.unsent()),
             Event::Time => {
                 is_due = true;
@@ -312,14 +330,15 @@ impl Inner {
                 self.turn.on_stop()
             }
             Event::Signal(Signal::Cut) => return Err(io::Error::other(ABORTED)),
-            Event::Signal(Signal::Died) => return Ok(Some(Call::done(Err(Dead)))),
+            Event::Signal(Signal::Died) => return Ok(Some(Call::done(Err(Dead)).into())),
+            Event::Due(due) => return Ok(Some(self.give(now, due))),
             Event::Delivered(_) => None,
         };
         let Some(call) = call else {
             return Ok(None);
         };
         self.called_at = now;
-        Ok(match call {
+        let call = match call {
             turn::Call::ReceiveEof => Some(self.connection.receive_eof(now)),
             turn::Call::Wake => {
                 let unsent = if is_due {
@@ -331,7 +350,17 @@ impl Inner {
             }
             turn::Call::Shutdown => Some(self.connection.shutdown(now, reason)),
             turn::Call::Lost | turn::Call::Report => None,
-        })
+        };
+        Ok(call.map(Called::from))
+    }
+
+    /// Gives the connection what has waited for it.
+    fn give(&mut self, now: Instant, due: Due) -> Called {
+        self.called_at = now;
+        match due {
+            Due::Publication(arrived) => Called::Deliver(self.connection.deliver(now, &arrived)),
+            Due::Event(event) => self.connection.tell(now, event).into(),
+        }
     }
 
     /// The number of unsent bytes, as the contract counts them: the last one until the peer has acknowledged it. From now on
@@ -370,6 +399,17 @@ impl Inner {
         call
     }
 
+    /// Carries out what the call that is done has brought about.
+    pub(super) fn carry_out_call(&mut self, done: Done) -> io::Result<Option<Ending>> {
+        self.is_in_call = false;
+        match done {
+            Done::Effects(effects) => {
+                self.carry_out(effects.wake_at, effects.next, &effects.output)
+            }
+            Done::Delivered(delivered) => self.carry_out_delivered(self.called_at, delivered),
+        }
+    }
+
     pub(super) fn carry_out(
         &mut self,
         wake_at: Option<Instant>,
@@ -393,8 +433,12 @@ impl Inner {
     }
 
     /// Carries out the effects of a batch. The task is woken only if it has something to do now.
-    pub(super) fn deliver(&mut self, now: Instant, outcome: &Outcome, output: &[u8]) {
-        let woken = matches!(self.batch, Batch::Joined { woken: true });
+    pub(super) fn deliver(&mut self, now: Instant, mut outcome: Outcome, output: &[u8]) {
+        let mut woken = matches!(self.batch, Batch::Joined { woken: true });
+        if !outcome.topics.is_empty() {
+            self.connection.carry_out(mem::take(&mut outcome.topics));
+            woken |= self.connection.subscriber().needs_poll();
+        }
         self.batch = Batch::NotJoined;
         self.called_at = now;
         self.limits.note_activity(now);
@@ -415,80 +459,5 @@ impl Inner {
 
     fn wake_task(&self) {
         self.waker.iter().for_each(Waker::wake_by_ref);
-    }
-
-    /// Returns the future that closes the socket, and logs and counts the end once the peer has all output, or has lost it.
-    pub(super) fn end(
-        self,
-        outcome: io::Result<Ending>,
-        report: Result<Report, Dead>,
-    ) -> impl Future<Output = io::Result<()>> {
-        let Self {
-            context,
-            mut socket,
-            connection,
-            final_bytes,
-            mut entry,
-            unsent,
-            last_output,
-            ..
-        } = self;
-        // The guest has had its last call, so its place is free before the peer has closed.
-        drop(connection);
-        entry.conclude(report.ok());
-        // Boxed: needed only at the end, and inline it would enlarge every connection's task.
-        Box::pin(async move {
-            let metrics = &context.metrics;
-            let counter = match &outcome {
-                Ok(Ending::Close | Ending::Abort) => &metrics.ended_well,
-                Ok(Ending::FinalBytes) => &metrics.ended_by_fault,
-                Err(_) => &metrics.ended_by_failure,
-            };
-            let delivered = match outcome {
-                Ok(Ending::Abort) => Ok(None),
-                Ok(Ending::Close) => allow_lost_close(socket.deliver().await, last_output),
-                Ok(Ending::FinalBytes) => match socket.send(&final_bytes) {
-                    Ok(()) => allow_lost_close(socket.deliver().await, final_bytes.len()),
-                    Err(error) => Err(socket.lost(error)),
-                },
-                Err(error) => Err(given_up(&socket, error)),
-            };
-            drop(unsent);
-            if delivered.is_ok() {
-                counter.count();
-            } else {
-                metrics.ended_by_failure.count();
-            }
-            if let Some(report) = entry.report() {
-                metrics.reported(report);
-            }
-            entry.log(delivered.as_ref().err());
-            drop(entry);
-            if let Some(stream) = delivered? {
-                linger(stream).await;
-            }
-            Ok(())
-        })
-    }
-}
-
-/// The loss of a socket that failed, or was given up. What the system has taken by the time it is given up is still sent.
-fn given_up(socket: &Socket<Accepted>, error: io::Error) -> Lost {
-    let is_given_up = error.kind() == io::ErrorKind::Other;
-    let lost = socket.lost(error);
-    if is_given_up && socket.unsent() == 0 {
-        return Lost { bytes: 0, ..lost };
-    }
-    lost
-}
-
-/// The longest Close frame of a server (RFC 6455 §5.5).
-const MAX_CLOSE_FRAME: usize = 127;
-
-/// A peer that has gone without the Close frame at the end has lost nothing.
-fn allow_lost_close<S>(delivered: Result<S, Lost>, last_output: usize) -> Result<Option<S>, Lost> {
-    match delivered {
-        Err(lost) if last_output <= MAX_CLOSE_FRAME && lost.bytes <= last_output + END => Ok(None),
-        delivered => delivered.map(Some),
     }
 }

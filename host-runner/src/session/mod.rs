@@ -10,7 +10,11 @@
 //!                    └────▶ the instance's next batch ── receive-many ──▶ deliver
 //! ```
 
+mod deliveries;
+mod ending;
+mod event;
 mod inner;
+mod publish_rate;
 pub(crate) mod read_buffer;
 pub mod settings;
 mod time_limits;
@@ -29,7 +33,8 @@ use crate::net::stream::accepted::Accepted;
 use crate::observe::access_log::ConnectionEntry;
 use crate::pool::Connection;
 use crate::pool::batch::Receiver;
-use crate::session::inner::{Event, Inner};
+use crate::session::event::Event;
+use crate::session::inner::Inner;
 use crate::session::settings::SessionContext;
 
 /// A socket in the hands of a guest. Owned by its task and, while it is in one, a batch.
@@ -47,7 +52,9 @@ impl Session {
         entry: ConnectionEntry,
     ) -> Rc<Self> {
         let inner = Inner::new(context, stream, connection, final_bytes, entry);
-        Rc::new(Self(RefCell::new(inner)))
+        let session = Rc::new(Self(RefCell::new(inner)));
+        session.inner().attach(&session);
+        session
     }
 
     /// Serves the socket to its end. `head` and the output of `open` are sent first, in one write, before the future is
@@ -110,16 +117,10 @@ impl Session {
             let Some(called) = called else {
                 continue;
             };
-            let Ok(effects) = called.await else {
+            let Ok(done) = called.await else {
                 return Ok(self.inner().died());
             };
-            let Effects {
-                wake_at,
-                next,
-                output,
-                ..
-            } = effects;
-            if let Some(ending) = self.inner().carry_out(wake_at, next, &output)? {
+            if let Some(ending) = self.inner().carry_out_call(done)? {
                 return Ok(ending);
             }
         }
@@ -127,7 +128,7 @@ impl Session {
 }
 
 impl Receiver for Session {
-    fn deliver(&self, now: Instant, outcome: &Outcome, output: &[u8]) {
+    fn deliver(&self, now: Instant, outcome: Outcome, output: &[u8]) {
         self.inner().deliver(now, outcome, output);
     }
 

@@ -9,6 +9,7 @@ use crate::limits::fair_share::Turns;
 use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::session::read_buffer::ReadBuffer;
+use crate::topics::settings::TopicSettings;
 
 /// Limits on connections that the app has taken over.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,7 @@ pub struct SessionContext {
     pub(crate) max_backlog: usize,
     pub(crate) read_buffer: Rc<ReadBuffer>,
     pub(crate) unsent: Arc<UnsentBudget>,
+    pub(crate) topics: Arc<TopicSettings>,
     pub(crate) turns: Rc<Turns>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,

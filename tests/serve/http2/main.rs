@@ -14,6 +14,7 @@ mod slow;
 mod streams;
 mod sums;
 mod tls;
+mod topics;
 
 use support::Server;
 

@@ -11,6 +11,7 @@ mod listeners;
 mod proxies;
 mod tls;
 mod tls_client;
+mod topics;
 
 use std::process::Command;
 

@@ -15,8 +15,10 @@ use wasocket_host::http::path_pattern::PathPattern;
 use wasocket_host::http::settings::HttpSettings;
 use wasocket_host::server::config::ServerConfig;
 
+use crate::commands::serve::ServeFailure;
 use crate::commands::serve::network::Network;
 use crate::commands::serve::sockets::Sockets;
+use crate::commands::serve::topics::Topics;
 use crate::parse::{at_least_one, memory, milliseconds, seconds};
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -56,8 +58,7 @@ pub struct Serve {
     /// Listeners, TLS and proxies.
     #[command(flatten)]
     pub sockets: Sockets,
-    /// Number of threads that serve, each with its own instances; `auto` means one per core. Clients that meet
-    /// in an app, as in a chat, must be on the same instance
+    /// Number of threads that serve, each with its own instances; `auto` means one per core
     #[arg(long, value_name = "N", default_value = "1", value_parser = workers)]
     pub workers: usize,
     // 32 connections that each collect a message of 1 MiB, the protocol's default limit, use half of the default
@@ -117,6 +118,9 @@ pub struct Serve {
     /// Limits on the network and operator endpoints.
     #[command(flatten)]
     pub network: Network,
+    /// Topics.
+    #[command(flatten)]
+    pub topics: Topics,
 }
 
 impl Serve {
@@ -124,11 +128,15 @@ impl Serve {
     ///
     /// # Errors
     ///
-    /// A text for the user, if the environment has an invalid endpoint for traces.
-    pub fn into_config(self) -> Result<ServerConfig, String> {
+    /// If the environment has an invalid endpoint for traces, or the bus cannot be set up so.
+    pub fn into_config(self) -> Result<ServerConfig, ServeFailure> {
         let network = &self.network;
+        let topics = &self.topics;
         Ok(ServerConfig {
-            traces: network.traces()?,
+            bus: topics.engine().map_err(ServeFailure::Bus)?,
+            bus_limits: topics.limits(),
+            topics: topics.settings().into(),
+            traces: network.traces().map_err(ServeFailure::Traces)?,
             limits: network.limits(),
             session: network.session(Duration::from_secs(self.send_timeout)),
             http: HttpSettings {

@@ -3,6 +3,7 @@
 pub mod args;
 mod network;
 mod sockets;
+mod topics;
 
 use std::fmt;
 
@@ -16,7 +17,7 @@ use crate::commands::serve::args::Serve;
 ///
 /// See [`ServeFailure`].
 pub fn serve(arguments: Serve) -> Result<(), ServeFailure> {
-    let config = arguments.into_config().map_err(ServeFailure::Traces)?;
+    let config = arguments.into_config()?;
     serve_config(config).map_err(ServeFailure::Server)
 }
 
@@ -25,6 +26,8 @@ pub fn serve(arguments: Serve) -> Result<(), ServeFailure> {
 pub enum ServeFailure {
     /// The environment has an invalid endpoint for traces.
     Traces(String),
+    /// The bus cannot be set up so.
+    Bus(String),
     /// The server failed.
     Server(ServeError),
 }
@@ -34,7 +37,7 @@ impl ServeFailure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Traces(_) => 1,
+            Self::Traces(_) | Self::Bus(_) => 1,
             Self::Server(error) => error.exit_code(),
         }
     }
@@ -44,6 +47,7 @@ impl fmt::Display for ServeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Traces(problem) => write!(f, "cannot send traces: {problem}"),
+            Self::Bus(problem) => write!(f, "cannot use the bus: {problem}"),
             Self::Server(error) => error.fmt(f),
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod link;
 pub(crate) mod memory;
 mod open_files;
 pub(crate) mod state;
+pub(crate) mod throttle;
 
 pub use allowed::{Allowed, AllowedError, Policy};
 pub use directory::Directory;

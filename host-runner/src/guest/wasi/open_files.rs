@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::Semaphore;
 
-use crate::throttle::Throttle;
+use crate::guest::wasi::throttle::Throttle;
 
 /// Files kept for the admin address and for refusals.
 const RESERVED: u64 = 48;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 use wasocket_host_core::http1::limits::FLUSH_TIMEOUT;
 
@@ -27,6 +27,8 @@ pub enum Traffic {
 #[derive(Debug)]
 pub struct Socket<S> {
     stream: S,
+    /// Output to send first, of which others may be sent the same.
+    shared: Bytes,
     /// Output to send. Allocates nothing while empty.
     backlog: BytesMut,
     max_backlog: usize,
@@ -42,6 +44,7 @@ impl<S: Stream> Socket<S> {
     pub fn new(stream: S, max_backlog: usize) -> Self {
         Self {
             stream,
+            shared: Bytes::new(),
             backlog: BytesMut::new(),
             max_backlog,
             progress: Progress::new(Duration::MAX),
@@ -64,18 +67,39 @@ impl<S: Stream> Socket<S> {
     ///
     /// If the socket failed, or more than `max_backlog` bytes would be unsent. The socket is unusable then.
     pub fn send(&mut self, output: &[u8]) -> io::Result<()> {
-        let sent = if self.backlog.is_empty() && !output.is_empty() {
-            self.stream.try_write(output)?
-        } else {
-            0
-        };
-        self.progress.wrote(sent);
+        let sent = self.try_write(output)?;
         let rest = output.get(sent..).unwrap_or_default();
-        if self.backlog.len().saturating_add(rest.len()) > self.max_backlog {
+        if self.unsent().saturating_add(rest.len()) > self.max_backlog {
             return Err(io::Error::other("too much output is unsent"));
         }
         self.backlog.extend_from_slice(rest);
         Ok(())
+    }
+
+    /// Sends as much as the system accepts at once, and keeps a reference to the rest if nothing else is unsent.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`send`](Self::send).
+    pub(crate) fn send_shared(&mut self, output: &Bytes) -> io::Result<()> {
+        if self.unsent() > 0 {
+            return self.send(output);
+        }
+        let sent = self.try_write(output)?;
+        if sent < output.len() {
+            self.shared = output.slice(sent..);
+        }
+        Ok(())
+    }
+
+    /// Writes at once, if everything before is sent. Returns the number of bytes.
+    fn try_write(&mut self, output: &[u8]) -> io::Result<usize> {
+        if self.unsent() > 0 || output.is_empty() {
+            return Ok(0);
+        }
+        let sent = self.stream.try_write(output)?;
+        self.progress.wrote(sent);
+        Ok(sent)
     }
 
     /// Sends unsent output, then receives: 0 bytes at the end of stream, after which it is pending forever.
@@ -122,7 +146,7 @@ impl<S: Stream> Socket<S> {
 
     /// Number of unsent bytes.
     pub fn unsent(&self) -> usize {
-        self.backlog.len()
+        self.shared.len().saturating_add(self.backlog.len())
     }
 
     /// Number of bytes that the peer has not acknowledged, as far as the system tells.
@@ -145,7 +169,7 @@ impl<S: Stream> Socket<S> {
 
     /// Whether all output is sent, including what the stream holds back.
     pub fn is_flushed(&self) -> bool {
-        self.backlog.is_empty() && self.stream.is_flushed()
+        self.unsent() == 0 && self.stream.is_flushed()
     }
 
     /// Ready if there may be more to read; otherwise the waker is called once there is.
@@ -178,10 +202,19 @@ impl<S: Stream> Socket<S> {
     pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self {
             stream,
+            shared,
             backlog,
             progress,
             ..
         } = self;
+        while !shared.is_empty() {
+            let written = Pin::new(&mut *stream).poll_write(context, shared);
+            let sent = ready!(progress.check(context, || stream.unacknowledged(), written))?;
+            progress.wrote(sent);
+            shared.advance(sent);
+        }
+        // Otherwise it would keep the buffer.
+        *shared = Bytes::new();
         while !backlog.is_empty() {
             let written = Pin::new(&mut *stream).poll_write(context, backlog);
             let sent = ready!(progress.check(context, || stream.unacknowledged(), written))?;

@@ -1,0 +1,179 @@
+//! A connection as a subscriber.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use wasmtime::component::ResourceAny;
+use wasocket_bus::message::SubscriberId;
+use wasocket_bus::topic::Topic;
+
+use crate::contract::bindings::{Instant, Outcome};
+use crate::topics::table::Group;
+use crate::topics::waiting::{Due, Waiting};
+
+/// The socket of a subscriber.
+pub(crate) trait Recipient {
+    /// Whether the connection may be given a publication now.
+    fn readiness(&self) -> Readiness;
+    /// Sends these bytes, which others are sent as well, for a publication delivered at `now`.
+    fn take_form(&self, now: Instant, form: &Bytes);
+    /// Carries out what the connection does with a publication delivered at `now`.
+    fn take_outcome(&self, now: Instant, outcome: &Outcome, output: &[u8]);
+}
+
+/// Whether a connection may be given a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It may.
+    Ready,
+    /// Not before it has carried out what is in progress.
+    Busy,
+    /// Not before its output is sent.
+    Unsent,
+}
+
+/// A connection's part in topics. Small until it subscribes to one.
+pub(crate) struct Subscriber<I> {
+    recipient: OnceCell<Weak<dyn Recipient>>,
+    pub(super) details: OnceCell<Box<Details<I>>>,
+    has_left: Cell<bool>,
+    /// The number of publications that it has made, and of deliveries that they have caused.
+    pub(super) published: Cell<u64>,
+    pub(super) caused: Cell<u64>,
+}
+
+/// What is known of a connection that subscribes.
+pub(super) struct Details<I> {
+    pub(super) id: SubscriberId,
+    pub(super) instance: Rc<I>,
+    pub(super) resource: ResourceAny,
+    pub(super) waiting: RefCell<Waiting>,
+    pub(super) groups: RefCell<Vec<Rc<Group<I>>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl<I> Details<I> {
+    pub(super) fn new(
+        id: SubscriberId,
+        instance: &Rc<I>,
+        resource: ResourceAny,
+        waiting: Waiting,
+    ) -> Self {
+        Self {
+            id,
+            instance: Rc::clone(instance),
+            resource,
+            waiting: RefCell::new(waiting),
+            groups: RefCell::default(),
+            waker: RefCell::default(),
+        }
+    }
+
+    /// The group of a topic that the connection subscribes to.
+    pub(super) fn group(&self, topic: &Topic) -> Option<Rc<Group<I>>> {
+        let groups = self.groups.borrow();
+        groups.iter().find(|group| group.topic == *topic).cloned()
+    }
+
+    /// Wakes the session's task, since something waits.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl<I> Subscriber<I> {
+    /// The connection's socket from now on.
+    pub(crate) fn attach(&self, recipient: Weak<dyn Recipient>) {
+        // Called once.
+        let _ = self.recipient.set(recipient);
+    }
+
+    /// The number of publications that it has made, and of deliveries that they have caused in this process.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.published.get(), self.caused.get())
+    }
+
+    /// Takes what waits for the connection. `is_sent`: whether its output is sent.
+    pub(crate) fn poll_due(&self, context: &mut Context<'_>, is_sent: bool) -> Poll<Due> {
+        let Some(details) = self.details.get() else {
+            return Poll::Pending;
+        };
+        if let Some(due) = details.waiting.borrow_mut().next(is_sent) {
+            return Poll::Ready(due);
+        }
+        match &mut *details.waker.borrow_mut() {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Whether the session must be polled so that it can be woken.
+    pub(crate) fn needs_poll(&self) -> bool {
+        let details = self.details.get();
+        details.is_some_and(|details| details.waker.borrow().is_none())
+    }
+
+    /// Wakes the session's task: the connection has been given something that it must look after.
+    pub(crate) fn wake(&self) {
+        if let Some(details) = self.details.get() {
+            details.wake();
+        }
+    }
+
+    pub(crate) fn recipient(&self) -> Option<Rc<dyn Recipient>> {
+        self.recipient.get()?.upgrade()
+    }
+
+    /// The connection in the instance. Only of one that subscribes.
+    pub(crate) fn resource(&self) -> Option<ResourceAny> {
+        self.details.get().map(|details| details.resource)
+    }
+
+    /// Whether the connection may be given a publication now; it waits otherwise.
+    pub(super) fn readiness(&self) -> Readiness {
+        let waits = |details: &Details<I>| !details.waiting.borrow().is_empty();
+        match self.recipient() {
+            Some(recipient) => match recipient.readiness() {
+                Readiness::Ready if self.details.get().is_some_and(|details| waits(details)) => {
+                    Readiness::Busy
+                }
+                readiness => readiness,
+            },
+            // It has not got its socket yet.
+            None => Readiness::Busy,
+        }
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.get()
+    }
+
+    pub(super) fn leave(&self) {
+        self.has_left.set(true);
+    }
+}
+
+impl<I> Default for Subscriber<I> {
+    fn default() -> Self {
+        Self {
+            recipient: OnceCell::new(),
+            details: OnceCell::new(),
+            has_left: Cell::new(false),
+            published: Cell::new(0),
+            caused: Cell::new(0),
+        }
+    }
+}
+
+impl<I> fmt::Debug for Subscriber<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.details.get().map(|details| details.id);
+        write!(f, "Subscriber({id:?})")
+    }
+}
