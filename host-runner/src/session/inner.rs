@@ -1,6 +1,5 @@
 //! The state of a session, and what each event does to it.
 
-use std::future::Future;
 use std::io;
 use std::mem;
 use std::rc::Rc;

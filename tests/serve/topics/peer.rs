@@ -99,7 +99,7 @@ impl Peer {
     /// Reads a text.
     pub(super) fn read(&mut self) -> String {
         match self.read_message() {
-            Message::Text(text) => text,
+            Message::Text(text) => text.to_string(),
             other => panic!("{other:?}"),
         }
     }
