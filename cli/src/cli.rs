@@ -6,6 +6,7 @@ use crate::commands::check::args::{CHECK_HELP, Check};
 use crate::commands::compile::{COMPILE_HELP, Compile};
 use crate::commands::connect::args::{CONNECT_HELP, Connect};
 use crate::commands::project::args::{BUILD_HELP, Build, COMPOSE_HELP, Compose, NEW_HELP, New};
+use crate::commands::publish::args::{PUBLISH_HELP, Publish};
 use crate::commands::serve::args::{EXAMPLES, Serve};
 
 /// Runs WebAssembly components that speak WebSocket.
@@ -70,6 +71,9 @@ pub enum Command {
     /// Connect to a WebSocket server: lines from stdin are sent as messages, received messages go to stdout
     #[command(after_help = CONNECT_HELP)]
     Connect(Box<Connect>),
+    /// Publish to a topic of a running server: a message, or lines from stdin
+    #[command(after_help = PUBLISH_HELP)]
+    Publish(Publish),
     /// Check a component against RFC 6455 and the contract, without sockets
     #[command(after_help = CHECK_HELP)]
     Check(Check),

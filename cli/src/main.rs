@@ -20,6 +20,7 @@ use wasocket_cli::commands::check::check;
 use wasocket_cli::commands::compile::compile;
 use wasocket_cli::commands::connect::connect;
 use wasocket_cli::commands::project::{build, compose, new};
+use wasocket_cli::commands::publish::publish;
 use wasocket_cli::commands::serve::serve;
 use wasocket_cli::config_file;
 use wasocket_cli::json_log::Json;
@@ -71,6 +72,10 @@ fn run(options: Options, fail: &dyn Fn(&dyn fmt::Display, u8) -> ExitCode) -> Ex
         Command::Connect(command) => match connect(&command, options.quiet) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, error.exit_code()),
+        },
+        Command::Publish(command) => match publish(&command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
         },
         Command::Check(command) => match check(&command) {
             Ok(true) => ExitCode::SUCCESS,

@@ -137,6 +137,12 @@ impl Bus {
         self.carrier().status(Instant::now())
     }
 
+    /// What the operator allows.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// What was counted.
     #[must_use]
     pub fn counters(&self) -> &Counters {

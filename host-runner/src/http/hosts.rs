@@ -92,6 +92,11 @@ impl Hosts {
         }
     }
 
+    /// Whether this host is served, without TLS.
+    pub(crate) fn serve(&self, authority: &str) -> bool {
+        self.any || self.has(authority, false)
+    }
+
     fn has(&self, authority: &str, secure: bool) -> bool {
         let (host, port) = split(authority);
         let port = match port {

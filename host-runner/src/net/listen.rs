@@ -391,6 +391,18 @@ pub struct ListenError {
     error: io::Error,
 }
 
+impl ListenError {
+    /// Where.
+    pub(crate) fn place(&self) -> &Listen {
+        &self.place
+    }
+
+    /// What the system says.
+    pub(crate) fn cause(&self) -> &io::Error {
+        &self.error
+    }
+}
+
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &self.place;

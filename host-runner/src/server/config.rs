@@ -15,6 +15,7 @@ use crate::net::forwarded::Trust;
 use crate::net::listen::{Listen, UnixAccess};
 use crate::net::tls;
 use crate::observe::trace::Endpoint;
+use crate::server::admin::AdminSettings;
 use crate::session::settings::SessionSettings;
 use crate::topics::settings::TopicSettings;
 
@@ -69,8 +70,8 @@ pub struct ServerConfig {
     pub shutdown_timeout: Duration,
     /// Why connections end when the server stops, which determines the close code of WebSockets.
     pub shutdown_reason: ShutdownReason,
-    /// The address of the admin endpoint, as `ADDRESS:PORT`; `None` means there is none.
-    pub admin: Option<String>,
+    /// The admin endpoint; `None` means there is none.
+    pub admin: Option<AdminSettings>,
     /// Where to send traces; `None` means nowhere.
     pub traces: Option<Endpoint>,
 }

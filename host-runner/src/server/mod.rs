@@ -1,7 +1,7 @@
 //! The process: listeners, workers, connections, the admin endpoint.
 
 mod accept;
-mod admin;
+pub mod admin;
 mod adopt;
 pub mod config;
 mod connection;

@@ -24,7 +24,7 @@ use crate::guest::load::error::LoadError;
 use crate::guest::load::world::World;
 use crate::http::hosts::Hosts;
 use crate::limits::refusal_log;
-use crate::net::listen::{self, Bound, ListenError};
+use crate::net::listen::{self, Bound, ListenError, SocketFile};
 use crate::net::tls::{Tls, TlsError};
 use crate::observe::access_log::log_suppressed;
 use crate::observe::process_stats;
@@ -135,11 +135,7 @@ async fn run(
         .into(),
         config: Arc::clone(config),
     };
-    if let Some(address) = &config.admin {
-        let send_timeout = config.session.send_timeout;
-        let address = admin::start(address, config.http, send_timeout, &plan.shared)?;
-        tracing::info!("metrics on http://{address}/metrics");
-    }
+    let _admin_files = start_admin(config, &plan.shared)?;
     let shared = Arc::clone(&plan.shared);
     spawn_local(async move {
         loop {
@@ -186,6 +182,17 @@ async fn run(
     }
     report_refusals(&plan.shared, Instant::now() + refusal_log::WINDOW);
     Ok(())
+}
+
+/// Starts the admin endpoint, if there is to be one. The files must be kept for as long as it is served.
+fn start_admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Vec<SocketFile>, AdminError> {
+    let Some(settings) = &config.admin else {
+        return Ok(Vec::new());
+    };
+    let send_timeout = config.session.send_timeout;
+    let (place, files) = admin::start(settings, &config.unix, config.http, send_timeout, shared)?;
+    tracing::info!("metrics on {place}");
+    Ok(files)
 }
 
 /// Logs how many refusals were not logged, of clients whose time was over at this instant.

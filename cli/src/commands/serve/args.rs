@@ -128,7 +128,7 @@ impl Serve {
     ///
     /// # Errors
     ///
-    /// If the environment has an invalid endpoint for traces, or the bus cannot be set up so.
+    /// If the environment has an invalid endpoint for traces, there is no token in its file, or the bus cannot be set up so.
     pub fn into_config(self) -> Result<ServerConfig, ServeFailure> {
         let network = &self.network;
         let topics = &self.topics;
@@ -164,7 +164,7 @@ impl Serve {
             shutdown_delay: Duration::from_secs(self.shutdown_delay),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout),
             shutdown_reason: self.shutdown_code,
-            admin: self.network.admin,
+            admin: self.network.admin().map_err(ServeFailure::Admin)?,
         })
     }
 

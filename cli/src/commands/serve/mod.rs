@@ -26,6 +26,8 @@ pub fn serve(arguments: Serve) -> Result<(), ServeFailure> {
 pub enum ServeFailure {
     /// The environment has an invalid endpoint for traces.
     Traces(String),
+    /// There is no token for the admin endpoint in its file.
+    Admin(String),
     /// The bus cannot be set up so.
     Bus(String),
     /// The server failed.
@@ -37,7 +39,7 @@ impl ServeFailure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Traces(_) | Self::Bus(_) => 1,
+            Self::Traces(_) | Self::Admin(_) | Self::Bus(_) => 1,
             Self::Server(error) => error.exit_code(),
         }
     }
@@ -47,6 +49,7 @@ impl fmt::Display for ServeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Traces(problem) => write!(f, "cannot send traces: {problem}"),
+            Self::Admin(problem) => write!(f, "no token (--admin-token-file): {problem}"),
             Self::Bus(problem) => write!(f, "cannot use the bus: {problem}"),
             Self::Server(error) => error.fmt(f),
         }

@@ -1,5 +1,6 @@
 //! Network limits and operator endpoints.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,10 +8,12 @@ use clap::builder::RangedU64ValueParser;
 use wasocket_host::bindings::MessageLimits;
 use wasocket_host::limits::per_address::{AddressLimit, PerAddressLimits};
 use wasocket_host::limits::settings::LimitSettings;
+use wasocket_host::net::listen::Listen;
 use wasocket_host::observe::trace::Endpoint;
+use wasocket_host::server::admin::AdminSettings;
 use wasocket_host::session::settings::SessionSettings;
 
-use crate::parse::{address, at_least_one};
+use crate::parse::{address_or_path, at_least_one, token_file};
 
 /// Network limits and operator endpoints.
 #[derive(Clone, Debug, Args)]
@@ -63,14 +66,23 @@ pub struct Network {
     /// Time limit of a connection that the app has taken over; a WebSocket is then closed with 1012
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub max_lifetime: u64,
-    /// Address to serve /metrics (Prometheus), /healthz and /readyz on [default: none]
+    /// Address, or unix:PATH, to serve /metrics (Prometheus), /healthz, /readyz and /topics on [default: none]
     #[arg(
         long,
         value_name = "ADDRESS",
         help_heading = "Operation",
-        value_parser = address
+        value_parser = address_or_path
     )]
-    pub admin: Option<String>,
+    pub admin: Option<Listen>,
+    /// File with the token that requests about topics on the admin address must carry, at least 16 characters. Needed
+    /// for them where the address is neither loopback nor a Unix socket
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Operation",
+        requires = "admin"
+    )]
+    pub admin_token_file: Option<PathBuf>,
     /// URL to send traces to, a span per request and per connection, as OTLP over HTTP in JSON: such as
     /// http://localhost:4318, or https:// for TLS [default: OTEL_EXPORTER_OTLP_ENDPOINT, or none]
     #[arg(long, value_name = "URL", help_heading = "Operation")]
@@ -78,6 +90,20 @@ pub struct Network {
 }
 
 impl Network {
+    /// The admin endpoint.
+    ///
+    /// # Errors
+    ///
+    /// A text for the user, if there is no token in its file.
+    pub(super) fn admin(&self) -> Result<Option<AdminSettings>, String> {
+        let Some(listen) = self.admin.clone() else {
+            return Ok(None);
+        };
+        let token = self.admin_token_file.as_deref().map(token_file);
+        let token = token.transpose()?.map(|(_, token)| token);
+        Ok(Some(AdminSettings { listen, token }))
+    }
+
     /// The limits on clients. Limits per address that are not set have the library's defaults.
     pub(super) fn limits(&self) -> LimitSettings {
         let default = LimitSettings::per_address(self.max_connections);
