@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -31,6 +31,9 @@ use crate::topic::Topic;
 
 /// How many requests are taken at a time.
 const REQUESTS: usize = 256;
+
+/// How many publications are heard before anything else is done.
+const HEARD: usize = 1024;
 
 /// How often leases and unanswered requests are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -145,6 +148,7 @@ impl Task {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.hear_ready().await?;
             select! {
                 count = self.requests.recv_many(&mut begun, REQUESTS) => {
                     if count == 0 {
@@ -165,6 +169,18 @@ impl Task {
             self.acks.confirm(&self.client).await?;
             self.start_jobs();
         }
+    }
+
+    /// Takes what has arrived on topics before anything else: one confirmation answers hundreds of publications, and a
+    /// runner that listens to its own would otherwise publish faster than it hears.
+    async fn hear_ready(&mut self) -> Result<(), EngineError> {
+        for _ in 0..HEARD {
+            let Some(Some((topic, message))) = self.feeds.next().now_or_never() else {
+                break;
+            };
+            self.hear(topic, message).await?;
+        }
+        Ok(())
     }
 
     fn start_jobs(&mut self) {

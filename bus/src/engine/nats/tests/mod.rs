@@ -6,4 +6,5 @@ mod presence;
 mod publications;
 mod schedules;
 mod server;
+mod throughput;
 mod trouble;

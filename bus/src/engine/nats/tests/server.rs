@@ -81,6 +81,10 @@ impl Server {
         self.child = spawn(&self.folder, &self.config, self.port);
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn delete_store(&self) {
         fs::remove_dir_all(self.folder.join("store")).unwrap();
     }
