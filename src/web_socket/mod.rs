@@ -4,6 +4,7 @@
 mod byte_stream;
 mod codec;
 mod error;
+mod published;
 mod reader;
 mod receiver;
 mod sender;
@@ -16,11 +17,11 @@ mod writer;
 pub use byte_stream::ByteStream;
 pub use codec::{CodecError, FromMessage, IntoMessage, Json, Uncompressed};
 pub use error::{Error, Failure, Outcome, TrySendError};
+pub use published::Published;
 pub use reader::MessageReader;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use timers::{Interval, Sleep};
-pub use topics::Published;
 pub use writer::MessageWriter;
 
 use alloc::boxed::Box;

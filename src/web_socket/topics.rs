@@ -4,29 +4,12 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::future::poll_fn;
 
-use super::shared::{Question, Shared};
-use super::{Error, IntoMessage, Sender, WebSocket};
+use super::shared::Shared;
+use super::shared::topics::Question;
+use super::{Error, IntoMessage, Published, Sender, WebSocket};
 use crate::topics::{
-    Delivery, Gap, MemberChange, Members, Publication, Subscribed, Subscription, TopicError,
-    TopicEvent, TopicOperation, TopicRefusal,
+    Members, Publication, Subscribed, Subscription, TopicError, TopicEvent, TopicOperation,
 };
-
-/// What [`WebSocket::receive_published`] returns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Published {
-    /// Something was published on a topic of which the app is the [receiver](crate::topics::Receiver::App).
-    Message(Delivery),
-    /// Publications may have been lost on the way to this connection, on any topic that it subscribes to.
-    Gap(Gap),
-    /// A member of a topic with [`watch_members`](Subscription::watch_members) has joined, or says something else of
-    /// itself.
-    Joined(MemberChange),
-    /// A member of a topic with [`watch_members`](Subscription::watch_members) has left.
-    Left(MemberChange),
-    /// The host has refused a publication, or a [`subscribe`](WebSocket::subscribe), or has ended a subscription.
-    Refused(TopicRefusal),
-}
 
 impl WebSocket {
     /// Subscribes the peer to a topic: it is sent what is published there from now on, anywhere in the service, until

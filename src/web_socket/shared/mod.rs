@@ -4,13 +4,13 @@ mod hooks;
 mod inbox;
 mod last_answers;
 mod machine;
+mod news;
 mod pings;
 mod session;
 mod state;
-mod topics;
+pub(super) mod topics;
 
 pub(super) use inbox::Item;
-pub(super) use topics::Question;
 
 use alloc::rc::Rc;
 use alloc::string::String;

@@ -4,8 +4,8 @@ use core::task::{Context, Poll, Waker};
 
 use super::inbox::{Inbox, Item};
 use super::last_answers::LastAnswers;
+use super::news::News;
 use super::pings::Pings;
-use super::topics::News;
 use crate::protocol::{Closed, Connection, Event, Instant, UsageError};
 use crate::session::{Timers, register};
 use crate::topics::OwnTopics;

@@ -1,160 +1,21 @@
 //! Topics of a connection whose app is a function: what it has been told, and what waits until it can be sent.
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::future::Future;
-use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 use super::Shared;
+use super::news::{Asked, MAX_WAITING};
 use super::state::State;
 use crate::protocol::{CloseCode, Closed, Initiator, Instant, Prepared};
 use crate::session::register;
 use crate::topics::{Broadcast, OwnTopics, Receiver, TopicError, TopicEvent, TopicOperation};
 use crate::web_socket::{Error, Published};
 
-/// The most bytes that may wait: for the app, or for the end of a message that is being sent.
-const MAX_WAITING: usize = 1 << 20;
-
-/// What an item counts for besides its message.
-const ITEM: usize = 64;
-
-/// The most refusals that wait for the app.
-const MAX_REFUSALS: usize = 16;
-
 /// The longest header of a server's frame.
 const MAX_HEADER: usize = 10;
-
-/// What has come of topics. On the heap, and only there once something has.
-#[derive(Debug, Default)]
-pub(super) struct News(Option<Box<Inner>>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    /// For the app.
-    items: VecDeque<Published>,
-    /// The bytes of the items.
-    size: usize,
-    /// Waiting for an item.
-    wakers: Vec<Waker>,
-    questions: Vec<Asked>,
-    last_question: u64,
-    /// For the peer, after the message that is being sent.
-    held: Vec<Prepared>,
-    held_size: usize,
-}
-
-/// A question to the host, and its answer.
-#[derive(Debug)]
-struct Asked {
-    number: u64,
-    operation: TopicOperation,
-    topic: String,
-    waker: Option<Waker>,
-    answer: Option<TopicEvent>,
-}
-
-impl News {
-    fn inner(&mut self) -> &mut Inner {
-        self.0.get_or_insert_default()
-    }
-
-    /// Wakes all that wait.
-    pub(super) fn wake_all(&mut self) {
-        if let Some(inner) = &mut self.0 {
-            inner.wakers.drain(..).for_each(Waker::wake);
-            let wakers = inner.questions.iter_mut();
-            let wakers = wakers.filter_map(|asked| asked.waker.take());
-            wakers.for_each(Waker::wake);
-            inner.held = Vec::new();
-        }
-    }
-}
-
-impl Inner {
-    /// Returns false if there is no room.
-    fn push(&mut self, item: Published) -> bool {
-        if self.is_superfluous(&item) {
-            return true;
-        }
-        let size = self.size.saturating_add(size(&item));
-        if !self.items.is_empty() && size > MAX_WAITING {
-            return false;
-        }
-        self.size = size;
-        self.items.push_back(item);
-        self.wakers.drain(..).for_each(Waker::wake);
-        true
-    }
-
-    /// An app that does not look has no room for what comes again and again.
-    fn is_superfluous(&self, item: &Published) -> bool {
-        let is_refusal = |item: &&Published| matches!(item, Published::Refused(_));
-        match item {
-            Published::Refused(_) => self.items.iter().filter(is_refusal).count() >= MAX_REFUSALS,
-            Published::Gap(gap) => {
-                let last = self
-                    .items
-                    .iter()
-                    .rev()
-                    .find_map(|own| topic_of(own, &gap.topic));
-                matches!(last, Some(Published::Gap(_)))
-            }
-            _ => false,
-        }
-    }
-
-    fn pop(&mut self) -> Option<Published> {
-        let item = self.items.pop_front()?;
-        self.size = self.size.saturating_sub(size(&item));
-        Some(item)
-    }
-
-    /// Answers a question; gives the answer back if there is none.
-    fn answer(&mut self, event: TopicEvent) -> Option<TopicEvent> {
-        let (operation, topic) = match &event {
-            TopicEvent::Subscribed(subscribed) => (TopicOperation::Subscribe, &subscribed.topic),
-            TopicEvent::Members(members) => (TopicOperation::ListMembers, &members.topic),
-            TopicEvent::Refused(refusal) => (refusal.operation, &refusal.topic),
-            _ => return Some(event),
-        };
-        let is_meant = |asked: &&mut Asked| {
-            asked.answer.is_none() && asked.operation == operation && asked.topic == *topic
-        };
-        let Some(asked) = self.questions.iter_mut().find(is_meant) else {
-            return Some(event);
-        };
-        asked.answer = Some(event);
-        if let Some(waker) = asked.waker.take() {
-            waker.wake();
-        }
-        None
-    }
-}
-
-/// The item, if it is of this topic.
-fn topic_of<'a>(item: &'a Published, topic: &str) -> Option<&'a Published> {
-    let own = match item {
-        Published::Message(delivery) => &delivery.topic,
-        Published::Gap(gap) => &gap.topic,
-        Published::Joined(change) | Published::Left(change) => &change.topic,
-        Published::Refused(refusal) => &refusal.topic,
-    };
-    (own == topic).then_some(item)
-}
-
-fn size(item: &Published) -> usize {
-    let own = match item {
-        Published::Message(delivery) => delivery.message.as_bytes().len(),
-        Published::Joined(change) | Published::Left(change) => change.member.len(),
-        Published::Gap(_) | Published::Refused(_) => 0,
-    };
-    own.saturating_add(ITEM)
-}
 
 impl State {
     /// Gives a publication to whom the subscription says. Returns the number of the form that the host sends, if it may
@@ -202,9 +63,7 @@ impl State {
 
     /// Sends the publications that have waited for the end of a message.
     pub(super) fn send_held(&mut self) {
-        let Some(news) = &mut self.news.0 else { return };
-        news.held_size = 0;
-        for message in mem::take(&mut news.held) {
+        for message in self.news.take_held() {
             let _ = self.connection.send_prepared(&message);
         }
     }
@@ -216,7 +75,7 @@ impl State {
             .connection
             .close_by(Initiator::Protocol, code, "too slow");
         if closed.is_ok() {
-            self.news.inner().held = Vec::new();
+            drop(self.news.take_held());
         }
     }
 
@@ -264,7 +123,7 @@ impl Shared {
     }
 
     /// Wants something of topics, and has the host called for it.
-    pub(in crate::web_socket) fn want(
+    pub(crate) fn want(
         &self,
         act: impl FnOnce(&mut OwnTopics) -> Result<(), TopicError>,
     ) -> Result<(), Error> {
@@ -273,7 +132,7 @@ impl Shared {
         Ok(())
     }
 
-    pub(in crate::web_socket) fn poll_published(
+    pub(crate) fn poll_published(
         &self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Published>, Error>> {
@@ -292,17 +151,13 @@ impl Shared {
 }
 
 /// The future of an answer from the host.
-pub(in crate::web_socket) struct Question {
+pub(crate) struct Question {
     shared: Rc<Shared>,
     number: u64,
 }
 
 impl Question {
-    pub(in crate::web_socket) fn new(
-        shared: &Rc<Shared>,
-        operation: TopicOperation,
-        topic: String,
-    ) -> Self {
+    pub(crate) fn new(shared: &Rc<Shared>, operation: TopicOperation, topic: String) -> Self {
         let mut state = shared.state.borrow_mut();
         let news = state.news.inner();
         news.last_question = news.last_question.wrapping_add(1);
