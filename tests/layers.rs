@@ -40,7 +40,7 @@ const CRATES: [Layers; 7] = [
     },
     Layers {
         source: "host-core/src",
-        floors: &[&["http1", "turn"], &["answer"]],
+        floors: &[&["http1", "turn", "topics"], &["answer"]],
     },
     Layers {
         source: "host-runner/src",
@@ -71,6 +71,7 @@ const CRATES: [Layers; 7] = [
         floors: &[
             &["options"],
             &["log", "handler"],
+            &["topics"],
             &["time", "context"],
             &["socket"],
             &["listener", "client"],

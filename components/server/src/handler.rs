@@ -25,8 +25,6 @@ use bindings::wasocket::websocket::websocket_handler::{
 };
 use wasocket_host_core::{http1, topics, turn};
 
-use crate::context::Context;
-
 pub(crate) use bindings::wasocket::websocket::types;
 pub(crate) use bindings::wasocket::websocket::types::{
     ConnectionId, Effects, Instant, Message, Publication, TopicAction, TopicEvent,
@@ -103,22 +101,20 @@ pub(crate) enum Delivered {
     Outcome(Vec<u8>, Outcome),
 }
 
-/// Delivers a publication to connections, in one call. The results are in their order.
+/// Delivers a publication to connections, in one call. The results are in their order; then those to be woken.
 pub(crate) fn deliver(
-    context: &mut Context,
+    now: Instant,
     delivery: &topics::Delivery<Message>,
     connections: &[&Connection],
-) -> Vec<Delivered> {
+) -> (Vec<Delivered>, Vec<ConnectionId>) {
     let delivery = types::Delivery {
         topic: delivery.topic.clone(),
         message: delivery.message.clone(),
         position: delivery.position.clone(),
     };
     // There is one instance only, so that a form is known as soon as it is made.
-    let deliveries = imported::deliver(context.now(), &delivery, &[], connections);
-    let (delivered, wake_others) = split(deliveries, connections.len());
-    context.wake(wake_others);
-    delivered
+    let deliveries = imported::deliver(now, &delivery, &[], connections);
+    split(deliveries, connections.len())
 }
 
 /// What each of this many connections does, and those to be woken.

@@ -150,7 +150,8 @@ impl Server {
             .iter()
             .filter_map(|place| self.clients.get(*place)?.subscriber());
         let connections: Vec<_> = connections.collect();
-        let delivered = deliver(&mut self.context, delivery, &connections);
+        let (delivered, woken) = deliver(self.context.now(), delivery, &connections);
+        self.context.wake(woken);
         for (place, delivered) in now.into_iter().zip(delivered) {
             if let Some(client) = self.clients.get_mut(place) {
                 client.on_delivered(delivered, &mut self.context);

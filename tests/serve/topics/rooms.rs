@@ -91,8 +91,14 @@ fn texts_and_bytes_of_every_length_arrive_whole() {
             if matches!(heard[0], Message::Text(_)) {
                 heard.swap(0, 1);
             }
-            assert!(heard[0] == Message::Binary(bytes.clone().into()), "{length} bytes");
-            assert!(heard[1] == Message::Text(text.as_str().into()), "{length} in text");
+            assert!(
+                heard[0] == Message::Binary(bytes.clone().into()),
+                "{length} bytes"
+            );
+            assert!(
+                heard[1] == Message::Text(text.as_str().into()),
+                "{length} in text"
+            );
         }
     }
 }

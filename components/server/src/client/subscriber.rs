@@ -119,7 +119,8 @@ impl Client {
                 self.carry_out(effects, context)
             }
             Item::Publication(delivery) => {
-                let delivered = deliver(context, &delivery, &[&taken.connection]);
+                let (delivered, woken) = deliver(context.now(), &delivery, &[&taken.connection]);
+                context.wake(woken);
                 let mut delivered = delivered.into_iter();
                 delivered.try_for_each(|delivered| self.send_delivered(delivered, context))
             }
