@@ -151,7 +151,7 @@ impl<I: Backlogged> Topics<I> {
 
     fn push(&self, group: &Rc<Group<I>>, item: Item<I>) {
         let instance = &group.instance;
-        if !instance.backlog().push(item, self.settings.max_waiting) {
+        if !instance.backlog().push(item) {
             self.metrics.topics.dropped(1, 0, false);
         }
         self.due.add(instance);
@@ -218,7 +218,7 @@ impl<I: Backlogged> Topics<I> {
             .map(|details| Rc::clone(&details.instance));
         if let Some(instance) = instance {
             let item = Item::Answer(subscriber, told);
-            let _ = instance.backlog().push(item, self.settings.max_waiting);
+            let _ = instance.backlog().push(item);
             self.due.add(&instance);
         }
     }

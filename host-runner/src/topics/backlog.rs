@@ -57,17 +57,21 @@ pub(crate) enum Item<I> {
     Answer(Rc<Subscriber<I>>, TopicEvent),
 }
 
+/// The most bytes in a backlog: what an instance may be behind the others of its worker, with which it shares the
+/// publications.
+const MAX_BYTES: usize = 16 << 20;
+
 /// What an item counts for in addition to its message.
 const OVERHEAD: usize = 128;
 
 impl<I> Backlog<I> {
-    /// Adds an item. A publication that finds more than `max` bytes is dropped and leaves a gap: returns false then.
-    pub(super) fn push(&self, item: Item<I>, max: usize) -> bool {
+    /// Adds an item. A publication for which there is no room is dropped and leaves a gap: returns false then.
+    pub(super) fn push(&self, item: Item<I>) -> bool {
         let mut items = self.items.borrow_mut();
         let cost = item.cost();
         let bytes = self.bytes.get().saturating_add(cost);
         if let Item::Publication(group, arrived, _) = &item
-            && bytes > max
+            && bytes > MAX_BYTES
             && !items.is_empty()
         {
             let position = arrived.position;

@@ -18,6 +18,8 @@ pub(super) struct Peer {
     pub(super) socket: TcpStream,
     session: ClientSession,
     events: VecDeque<Event>,
+    /// Whether messages may be compressed, once the handshake is over.
+    compresses: Option<bool>,
 }
 
 impl Peer {
@@ -49,28 +51,15 @@ impl Peer {
             socket: client.stream,
             session,
             events: VecDeque::new(),
+            compresses: None,
         };
         peer.socket.set_read_timeout(Some(TIMEOUT)).expect("a time");
         peer.socket.write_all(&effects.output).expect("it reads");
-        while !peer.read_opened(compresses) {}
-        peer
-    }
-
-    /// Whether the opening handshake is over.
-    fn read_opened(&mut self, compresses: bool) -> bool {
-        self.receive();
-        let mut is_open = false;
-        for event in self.session.take_events() {
-            match event {
-                ClientEvent::Opened { compress, .. } => {
-                    assert_eq!(compress, compresses);
-                    is_open = true;
-                }
-                ClientEvent::Connection(event) => self.events.push_back(event),
-                ClientEvent::Refused(refused) => panic!("{}", refused.reason),
-            }
+        while peer.compresses.is_none() {
+            peer.receive();
         }
-        is_open
+        assert_eq!(peer.compresses, Some(compresses));
+        peer
     }
 
     /// Waits until a subscription is in effect. Returns its position, and whether nothing is missing.
@@ -131,12 +120,16 @@ impl Peer {
                 return event;
             }
             self.receive();
-            for event in self.session.take_events() {
-                match event {
-                    ClientEvent::Connection(event) => self.events.push_back(event),
-                    other => panic!("{other:?}"),
-                }
-            }
+        }
+    }
+
+    /// Answers what the server has asked, without waiting.
+    pub(super) fn answer_pings(&mut self) {
+        self.socket.set_nonblocking(true).expect("connected");
+        let has_data = self.socket.peek(&mut [0]).is_ok();
+        self.socket.set_nonblocking(false).expect("connected");
+        if has_data {
+            self.receive();
         }
     }
 
@@ -152,6 +145,14 @@ impl Peer {
             self.session.receive_eof(NOW);
         } else {
             self.session.receive(NOW, buffer[..length].to_vec());
+        }
+        // Pings are answered on the way.
+        for event in self.session.take_events() {
+            match event {
+                ClientEvent::Opened { compress, .. } => self.compresses = Some(compress),
+                ClientEvent::Connection(event) => self.events.push_back(event),
+                ClientEvent::Refused(refused) => panic!("{}", refused.reason),
+            }
         }
         self.flush();
     }

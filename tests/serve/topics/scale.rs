@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use support::Server;
 use support::operator::{admin, metric, wait_for_metric};
 
 use crate::peer::Peer;
@@ -63,8 +64,15 @@ fn one_topic_with_as_many_subscribers_as_the_machine_allows() {
     let admin = admin(&server);
     let most =
         most.min(usize::try_from(metric(&admin, "wasocket_connections_limit")).expect("few") - 2);
-    let mut subscribers: Vec<_> = (0..most).map(|_| Peer::join(&server, "/room")).collect();
-    assert_eq!(metric(&admin, "wasocket_subscriptions"), most as u64);
+    let mut subscribers: Vec<Peer> = Vec::with_capacity(most);
+    for number in 0..most {
+        subscribers.push(Peer::join(&server, "/room"));
+        if number % 1000 == 999 {
+            subscribers.iter_mut().for_each(Peer::answer_pings);
+        }
+    }
+    let subscriptions = metric(&admin, "wasocket_subscriptions");
+    assert_eq!(subscriptions, most as u64, "{}", last_lines(&server));
     let since = Instant::now();
     for text in ["one", "two"] {
         subscribers[0].send(text);
@@ -84,4 +92,11 @@ fn open_files() -> usize {
         .find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
     soft.unwrap_or(1024)
+}
+
+/// The end of the log, which says why connections have ended.
+fn last_lines(server: &Server) -> String {
+    let log = server.log();
+    let lines: Vec<_> = log.lines().rev().take(10).collect();
+    lines.join("\n")
 }

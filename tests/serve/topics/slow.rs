@@ -85,7 +85,7 @@ fn a_slow_subscriber_is_closed_with_1013() {
         1
     );
     assert_eq!(slow.read_close(), 1013);
-    wait_for_metric(&admin(&server), "wasocket_subscriptions", 1);
+    wait_for_metric(&admin(&server), "wasocket_subscriptions", 0);
 }
 
 #[test]
@@ -93,7 +93,9 @@ fn the_oldest_are_dropped_and_told_as_a_gap() {
     let (server, mut slow) = overtake("drop-oldest");
     let heard = read_all(&mut slow);
     check_gaps(&heard);
-    assert_eq!(heard.iter().filter(|one| one.is_none()).count(), 1);
+    // More than one, if the systems' buffers took some in between.
+    let gaps = heard.iter().filter(|one| one.is_none()).count();
+    assert!(gaps > 0, "{heard:?}");
     let dropped = PUBLICATIONS - heard.iter().flatten().count();
     let admin = admin(&server);
     assert!(dropped > 0);
@@ -101,7 +103,7 @@ fn the_oldest_are_dropped_and_told_as_a_gap() {
         metric(&admin, "wasocket_publications_dropped_total"),
         dropped as u64
     );
-    assert_eq!(metric(&admin, "wasocket_gaps_total"), 1);
+    assert_eq!(metric(&admin, "wasocket_gaps_total"), gaps as u64);
     // 200 KiB of them have waited.
     assert!(heard.ends_with(&[PUBLICATIONS - 3, PUBLICATIONS - 2, PUBLICATIONS - 1].map(Some)));
 }
