@@ -146,10 +146,11 @@ impl Peer {
         } else {
             self.session.receive(NOW, buffer[..length].to_vec());
         }
-        // Pings are answered on the way.
         for event in self.session.take_events() {
             match event {
                 ClientEvent::Opened { compress, .. } => self.compresses = Some(compress),
+                // It is answered already.
+                ClientEvent::Connection(Event::Ping(_)) => {}
                 ClientEvent::Connection(event) => self.events.push_back(event),
                 ClientEvent::Refused(refused) => panic!("{}", refused.reason),
             }
