@@ -5,7 +5,7 @@ use std::panic::catch_unwind;
 use std::time::Duration;
 
 use wasocket_host::guest::Limits;
-use wasocket_test::{Kit, build, get, websocket};
+use wasocket_test::{Bus, Kit, build, get, websocket};
 
 fn faults() -> Kit {
     Kit::component(build("faults"))
@@ -78,6 +78,32 @@ fn a_breach_of_the_contract_is_reported() {
         told.contains("\"Content-Length\" is for the host to set"),
         "{told}"
     );
+}
+
+/// The shared frames are the component's; what compresses is the same for both.
+#[test]
+fn rooms_reach_the_components_of_a_bus() {
+    let bus = Bus::new();
+    let kit = || Kit::component(build("portable-chat")).on(&bus);
+    let (here, there) = (kit(), kit());
+    let ann = here.connect(websocket("/rooms/blue?ann"));
+    let bob = there.connect(websocket("/rooms/blue?bob"));
+    let carl = there.connect(websocket("/rooms/blue?carl"));
+    for member in [&ann, &bob, &carl] {
+        let _ = member.texts();
+    }
+    ann.send("hi");
+    for member in [&ann, &bob, &carl] {
+        member.assert_text("ann (1): hi");
+    }
+    there.disconnect();
+    ann.send("missed");
+    there.reconnect();
+    let texts = bob.texts();
+    assert!(texts.contains(&"ann (2): missed".into()), "{texts:?}");
+    assert_eq!(bus.members("blue").len(), 3);
+    bob.lost();
+    assert_eq!(bus.members("blue").len(), 2);
 }
 
 /// The kit has no backends: an app's requests are denied.

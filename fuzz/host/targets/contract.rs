@@ -13,8 +13,8 @@ use libfuzzer_sys::fuzz_target;
 use wasmtime::component::ResourceAny;
 use wasocket::extension::DeflateOptions;
 use wasocket::{
-    Answer, ClientSession, CloseCode, Connection, Disposition, Initiator, Instant, Message,
-    MessageLimits, ReadyList, Session, Upgrade,
+    Answer, ClientSession, CloseCode, Connection, Deliver, Delivered, Disposition, Initiator,
+    Instant, Message, MessageLimits, ReadyList, Session, Upgrade,
 };
 use wasocket_host::bindings::{self, Arrival, Field, HttpVersion, Next};
 use wasocket_host::client::{CLIENT_COMPONENT, Client};
@@ -49,7 +49,17 @@ enum Input<'a> {
 
 /// Arrivals on several connections at once, each named by its number, after a pause in milliseconds.
 #[derive(Arbitrary, Debug)]
-struct Round<'a>(u16, Vec<(u8, &'a [u8])>);
+struct Round<'a>(u16, Vec<(u8, &'a [u8])>, Option<Published<'a>>);
+
+/// A publication, the forms that are known, and the connections that it is given to.
+#[derive(Arbitrary, Debug)]
+struct Published<'a> {
+    topic: &'a str,
+    text: &'a str,
+    position: Option<&'a str>,
+    known: Vec<u32>,
+    to: [bool; 3],
+}
 
 /// An event on a connection, after a pause in milliseconds.
 #[derive(Arbitrary, Debug)]
@@ -66,6 +76,7 @@ enum What<'a> {
     Ping(&'a [u8]),
     Close(u16, &'a str),
     SetLimits(Option<u16>, Option<u8>),
+    Tell(&'a str, bool),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -133,9 +144,12 @@ fn together(guest: &mut Guest, deflate: bool, rounds: &[Round]) {
         pair
     });
     let mut now = 0;
-    for Round(pause, arrivals) in rounds.iter().take(32) {
+    for Round(pause, arrivals, published) in rounds.iter().take(32) {
         now += u64::from(*pause) * 1_000_000;
         receive_many(guest, now, &mut pairs, arrivals);
+        if let Some(published) = published {
+            deliver(guest, now, &mut pairs, published);
+        }
     }
     for pair in pairs {
         pair.end(guest);
@@ -175,6 +189,55 @@ fn receive_many(guest: &mut Guest, now: u64, pairs: &mut [Pair], inputs: &[(u8, 
             topics: vec![],
         };
         pairs[number].take(effects, expected);
+    }
+    assert!(output.is_empty());
+}
+
+/// Connections that do not subscribe are sent nothing, and both agree on what they do.
+fn deliver(guest: &mut Guest, now: u64, pairs: &mut [Pair], published: &Published) {
+    let delivery = wasocket::topics::Delivery {
+        topic: published.topic.into(),
+        message: published.text.into(),
+        position: published.position.map(Into::into),
+    };
+    let mut native = Deliver::new(Instant::from_nanos(now), delivery, published.known.clone());
+    let (mut named, mut connections) = (vec![], vec![]);
+    for (number, pair) in pairs.iter_mut().enumerate() {
+        if published.to[number] && pair.turn.is_open() {
+            named.push(number);
+            connections.push(pair.connection);
+            native.to(&mut *pair.native);
+        }
+    }
+    let delivery = bindings::Delivery {
+        topic: published.topic.into(),
+        message: bindings::TopicMessage::Text(published.text.into()),
+        position: published.position.map(Into::into),
+    };
+    let deliveries = finish(guest.deliver(now, &delivery, &published.known, &connections));
+    let (deliveries, expected) = (deliveries.expect("no fault"), native.finish());
+    assert!(deliveries.forms.is_empty() && expected.forms.is_empty());
+    assert_eq!(deliveries.shared, expected.shared);
+    assert_eq!(deliveries.exceptions.len(), expected.exceptions.len());
+    let mut output = &deliveries.output[..];
+    for (exception, (index, expected)) in deliveries.exceptions.into_iter().zip(expected.exceptions)
+    {
+        assert_eq!(exception.index as usize, index);
+        let (bindings::ExceptionEffect::Outcome(outcome), Delivered::Effects(expected)) =
+            (exception.effect, expected)
+        else {
+            panic!("a form");
+        };
+        let (own, rest) = output.split_at(outcome.output_length as usize);
+        output = rest;
+        let effects = bindings::Effects {
+            output: own.to_vec(),
+            wake_at: outcome.wake_at,
+            wake_others: vec![],
+            next: outcome.next,
+            topics: outcome.topics,
+        };
+        pairs[named[index]].take(effects, expected);
     }
     assert!(output.is_empty());
 }
@@ -284,6 +347,26 @@ impl Pair {
                 };
                 let effects = finish(guest.shutdown(connection, self.now, reason));
                 (effects, native.shutdown(now, expected))
+            }
+            What::Tell(topic, true) => {
+                let gap = bindings::TopicEvent::Gap(bindings::Gap {
+                    topic: topic.into(),
+                    position: None,
+                });
+                let expected = wasocket::topics::TopicEvent::Gap(wasocket::topics::Gap {
+                    topic: topic.into(),
+                    position: None,
+                });
+                let effects = finish(guest.tell(connection, self.now, &gap));
+                (effects, native.tell(now, expected))
+            }
+            What::Tell(_, false) => {
+                let event = bindings::TopicEvent::TooSlow;
+                let effects = finish(guest.tell(connection, self.now, &event));
+                (
+                    effects,
+                    native.tell(now, wasocket::topics::TopicEvent::TooSlow),
+                )
             }
             What::SetLimits(size, rate) => return self.set_limits(guest, size, rate),
             _ => return,

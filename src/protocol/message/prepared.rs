@@ -169,6 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn frames_have_the_same_number_if_they_are_compressed_alike() {
+        let long = Prepared::new("to all of you ".repeat(1000));
+        let short = Prepared::new("to all of you");
+        let settings = [(1, 9), (1, 12), (1, 15), (6, 12), (6, 15)];
+        let numbers = |message: &Prepared| -> Vec<_> {
+            let number = |(level, bits)| message.frame_number(&extensions(level, bits, false));
+            settings.into_iter().map(number).collect()
+        };
+        let mut all = numbers(&long);
+        all.push(long.frame_number(&Extensions::default()));
+        assert!(all.iter().all(Option::is_some));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), settings.len() + 1);
+        // What is not compressed is the same for all; with a window that is kept there is none.
+        assert_eq!(numbers(&short), [Some(0); 5]);
+        assert_eq!(short.frame_number(&extensions(1, 15, true)), None);
+    }
+
+    #[test]
     fn compresses_a_message_once() {
         let prepared = Prepared::new("to all of you ".repeat(300));
         for i in 0..100 {

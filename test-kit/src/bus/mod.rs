@@ -1,5 +1,6 @@
 //! Topics between the instances of a test: an engine in memory, without time or chance.
 
+mod outage;
 mod state;
 mod topic;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use wasocket::topics::{
-    Delivery, Gap, MemberChange, Members, Publication, Start, Subscribed, SubscriptionRequest,
+    Delivery, MemberChange, Members, Publication, Start, Subscribed, SubscriptionRequest,
     TopicEvent, TopicOperation, TopicRefusal,
 };
 
@@ -15,22 +15,22 @@ const MAX_LISTED: usize = 1000;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    topics: BTreeMap<String, Topic>,
-    nodes: Vec<NodeState>,
+    pub(super) topics: BTreeMap<String, Topic>,
+    pub(super) nodes: Vec<NodeState>,
     refused: BTreeMap<String, String>,
     /// In nanoseconds: the latest clock of all kits.
-    now: u64,
+    pub(super) now: u64,
     /// The epoch of topics that begin.
-    epoch: u64,
+    pub(super) epoch: u64,
 }
 
 #[derive(Debug, Default)]
-struct NodeState {
+pub(super) struct NodeState {
     mail: VecDeque<Mail>,
     /// Where all topics stood when the connection to the bus was lost; `None` while there is one.
-    away: Option<BTreeMap<String, Mark>>,
+    pub(super) away: Option<BTreeMap<String, Mark>>,
     /// What the others are still to be sent.
-    pending: Vec<Publication>,
+    pub(super) pending: Vec<Publication>,
 }
 
 impl State {
@@ -68,19 +68,19 @@ impl State {
         self.nodes[node].mail.clear();
     }
 
-    fn is_away(&self, node: NodeId) -> bool {
+    pub(super) fn is_away(&self, node: NodeId) -> bool {
         self.nodes[node].away.is_some()
     }
 
-    fn send(&mut self, node: NodeId, mail: Mail) {
+    pub(super) fn send(&mut self, node: NodeId, mail: Mail) {
         self.nodes[node].mail.push_back(mail);
     }
 
-    fn tell(&mut self, node: NodeId, peer: PeerId, event: TopicEvent) {
+    pub(super) fn tell(&mut self, node: NodeId, peer: PeerId, event: TopicEvent) {
         self.send(node, Mail::Tell(peer, event));
     }
 
-    fn topic(&mut self, name: &str) -> &mut Topic {
+    pub(super) fn topic(&mut self, name: &str) -> &mut Topic {
         let epoch = self.epoch + 1;
         self.topics
             .entry(name.into())
@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Tells those who watch the members of a topic about one that has left, or joined.
-    fn announce(
+    pub(super) fn announce(
         &mut self,
         name: &str,
         node: NodeId,
@@ -175,7 +175,7 @@ impl State {
     }
 
     /// Those who watch the members of a topic and are reached from this node.
-    fn watchers(&self, name: &str, node: NodeId) -> Vec<(NodeId, PeerId)> {
+    pub(super) fn watchers(&self, name: &str, node: NodeId) -> Vec<(NodeId, PeerId)> {
         let subscribers = self.topics.get(name).into_iter();
         let subscribers = subscribers.flat_map(|topic| &topic.subscribers);
         subscribers
@@ -211,13 +211,13 @@ impl State {
     }
 
     /// The nodes that are not away.
-    fn connected(&self) -> Vec<NodeId> {
+    pub(super) fn connected(&self) -> Vec<NodeId> {
         let nodes = 0..self.nodes.len();
         nodes.filter(|node| !self.is_away(*node)).collect()
     }
 
     /// Delivers to the subscribers of these nodes.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         delivery: &Delivery,
         nodes: &[NodeId],
@@ -277,113 +277,6 @@ impl State {
                 peer,
                 refused(name.into(), TopicOperation::Subscribe, reason.into()),
             );
-        }
-    }
-
-    pub(super) fn restart(&mut self) {
-        self.epoch += 1;
-        let epoch = self.epoch + 1;
-        self.topics
-            .values_mut()
-            .for_each(|topic| topic.restart(epoch));
-        for node in 0..self.nodes.len() {
-            if !self.is_away(node) {
-                let names: Vec<String> = self.topics.keys().cloned().collect();
-                names.iter().for_each(|name| self.tell_gap(node, name));
-            }
-        }
-    }
-
-    /// Tells the subscribers of a node that publications may have been lost.
-    fn tell_gap(&mut self, node: NodeId, name: &str) {
-        let Some(topic) = self.topics.get(name) else {
-            return;
-        };
-        let gap = Gap {
-            topic: name.into(),
-            position: topic.position(),
-        };
-        let subscribers = topic.subscribers.iter().filter(|own| own.node == node);
-        let peers: Vec<PeerId> = subscribers.map(|own| own.peer).collect();
-        for peer in peers {
-            self.tell(node, peer, TopicEvent::Gap(gap.clone()));
-        }
-    }
-
-    pub(super) fn set_away(&mut self, node: NodeId, is_away: bool) {
-        match (self.nodes[node].away.take(), is_away) {
-            (None, true) => {
-                self.announce_all(node, false);
-                let topics = self.topics.iter();
-                let marks = topics.map(|(name, topic)| (name.clone(), topic.mark()));
-                self.nodes[node].away = Some(marks.collect());
-            }
-            (Some(seen), false) => {
-                self.announce_all(node, true);
-                self.catch_up(node, &seen);
-            }
-            (away, _) => self.nodes[node].away = away,
-        }
-    }
-
-    /// Tells the others of the members of a node, which are gone from their sight, or back.
-    fn announce_all(&mut self, node: NodeId, are_back: bool) {
-        let names: Vec<String> = self.topics.keys().cloned().collect();
-        for name in names {
-            let topic = self.topics.get(&name).into_iter();
-            let members = topic
-                .flat_map(Topic::members)
-                .filter(|own| own.node == node);
-            let members: Vec<_> = members.map(|member| member.info).collect();
-            for member in members {
-                let change = MemberChange {
-                    topic: name.clone(),
-                    member,
-                };
-                for (watcher, peer) in self.watchers(&name, node) {
-                    if watcher != node {
-                        let event = match are_back {
-                            true => TopicEvent::Joined(change.clone()),
-                            false => TopicEvent::Left(change.clone()),
-                        };
-                        self.tell(watcher, peer, event);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gives a node what it has missed, and the others what it has published meanwhile.
-    fn catch_up(&mut self, node: NodeId, seen: &BTreeMap<String, Mark>) {
-        let names: Vec<String> = self.topics.keys().cloned().collect();
-        for name in &names {
-            let Some(topic) = self.topics.get(name) else {
-                continue;
-            };
-            let mark = seen.get(name).copied();
-            let missed = topic.after(mark.unwrap_or_else(|| topic.beginning()));
-            let missed = missed.map(|missed| missed.cloned().collect::<Vec<_>>());
-            match missed {
-                Some(missed) => {
-                    for kept in missed.iter().filter(|kept| kept.origin != Some(node)) {
-                        self.deliver(&kept.delivery, &[node], None);
-                    }
-                }
-                None => self.tell_gap(node, name),
-            }
-        }
-        for publication in std::mem::take(&mut self.nodes[node].pending) {
-            let delivery = Delivery {
-                topic: publication.topic.clone(),
-                message: publication.message,
-                position: None,
-            };
-            let now = self.now;
-            let topic = self.topic(&publication.topic);
-            let delivery = topic.append(delivery, Some(node), now);
-            let mut others = self.connected();
-            others.retain(|other| *other != node);
-            self.deliver(&delivery, &others, None);
         }
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod client;
 pub(crate) mod peer;
 mod topics;
 
-use wasocket::{ConnectionId, Disposition, HttpVersion, Instant, Request, ShutdownReason};
+use wasocket::{ConnectionId, HttpVersion, Instant, Request, ShutdownReason};
 use wasocket_host_core::turn::Ending;
 
 use crate::Fault;
@@ -190,7 +190,7 @@ impl Host {
 
     fn next_instant(&self) -> Option<u64> {
         let instants = self.peers.iter().flat_map(|peer| {
-            let client = client_instant(peer);
+            let client = peer.client_instant();
             [peer.turn.wake_at(), client]
         });
         instants.flatten().min()
@@ -234,7 +234,7 @@ impl Host {
             return Some((id, Due::Wake));
         }
         let peers = || self.peers.iter().enumerate();
-        let is_due = |(_, peer): &(usize, &Peer)| client_instant(peer).is_some_and(|at| at <= now);
+        let is_due = |(_, peer): &(usize, &Peer)| peer.client_instant().is_some_and(|at| at <= now);
         if let Some((id, _)) = peers().find(is_due) {
             return Some((id, Due::Client));
         }
@@ -390,11 +390,4 @@ impl Host {
         (0..self.peers.len()).for_each(|id| self.leave(id));
         self.fault.get_or_insert(fault);
     }
-}
-
-/// The instant at which to wake the client; `None` once its socket is closed.
-fn client_instant(peer: &Peer) -> Option<u64> {
-    let client = peer.client.as_ref().filter(|_| !peer.is_closed)?;
-    let is_open = client.next == Disposition::Open;
-    client.wake_at.filter(|_| is_open).map(Instant::as_nanos)
 }

@@ -83,6 +83,13 @@ impl Peer {
         }
     }
 
+    /// The instant at which to wake the client; `None` once its socket is closed.
+    pub(crate) fn client_instant(&self) -> Option<u64> {
+        let client = self.client.as_ref().filter(|_| !self.is_closed)?;
+        let is_open = client.next == Disposition::Open;
+        client.wake_at.filter(|_| is_open).map(Instant::as_nanos)
+    }
+
     /// Whether it may be given what is published, and told of topics.
     pub(crate) fn is_ready(&self) -> bool {
         self.turn.is_open() && self.unsent.is_empty()

@@ -5,6 +5,7 @@
     reason = "how a test fails, and what the apps do wrong"
 )]
 
+mod bus;
 mod channels;
 mod failures;
 mod messages;

@@ -34,6 +34,8 @@ pub struct Peer {
     pub input: Vec<u8>,
     /// The number of bytes sent by the app and not yet taken by the client.
     pub stuck: usize,
+    /// These bytes.
+    pub unsent: Vec<u8>,
     pub takes_output: bool,
     /// The effects of the latest call.
     pub effects: Effects,
@@ -73,6 +75,7 @@ impl Host {
             turn: Turn::new(),
             input: vec![],
             stuck: 0,
+            unsent: vec![],
             takes_output: true,
             effects: effects.clone(),
             received: vec![],
@@ -195,11 +198,22 @@ impl Host {
         }
     }
 
-    /// Has the client take all unsent output.
+    /// Has the client receive all unsent output.
+    pub fn let_through(&mut self, id: usize) {
+        let now = self.time();
+        let peer = &mut self.connections[id];
+        peer.takes_output = true;
+        let unsent = std::mem::take(&mut peer.unsent);
+        peer.send(now, &unsent);
+        self.unblock(id);
+    }
+
+    /// Has the client take all unsent output, which is lost.
     pub fn unblock(&mut self, id: usize) {
         let peer = &mut self.connections[id];
         peer.takes_output = true;
         peer.stuck = 0;
+        peer.unsent.clear();
         let call = peer.turn.on_sent(0);
         self.wake_if(id, call);
         self.deliver_waiting(id);
@@ -305,6 +319,7 @@ impl Peer {
                 .extend(std::iter::from_fn(|| self.client.next_event()));
         } else {
             self.stuck += bytes.len();
+            self.unsent.extend_from_slice(bytes);
             let _ = self.turn.on_sent(self.stuck);
         }
     }

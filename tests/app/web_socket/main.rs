@@ -8,6 +8,7 @@ mod conversation;
 mod ends;
 mod limits;
 mod pings;
+mod rooms;
 mod sending;
 mod streaming;
 mod timers;
