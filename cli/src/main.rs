@@ -108,8 +108,9 @@ fn start_logging(options: &Options) -> io::Result<LogWriter> {
         (_, true) => "info,wasocket_host=debug,wasocket_cli=debug",
         _ => "info",
     };
-    // h2 warns about things that a client can repeat at will.
-    let default = Targets::from_str(&format!("{level},h2=error")).unwrap_or_default();
+    // h2 warns about things that a client can repeat at will, and async_nats about what the bus reports itself.
+    let quiet = format!("{level},h2=error,async_nats=off");
+    let default = Targets::from_str(&quiet).unwrap_or_default();
     let filter = env::var("RUST_LOG")
         .ok()
         .and_then(|filter| filter.parse().ok());

@@ -24,6 +24,10 @@ impl Driver {
             Needs::Nothing(Some(history)) => {
                 recovered &= history.is_complete;
                 recovered &= self.add_history(state, history, &mut missed);
+                if !recovered && matches!(pending.wanted.start, Start::After(_)) {
+                    // Nothing of it is known to be new to the subscriber, or to be all.
+                    missed.clear();
+                }
                 self.add_recent(state, pending, history.position, &mut missed);
             }
             Needs::Nothing(None) => {

@@ -247,11 +247,12 @@ impl History {
         let missing = missing.and_then(|count| usize::try_from(count).ok());
         match missing {
             Some(missing) if position.epoch == self.position.epoch => {
-                let skipped = self.entries.len().checked_sub(missing);
-                (skipped.is_some(), skipped.unwrap_or(0))
+                let all = self.entries.len();
+                let skipped = all.checked_sub(missing);
+                (skipped.is_some(), skipped.unwrap_or(all))
             }
             // Of another epoch: nothing here is known to be new to the subscriber, or to be all.
-            _ => (false, 0),
+            _ => (false, self.entries.len()),
         }
     }
 }

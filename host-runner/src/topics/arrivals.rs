@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use wasocket_bus::message::{self, SubscriberId};
+use wasocket_bus::position::Position;
 use wasocket_bus::topic::Topic;
 use wasocket_bus::{Arrival, Refusal};
 
@@ -31,6 +32,8 @@ impl<I: Backlogged> Topics<I> {
                 recovered,
                 missed,
             } => {
+                let first = missed.first().and_then(|first| first.position);
+                let position = first.map(before).or(position);
                 let told = Subscribed {
                     topic: topic.to_string(),
                     position: position.map(|position| position.to_string()),
@@ -272,6 +275,14 @@ impl<I: Backlogged> Topics<I> {
             }
             Dropped::default()
         });
+    }
+}
+
+/// A position that the publication at this one follows: offsets grow by 1 or more.
+fn before(position: Position) -> Position {
+    Position {
+        offset: position.offset.saturating_sub(1),
+        ..position
     }
 }
 

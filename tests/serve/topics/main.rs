@@ -7,6 +7,7 @@
     reason = "how a test fails"
 )]
 
+mod engines;
 mod history;
 mod limits;
 mod peer;

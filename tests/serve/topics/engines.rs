@@ -1,0 +1,190 @@
+//! Several runners on one NATS or Redis server.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::Server;
+use support::engine::{Engine, Kind};
+use support::operator::{admin, get};
+
+use crate::peer::Peer;
+use crate::serve;
+
+/// The longest that a loss may take to be told: a lease, and the back-off after an outage.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Runners of two workers each.
+fn runners(engine: &Engine, number: usize) -> Vec<Server> {
+    let url = engine.url();
+    let options = ["--bus", &url, "--workers", "2", "--admin", "127.0.0.1:0"];
+    let options = [&options[..], &["--connections-per-instance", "2"]].concat();
+    (0..number).map(|_| serve(&options)).collect()
+}
+
+/// Waits until a runner is connected to its engine.
+fn wait_for_engine(runners: &[Server]) {
+    for runner in runners {
+        let admin = admin(runner);
+        let start = Instant::now();
+        while get(&admin, "/readyz").1 != "ready\n" {
+            assert!(start.elapsed() < LONG, "{:?}", get(&admin, "/readyz"));
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn all_hear_all_once_and_in_order(kind: Kind) {
+    let engine = Engine::start(kind, "all");
+    let runners = runners(&engine, 3);
+    wait_for_engine(&runners);
+    let mut peers: Vec<_> = (0..12)
+        .map(|number| {
+            let compress = if number % 2 == 0 { "&compress" } else { "" };
+            let target = format!("/room?keep=100&position{compress}");
+            Peer::join(&runners[number % 3], &target)
+        })
+        .collect();
+    for round in 0..20 {
+        for (number, peer) in peers.iter_mut().enumerate() {
+            peer.send(&format!("{number} {round}"));
+        }
+    }
+    for peer in &mut peers {
+        peer.socket.set_read_timeout(Some(LONG)).expect("a time");
+        let mut next: HashMap<String, u32> = HashMap::new();
+        let mut last = 0;
+        for _ in 0..240 {
+            let text = peer.read();
+            let (position, text) = text.split_once('\n').expect("a position");
+            let (_, offset) = position.split_once('-').expect("an offset");
+            let offset: u64 = offset.parse().expect("a number");
+            assert!(offset > last, "{offset} after {last}");
+            last = offset;
+            let (publisher, round) = text.split_once(' ').expect("two words");
+            let expected = next.entry(publisher.to_owned()).or_default();
+            assert_eq!(round, expected.to_string(), "of {publisher}");
+            *expected += 1;
+        }
+        assert_eq!(next.len(), 12);
+        peer.send("!echo end");
+        assert_eq!(peer.read(), "end");
+    }
+    // A topic without history, by a request that is no WebSocket, on a runner without subscribers of it.
+    let mut plain = Peer::join(&runners[0], "/plain");
+    assert_eq!(get(&runners[2], "/plain?hello").0, 200);
+    assert_eq!(plain.read(), "hello");
+}
+
+fn a_killed_runner_leaves_no_members_and_no_loss(kind: Kind) {
+    let engine = Engine::start(kind, "killed");
+    let mut runners = runners(&engine, 2);
+    wait_for_engine(&runners);
+    let mut watcher = Peer::join(&runners[0], "/room?keep=100&watch&member=a");
+    watcher.socket.set_read_timeout(Some(LONG)).expect("a time");
+    assert_eq!(watcher.read(), "!joined a");
+    let mut lost = Peer::join(&runners[1], "/room?keep=100&position&member=b");
+    assert_eq!(watcher.read(), "!joined b");
+    lost.send("before");
+    assert_eq!(watcher.read(), "before");
+    let text = lost.read();
+    let (position, _) = text.split_once('\n').expect("a position");
+    // Dropping a server kills it.
+    drop(runners.pop());
+    watcher.send("meanwhile");
+    assert_eq!(watcher.read(), "meanwhile");
+    let mut back = Peer::open(&runners[0], &format!("/room?after={position}&position"));
+    assert!(back.wait_until_subscribed().1, "nothing is missing");
+    let text = back.read();
+    assert_eq!(
+        text.split_once('\n').map(|(_, text)| text),
+        Some("meanwhile")
+    );
+    assert_eq!(watcher.read(), "!left b");
+    watcher.send("!members");
+    assert_eq!(watcher.read(), "!members 1 a");
+}
+
+/// Publishes all the time while something happens to the engine. Each subscriber then has every number in order, or was
+/// told of a gap where one is missing; and no position twice.
+fn nothing_is_lost_in_silence(kind: Kind, test: &str, happens: impl Fn(&mut Engine)) {
+    let mut engine = Engine::start(kind, test);
+    let runners = runners(&engine, 2);
+    wait_for_engine(&runners);
+    let mut publisher = Peer::join(&runners[0], "/other");
+    let mut peers: Vec<_> = runners
+        .iter()
+        .map(|runner| Peer::join(runner, "/room?keep=1000&position"))
+        .collect();
+    let mut number = 0;
+    let mut publish = |publisher: &mut Peer, count: u32| {
+        for _ in 0..count {
+            number += 1;
+            publisher.send(&format!("!publish room {number}"));
+            thread::sleep(Duration::from_millis(1));
+        }
+        number
+    };
+    publish(&mut publisher, 500);
+    happens(&mut engine);
+    publish(&mut publisher, 500);
+    wait_for_engine(&runners);
+    let last = publish(&mut publisher, 200);
+    for peer in &mut peers {
+        peer.socket.set_read_timeout(Some(LONG)).expect("a time");
+        let (mut heard, mut told, mut positions) = (0, false, Vec::new());
+        while heard < last {
+            let text = peer.read();
+            if text.starts_with("!gap") {
+                told = true;
+                continue;
+            }
+            let (position, text) = text.split_once('\n').expect("a position, or none");
+            let next: u32 = text.parse().expect("a number");
+            assert!(next > heard, "{next} after {heard}");
+            assert!(
+                next == heard + 1 || told,
+                "{next} after {heard}, and no gap"
+            );
+            (heard, told) = (next, false);
+            if !position.is_empty() {
+                assert!(
+                    !positions.contains(&position.to_owned()),
+                    "{position} twice"
+                );
+                positions.push(position.to_owned());
+            }
+        }
+    }
+}
+
+fn the_engine_is_killed(kind: Kind) {
+    nothing_is_lost_in_silence(kind, "restarted", Engine::kill_and_restart);
+}
+
+fn the_engine_hangs(kind: Kind) {
+    nothing_is_lost_in_silence(kind, "hangs", |engine| {
+        engine.signal("STOP");
+        thread::sleep(Duration::from_secs(10));
+        engine.signal("CONT");
+    });
+}
+
+macro_rules! with_both {
+    ($($test:ident)*) => {
+        mod nats {
+            $(#[test] fn $test() { super::$test(super::Kind::Nats); })*
+        }
+
+        mod redis {
+            $(#[test] fn $test() { super::$test(super::Kind::Redis); })*
+        }
+    };
+}
+
+with_both! {
+    all_hear_all_once_and_in_order
+    a_killed_runner_leaves_no_members_and_no_loss
+    the_engine_is_killed
+    the_engine_hangs
+}
