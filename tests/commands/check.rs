@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 use support::{build_guest, root, wasocket};
@@ -30,7 +31,10 @@ fn cases(component: &Path, path: &str) -> (Value, Option<i32>) {
 fn default_app() -> PathBuf {
     let folder = root().join("target/guests");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join(format!("default-{}.wasm", std::process::id()));
+    // Each test removes its own.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let file = folder.join(format!("default-{}-{number}.wasm", std::process::id()));
     std::fs::write(&file, DEFAULT_APP).expect("a file");
     file
 }

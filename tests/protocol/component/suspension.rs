@@ -174,7 +174,7 @@ fn an_invalid_state_is_an_error_not_a_trap() {
             let _ = resume(&changed);
         }
     }
-    let foreign = [&[2], &state[1..]].concat();
+    let foreign = [&[1], &state[1..]].concat();
     assert_eq!(resume(&foreign), Err(ResumeError::UnknownVersion));
 
     // The echo is a function: there is no telling where it waits.

@@ -156,7 +156,8 @@ fn several_as_each(trial: &mut Trial<'_>, subscribers: Subscribers) -> Result<()
     else {
         return Err(trial.failure("the same subscriptions", "others"));
     };
-    for (connection, together) in connections.iter_mut().zip(&together) {
+    // The other way round, so that the order in which they are named does not matter.
+    for (connection, together) in connections.iter_mut().zip(&together).rev() {
         let one = std::slice::from_mut(connection);
         let alone = trial.deliver(one, &topic, "news", &mut Forms::new())?;
         trial.expect(

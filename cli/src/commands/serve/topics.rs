@@ -25,12 +25,7 @@ pub struct Topics {
     pub bus: Option<Settings>,
     /// What the names of everything that the runner uses at the bus begin with. Runners with the same one share their
     /// topics
-    #[arg(
-        long,
-        value_name = "PREFIX",
-        default_value = "wasocket",
-        requires = "bus"
-    )]
+    #[arg(long, value_name = "PREFIX", default_value = "wasocket")]
     pub bus_prefix: String,
     /// File with the credentials for the bus: NAME:PASSWORD, a token or a password alone, or a NATS credentials file
     #[arg(long, value_name = "FILE", requires = "bus", value_hint = ValueHint::AnyPath)]
