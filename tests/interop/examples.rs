@@ -78,7 +78,7 @@ fn wait_for(client: &mut Client, expected: &Value) {
     loop {
         let (_, payload) = client.read_frame();
         let mut heard: Value = serde_json::from_slice(&payload).expect("JSON");
-        if let Some(members) = heard["here"].as_array_mut() {
+        if let Some(members) = heard.get_mut("here").and_then(Value::as_array_mut) {
             members.sort_by_key(ToString::to_string);
         }
         if heard == *expected {
