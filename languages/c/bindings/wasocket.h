@@ -565,7 +565,8 @@ typedef struct exports_websocket_action_t {
 // end. A name has 1 to 128 bytes, and a connection at most 16 topics; anything else is a fault. A
 // topic exists once it is named. Has no effect if there is a subscription already, of either kind.
 #define EXPORTS_WEBSOCKET_ACTION_SUBSCRIBE 5
-// Ends a subscription; has no effect if there is none.
+// Ends a subscription; has no effect if there is none. The peer is sent nothing more of the topic, not even
+// what the same answer has published there before.
 #define EXPORTS_WEBSOCKET_ACTION_UNSUBSCRIBE 6
 // Sends a message to all peers that are subscribed to a topic, including this one; their apps are not
 // called unless they have asked for it. The messages of one connection arrive in order, each once. This
