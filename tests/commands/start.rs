@@ -16,8 +16,8 @@ use std::time::Duration;
 use support::{Server, build_guest, root, target_folder, text, wasocket};
 use wasocket_host::default_app::DEFAULT_APP;
 
-/// The first byte of a text message in one frame (RFC 6455 §5.2).
-const TEXT: u8 = 0x81;
+/// The opcode of a text message (RFC 6455 §5.2).
+const TEXT: u8 = 1;
 
 /// An empty folder for a test.
 fn folder(test: &str) -> PathBuf {
