@@ -132,10 +132,10 @@ fn history_gives_what_was_missed_or_says_that_it_cannot() {
     port.subscribe(subscription(4, Start::After(beyond)));
     let expected = [
         "d",
-        "1 live, false, [b,c,d]",
+        "1 live, false, []",
         "2 live, true, [c,d]",
-        "3 live, false, [b,c,d]",
-        "4 live, false, [b,c,d]",
+        "3 live, false, []",
+        "4 live, false, []",
     ];
     assert_eq!(told(&mut inbox), expected);
     assert_eq!(bus.counters().recovered.get(), 1);
