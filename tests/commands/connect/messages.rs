@@ -30,7 +30,7 @@ fn lines_become_messages_and_messages_become_lines() {
 #[test]
 fn the_end_of_stdin_loses_nothing() {
     let server = Server::start();
-    let lines: String = (0..50_000).map(|number| format!("{number}\n")).collect();
+    let lines: String = (0..20_000).map(|number| format!("{number}\n")).collect();
     for option in ["--quiet", "--compress"] {
         let run = connect(&[&url(&server, "/echo"), option], lines.as_bytes());
         assert_eq!(run.code, Some(0), "{}", run.stderr);

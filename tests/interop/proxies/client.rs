@@ -85,13 +85,10 @@ impl Visitor {
         assert_eq!(&close, b"\x88\x02\x03\xe8");
 
         // The client came over TLS, so a page that did not is foreign.
-        for foreign in [format!("http://{host}"), "https://evil.example".to_owned()] {
-            let (_, head) = self.open("/echo", &foreign);
-            assert!(
-                head.starts_with("HTTP/1.1 403 "),
-                "{foreign}: {head}{}",
-                said()
-            );
+        let foreign = [format!("http://{host}"), "https://evil.example".to_owned()];
+        let refused = foreign.map(|origin| self.open("/echo", &origin));
+        for (_, head) in &refused {
+            assert!(head.starts_with("HTTP/1.1 403 "), "{head}{}", said());
         }
 
         let clients = clients(server, 4);
@@ -101,6 +98,8 @@ impl Visitor {
             "{clients:?}{}",
             said()
         );
+        // Not before: one that left its answer unread would have a line more, which says so.
+        drop(refused);
     }
 }
 

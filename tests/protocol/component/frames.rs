@@ -7,6 +7,9 @@ use wasocket_vectors as vectors;
 
 use super::{default_app, open_echo, request_with_deflate};
 
+/// The most calls for one vector.
+const MAX_CALLS: usize = 70_000;
+
 #[test]
 fn frame_vectors_whole() {
     let mut guest = default_app();
@@ -31,12 +34,11 @@ fn frame_vectors_split_at_every_byte() {
 fn frame_vectors_byte_by_byte() {
     let mut guest = default_app();
     for vector in vectors::frames() {
-        run(
-            &mut guest,
-            &vector,
-            vector.bytes().chunks(1),
-            "byte by byte",
-        );
+        let bytes = vector.bytes();
+        // Longer ones differ in nothing but the number of calls, and natively they are tested byte by byte, too.
+        if bytes.len() <= MAX_CALLS {
+            run(&mut guest, &vector, bytes.chunks(1), "byte by byte");
+        }
     }
 }
 
