@@ -20,12 +20,17 @@
 //!                └─────────┘                 └────────┘
 //! ```
 //!
+//! A connection that may be suspended, and whose state the host has taken, is `Suspended`. Whatever happens to it
+//! then, and at its `wake-at`, the host resumes it first: the effects of `resume` make it `Reading` again, and the host
+//! reports once more what has happened.
+//!
 //! While `Reading`, the host reads the socket unless output is unsent or the peer has finished sending:
 //! see [`may_receive`](Turn::may_receive). Once `Ended`, the component has let go of the socket, and only
 //! `report` may follow.
 //!
 //! `open` is not among the calls here: a `Turn` begins with its effects. `receive` is made whenever bytes
-//! arrive and `may_receive` holds. `set-limits` may be called at any time.
+//! arrive and `may_receive` holds, `suspend` when the host wants it and `may_suspend` holds. `set-limits` may be called
+//! at any time.
 
 /// A point in time, as in `wit/types.wit`: nanoseconds on a clock that never runs backwards.
 pub type Instant = u64;
@@ -56,6 +61,9 @@ pub enum Call {
     Lost,
     /// `report`.
     Report,
+    /// `resume`, in place of the call that would have been made had the connection not been suspended. After its
+    /// effects, the host asks again.
+    Resume,
 }
 
 /// How the host ends the socket.
@@ -88,6 +96,8 @@ enum Phase {
     Reading,
     /// The component, which wants no input for now.
     Paused,
+    /// None: the host keeps the connection as a state.
+    Suspended,
     /// The host. The component may still be asked for a report.
     Ended,
     /// The host. The component has had its last call.
@@ -117,15 +127,21 @@ impl Turn {
         Self::default()
     }
 
-    /// Whether the component has the socket: it has not ended the connection, and the socket was not lost.
+    /// Whether the connection goes on: the component has not ended it, and the socket was not lost.
     #[inline]
     #[must_use]
     pub fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Reading | Phase::Paused)
+        !matches!(self.phase, Phase::Ended | Phase::Over)
     }
 
-    /// Whether the socket is to be read, and `receive` and `receive-eof` may be called. Also the condition of
-    /// `suspend`, for a host that has no `wake` outstanding but the one of `wake-at`.
+    /// Whether the host keeps the connection as a state.
+    #[inline]
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.phase == Phase::Suspended
+    }
+
+    /// Whether the socket is to be read, and `receive` and `receive-eof` may be called.
     ///
     /// "Not called while output of this connection is unsent, nor after a `next` of `pause`."
     #[inline]
@@ -140,7 +156,27 @@ impl Turn {
     #[inline]
     #[must_use]
     pub fn may_deliver(&self) -> bool {
-        self.is_open() && self.unsent == 0
+        matches!(self.phase, Phase::Reading | Phase::Paused) && self.unsent == 0
+    }
+
+    /// Whether `suspend` may be called, by a host that has no `wake` outstanding but the one of `wake-at`. The
+    /// connection is the same afterwards, unless the host keeps the state: see [`on_suspended`](Self::on_suspended).
+    ///
+    /// "Called [..] whenever `receive` may be called." A connection that has been told to end is left to do so: a
+    /// state does not say that it was.
+    #[inline]
+    #[must_use]
+    pub fn may_suspend(&self) -> bool {
+        self.may_receive() && self.shutdown == Shutdown::Untold
+    }
+
+    /// The host keeps the state that `suspend` has returned, and has dropped the connection. Only where
+    /// [`may_suspend`](Self::may_suspend) holds; has no effect otherwise.
+    #[inline]
+    pub fn on_suspended(&mut self) {
+        if self.may_suspend() {
+            self.phase = Phase::Suspended;
+        }
     }
 
     /// When the component wants to be woken.
@@ -197,6 +233,9 @@ impl Turn {
     #[inline]
     #[must_use]
     pub fn on_eof(&mut self) -> Option<Call> {
+        if self.is_suspended() {
+            return Some(Call::Resume);
+        }
         if !self.may_receive() {
             return None;
         }
@@ -228,6 +267,9 @@ impl Turn {
     #[inline]
     #[must_use]
     pub fn on_stop(&mut self) -> Option<Call> {
+        if self.is_suspended() {
+            return Some(Call::Resume);
+        }
         if !self.is_open() || self.shutdown == Shutdown::Told {
             return None;
         }
@@ -239,13 +281,24 @@ impl Turn {
     #[inline]
     #[must_use]
     pub fn on_lost(&mut self) -> Option<Call> {
+        if self.is_suspended() {
+            return Some(Call::Resume);
+        }
         self.is_open().then(|| {
             self.leave(Phase::Ended);
             Call::Lost
         })
     }
 
-    /// The instance has died. Returns how the socket ends if it was the component's: "a host never leaves a
+    /// Bytes have arrived, or something of a topic. Returns what the host does before the component can be given them, if
+    /// it keeps the connection as a state.
+    #[inline]
+    #[must_use]
+    pub fn on_arrival(&self) -> Option<Call> {
+        self.is_suspended().then_some(Call::Resume)
+    }
+
+    /// The instance has died, or a suspended connection cannot be resumed. Returns how the socket ends if it was the component's: "a host never leaves a
     /// taken-over socket open without a component behind it."
     #[inline]
     #[must_use]
@@ -270,6 +323,9 @@ impl Turn {
     /// Each wake "uses up `wake-at`".
     #[inline]
     fn wake(&mut self) -> Option<Call> {
+        if self.is_suspended() {
+            return Some(Call::Resume);
+        }
         self.wake_at = None;
         self.is_open().then_some(Call::Wake)
     }
@@ -366,6 +422,46 @@ mod tests {
             assert_eq!((turn.on_eof(), turn.on_lost()), (None, None));
             assert_eq!(turn.on_report(), Some(Call::Report));
             assert_eq!(turn.on_report(), None);
+        }
+    }
+
+    #[test]
+    fn a_suspended_connection_is_resumed_before_anything_else() {
+        let mut turn = opened();
+        assert_eq!(turn.on_effects(Next::Open, Some(5)), None);
+        assert!(turn.may_suspend());
+        turn.on_suspended();
+        assert!(turn.is_suspended() && !turn.may_receive() && !turn.may_deliver());
+        assert_eq!((turn.on_time(4), turn.wake_at()), (None, Some(5)));
+        let happenings: [fn(&mut Turn) -> Option<Call>; 6] = [
+            |turn| turn.on_time(5),
+            Turn::on_eof,
+            Turn::on_woken,
+            Turn::on_stop,
+            Turn::on_lost,
+            |turn| turn.on_arrival(),
+        ];
+        for happening in happenings {
+            let mut turn = turn.clone();
+            assert_eq!(happening(&mut turn), Some(Call::Resume));
+            assert_eq!(turn.on_effects(Next::Open, None), None);
+            assert!(turn.may_receive() && turn.on_arrival().is_none());
+        }
+        assert_eq!(turn.on_died(), Some(Ending::FinalBytes));
+    }
+
+    #[test]
+    fn a_connection_that_may_not_receive_or_is_to_end_is_not_suspended() {
+        let mut unsent = opened();
+        assert_eq!(unsent.on_sent(1), None);
+        let mut paused = opened();
+        assert_eq!(paused.on_effects(Next::Pause, None), None);
+        let mut stopping = opened();
+        assert_eq!(stopping.on_stop(), Some(Call::Shutdown));
+        for mut turn in [unsent, paused, stopping] {
+            let before = turn.clone();
+            turn.on_suspended();
+            assert!(!turn.may_suspend() && turn == before);
         }
     }
 

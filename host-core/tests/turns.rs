@@ -17,6 +17,12 @@ fn happen(turn: &mut Turn, event: &str) -> &'static str {
         ["lost"] => call(turn.on_lost()),
         ["died"] => ending(turn.on_died()),
         ["report"] => call(turn.on_report()),
+        ["arrival"] => call(turn.on_arrival()),
+        ["suspended"] => {
+            let may = turn.may_suspend();
+            turn.on_suspended();
+            if may { "suspend" } else { "" }
+        }
         _ => panic!("no event: {event}"),
     }
 }
@@ -43,6 +49,7 @@ fn call(call: Option<Call>) -> &'static str {
         Some(Call::Shutdown) => "shutdown",
         Some(Call::Lost) => "lost",
         Some(Call::Report) => "report",
+        Some(Call::Resume) => "resume",
     }
 }
 

@@ -4,7 +4,10 @@
 
 /**
  * A call that the host now makes into the connection.
- * @typedef {'receive-eof' | 'wake' | 'shutdown' | 'lost' | 'report'} Call
+ * @typedef {'receive-eof' | 'wake' | 'shutdown' | 'lost' | 'report' | 'resume'} Call
+ *
+ * `resume` comes in place of the call that would have been made had the connection not been suspended. After its effects,
+ * the host asks again.
  */
 
 /**
@@ -20,8 +23,9 @@
  */
 export class Turn {
   /**
-   * `reading` and `paused`: the component has the socket. `ended`: only a report may follow. `over`: nothing may.
-   * @type {'reading' | 'paused' | 'ended' | 'over'}
+   * `reading` and `paused`: the component has the socket. `suspended`: the host keeps the connection as a state.
+   * `ended`: only a report may follow. `over`: nothing may.
+   * @type {'reading' | 'paused' | 'suspended' | 'ended' | 'over'}
    */
   #phase = 'reading';
   #eofTold = false;
@@ -30,9 +34,14 @@ export class Turn {
   /** @type {bigint | undefined} */
   #wakeAt;
 
-  /** Whether the component has the socket: it has not ended the connection, and the socket is not lost. */
+  /** Whether the connection goes on: the component has not ended it, and the socket is not lost. */
   get isOpen() {
-    return this.#phase === 'reading' || this.#phase === 'paused';
+    return this.#phase !== 'ended' && this.#phase !== 'over';
+  }
+
+  /** Whether the host keeps the connection as a state. */
+  get isSuspended() {
+    return this.#phase === 'suspended';
   }
 
   /** Whether the socket is to be read, and `receive` and `receive-eof` may be called. */
@@ -42,7 +51,28 @@ export class Turn {
 
   /** Whether publications may be delivered, and events told: also after a pause, and after the end of the input. */
   get mayDeliver() {
-    return this.isOpen && this.#unsent === 0;
+    return this.isOpen && !this.isSuspended && this.#unsent === 0;
+  }
+
+  /** Whether `suspend` may be called, by a host that has no `wake` outstanding but the one of `wakeAt`. */
+  get maySuspend() {
+    return this.mayReceive && !this.#shutdownTold;
+  }
+
+  /** The host keeps the state that `suspend` has returned, and has dropped the connection. */
+  onSuspended() {
+    if (this.maySuspend) {
+      this.#phase = 'suspended';
+    }
+  }
+
+  /**
+   * Bytes have arrived, or something of a topic. Returns what the host does before the component can be given them.
+   *
+   * @returns {Call | undefined}
+   */
+  onArrival() {
+    return this.isSuspended ? 'resume' : undefined;
   }
 
   /** When the component wants to be woken. */
@@ -93,6 +123,9 @@ export class Turn {
    * @returns {Call | undefined}
    */
   onEof() {
+    if (this.isSuspended) {
+      return 'resume';
+    }
     if (!this.mayReceive) {
       return undefined;
     }
@@ -116,6 +149,9 @@ export class Turn {
    * @returns {Call | undefined}
    */
   onWoken() {
+    if (this.isSuspended) {
+      return 'resume';
+    }
     this.#wakeAt = undefined;
     return this.isOpen ? 'wake' : undefined;
   }
@@ -126,6 +162,9 @@ export class Turn {
    * @returns {Call | undefined}
    */
   onStop() {
+    if (this.isSuspended) {
+      return 'resume';
+    }
     if (!this.isOpen || this.#shutdownTold) {
       return undefined;
     }
@@ -139,6 +178,9 @@ export class Turn {
    * @returns {Call | undefined}
    */
   onLost() {
+    if (this.isSuspended) {
+      return 'resume';
+    }
     if (!this.isOpen) {
       return undefined;
     }

@@ -30,6 +30,13 @@ function happen(turn, event) {
       return turn.onDied();
     case 'report':
       return turn.onReport();
+    case 'arrival':
+      return turn.onArrival();
+    case 'suspended': {
+      const { maySuspend } = turn;
+      turn.onSuspended();
+      return maySuspend ? 'suspend' : undefined;
+    }
   }
   throw new Error(`no event: ${event}`);
 }

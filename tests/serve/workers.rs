@@ -207,7 +207,7 @@ fn a_port_is_shared_only_among_own_workers() {
 fn every_worker_reloads_a_changed_file() {
     let file = target_folder("workers-watch").join("app.wasm");
     fs::write(&file, DEFAULT_APP).expect("written");
-    let server = Server::serving(&file, &["--watch", "--workers", "2"]);
+    let server = Server::serving(&file, &["--watch", "--swap-grace", "0", "--workers", "2"]);
     let mut clients = websockets(&server, 16);
     assert_eq!(get(&server, "/").0, 200);
     let other = fs::read(build_guest("portable-echo", "")).expect("a component");

@@ -16,6 +16,7 @@ use crate::guest::fault::FaultReason;
 use crate::limits::open_files;
 use crate::limits::per_address::Denial;
 use crate::observe::process_stats;
+use crate::observe::swap_metrics::{self, SwapMetrics};
 use crate::observe::topic_metrics::{self, TopicMetrics};
 
 /// A number that only grows while the process runs.
@@ -79,6 +80,8 @@ pub(crate) struct Metrics {
     messages_sent: Counter,
     /// What has happened on topics.
     pub(crate) topics: TopicMetrics,
+    /// What has moved to new versions of the component.
+    pub(crate) swap: SwapMetrics,
     pub(crate) instances: Counter,
     pub(crate) long_calls: Counter,
     /// Instances that exist now.
@@ -340,6 +343,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now) -> String 
             ("system", sum.of(|all| &all.no_memory)),
         ],
     );
+    swap_metrics::write(&mut text, workers);
     topic_metrics::write(&mut text, workers, bus);
     if let Some((sent, dropped)) = now.spans {
         text.family(

@@ -137,9 +137,10 @@ impl Instance {
         let deliver = move |mut guest: Box<Guest>| {
             // Chosen now that the guest is here: before, other calls may have changed who can be given what.
             let handles = this.select(&of_call, from);
+            this.instance.backlog.chosen();
             let arrived = &this.arrived;
             let delivery = Arc::clone(&arrived.delivery);
-            let known = arrived.known(this.instance.version);
+            let known = arrived.known(this.instance.version.number);
             let now = clock.now();
             async move {
                 let outcome = deliver_to(&mut guest, now, &delivery, &known, &handles).await;
@@ -206,11 +207,12 @@ impl FanOut {
             wake_others,
         } = deliveries;
         let (instance, arrived) = (&self.instance, &self.arrived);
+        let version = instance.version.number;
         instance.wake(&wake_others);
         for form in forms {
-            arrived.add(instance.version, form.number, form.bytes);
+            arrived.add(version, form.number, form.bytes);
         }
-        let form = |number| arrived.form(instance.version, number);
+        let form = |number| arrived.form(version, number);
         let shared = shared.and_then(form);
         let subscribers = self.subscribers.take();
         let metrics = &instance.shared.metrics;
@@ -281,7 +283,7 @@ impl Instance {
         arrived: &Rc<Arrived>,
         now: Instant,
     ) -> Call<Delivered> {
-        let known = arrived.known(self.version);
+        let known = arrived.known(self.version.number);
         let delivery = Arc::clone(&arrived.delivery);
         let deliver = call!(guest => async {
             deliver_to(&mut guest, now, &delivery, &known, &[resource]).await
@@ -301,8 +303,9 @@ impl Instance {
         deliveries: Deliveries,
     ) -> Delivered {
         self.wake(&deliveries.wake_others);
+        let version = self.version.number;
         for form in deliveries.forms {
-            arrived.add(self.version, form.number, form.bytes);
+            arrived.add(version, form.number, form.bytes);
         }
         let exception = deliveries.exceptions.into_iter().next();
         let number = match exception.map(|exception| exception.effect) {
@@ -313,7 +316,7 @@ impl Instance {
             Some(ExceptionEffect::Form(number)) => Some(number),
             None => deliveries.shared,
         };
-        let form = number.and_then(|number| arrived.form(self.version, number));
+        let form = number.and_then(|number| arrived.form(version, number));
         form.map_or(Delivered::Nothing, Delivered::Form)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time;
@@ -28,6 +28,8 @@ use crate::pool::batch::Batch;
 use crate::pool::batch::BatchPolicy;
 use crate::pool::batch::Batches;
 use crate::pool::batch::Receiver;
+use crate::pool::moves::Moves;
+use crate::pool::places::{Places, Version};
 use crate::pool::wakeups::{Signal, Signals};
 use crate::topics::Topics;
 use crate::topics::backlog::{Backlog, Backlogged};
@@ -38,7 +40,7 @@ pub(crate) struct Instance {
     /// `None` during a call, and forever after a fault.
     guest: RefCell<Option<Box<Guest>>>,
     /// Which version of the component it is of.
-    pub(super) version: u64,
+    pub(super) version: Rc<Version>,
     pub(super) message_limits: Option<MessageLimits>,
     /// How long it may wait in a call.
     file_wait: FileWait,
@@ -58,6 +60,8 @@ pub(crate) struct Instance {
     last_id: Cell<ConnectionId>,
     /// Why its connections have been asked to end, if they have.
     stopped: Cell<Option<ShutdownReason>>,
+    /// Whether its connections are to move to another instance.
+    pub(super) is_left: Cell<bool>,
     pub(super) started: time::Instant,
     pub(super) shared: Shared,
     _permit: OwnedSemaphorePermit,
@@ -70,6 +74,9 @@ pub(super) struct Shared {
     pub(super) threads: Rc<Semaphore>,
     pub(super) batches: Rc<Batches<Instance>>,
     pub(super) topics: Rc<Topics<Instance>>,
+    /// All instances of the pool, which owns them.
+    pub(super) places: Weak<Places>,
+    pub(super) moves: Rc<Moves>,
     pub(super) batch_policy: Rc<BatchPolicy>,
     pub(super) backoff: Rc<Backoff>,
     pub(super) metrics: Arc<Metrics>,
@@ -92,7 +99,7 @@ pub(super) use call;
 impl Instance {
     pub(super) fn new(
         guest: Guest,
-        version: u64,
+        version: Rc<Version>,
         file_wait: FileWait,
         started: time::Instant,
         message_limits: Option<MessageLimits>,
@@ -114,6 +121,7 @@ impl Instance {
             members: RefCell::default(),
             last_id: Cell::new(0),
             stopped: Cell::new(None),
+            is_left: Cell::new(false),
             started,
             shared: shared.clone(),
             _permit: permit,
@@ -336,6 +344,9 @@ impl Instance {
         let signals = Arc::new(Signals::default());
         if let Some(reason) = self.stopped.get() {
             signals.raise(Signal::Stop(reason));
+        }
+        if self.is_left.get() {
+            signals.raise(Signal::Move);
         }
         self.members.borrow_mut().insert(id, Arc::clone(&signals));
         (id, signals)

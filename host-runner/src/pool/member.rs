@@ -29,28 +29,39 @@ use crate::topics::subscriber::Subscriber;
 /// exactly once.
 #[derive(Debug)]
 pub(super) struct Member {
-    place: Place,
+    pub(super) place: Place,
     pub(super) handle: ResourceAny,
     id: ConnectionId,
     pub(super) signals: Arc<Signals>,
     waker: Waker,
-    subscriber: Rc<Subscriber<Instance>>,
+    pub(super) subscriber: Rc<Subscriber<Instance>>,
 }
 
 impl Member {
     pub(super) fn new(place: Place, handle: ResourceAny) -> Self {
         let (id, signals) = place.instance.admit();
+        Self::admitted(place, handle, id, signals, Rc::default())
+    }
+
+    /// A member that the instance has admitted under this number.
+    pub(super) fn admitted(
+        place: Place,
+        handle: ResourceAny,
+        id: ConnectionId,
+        signals: Arc<Signals>,
+        subscriber: Rc<Subscriber<Instance>>,
+    ) -> Self {
         Self {
             place,
             handle,
             id,
             waker: Waker::from(Arc::clone(&signals)),
             signals,
-            subscriber: Rc::default(),
+            subscriber,
         }
     }
 
-    fn call<R, T, F>(
+    pub(super) fn call<R, T, F>(
         &self,
         call: impl FnOnce(Box<Guest>) -> F + 'static,
         then: impl FnOnce(&Rc<Instance>, R) -> T + 'static,
@@ -112,7 +123,7 @@ impl PendingRequest {
                 Signal::Died => return Err(Dead),
                 Signal::Woken => return Ok(()),
                 // Requests that have begun are still answered.
-                Signal::Stop(_) | Signal::Cut => {}
+                Signal::Stop(_) | Signal::Cut | Signal::Overdue | Signal::Move => {}
             }
         }
     }
@@ -276,9 +287,9 @@ impl Connection {
 }
 
 /// What a call needs of its connection, which may be gone when it is done.
-struct Own {
-    subscriber: Rc<Subscriber<Instance>>,
-    handle: ResourceAny,
+pub(super) struct Own {
+    pub(super) subscriber: Rc<Subscriber<Instance>>,
+    pub(super) handle: ResourceAny,
 }
 
 impl Own {
@@ -292,7 +303,7 @@ impl Own {
 
     /// Carries out the effects that do not concern the socket, at once: what the next call of the instance wants of
     /// topics comes after them.
-    fn settle(&self, instance: &Rc<Instance>, mut effects: Effects) -> Effects {
+    pub(super) fn settle(&self, instance: &Rc<Instance>, mut effects: Effects) -> Effects {
         instance.wake(&effects.wake_others);
         if !effects.topics.is_empty() {
             let actions = mem::take(&mut effects.topics);

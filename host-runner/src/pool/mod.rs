@@ -10,8 +10,10 @@ mod call;
 mod delivery;
 mod instance;
 mod member;
+mod moves;
 mod owner;
 mod place;
+mod places;
 pub mod wakeups;
 
 pub use call::Call;
@@ -19,23 +21,25 @@ pub(crate) use delivery::Delivered;
 pub(crate) use instance::Instance;
 pub use member::Connection;
 pub(crate) use member::PendingRequest;
+pub(crate) use moves::{Destination, Resumed};
 pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::net::IpAddr;
-use std::rc::{Rc, Weak};
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{self, Duration};
 
+use tokio::select;
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::{sleep, sleep_until};
 
 use self::backoff::Cause;
 use self::instance::{Shared, back_off, log};
-use self::owner::Owners;
+use self::places::Places;
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
@@ -54,20 +58,16 @@ use crate::topics::Topics;
 /// that some are left for the files that calls wait for.
 const THREADS: usize = 128;
 
+/// The time until an instance is started again that there was no room for, or that has failed.
+const RETRY: Duration = Duration::from_millis(100);
+
 /// The instances of a component, each serving a limited number of connections.
 #[derive(Debug)]
 pub struct Pool {
-    component: RefCell<Component>,
-    /// How often the component has been replaced.
-    replaced: Cell<u64>,
+    places: Rc<Places>,
     /// Held while an instance starts.
     starting: Arc<Mutex<()>>,
     limits: Limits,
-    connections_per_instance: usize,
-    instances: RefCell<Vec<Rc<Instance>>>,
-    /// Instances of earlier components, which live as long as their connections.
-    retired: RefCell<Vec<Weak<Instance>>>,
-    owners: Rc<Owners>,
     shared: Shared,
     stopping: Cell<Option<ShutdownReason>>,
     instance_limit: Arc<InstanceLimit>,
@@ -83,23 +83,26 @@ impl Pool {
         topics: Topics<Instance>,
         instance_limit: &Arc<InstanceLimit>,
     ) -> Self {
+        let places = Places::new(
+            component,
+            connections_per_instance,
+            instance_limit,
+            &metrics,
+        );
         Self {
-            component: RefCell::new(component),
-            replaced: Cell::new(0),
             starting: Arc::default(),
             limits,
-            connections_per_instance,
-            instances: RefCell::default(),
-            retired: RefCell::default(),
-            owners: Rc::default(),
             shared: Shared {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
                 topics: Rc::new(topics),
+                places: Rc::downgrade(&places),
+                moves: Rc::default(),
                 batch_policy: Rc::default(),
                 backoff: Rc::default(),
                 metrics,
             },
+            places,
             stopping: Cell::new(None),
             instance_limit: Arc::clone(instance_limit),
         }
@@ -117,72 +120,27 @@ impl Pool {
         if let Some(left) = backoff.remaining_of(client, time::Instant::now) {
             return Err(Unplaced::BackingOff(left));
         }
+        let vacancy = || self.places.vacancy(&self.places.current(), client, key);
         loop {
-            if let Some(place) = self.vacancy(client, key)? {
+            if let Some(place) = vacancy()? {
                 return Ok(place);
             }
             let starting = Arc::clone(&self.starting).lock_owned().await;
-            if let Some(place) = self.vacancy(client, key)? {
+            if let Some(place) = vacancy()? {
                 return Ok(place);
             }
-            if let Some(left) = self.backoff_remaining() {
-                return Err(Unplaced::BackingOff(left));
-            }
-            let Some(instance) = self.start(starting).await? else {
-                continue;
-            };
-            // Meanwhile, another request may have given the key an owner.
-            if key.is_none_or(|key| self.owners.of(key).is_none()) {
-                return Ok(self.place_on(&instance, client, key));
+            // Meanwhile the component may be replaced, or another request may have given the key an owner.
+            if let Some(instance) = self.start(starting).await?
+                && let Some(place) = self.places.on_new(&instance, client, key)
+            {
+                return Ok(place);
             }
         }
-    }
-
-    /// A place on an instance that runs.
-    fn vacancy(
-        &self,
-        client: Option<IpAddr>,
-        key: Option<&Key>,
-    ) -> Result<Option<Place>, Unplaced> {
-        let mut instances = self.instances.borrow_mut();
-        self.remove_unneeded(&mut instances);
-        self.shared.metrics.instances_now.set(instances.len());
-        let most = self.connections_per_instance;
-        if let Some(owner) = key.and_then(|key| self.owners.of(key)) {
-            let instance = Rc::clone(&owner.instance);
-            return if instance.places.get() < most {
-                Ok(Some(Place::on(&instance, client, Some(owner))))
-            } else {
-                Err(Unplaced::OwnerFull(most))
-            };
-        }
-        // A key that is new gets an instance with room for more of its connections, if the system has room for one.
-        let most = if key.is_some() && !self.instance_limit.is_reached() {
-            most.div_ceil(2)
-        } else {
-            most
-        };
-        let instance = instances
-            .iter()
-            .find(|instance| instance.places.get() < most);
-        Ok(instance.map(|instance| self.place_on(instance, client, key)))
-    }
-
-    /// A place on this instance, which becomes the owner of the key.
-    fn place_on(
-        &self,
-        instance: &Rc<Instance>,
-        client: Option<IpAddr>,
-        key: Option<&Key>,
-    ) -> Place {
-        let owner = key.map(|key| self.owners.set(key, instance));
-        Place::on(instance, client, owner)
     }
 
     /// The time left until an instance may be started.
     fn backoff_remaining(&self) -> Option<Duration> {
-        let instances = self.instances.borrow();
-        let started = instances.iter().map(|instance| instance.started);
+        let started = self.places.started().into_iter();
         let left = self.shared.backoff.remaining(started, time::Instant::now);
         if left.is_none() {
             self.shared.metrics.pause(None);
@@ -192,9 +150,12 @@ impl Pool {
 
     /// Starts an instance. Returns `None` if the component was replaced meanwhile.
     async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Unplaced> {
+        if let Some(left) = self.backoff_remaining() {
+            return Err(Unplaced::BackingOff(left));
+        }
         let permit = self.instance_limit.take().ok_or(Unplaced::Full)?;
-        let (started, component) = (time::Instant::now(), self.component.borrow().clone());
-        let replaced = self.replaced.get();
+        let (started, version) = (time::Instant::now(), self.places.current());
+        let component = version.component.clone();
         let file_wait = FileWait::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
         let guest = guest.map_err(|fault| {
@@ -208,12 +169,12 @@ impl Pool {
         })?;
         tracing::debug!("instance started in {:.1?}", started.elapsed());
         self.shared.metrics.instances.count();
-        if self.replaced.get() != replaced {
+        if self.places.current().number != version.number {
             return Ok(None);
         }
         let instance = Rc::new(Instance::new(
             guest,
-            replaced,
+            version,
             file_wait,
             started,
             self.limits.message_limits,
@@ -223,45 +184,62 @@ impl Pool {
         if let Some(reason) = self.stopping.get() {
             instance.stop(reason);
         }
-        let mut instances = self.instances.borrow_mut();
-        instances.push(Rc::clone(&instance));
-        self.shared.metrics.instances_now.set(instances.len());
+        self.places.add(Rc::clone(&instance));
         Ok(Some(instance))
     }
 
-    /// Replaces the component for new instances, and retires the existing ones. Returns the number of connections and
-    /// requests on those.
+    /// Replaces the component for new instances. The connections move to them, each when it is at rest: see
+    /// [`move_connections`](Self::move_connections). Returns their number.
     pub fn replace(&self, component: Component) -> usize {
-        self.component.replace(component);
-        self.replaced.set(self.replaced.get().wrapping_add(1));
+        let left = self.places.replace(component);
         self.shared.backoff.reset();
         self.shared.metrics.pause(None);
-        self.owners.clear();
-        let retired = self.instances.take();
-        self.shared.metrics.instances_now.set(0);
-        for instance in &retired {
-            instance.stop(ShutdownReason::ServiceRestart);
+        let connections = left.len();
+        self.shared.moves.add(left);
+        connections
+    }
+
+    /// Asks connections to move within this time, as many at once as the event loop can bear; never returns. Run this in a
+    /// task of its own.
+    pub(crate) async fn move_connections(&self, grace: Duration) {
+        let moves = &self.shared.moves;
+        loop {
+            select! {
+                () = poll_fn(|context| moves.poll(context)) => self.ask_some(grace).await,
+                () = until(moves.deadline()) => moves.expire_some(),
+            }
+            yield_now().await;
         }
-        let mut all = self.retired.borrow_mut();
-        all.retain(|instance| instance.strong_count() > 0);
-        all.extend(retired.iter().map(Rc::downgrade));
-        retired.iter().map(|instance| instance.places.get()).sum()
+    }
+
+    async fn ask_some(&self, grace: Duration) {
+        match self.make_room().await {
+            Ok(()) => self.shared.moves.ask_some(grace),
+            Err(Unplaced::BackingOff(left)) => sleep(left).await,
+            Err(_) => sleep(RETRY).await,
+        }
+    }
+
+    /// Sees to it that an instance of the current version has room.
+    async fn make_room(&self) -> Result<(), Unplaced> {
+        while !self.places.has_room(&self.places.current()) {
+            let starting = Arc::clone(&self.starting).lock_owned().await;
+            if !self.places.has_room(&self.places.current()) {
+                self.start(starting).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks all connections to end, including those that come later.
     pub fn stop(&self, reason: ShutdownReason) {
         self.stopping.set(Some(reason));
-        for instance in self.instances.borrow().iter() {
-            instance.stop(reason);
-        }
+        self.places.stop(reason);
     }
 
     /// Cuts off all connections: those that were asked to end and have not.
     pub fn cut(&self) {
-        let retired = self.retired.borrow();
-        let retired = retired.iter().filter_map(Weak::upgrade);
-        let instances = self.instances.borrow().clone();
-        for instance in instances.into_iter().chain(retired) {
+        for instance in self.places.all() {
             instance.raise(Signal::Cut);
         }
     }
@@ -280,15 +258,13 @@ impl Pool {
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
     }
+}
 
-    /// Removes dead instances, and all idle ones except one, so that the memory of a peak is freed after it.
-    fn remove_unneeded(&self, instances: &mut Vec<Rc<Instance>>) {
-        let mut idle = 0;
-        instances.retain(|instance| {
-            let is_idle = instance.places.get() == 0;
-            idle += usize::from(is_idle);
-            instance.is_alive() && (!is_idle || idle == 1)
-        });
+/// Waits until then, which may be never.
+async fn until(instant: Option<time::Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant.into()).await,
+        None => pending().await,
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Owners(RefCell<HashMap<Key, Weak<Owner>>>);
 /// The instance of a key, for as long as something holds this.
 #[derive(Debug)]
 pub(super) struct Owner {
-    key: Key,
+    pub(super) key: Key,
     pub(super) instance: Rc<Instance>,
     owners: Rc<Owners>,
 }
@@ -52,11 +52,6 @@ impl Owners {
         let weak = Rc::downgrade(&owner);
         self.0.borrow_mut().insert(key.clone(), weak);
         owner
-    }
-
-    /// Forgets all owners: the next connection of each key gets another one.
-    pub(super) fn clear(&self) {
-        self.0.take();
     }
 }
 

@@ -15,17 +15,23 @@ pub enum Signal {
     Stop(ShutdownReason),
     /// The connection has had its time to close, and is cut off.
     Cut,
+    /// The connection is to move to an instance of another version of the component.
+    Move,
+    /// The connection has had its time to move, and is to close cleanly unless it has.
+    Overdue,
     /// Another connection of the instance wants this one to be called, or something outside that it waits for is ready.
     Woken,
 }
 
 impl Signal {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::Died,
         Self::Stop(ShutdownReason::GoingAway),
         Self::Stop(ShutdownReason::ServiceRestart),
         Self::Cut,
         Self::Woken,
+        Self::Move,
+        Self::Overdue,
     ];
 
     fn bit(self) -> u8 {
@@ -35,6 +41,8 @@ impl Signal {
             Self::Stop(ShutdownReason::ServiceRestart) => 4,
             Self::Woken => 8,
             Self::Cut => 16,
+            Self::Move => 32,
+            Self::Overdue => 64,
         }
     }
 }
@@ -59,6 +67,24 @@ impl Signals {
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+
+    /// Whether nothing is pending that the connection must look after before it moves.
+    pub(super) fn are_quiet(&self) -> bool {
+        let of_moves = Signal::Move.bit() | Signal::Overdue.bit();
+        self.state().raised & !of_moves == 0
+    }
+
+    /// Raises the signals that are pending here at the connection that takes the place of this one.
+    pub(super) fn pass_on(&self, successor: &Self) {
+        let raised = self.state().raised;
+        for signal in Signal::ALL {
+            // That its instance is dead does not matter any more.
+            let is_over = matches!(signal, Signal::Died | Signal::Move | Signal::Overdue);
+            if raised & signal.bit() != 0 && !is_over {
+                successor.raise(signal);
+            }
         }
     }
 

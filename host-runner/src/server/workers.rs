@@ -295,6 +295,9 @@ fn upkeep(worker: &Rc<Worker>, inbox: Inbox, number: usize) -> JoinSet<()> {
         let clock = deliveries.session.clock;
         deliveries.pool.deliver_arrivals(inbox, clock).await;
     });
+    let moves = Rc::clone(worker);
+    let grace = worker.session.settings.swap.grace;
+    upkeep.spawn_local(async move { moves.pool.move_connections(grace).await });
     let turns = Rc::clone(&worker.session.turns);
     upkeep.spawn_local(async move { turns.run().await });
     let shared = Arc::clone(&worker.shared);

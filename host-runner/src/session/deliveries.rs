@@ -130,7 +130,7 @@ impl Inner {
     /// Wakes the task, if it has something to do.
     fn look_after(&mut self, carried_out: io::Result<Option<Ending>>) {
         match carried_out {
-            Ok(None) if self.socket.is_flushed() => return,
+            Ok(None) if self.socket.is_flushed() && !self.moving.is_due() => return,
             Ok(None) => {}
             ended => self.pushed = Pushed::Ended(ended),
         }

@@ -20,6 +20,7 @@ use crate::pool::wakeups::Signal;
 use crate::pool::{Call, Connection};
 use crate::session::Session;
 use crate::session::event::{Called, Done, Event, Pushed};
+use crate::session::moving::Moving;
 use crate::session::publish_rate::PublishRate;
 use crate::session::read_buffer::Filled;
 use crate::session::settings::SessionContext;
@@ -59,9 +60,10 @@ pub(super) struct Inner {
     last_read: ReadSize,
     batch: Batch,
     /// Whether a call is in progress whose effects have not been carried out.
-    is_in_call: bool,
+    pub(super) is_in_call: bool,
     /// What a delivery has brought about.
     pub(super) pushed: Pushed,
+    pub(super) moving: Moving,
     /// The source to poll first next time.
     first: Source,
     waker: Option<Waker>,
@@ -127,6 +129,7 @@ impl Inner {
             batch: Batch::NotJoined,
             is_in_call: false,
             pushed: Pushed::Nothing,
+            moving: Moving::Settled,
             first: Source::Socket,
             waker: None,
             context: Rc::clone(context),
@@ -329,6 +332,11 @@ impl Inner {
                 self.turn.on_stop()
             }
             Event::Signal(Signal::Cut) => return Err(io::Error::other(ABORTED)),
+            Event::Signal(Signal::Move) => {
+                self.moving = Moving::asked();
+                None
+            }
+            Event::Signal(Signal::Overdue) => self.on_overdue(),
             Event::Signal(Signal::Died) => return Ok(Some(Call::done(Err(Dead)).into())),
             Event::Due(due) => return Ok(Some(self.give(now, due))),
             Event::Delivered(_) => None,
@@ -348,7 +356,7 @@ impl Inner {
                 Some(self.connection.wake(now, unsent))
             }
             turn::Call::Shutdown => Some(self.connection.shutdown(now, reason)),
-            turn::Call::Lost | turn::Call::Report => None,
+            turn::Call::Lost | turn::Call::Report | turn::Call::Resume => None,
         };
         Ok(call.map(Called::from))
     }
@@ -433,7 +441,7 @@ impl Inner {
 
     /// Carries out the effects of a batch. The task is woken only if it has something to do now.
     pub(super) fn deliver(&mut self, now: Instant, mut outcome: Outcome, output: &[u8]) {
-        let mut woken = matches!(self.batch, Batch::Joined { woken: true });
+        let mut woken = matches!(self.batch, Batch::Joined { woken: true }) || self.moving.is_due();
         if !outcome.topics.is_empty() {
             self.connection.carry_out(mem::take(&mut outcome.topics));
             woken |= self.connection.subscriber().needs_poll();

@@ -14,6 +14,7 @@ mod deliveries;
 mod ending;
 mod event;
 mod inner;
+mod moving;
 mod publish_rate;
 pub(crate) mod read_buffer;
 pub mod settings;
@@ -108,6 +109,13 @@ impl Session {
 
     async fn event_loop(self: &Rc<Self>) -> io::Result<Ending> {
         loop {
+            if self.inner().may_move() {
+                // Boxed: needed rarely, and inline it would enlarge every connection's task.
+                let moved = Box::pin(self.move_elsewhere());
+                if let Some(ending) = moved.await? {
+                    return Ok(ending);
+                }
+            }
             self.inner().set_timer();
             let event = poll_fn(|context| self.inner().poll_event(self, context)).await?;
             let called = match event {

@@ -22,6 +22,36 @@ pub struct SessionSettings {
     pub max_lifetime: Option<Duration>,
     /// The most bytes read from a connection per second; 0 means no limit.
     pub max_bytes_per_second: u32,
+    /// How connections move to a new version of the component.
+    pub swap: SwapSettings,
+}
+
+/// What becomes of connections when the component is replaced. They move to the new version when they are at rest.
+#[derive(Clone, Copy, Debug)]
+pub struct SwapSettings {
+    /// How long a connection may take until it is at rest. A WebSocket is then closed with 1012.
+    pub grace: Duration,
+    /// What to do with a connection whose state the new version refuses.
+    pub refused: Refused,
+}
+
+/// What to do with a connection whose state the new version of the component refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It keeps the old version until it ends.
+    Keep,
+    /// It ends: a WebSocket is closed with 1012.
+    Close,
+}
+
+impl Default for SwapSettings {
+    /// 30 s, and connections that are refused keep the old version.
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(30),
+            refused: Refused::Keep,
+        }
+    }
 }
 
 impl Default for SessionSettings {
@@ -32,6 +62,7 @@ impl Default for SessionSettings {
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: None,
             max_bytes_per_second: 0,
+            swap: SwapSettings::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::contract::bindings::{
 use crate::topics::Topics;
 use crate::topics::backlog::Backlogged;
 use crate::topics::publication::from_contract;
-use crate::topics::subscriber::{Details, Subscriber};
+use crate::topics::subscriber::{Details, Home, Subscriber};
 use crate::topics::table::Wishes;
 use crate::topics::waiting::{Due, Waiting};
 
@@ -101,7 +101,7 @@ impl<I: Backlogged> Topics<I> {
             return self.refuse(caller, wanted.topic, TopicOperation::Subscribe, reason);
         }
         let stays_live = matches!(wanted.start, Start::Now);
-        let group = self.table.borrow_mut().group(&topic, caller.instance);
+        let group = self.table.borrow_mut().group(&topic, Some(caller.instance));
         if is_new {
             details.groups.borrow_mut().push(Rc::clone(&group));
         } else if !stays_live {
@@ -245,7 +245,8 @@ impl<I: Backlogged> Topics<I> {
             self.last_id.set(id.0);
             self.table.borrow_mut().add_subscriber(id, subscriber);
             let waiting = Waiting::new(&self.unsent);
-            Box::new(Details::new(id, instance, resource, waiting))
+            let instance = Rc::clone(instance);
+            Box::new(Details::new(id, Home { instance, resource }, waiting))
         })
     }
 }

@@ -80,6 +80,7 @@ impl<I: Backlogged> Topics<I> {
         match item {
             // Its deliveries need calls.
             Item::Publication(..) => {}
+            Item::Moved(group, id) => group.arrive(id),
             Item::Subscribed {
                 group,
                 id,
@@ -105,23 +106,41 @@ impl<I: Backlogged> Topics<I> {
                 }
             }
             Item::Gap(group, position) => group.each_live(false, |subscriber| {
-                self.metrics.topics.gaps.count();
-                self.wait(subscriber, |waiting| {
-                    waiting.add_gap(&group.topic, position);
-                    Dropped::default()
-                });
+                self.tell_gap(subscriber, &group, position);
             }),
-            Item::MemberChange(group, told) => {
-                let policy = self.settings.slow_subscriber.of(group.topic.as_str());
-                group.each_live(true, |subscriber| {
-                    self.wait(subscriber, |waiting| {
-                        let max = self.settings.max_waiting;
-                        waiting.add_event(&group.topic, told.clone(), policy, max)
-                    });
-                });
-            }
+            Item::MemberChange(group, told) => group.each_live(true, |subscriber| {
+                self.tell_change(subscriber, &group, &told);
+            }),
             Item::Answer(subscriber, told) => self.answer(&subscriber, None, [Due::Event(told)]),
         }
+    }
+
+    /// Tells a subscriber that publications may be missing.
+    pub(super) fn tell_gap(
+        &self,
+        subscriber: &Subscriber<I>,
+        group: &Group<I>,
+        position: Option<Position>,
+    ) {
+        self.metrics.topics.gaps.count();
+        self.wait(subscriber, |waiting| {
+            waiting.add_gap(&group.topic, position);
+            Dropped::default()
+        });
+    }
+
+    /// Tells a subscriber of a member that has joined or left.
+    pub(super) fn tell_change(
+        &self,
+        subscriber: &Subscriber<I>,
+        group: &Group<I>,
+        told: &TopicEvent,
+    ) {
+        let policy = self.settings.slow_subscriber.of(group.topic.as_str());
+        self.wait(subscriber, |waiting| {
+            let max = self.settings.max_waiting;
+            waiting.add_event(&group.topic, told.clone(), policy, max)
+        });
     }
 
     fn arrived(&self, topic: &Topic, publication: &Arc<message::Publication>) -> Rc<Arrived> {
@@ -153,7 +172,9 @@ impl<I: Backlogged> Topics<I> {
     }
 
     fn push(&self, group: &Rc<Group<I>>, item: Item<I>) {
-        let instance = &group.instance;
+        let Some(instance) = &group.instance else {
+            return self.apply_to_suspended(item);
+        };
         if !instance.backlog().push(item) {
             self.metrics.topics.dropped(1, 0, false);
         }
@@ -218,11 +239,14 @@ impl<I: Backlogged> Topics<I> {
         let instance = subscriber
             .details
             .get()
-            .map(|details| Rc::clone(&details.instance));
-        if let Some(instance) = instance {
-            let item = Item::Answer(subscriber, told);
-            let _ = instance.backlog().push(item);
-            self.due.add(&instance);
+            .and_then(|details| details.instance());
+        let item = Item::Answer(subscriber, told);
+        match instance {
+            Some(instance) => {
+                let _ = instance.backlog().push(item);
+                self.due.add(&instance);
+            }
+            None => self.apply(item),
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) trait Backlogged: Sized {
 pub(crate) struct Backlog<I> {
     items: RefCell<VecDeque<Item<I>>>,
     bytes: Cell<usize>,
+    /// The publication that was taken last, until it is known which connections are given it.
+    pub(super) choosing: RefCell<Option<Choosing<I>>>,
     /// Whether a delivery is in progress, after which comes the next one.
     pub(crate) is_delivering: Cell<bool>,
     /// Whether it is among those that are due.
@@ -55,7 +57,12 @@ pub(crate) enum Item<I> {
     MemberChange(Rc<Group<I>>, TopicEvent),
     /// The answer to what one connection has asked for.
     Answer(Rc<Subscriber<I>>, TopicEvent),
+    /// A subscriber has come from another instance, with what was published before.
+    Moved(Rc<Group<I>>, SubscriberId),
 }
+
+/// A publication for the subscribers of a group, from this number on.
+pub(super) type Choosing<I> = (Rc<Group<I>>, Rc<Arrived>, SubscriberId);
 
 /// The most bytes in a backlog: what an instance may be behind the others of its worker, with which it shares the
 /// publications.
@@ -98,12 +105,31 @@ impl<I> Backlog<I> {
             *items = VecDeque::new();
         }
         self.bytes.set(self.bytes.get().saturating_sub(item.cost()));
+        if let Item::Publication(group, arrived, from) = &item {
+            let choosing = (Rc::clone(group), Rc::clone(arrived), *from);
+            self.choosing.replace(Some(choosing));
+        }
         Some(item)
+    }
+
+    /// It is known which connections are given the publication that was taken last.
+    pub(crate) fn chosen(&self) {
+        self.choosing.take();
+    }
+
+    /// Passes on every item, in order; those that are returned stay.
+    pub(super) fn filter(&self, mut pass: impl FnMut(Item<I>) -> Option<Item<I>>) {
+        let items = self.items.take();
+        let kept: VecDeque<_> = items.into_iter().filter_map(&mut pass).collect();
+        let bytes = kept.iter().map(Item::cost).fold(0, usize::saturating_add);
+        self.bytes.set(bytes);
+        self.items.replace(kept);
     }
 
     /// Drops everything, since the instance is dead.
     pub(crate) fn clear(&self) {
         self.items.take();
+        self.choosing.take();
         self.bytes.set(0);
     }
 }
@@ -141,6 +167,7 @@ impl<I> Default for Backlog<I> {
         Self {
             items: RefCell::default(),
             bytes: Cell::new(0),
+            choosing: RefCell::default(),
             is_delivering: Cell::new(false),
             is_due: Cell::new(false),
         }

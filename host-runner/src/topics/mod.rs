@@ -13,6 +13,7 @@
 pub(crate) mod actions;
 mod arrivals;
 pub(crate) mod backlog;
+mod moves;
 pub(crate) mod publication;
 pub mod settings;
 pub(crate) mod subscriber;

@@ -48,28 +48,34 @@ pub(crate) struct Subscriber<I> {
 /// What is known of a connection that subscribes.
 pub(super) struct Details<I> {
     pub(super) id: SubscriberId,
-    pub(super) instance: Rc<I>,
-    pub(super) resource: ResourceAny,
+    /// Where the connection is; `None` while it is suspended.
+    pub(super) home: RefCell<Option<Home<I>>>,
     pub(super) waiting: RefCell<Waiting>,
     pub(super) groups: RefCell<Vec<Rc<Group<I>>>>,
     waker: RefCell<Option<Waker>>,
 }
 
+/// A connection in an instance.
+pub(super) struct Home<I> {
+    pub(super) instance: Rc<I>,
+    pub(super) resource: ResourceAny,
+}
+
 impl<I> Details<I> {
-    pub(super) fn new(
-        id: SubscriberId,
-        instance: &Rc<I>,
-        resource: ResourceAny,
-        waiting: Waiting,
-    ) -> Self {
+    pub(super) fn new(id: SubscriberId, home: Home<I>, waiting: Waiting) -> Self {
         Self {
             id,
-            instance: Rc::clone(instance),
-            resource,
+            home: RefCell::new(Some(home)),
             waiting: RefCell::new(waiting),
             groups: RefCell::default(),
             waker: RefCell::default(),
         }
+    }
+
+    /// The instance that the connection is on; `None` while it is suspended.
+    pub(super) fn instance(&self) -> Option<Rc<I>> {
+        let home = self.home.borrow();
+        home.as_ref().map(|home| Rc::clone(&home.instance))
     }
 
     /// The group of a topic that the connection subscribes to.
@@ -130,9 +136,10 @@ impl<I> Subscriber<I> {
         self.recipient.get()?.upgrade()
     }
 
-    /// The connection in the instance. Only of one that subscribes.
+    /// The connection in the instance. Only of one that subscribes and is not suspended.
     pub(crate) fn resource(&self) -> Option<ResourceAny> {
-        self.details.get().map(|details| details.resource)
+        let home = self.details.get()?.home.borrow();
+        home.as_ref().map(|home| home.resource)
     }
 
     /// Whether the connection may be given a publication now; it waits otherwise.

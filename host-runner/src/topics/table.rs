@@ -8,6 +8,7 @@ use std::rc::Rc;
 use wasocket_bus::message::SubscriberId;
 use wasocket_bus::topic::Topic;
 
+use crate::topics::publication::Arrived;
 use crate::topics::subscriber::{Readiness, Subscriber};
 
 /// The topics with a subscriber in this worker.
@@ -17,24 +18,35 @@ pub(super) struct Table<I> {
     subscribers: HashMap<SubscriberId, Rc<Subscriber<I>>>,
 }
 
-/// The subscribers of a topic on one instance.
+/// The subscribers of a topic on one instance, or those that are suspended.
 pub(crate) struct Group<I> {
     pub(super) topic: Topic,
-    pub(crate) instance: Rc<I>,
+    /// `None` for those that are suspended.
+    pub(super) instance: Option<Rc<I>>,
     /// In the order of their numbers.
     slots: RefCell<Vec<Slot<I>>>,
     subscriptions: Cell<u64>,
 }
 
 /// One subscription.
-struct Slot<I> {
+pub(super) struct Slot<I> {
     id: SubscriberId,
     subscriber: Rc<Subscriber<I>>,
     /// Which subscription of the connection to the topic this is.
     subscription: u64,
-    is_live: bool,
+    liveness: Liveness,
     watches_members: bool,
     confirms: bool,
+}
+
+/// Whether a subscriber is given what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Liveness {
+    /// Not before its subscription is in effect.
+    Expected,
+    /// It is in effect, but what is in the backlog of the instance the subscriber has been given elsewhere.
+    Arriving,
+    Live,
 }
 
 /// What a subscriber wants, apart from publications.
@@ -63,16 +75,17 @@ impl<I> Table<I> {
         self.subscribers.remove(&id);
     }
 
-    /// The group of a topic on this instance, which may be new.
-    pub(super) fn group(&mut self, topic: &Topic, instance: &Rc<I>) -> Rc<Group<I>> {
+    /// The group of a topic on this instance, or of its suspended subscribers; it may be new.
+    pub(super) fn group(&mut self, topic: &Topic, instance: Option<&Rc<I>>) -> Rc<Group<I>> {
         let groups = self.topics.entry(topic.clone()).or_default();
-        let address = Rc::as_ptr(instance);
-        match groups.binary_search_by_key(&address, |group| Rc::as_ptr(&group.instance)) {
+        let address = instance.map(Rc::as_ptr);
+        match groups.binary_search_by_key(&address, |group| group.instance.as_ref().map(Rc::as_ptr))
+        {
             Ok(index) => Rc::clone(&groups[index]),
             Err(index) => {
                 let group = Rc::new(Group {
                     topic: topic.clone(),
-                    instance: Rc::clone(instance),
+                    instance: instance.map(Rc::clone),
                     slots: RefCell::default(),
                     subscriptions: Cell::new(0),
                 });
@@ -84,7 +97,13 @@ impl<I> Table<I> {
 
     /// Removes a subscriber from a group, and what is empty then.
     pub(super) fn remove(&mut self, id: SubscriberId, group: &Rc<Group<I>>) {
-        if !group.remove(id) {
+        group.take(id);
+        self.remove_empty(group);
+    }
+
+    /// Removes a group that has no subscribers.
+    pub(super) fn remove_empty(&mut self, group: &Rc<Group<I>>) {
+        if !group.slots.borrow().is_empty() {
             return;
         }
         if let Some(groups) = self.topics.get_mut(&group.topic) {
@@ -106,13 +125,15 @@ impl<I> Group<I> {
             id,
             subscriber: Rc::clone(subscriber),
             subscription,
-            is_live: false,
+            liveness: Liveness::Expected,
             watches_members: wishes.watches_members,
             confirms: wishes.confirms,
         };
         match slots.binary_search_by_key(&id, |slot| slot.id) {
             Ok(index) => {
-                slot.is_live = wishes.stays_live && slots[index].is_live;
+                if wishes.stays_live {
+                    slot.liveness = slots[index].liveness;
+                }
                 slots[index] = slot;
             }
             Err(index) => slots.insert(index, slot),
@@ -133,9 +154,61 @@ impl<I> Group<I> {
         let index = slots.binary_search_by_key(&id, |slot| slot.id).ok()?;
         let slot = slots.get_mut(index)?;
         (slot.subscription == subscription).then(|| {
-            slot.is_live = true;
+            slot.liveness = Liveness::Live;
             Rc::clone(&slot.subscriber)
         })
+    }
+
+    /// Adds a subscriber of another group of the topic. One that was live is live again once it has
+    /// [arrived](Self::arrive): returns whether it is to.
+    pub(super) fn join(&self, slot: Slot<I>) -> bool {
+        let subscription = self.subscriptions.get().wrapping_add(1);
+        self.subscriptions.set(subscription);
+        let is_arriving = slot.liveness != Liveness::Expected;
+        let slot = Slot {
+            subscription,
+            liveness: if is_arriving {
+                Liveness::Arriving
+            } else {
+                Liveness::Expected
+            },
+            ..slot
+        };
+        let mut slots = self.slots.borrow_mut();
+        // It has left its other group, so it is not in this one.
+        let index = slots.partition_point(|other| other.id < slot.id);
+        slots.insert(index, slot);
+        is_arriving
+    }
+
+    /// What is taken from the backlog from now on is for the subscriber as well, if it has come from another group.
+    pub(super) fn arrive(&self, id: SubscriberId) {
+        self.update(id, |slot| {
+            if slot.liveness == Liveness::Arriving {
+                slot.liveness = Liveness::Live;
+            }
+        });
+    }
+
+    /// Whether this subscriber is given what was published.
+    pub(super) fn gives(&self, id: SubscriberId, from: SubscriberId, arrived: &Arrived) -> bool {
+        id >= from && arrived.exclude != Some(id) && self.is_live(id, false)
+    }
+
+    /// Whether the subscriber is live, and `watching`: whether it watches members.
+    pub(super) fn is_live(&self, id: SubscriberId, watching: bool) -> bool {
+        let mut is_live = false;
+        self.update(id, |slot| is_live = slot.is_meant(watching));
+        is_live
+    }
+
+    fn update(&self, id: SubscriberId, update: impl FnOnce(&mut Slot<I>)) {
+        let mut slots = self.slots.borrow_mut();
+        if let Ok(index) = slots.binary_search_by_key(&id, |slot| slot.id)
+            && let Some(slot) = slots.get_mut(index)
+        {
+            update(slot);
+        }
     }
 
     /// The subscribers from this number on that are given what was published, at most `most` of them; `wait` is called
@@ -151,7 +224,7 @@ impl<I> Group<I> {
         let slots = self.slots.borrow();
         let first = slots.partition_point(|slot| slot.id < from);
         for slot in slots.iter().skip(first) {
-            if !slot.is_live || Some(slot.id) == exclude {
+            if !slot.is_meant(false) || Some(slot.id) == exclude {
                 continue;
             }
             if selected.len() >= most {
@@ -168,20 +241,23 @@ impl<I> Group<I> {
     /// Calls `visit` with each live subscriber.
     pub(super) fn each_live(&self, watching: bool, mut visit: impl FnMut(&Rc<Subscriber<I>>)) {
         let slots = self.slots.borrow();
-        let is_meant = |slot: &&Slot<I>| slot.is_live && (slot.watches_members || !watching);
         slots
             .iter()
-            .filter(is_meant)
+            .filter(|slot| slot.is_meant(watching))
             .for_each(|slot| visit(&slot.subscriber));
     }
 
-    /// Removes a subscriber. Returns whether none is left.
-    fn remove(&self, id: SubscriberId) -> bool {
+    /// Takes a subscriber out.
+    pub(super) fn take(&self, id: SubscriberId) -> Option<Slot<I>> {
         let mut slots = self.slots.borrow_mut();
-        if let Ok(index) = slots.binary_search_by_key(&id, |slot| slot.id) {
-            slots.remove(index);
-        }
-        slots.is_empty()
+        let index = slots.binary_search_by_key(&id, |slot| slot.id).ok()?;
+        Some(slots.remove(index))
+    }
+}
+
+impl<I> Slot<I> {
+    fn is_meant(&self, watching: bool) -> bool {
+        self.liveness == Liveness::Live && (self.watches_members || !watching)
     }
 }
 

@@ -54,6 +54,8 @@ fn a_new_version_has_new_rooms() {
         "--instance-by",
         "/rooms/{room}",
         "--watch",
+        "--swap-grace",
+        "1",
     ];
     let server = Server::serving(&file, &options);
     let mut members: Vec<_> = (0..20).map(|_| Member::of(&server, "blue")).collect();

@@ -18,6 +18,7 @@ use wasocket_host::server::config::ServerConfig;
 use crate::commands::serve::ServeFailure;
 use crate::commands::serve::network::Network;
 use crate::commands::serve::sockets::Sockets;
+use crate::commands::serve::swap::Swap;
 use crate::commands::serve::topics::Topics;
 use crate::parse::{at_least_one, memory, milliseconds, seconds};
 
@@ -41,7 +42,7 @@ const MAX_WORKERS: usize = 1024;
 pub struct Serve {
     /// The component [default: an echo app with a page to try it]
     pub component: Option<PathBuf>,
-    /// Reload the component when its file changes; existing connections are closed with 1012
+    /// Replace the component when its file changes; connections move to the new version, see --swap-grace
     #[arg(long, requires = "component")]
     pub watch: bool,
     /// Compile the component again, and do not cache the result (in `$XDG_CACHE_HOME/wasocket`, or
@@ -118,6 +119,9 @@ pub struct Serve {
     /// Limits on the network and operator endpoints.
     #[command(flatten)]
     pub network: Network,
+    /// New versions of the component.
+    #[command(flatten)]
+    pub swap: Swap,
     /// Topics.
     #[command(flatten)]
     pub topics: Topics,
@@ -138,7 +142,7 @@ impl Serve {
             topics: topics.settings().into(),
             traces: network.traces().map_err(ServeFailure::Traces)?,
             limits: network.limits(),
-            session: network.session(Duration::from_secs(self.send_timeout)),
+            session: network.session(Duration::from_secs(self.send_timeout), self.swap.settings()),
             http: HttpSettings {
                 head_timeout: Duration::from_secs(network.head_timeout),
                 keep_alive_timeout: Duration::from_secs(network.keep_alive_timeout),

@@ -3,6 +3,7 @@
 pub mod args;
 mod network;
 mod sockets;
+mod swap;
 mod topics;
 
 use std::fmt;

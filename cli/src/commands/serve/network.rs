@@ -11,7 +11,7 @@ use wasocket_host::limits::settings::LimitSettings;
 use wasocket_host::net::listen::Listen;
 use wasocket_host::observe::trace::Endpoint;
 use wasocket_host::server::admin::AdminSettings;
-use wasocket_host::session::settings::SessionSettings;
+use wasocket_host::session::settings::{SessionSettings, SwapSettings};
 
 use crate::parse::{address_or_path, at_least_one, token_file};
 
@@ -120,12 +120,13 @@ impl Network {
     }
 
     /// The limits on connections that the app has taken over.
-    pub(super) fn session(&self, send_timeout: Duration) -> SessionSettings {
+    pub(super) fn session(&self, send_timeout: Duration, swap: SwapSettings) -> SessionSettings {
         SessionSettings {
             send_timeout,
             idle_timeout: limit(self.idle_timeout),
             max_lifetime: limit(self.max_lifetime),
             max_bytes_per_second: self.max_bytes_per_second,
+            swap,
         }
     }
 

@@ -1,0 +1,81 @@
+//! What a worker counts of connections that move to a new version of the component.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::contract::bindings::ResumeError;
+use crate::observe::metrics::{Counter, Kind, Metrics, Text};
+
+/// The counters of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct SwapMetrics {
+    moved: Counter,
+    unsupported: Counter,
+    unknown_version: Counter,
+    invalid: Counter,
+    /// Connections that stay, since the instance failed that they were to move to.
+    pub(crate) failed: Counter,
+    /// Connections that stay, since the instance of their key is full.
+    pub(crate) full: Counter,
+    /// Connections closed, since they have not moved in time, or their state was refused.
+    pub(crate) closed: Counter,
+    /// In nanoseconds.
+    longest_pause: AtomicU64,
+}
+
+impl SwapMetrics {
+    /// A connection has moved, and was not served for this time.
+    pub(crate) fn moved(&self, pause: Duration) {
+        self.moved.count();
+        let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
+        self.longest_pause.fetch_max(pause, Relaxed);
+    }
+
+    /// The state of a connection was refused.
+    pub(crate) fn refused(&self, error: ResumeError) {
+        match error {
+            ResumeError::Unsupported => self.unsupported.count(),
+            ResumeError::UnknownVersion => self.unknown_version.count(),
+            ResumeError::Invalid => self.invalid.count(),
+        }
+    }
+}
+
+pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>]) {
+    let sum = |counter: fn(&SwapMetrics) -> &Counter| {
+        let numbers = workers.iter().map(|worker| counter(&worker.swap).get());
+        numbers.sum()
+    };
+    text.counter(
+        "swap_moved_total",
+        "Connections moved to another version of the component.",
+        sum(|all| &all.moved),
+    );
+    text.family(
+        "swap_kept_total",
+        "Connections that could not move, by reason: how their state was refused, or what became of the instance.",
+        Kind::Counter,
+        "reason",
+        &[
+            ("unsupported", sum(|all| &all.unsupported)),
+            ("unknown_version", sum(|all| &all.unknown_version)),
+            ("invalid", sum(|all| &all.invalid)),
+            ("failed", sum(|all| &all.failed)),
+            ("full", sum(|all| &all.full)),
+        ],
+    );
+    text.counter(
+        "swap_closed_total",
+        "Connections closed because they did not move in time (--swap-grace) or were refused (--swap-refused).",
+        sum(|all| &all.closed),
+    );
+    let pauses = workers
+        .iter()
+        .map(|worker| worker.swap.longest_pause.load(Relaxed));
+    text.seconds(
+        "swap_longest_pause_seconds",
+        "The longest time for which a connection was not served while it moved.",
+        Duration::from_nanos(pauses.max().unwrap_or_default()),
+    );
+}

@@ -1,0 +1,184 @@
+//! How a session moves its connection to another instance. The socket, and all that the session itself keeps, stay where
+//! they are.
+
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::time;
+
+use wasocket_host_core::turn::{self, Ending};
+
+use super::event::Pushed;
+use super::inner::Inner;
+use crate::contract::bindings::ResumeError;
+use crate::guest::fault::Dead;
+use crate::pool::{Destination, Place, Resumed};
+use crate::session::Session;
+use crate::session::settings::Refused;
+
+/// The number of calls after which a connection is asked each time whether it is at rest. After that it is asked less
+/// often, as it may never be: after every [`SELDOM`]th call.
+const OFTEN: u16 = 32;
+const SELDOM: u16 = 8;
+
+/// Whether the connection is to move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moving {
+    /// It is where it is to be, or stays there.
+    Settled,
+    /// It is to move. The number of opportunities that have passed.
+    Asked(u16),
+}
+
+impl Moving {
+    pub(super) fn asked() -> Self {
+        Self::Asked(0)
+    }
+
+    pub(super) fn is_due(self) -> bool {
+        self != Self::Settled
+    }
+
+    /// Whether to take this opportunity to move.
+    fn takes(&mut self) -> bool {
+        let Self::Asked(passed) = self else {
+            return false;
+        };
+        *passed = match passed.checked_add(1) {
+            Some(next) => next,
+            None => OFTEN,
+        };
+        *passed <= OFTEN || passed.is_multiple_of(SELDOM)
+    }
+}
+
+impl Session {
+    /// Moves the connection to where it is to be, if it is at rest; otherwise it goes on where it is.
+    pub(super) async fn move_elsewhere(self: &Rc<Self>) -> io::Result<Option<Ending>> {
+        let Some(place) = self.inner().find_place() else {
+            return Ok(None);
+        };
+        let since = time::Instant::now();
+        let resumed = self.resume_in(place).await;
+        let mut inner = self.inner();
+        inner.is_in_call = false;
+        match resumed {
+            Ok(resumed) => {
+                let went_on = inner.go_on(resumed);
+                inner.context.metrics.swap.moved(since.elapsed());
+                went_on
+            }
+            Err(stay) => {
+                inner.stay(stay);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes a connection in this place of the state of the present one, which goes on if that fails.
+    async fn resume_in(self: &Rc<Self>, place: Place) -> Result<Resumed, Stay> {
+        let suspend = {
+            let mut inner = self.inner();
+            // No other call is made, and nothing delivered, until the connection has moved or stays.
+            inner.is_in_call = true;
+            inner.connection.suspend(inner.context.clock.now())
+        };
+        let suspended = suspend.await?.ok_or(Stay::NotAtRest)?;
+        let resume = {
+            let mut inner = self.inner();
+            if !inner.is_at_rest() {
+                return Err(Stay::NotAtRest);
+            }
+            inner.called_at = inner.context.clock.now();
+            place.resume(inner.called_at, suspended)
+        };
+        Ok(resume.await??)
+    }
+}
+
+/// Why a connection does not move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// It is not at rest now, but may be later.
+    NotAtRest,
+    /// One of the two instances is dead. If it is the old one, the connection is told of that.
+    Dead,
+    /// The state is refused.
+    Refused(ResumeError),
+}
+
+impl From<Dead> for Stay {
+    fn from(_: Dead) -> Self {
+        Self::Dead
+    }
+}
+
+impl From<ResumeError> for Stay {
+    fn from(error: ResumeError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Inner {
+    /// Whether the connection is to move, and may be suspended now.
+    pub(super) fn may_move(&mut self) -> bool {
+        self.moving.is_due()
+            && self.is_idle()
+            && self.is_at_rest()
+            && self.connection.is_quiet()
+            && self.moving.takes()
+    }
+
+    /// Whether the connection may be suspended, apart from calls in progress.
+    fn is_at_rest(&self) -> bool {
+        self.turn.may_suspend()
+            && self.socket.is_flushed()
+            && matches!(self.pushed, Pushed::Nothing)
+    }
+
+    fn find_place(&mut self) -> Option<Place> {
+        match self.connection.destination() {
+            Destination::There(place) => return Some(place),
+            // It is asked again when there is a place.
+            Destination::Here | Destination::Full => {}
+            Destination::Nowhere => self.context.metrics.swap.full.count(),
+        }
+        self.moving = Moving::Settled;
+        None
+    }
+
+    /// The connection is in another instance, and its life goes on there.
+    fn go_on(&mut self, resumed: Resumed) -> io::Result<Option<Ending>> {
+        self.moving = Moving::Settled;
+        self.connection.succeed(resumed.connection);
+        self.final_bytes = resumed.final_bytes;
+        let effects = resumed.effects;
+        self.carry_out(effects.wake_at, effects.next, &effects.output)
+    }
+
+    fn stay(&mut self, stay: Stay) {
+        let swap = &self.context.metrics.swap;
+        match stay {
+            Stay::NotAtRest => return,
+            Stay::Dead => swap.failed.count(),
+            Stay::Refused(error) => {
+                swap.refused(error);
+                if self.context.settings.swap.refused == Refused::Close {
+                    swap.closed.count();
+                    self.connection.close_for_restart();
+                }
+            }
+        }
+        self.moving = Moving::Settled;
+    }
+
+    /// The time to move is over.
+    pub(super) fn on_overdue(&mut self) -> Option<turn::Call> {
+        let was_asked = mem::replace(&mut self.moving, Moving::Settled).is_due();
+        if !was_asked || !self.connection.is_outdated() {
+            return None;
+        }
+        self.context.metrics.swap.closed.count();
+        self.turn.on_stop()
+    }
+}

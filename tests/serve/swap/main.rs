@@ -1,0 +1,76 @@
+//! New versions of the component, with the running program: connections move to them, and nothing is lost.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "how a test fails"
+)]
+
+mod moves;
+#[path = "../topics/peer.rs"]
+#[allow(dead_code, reason = "the tests of topics use the rest")]
+mod peer;
+mod traffic;
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::Instant;
+use std::{fs, thread};
+
+use support::{Server, TIMEOUT, build_guest, target_folder};
+
+static GUEST: LazyLock<Vec<u8>> =
+    LazyLock::new(|| fs::read(build_guest("topics", "")).expect("a component"));
+
+/// A running server, and the file of its component.
+struct Versions {
+    server: Server,
+    file: PathBuf,
+    number: AtomicU8,
+}
+
+impl Versions {
+    /// Serves a component that is replaced when its file changes.
+    fn serve(test: &str, component: &[u8], options: &[&str]) -> Self {
+        let file = target_folder(&format!("swap-{test}")).join("app.wasm");
+        fs::write(&file, component).expect("written");
+        let server = Server::serving(&file, &[&["--watch"], options].concat());
+        Self {
+            server,
+            file,
+            number: AtomicU8::new(0),
+        }
+    }
+
+    /// Replaces the component by another one, and waits until it is.
+    fn replace(&self, component: &[u8]) {
+        let before = self.server.log().matches("was reloaded").count();
+        fs::write(&self.file, component).expect("written");
+        let start = Instant::now();
+        while self.server.log().matches("was reloaded").count() == before {
+            assert!(start.elapsed() < 5 * TIMEOUT, "{}", self.server.log());
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Replaces the component by one that does the same.
+    fn replace_by_same(&self, component: &[u8]) {
+        let number = self.number.fetch_add(1, Relaxed);
+        self.replace(&another(component, number));
+    }
+}
+
+impl Drop for Versions {
+    /// The log of a test that fails says more.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            println!("{}", self.server.log());
+        }
+    }
+}
+
+/// The same component, with a custom section that has this number.
+fn another(component: &[u8], number: u8) -> Vec<u8> {
+    [component, &[0, 5, 3, b'n', b'o', b'.', number]].concat()
+}
