@@ -109,8 +109,17 @@ fn a_killed_runner_leaves_no_members_and_no_loss(kind: Kind) {
     assert_eq!(watcher.read(), "!members 1 a");
 }
 
+/// Ends the publications, also when the test fails.
+struct StopWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Publishes 1,000 numbers a second, from 1, until it is to stop. Returns the last one.
-fn publish_numbers(mut publisher: Peer, stop: &AtomicBool) -> u32 {
+fn publish_numbers(publisher: &mut Peer, stop: &AtomicBool) -> u32 {
     let start = Instant::now();
     for number in 1.. {
         publisher.send(&format!("!publish room {number}"));
@@ -153,18 +162,20 @@ fn nothing_is_lost_in_silence(kind: Kind, test: &str, happens: impl Fn(&mut Engi
     let mut engine = Engine::start(kind, test);
     let runners = runners(&engine, 2);
     wait_for_engine(&runners);
-    let publisher = Peer::join(&runners[0], "/other");
+    // It stays until all is read: to close a socket with something unread loses what was sent last.
+    let mut publisher = Peer::join(&runners[0], "/other");
     let join = |runner: &Server| Peer::join(runner, "/room?keep=1000&position");
     let mut peers: Vec<_> = runners.iter().map(join).collect();
     let stop = AtomicBool::new(false);
     let last = thread::scope(|threads| {
-        let publishing = threads.spawn(|| publish_numbers(publisher, &stop));
+        let publishing = threads.spawn(|| publish_numbers(&mut publisher, &stop));
+        let stopped = StopWhenDropped(&stop);
         thread::sleep(A_WHILE);
         happens(&mut engine);
         thread::sleep(A_WHILE);
         wait_for_engine(&runners);
         thread::sleep(A_WHILE);
-        stop.store(true, Ordering::Relaxed);
+        drop(stopped);
         publishing.join().expect("publications")
     });
     for (number, peer) in peers.iter_mut().enumerate() {
