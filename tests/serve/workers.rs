@@ -212,7 +212,7 @@ fn every_worker_reloads_a_changed_file() {
     assert_eq!(get(&server, "/").0, 200);
     let other = fs::read(build_guest("portable-echo", "")).expect("a component");
     fs::write(&file, &other).expect("written");
-    server.wait_for_log("changed and was reloaded connections=16");
+    server.wait_for_log("the new version is served connections=16");
     for client in &mut clients {
         assert_eq!(client.read_exactly(4), CLOSE_1012);
     }

@@ -16,7 +16,7 @@ use crate::guest::fault::FaultReason;
 use crate::limits::open_files;
 use crate::limits::per_address::Denial;
 use crate::observe::process_stats;
-use crate::observe::swap_metrics::{self, SwapMetrics};
+use crate::observe::swap_metrics::{self, SwapCounts, SwapMetrics};
 use crate::observe::topic_metrics::{self, TopicMetrics};
 
 /// A number that only grows while the process runs.
@@ -186,7 +186,7 @@ impl Sum<'_> {
 }
 
 /// Values that are read on request.
-pub(crate) struct Now {
+pub(crate) struct Now<'a> {
     /// Unsent output of all clients, in bytes.
     pub(crate) unsent: usize,
     /// The limit on connections.
@@ -195,10 +195,12 @@ pub(crate) struct Now {
     pub(crate) spans: Option<(u64, u64)>,
     /// Log lines that were not written.
     pub(crate) lost_log_lines: u64,
+    /// How attempts to replace the component have ended.
+    pub(crate) swaps: &'a SwapCounts,
 }
 
 /// All metrics in Prometheus's text format.
-pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now) -> String {
+pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now<'_>) -> String {
     let sum = Sum(workers);
     let ended = [
         ("closed", sum.of(|all| &all.ended_well)),
@@ -343,7 +345,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now) -> String 
             ("system", sum.of(|all| &all.no_memory)),
         ],
     );
-    swap_metrics::write(&mut text, workers);
+    swap_metrics::write(&mut text, workers, now.swaps);
     topic_metrics::write(&mut text, workers, bus);
     if let Some((sent, dropped)) = now.spans {
         text.family(

@@ -7,6 +7,54 @@ use std::time::Duration;
 use crate::contract::bindings::ResumeError;
 use crate::observe::metrics::{Counter, Kind, Metrics, Text};
 
+/// What becomes of one version of the component, in all workers.
+#[derive(Debug, Default)]
+pub(crate) struct Trial {
+    moved: AtomicU64,
+    refused: AtomicU64,
+    /// Instances that failed.
+    faults: AtomicU64,
+}
+
+impl Trial {
+    /// A connection has moved to this version.
+    pub(crate) fn count_moved(&self) {
+        self.moved.fetch_add(1, Relaxed);
+    }
+
+    /// This version has refused the state of a connection.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// An instance of this version has failed, or has not started.
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Relaxed)
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Relaxed)
+    }
+}
+
+/// How attempts to replace the component have ended.
+#[derive(Debug, Default)]
+pub(crate) struct SwapCounts {
+    pub(crate) done: AtomicU64,
+    /// The new version could not be loaded or started.
+    pub(crate) refused: AtomicU64,
+    /// The new version failed, and the one before is served again.
+    pub(crate) returned: AtomicU64,
+}
+
 /// The counters of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct SwapMetrics {
@@ -42,7 +90,18 @@ impl SwapMetrics {
     }
 }
 
-pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>]) {
+pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], swaps: &SwapCounts) {
+    text.family(
+        "swaps_total",
+        "New versions of the component, by outcome.",
+        Kind::Counter,
+        "outcome",
+        &[
+            ("done", swaps.done.load(Relaxed)),
+            ("refused", swaps.refused.load(Relaxed)),
+            ("returned", swaps.returned.load(Relaxed)),
+        ],
+    );
     let sum = |counter: fn(&SwapMetrics) -> &Counter| {
         let numbers = workers.iter().map(|worker| counter(&worker.swap).get());
         numbers.sum()

@@ -242,6 +242,7 @@ impl Instance {
         self.available.notify_waiters();
         self.raise(Signal::Died);
         back_off(&self.shared, cause, self.started);
+        self.version.trial.count_fault();
         Err(log(&fault, self.places.get(), &self.shared.metrics))
     }
 
@@ -373,6 +374,11 @@ impl Instance {
             self.stopped.set(Some(reason));
             self.raise(Signal::Stop(reason));
         }
+    }
+
+    /// The signals of all members.
+    pub(super) fn signals(&self) -> Vec<Arc<Signals>> {
+        self.members.borrow().values().map(Arc::clone).collect()
     }
 
     pub(super) fn raise(&self, signal: Signal) {

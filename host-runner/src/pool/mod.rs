@@ -24,8 +24,10 @@ pub(crate) use member::PendingRequest;
 pub(crate) use moves::{Destination, Resumed};
 pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
+pub(crate) use places::Release;
 
 use std::cell::Cell;
+use std::fmt;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,7 +41,7 @@ use tokio::time::{sleep, sleep_until};
 
 use self::backoff::Cause;
 use self::instance::{Shared, back_off, log};
-use self::places::Places;
+use self::places::{Places, Version};
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
@@ -51,7 +53,7 @@ use crate::limits::instances::InstanceLimit;
 use crate::limits::per_address::network;
 use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
-use crate::pool::wakeups::Signal;
+use crate::pool::wakeups::{Signal, Signals};
 use crate::topics::Topics;
 
 /// The most calls of a worker that finish on threads of their own at once. Fewer than tokio's blocking threads (512), so
@@ -76,19 +78,14 @@ pub struct Pool {
 impl Pool {
     /// A pool without instances: they are started on demand.
     pub(crate) fn new(
-        component: Component,
+        release: Release,
         limits: Limits,
         connections_per_instance: usize,
         metrics: Arc<Metrics>,
         topics: Topics<Instance>,
         instance_limit: &Arc<InstanceLimit>,
     ) -> Self {
-        let places = Places::new(
-            component,
-            connections_per_instance,
-            instance_limit,
-            &metrics,
-        );
+        let places = Places::new(release, connections_per_instance, instance_limit, &metrics);
         Self {
             starting: Arc::default(),
             limits,
@@ -130,7 +127,7 @@ impl Pool {
                 return Ok(place);
             }
             // Meanwhile the component may be replaced, or another request may have given the key an owner.
-            if let Some(instance) = self.start(starting).await?
+            if let Some(instance) = self.start(self.places.current(), starting).await?
                 && let Some(place) = self.places.on_new(&instance, client, key)
             {
                 return Ok(place);
@@ -148,13 +145,17 @@ impl Pool {
         left
     }
 
-    /// Starts an instance. Returns `None` if the component was replaced meanwhile.
-    async fn start(&self, starting: OwnedMutexGuard<()>) -> Result<Option<Rc<Instance>>, Unplaced> {
+    /// Starts an instance of this version. Returns `None` if the version was replaced meanwhile.
+    async fn start(
+        &self,
+        version: Rc<Version>,
+        starting: OwnedMutexGuard<()>,
+    ) -> Result<Option<Rc<Instance>>, Unplaced> {
         if let Some(left) = self.backoff_remaining() {
             return Err(Unplaced::BackingOff(left));
         }
         let permit = self.instance_limit.take().ok_or(Unplaced::Full)?;
-        let (started, version) = (time::Instant::now(), self.places.current());
+        let started = time::Instant::now();
         let component = version.component.clone();
         let file_wait = FileWait::with(&component.grants, self.limits);
         let guest = start(component, self.limits, starting).await;
@@ -165,11 +166,12 @@ impl Pool {
                 return Unplaced::Full;
             }
             back_off(&self.shared, Cause::Start, started);
+            version.trial.count_fault();
             log(&fault, 0, &self.shared.metrics).into()
         })?;
         tracing::debug!("instance started in {:.1?}", started.elapsed());
         self.shared.metrics.instances.count();
-        if self.places.current().number != version.number {
+        if !self.places.serves(&version) {
             return Ok(None);
         }
         let instance = Rc::new(Instance::new(
@@ -188,15 +190,48 @@ impl Pool {
         Ok(Some(instance))
     }
 
-    /// Replaces the component for new instances. The connections move to them, each when it is at rest: see
-    /// [`move_connections`](Self::move_connections). Returns their number.
-    pub fn replace(&self, component: Component) -> usize {
-        let left = self.places.replace(component);
+    /// Begins the trial of a version: starts an instance of it. New connections still get the current one.
+    pub(crate) async fn begin_trial(&self, release: Release) -> Result<(), Unplaced> {
+        self.places.begin_trial(release);
+        self.forget_faults();
+        self.make_room().await
+    }
+
+    /// Asks connections to move to the version on trial, at most this number. Returns how many.
+    pub(crate) fn try_on(&self, most: usize) -> usize {
+        let members = self.places.some_members(most);
+        let number = members.len();
+        self.shared.moves.add(members);
+        number
+    }
+
+    /// New connections get the version on trial from now on, and all others are asked to move. Returns their number.
+    pub(crate) fn adopt(&self) -> usize {
+        self.leave(self.places.adopt())
+    }
+
+    /// Connections get the version before the trial, and those that have moved are asked to move back. Returns their
+    /// number.
+    pub(crate) fn go_back(&self) -> usize {
+        self.leave(self.places.go_back())
+    }
+
+    /// Ends the trial for good: the version before is not kept any more.
+    pub(crate) fn settle(&self) {
+        self.places.settle();
+    }
+
+    fn leave(&self, members: Vec<Arc<Signals>>) -> usize {
+        self.forget_faults();
+        let number = members.len();
+        self.shared.moves.add(members);
+        number
+    }
+
+    /// Another version need not wait for what its predecessor has done.
+    fn forget_faults(&self) {
         self.shared.backoff.reset();
         self.shared.metrics.pause(None);
-        let connections = left.len();
-        self.shared.moves.add(left);
-        connections
     }
 
     /// Asks connections to move within this time, as many at once as the event loop can bear; never returns. Run this in a
@@ -220,12 +255,13 @@ impl Pool {
         }
     }
 
-    /// Sees to it that an instance of the current version has room.
+    /// Sees to it that an instance of the version has room that connections move to.
     async fn make_room(&self) -> Result<(), Unplaced> {
-        while !self.places.has_room(&self.places.current()) {
+        while !self.places.has_room(&self.places.next()) {
             let starting = Arc::clone(&self.starting).lock_owned().await;
-            if !self.places.has_room(&self.places.current()) {
-                self.start(starting).await?;
+            let next = self.places.next();
+            if !self.places.has_room(&next) {
+                self.start(next, starting).await?;
             }
         }
         Ok(())
@@ -302,6 +338,17 @@ pub(crate) enum Unplaced {
     Full,
     /// The key's instance has this number of connections, which is the most.
     OwnerFull(usize),
+}
+
+impl fmt::Display for Unplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dead => f.write_str("an instance fails to start, the log says why"),
+            Self::BackingOff(_) => f.write_str("instances keep failing"),
+            Self::Full => f.write_str("there is no room for another instance"),
+            Self::OwnerFull(most) => write!(f, "its instance has {most} connections"),
+        }
+    }
 }
 
 impl From<Dead> for Unplaced {

@@ -77,7 +77,7 @@ impl Connection {
         let Some(places) = instance.shared.places.upgrade() else {
             return Destination::Here;
         };
-        let version = places.current();
+        let version = places.next();
         if instance.version.number == version.number {
             return Destination::Here;
         }
@@ -128,6 +128,11 @@ impl Connection {
 }
 
 impl Place {
+    /// The number of the version of the component that it is on.
+    pub(crate) fn version(&self) -> u64 {
+        self.instance.version.number
+    }
+
     /// See [`Guest::resume`]. With success, the topics of the connection are those of the new one.
     ///
     /// # Errors
@@ -166,7 +171,9 @@ impl Place {
             let instance = Rc::clone(&self.instance);
             let resumed = resumed.inspect_err(|_| {
                 instance.members.borrow_mut().remove(&id);
+                instance.version.trial.count_refused();
             })?;
+            instance.version.trial.count_moved();
             let handle = resumed.connection;
             let topics = &instance.shared.topics;
             topics.suspend(&subscriber);

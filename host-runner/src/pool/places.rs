@@ -1,6 +1,7 @@
 //! The instances of a pool, by version of the component, and the places on them.
 
 use std::cell::RefCell;
+use std::mem;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -13,33 +14,55 @@ use crate::contract::bindings::ShutdownReason;
 use crate::guest::load::component::Component;
 use crate::limits::instances::InstanceLimit;
 use crate::observe::metrics::Metrics;
+use crate::observe::swap_metrics::Trial;
 use crate::pool::Unplaced;
 use crate::pool::wakeups::Signals;
 
-/// A version of the component. Its number is greater than those of the versions before it.
+/// A version of the component.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    /// Greater than those of the versions before.
+    pub(crate) number: u64,
+    pub(crate) component: Component,
+    pub(crate) trial: Arc<Trial>,
+}
+
+/// A version of the component, in this pool.
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) number: u64,
     pub(super) component: Component,
+    pub(super) trial: Arc<Trial>,
     /// The instances of this version that keys belong to.
     owners: Rc<Owners>,
 }
 
-impl Version {
-    fn new(number: u64, component: Component) -> Rc<Self> {
-        Rc::new(Self {
-            number,
-            component,
+impl From<Release> for Version {
+    fn from(release: Release) -> Self {
+        Self {
+            number: release.number,
+            component: release.component,
+            trial: release.trial,
             owners: Rc::default(),
-        })
+        }
     }
+}
+
+/// The versions that a pool has instances of, apart from those that only have some left.
+#[derive(Debug)]
+struct Versions {
+    /// The one that new connections get.
+    current: Rc<Version>,
+    /// The next one, on trial.
+    candidate: Option<Rc<Version>>,
+    /// The one before, to which the pool may return.
+    previous: Option<Rc<Version>>,
 }
 
 /// The instances of a pool.
 #[derive(Debug)]
 pub(super) struct Places {
-    /// The version that new connections get.
-    current: RefCell<Rc<Version>>,
+    versions: RefCell<Versions>,
     connections_per_instance: usize,
     instances: RefCell<Vec<Rc<Instance>>>,
     /// Instances of earlier versions, which live as long as their connections.
@@ -50,13 +73,17 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(
-        component: Component,
+        release: Release,
         connections_per_instance: usize,
         instance_limit: &Arc<InstanceLimit>,
         metrics: &Arc<Metrics>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            current: RefCell::new(Version::new(0, component)),
+            versions: RefCell::new(Versions {
+                current: Rc::new(release.into()),
+                candidate: None,
+                previous: None,
+            }),
             connections_per_instance,
             instances: RefCell::default(),
             retired: RefCell::default(),
@@ -65,8 +92,23 @@ impl Places {
         })
     }
 
+    /// The version that new connections get.
     pub(super) fn current(&self) -> Rc<Version> {
-        Rc::clone(&self.current.borrow())
+        Rc::clone(&self.versions.borrow().current)
+    }
+
+    /// The version that connections move to which are asked to: the one on trial, if there is one.
+    pub(super) fn next(&self) -> Rc<Version> {
+        let versions = self.versions.borrow();
+        let next = versions.candidate.as_ref().unwrap_or(&versions.current);
+        Rc::clone(next)
+    }
+
+    /// Whether connections get this version.
+    pub(super) fn serves(&self, version: &Version) -> bool {
+        [self.current(), self.next()]
+            .iter()
+            .any(|served| served.number == version.number)
     }
 
     /// A place on an instance of this version that runs; `None` if another instance is needed.
@@ -133,21 +175,73 @@ impl Places {
         instances.iter().map(|instance| instance.started).collect()
     }
 
-    /// Replaces the component. Returns the members of all instances, which are left.
-    pub(super) fn replace(&self, component: Component) -> Vec<Arc<Signals>> {
-        let number = self.current().number.wrapping_add(1);
-        self.current.replace(Version::new(number, component));
-        let left = self.instances.take();
-        self.metrics.instances_now.set(0);
-        let mut retired = self.retired.borrow_mut();
-        retired.retain(|instance| instance.strong_count() > 0);
-        retired.extend(left.iter().map(Rc::downgrade));
-        let mut members = Vec::new();
-        for instance in retired.iter().filter_map(Weak::upgrade) {
-            instance.is_left.set(true);
-            members.extend(instance.members.borrow().values().map(Arc::clone));
+    /// Begins the trial of a version.
+    pub(super) fn begin_trial(&self, release: Release) {
+        self.versions.borrow_mut().candidate = Some(Rc::new(release.into()));
+    }
+
+    /// Members of instances of the current version, at most this number.
+    pub(super) fn some_members(&self, most: usize) -> Vec<Arc<Signals>> {
+        let current = self.current().number;
+        let instances = self.instances.borrow();
+        let of_current = instances
+            .iter()
+            .filter(|instance| instance.version.number == current);
+        of_current
+            .flat_map(|instance| instance.signals())
+            .take(most)
+            .collect()
+    }
+
+    /// The version on trial is the current one from now on. Returns the members of all others.
+    pub(super) fn adopt(&self) -> Vec<Arc<Signals>> {
+        let mut versions = self.versions.borrow_mut();
+        if let Some(candidate) = versions.candidate.take() {
+            let before = mem::replace(&mut versions.current, candidate);
+            versions.previous = Some(before);
         }
-        members
+        drop(versions);
+        self.leave_others()
+    }
+
+    /// The version on trial, or the one that has just been adopted, is not served any more, but the one before. Returns
+    /// the members of all others.
+    pub(super) fn go_back(&self) -> Vec<Arc<Signals>> {
+        let mut versions = self.versions.borrow_mut();
+        if versions.candidate.take().is_none()
+            && let Some(previous) = versions.previous.take()
+        {
+            versions.current = previous;
+        }
+        drop(versions);
+        self.leave_others()
+    }
+
+    /// There is no way back to the version before.
+    pub(super) fn settle(&self) {
+        self.versions.borrow_mut().previous = None;
+    }
+
+    /// Retires the instances of all versions but the current one, and takes back those of the current one that were
+    /// retired. Returns the members of the retired ones.
+    fn leave_others(&self) -> Vec<Arc<Signals>> {
+        let current = self.current().number;
+        let is_kept = |instance: &Rc<Instance>| instance.version.number == current;
+        let (kept, retired): (Vec<_>, Vec<_>) = self.all().into_iter().partition(is_kept);
+        for instance in &kept {
+            instance.is_left.set(false);
+        }
+        for instance in &retired {
+            instance.is_left.set(true);
+        }
+        self.metrics.instances_now.set(kept.len());
+        self.retired
+            .replace(retired.iter().map(Rc::downgrade).collect());
+        self.instances.replace(kept);
+        retired
+            .iter()
+            .flat_map(|instance| instance.signals())
+            .collect()
     }
 
     /// Asks all connections to end.
@@ -173,12 +267,15 @@ fn place_on(instance: &Rc<Instance>, client: Option<IpAddr>, key: Option<&Key>) 
     Place::on(instance, client, owner)
 }
 
-/// Removes dead instances, and all idle ones except one, so that the memory of a peak is freed after it.
+/// Removes dead instances, and all idle ones except one of each version, so that the memory of a peak is freed after it.
 fn remove_unneeded(instances: &mut Vec<Rc<Instance>>) {
-    let mut idle = 0;
+    let mut spared = Vec::new();
     instances.retain(|instance| {
         let is_idle = instance.places.get() == 0;
-        idle += usize::from(is_idle);
-        instance.is_alive() && (!is_idle || idle == 1)
+        let is_spared = !is_idle || !spared.contains(&instance.version.number);
+        if is_idle && is_spared {
+            spared.push(instance.version.number);
+        }
+        instance.is_alive() && is_spared
     });
 }

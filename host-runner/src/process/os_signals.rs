@@ -6,7 +6,7 @@ use std::io;
 use tokio::select;
 use tokio::signal::unix::{self, SignalKind};
 
-/// Ctrl-C, and the signal of service managers. SIGHUP is none of them: it reloads the certificate.
+/// Ctrl-C, and the signal of service managers. SIGHUP is none of them: it reloads the certificate and the component.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: unix::Signal,

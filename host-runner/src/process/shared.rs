@@ -17,6 +17,7 @@ use crate::limits::settings::LimitSettings;
 use crate::limits::unsent::UnsentBudget;
 use crate::observe::log_writer;
 use crate::observe::metrics::{self, Metrics};
+use crate::observe::swap_metrics::SwapCounts;
 use crate::observe::trace;
 use crate::process::heartbeat::Heartbeats;
 use crate::process::open_connections::OpenConnections;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub(crate) topics: Arc<TopicSettings>,
     /// The topics of the process.
     pub(crate) bus: Bus,
+    /// How attempts to replace the component have ended.
+    pub(crate) swaps: SwapCounts,
     /// The heartbeats of the workers.
     pub(crate) heartbeats: Heartbeats,
     /// The metrics of each worker.
@@ -71,6 +74,7 @@ impl Shared {
             open_connections: OpenConnections::new(),
             topics: Arc::clone(topics),
             bus,
+            swaps: SwapCounts::default(),
             heartbeats: Heartbeats::new(workers, watchdog_limit()),
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),
@@ -144,6 +148,7 @@ impl Shared {
             max_connections: self.connection_limit.max(),
             spans: trace::counts(),
             lost_log_lines: log_writer::lost(),
+            swaps: &self.swaps,
         };
         metrics::to_text(&self.metrics, &self.bus, &now)
     }

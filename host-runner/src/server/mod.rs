@@ -3,9 +3,11 @@
 mod accept;
 pub mod admin;
 mod adopt;
+mod commands;
 pub mod config;
 mod connection;
 mod ingress;
 pub mod serve;
+mod swap;
 mod watch;
 mod workers;

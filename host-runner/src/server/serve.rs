@@ -1,7 +1,6 @@
 //! Startup and shutdown of the server.
 
 use std::fmt;
-use std::future::pending;
 use std::io::{self, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -29,14 +28,16 @@ use crate::net::tls::{Tls, TlsError};
 use crate::observe::access_log::log_suppressed;
 use crate::observe::process_stats;
 use crate::observe::trace;
+use crate::pool::Release;
 use crate::process::os_signals::{Signal, Signals};
 use crate::process::service_manager::{State, feed_watchdog, notify};
 use crate::process::shared::Shared;
 use crate::server::admin::{self, AdminError};
 use crate::server::config::ServerConfig;
 use crate::server::ingress::Ingress;
-use crate::server::watch::Watched;
-use crate::server::workers::{Commands, Plan, WorkerError, Workers};
+use crate::server::swap::{self, Swapper, Swaps};
+use crate::server::watch::{self, Watched};
+use crate::server::workers::{Plan, WorkerError, Workers};
 
 /// Serves until a signal stops it. A second signal ends the process immediately.
 ///
@@ -50,7 +51,7 @@ pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
     let traces = traces.map(trace::start).transpose()?;
     let engine = engine::engine().map_err(ServeError::Engine)?;
     let file = config.component.as_deref();
-    let watched = file.filter(|_| config.watch).map(Watched::new);
+    let watched = file.map(|file| Watched::new(file.to_owned()));
     let loader = Loader {
         engine,
         grants: config.grants.clone(),
@@ -122,7 +123,11 @@ async fn run(
         None => Bus::local(bus_limits),
     };
     let plan = Plan {
-        component,
+        release: Release {
+            number: 0,
+            component,
+            trial: Arc::default(),
+        },
         hosts: Hosts::new(&config.hosts, &addresses).into(),
         ingress: ingress.into(),
         shared: Shared::new(
@@ -135,7 +140,8 @@ async fn run(
         .into(),
         config: Arc::clone(config),
     };
-    let _admin_files = start_admin(config, &plan.shared)?;
+    let (swaps, requests) = swap::channel();
+    let _admin_files = start_admin(config, &plan.shared, swaps.clone())?;
     let shared = Arc::clone(&plan.shared);
     spawn_local(async move {
         loop {
@@ -156,11 +162,22 @@ async fn run(
         }
         error = workers.failure() => return Err(error.into()),
     }
+    let swapper = Swapper {
+        loader: loader.clone(),
+        commands: commands.clone(),
+        shared: Arc::clone(&plan.shared),
+        served: watched
+            .as_ref()
+            .map(|watched| (watched.file.clone(), watched.loaded)),
+        number: 0,
+    };
+    let component_hangups = unix::signal(SignalKind::hangup())?;
     let signal = select! {
         signal = signals.next() => signal,
         error = workers.failure() => return Err(error.into()),
         () = plan.ingress.follow(&mut hangups) => return Ok(()),
-        () = follow(watched, loader, &commands) => return Ok(()),
+        () = swapper.run(requests) => return Ok(()),
+        () = watch::follow(watched, config.watch, component_hangups, &swaps) => return Ok(()),
     };
     let connections = plan.shared.open();
     tracing::info!(connections, "{signal}: stopping");
@@ -185,12 +202,23 @@ async fn run(
 }
 
 /// Starts the admin endpoint, if there is to be one. The files must be kept for as long as it is served.
-fn start_admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Vec<SocketFile>, AdminError> {
+fn start_admin(
+    config: &ServerConfig,
+    shared: &Arc<Shared>,
+    swaps: Swaps,
+) -> Result<Vec<SocketFile>, AdminError> {
     let Some(settings) = &config.admin else {
         return Ok(Vec::new());
     };
     let send_timeout = config.session.send_timeout;
-    let (place, files) = admin::start(settings, &config.unix, config.http, send_timeout, shared)?;
+    let (place, files) = admin::start(
+        settings,
+        &config.unix,
+        config.http,
+        send_timeout,
+        shared,
+        swaps,
+    )?;
     tracing::info!("metrics on {place}");
     Ok(files)
 }
@@ -199,17 +227,6 @@ fn start_admin(config: &ServerConfig, shared: &Arc<Shared>) -> Result<Vec<Socket
 fn report_refusals(shared: &Shared, now: Instant) {
     for (address, number) in shared.refusal_log.sweep(now) {
         log_suppressed(address, number);
-    }
-}
-
-/// Reloads the component in all workers when its file changes, if it is watched; never returns.
-async fn follow(watched: Option<Watched>, loader: &Loader, commands: &Commands) {
-    match watched {
-        Some(watched) => {
-            let replace = async |component| commands.replace(component).await;
-            watched.follow(loader, replace).await;
-        }
-        None => pending().await,
     }
 }
 

@@ -1,63 +1,65 @@
-//! `serve --watch`: reloading of a component when its file changes.
+//! New versions in the component's file: with `serve --watch` whenever it changes, and at each SIGHUP if it has changed.
 //!
 //! The file is polled, which works on every system and in every container. A change counts only once the file has looked
 //! the same twice, so that a file still being written is left alone.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::future::pending;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use tokio::task::spawn_blocking;
+use tokio::select;
+use tokio::signal::unix::Signal;
 use tokio::time::sleep;
 
-use crate::guest::load::component::{Component, Loader};
+use super::swap::{Outcome, Source, Stamp, Swaps, stamp};
 
 /// Time between checks of the file.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Modification time and length of a file, to detect changes.
-type Stamp = Option<(SystemTime, u64)>;
-
-/// A watched file, in the state in which its component was loaded.
+/// A component's file, in the state in which its component was loaded.
 #[derive(Debug)]
-pub struct Watched {
-    file: PathBuf,
-    loaded: Stamp,
+pub(super) struct Watched {
+    pub(super) file: PathBuf,
+    pub(super) loaded: Stamp,
     /// Why the file cannot be loaded, if it cannot: said once, however often a broken file is written.
-    error: Option<String>,
+    error: Option<Outcome>,
 }
 
 impl Watched {
     /// The file in its current state. Call this before loading it, so that a change in between is noticed.
-    pub fn new(file: &Path) -> Self {
+    pub(super) fn new(file: PathBuf) -> Self {
         Self {
-            file: file.into(),
-            loaded: stamp(file),
+            loaded: stamp(&file),
+            file,
             error: None,
         }
     }
 
-    /// Passes each new version to `replace`, which returns the number of connections still on the previous one; never
-    /// returns. A version that cannot be loaded is reported, and the previous one stays.
-    pub async fn follow(mut self, loader: &Loader, replace: impl AsyncFn(Component) -> usize) {
+    /// Replaces the component at each of these signals, if the file has changed, and if `watches` whenever it changes;
+    /// never returns.
+    pub(super) async fn follow(mut self, watches: bool, mut hangups: Signal, swaps: &Swaps) {
         loop {
-            self.changed().await;
-            let file = self.file.display();
-            match load(loader, &self.file).await {
-                Ok(component) => {
-                    self.error = None;
-                    let connections = replace(component).await;
-                    tracing::info!(connections, "{file} changed and was reloaded");
-                }
-                Err(error) if self.error.as_ref() != Some(&error) => {
-                    tracing::error!(
-                        "{file} changed but could not be loaded, still serving the previous version: {error}"
-                    );
-                    self.error = Some(error);
-                }
-                Err(_) => {}
+            let is_asked = select! {
+                hangup = hangups.recv() => hangup.is_some(),
+                () = self.changed(), if watches => false,
+            };
+            if is_asked {
+                let file = Source::FileIfChanged(self.file.clone());
+                self.loaded = stamp(&self.file);
+                swaps.replace(file).await.log("SIGHUP");
+            } else {
+                let outcome = swaps.replace(Source::File(self.file.clone())).await;
+                self.say(outcome);
             }
         }
+    }
+
+    fn say(&mut self, outcome: Outcome) {
+        if matches!(outcome, Outcome::Refused(_)) && self.error.as_ref() == Some(&outcome) {
+            return;
+        }
+        outcome.log(&format!("{} has changed", self.file.display()));
+        self.error = Some(outcome);
     }
 
     /// Waits until the file has changed and is stable again. A missing file is waited for.
@@ -75,16 +77,15 @@ impl Watched {
     }
 }
 
-fn stamp(file: &Path) -> Stamp {
-    let metadata = fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-/// Compiles on a thread of its own, as it may take seconds and connections continue meanwhile.
-async fn load(loader: &Loader, file: &Path) -> Result<Component, String> {
-    let (loader, file) = (loader.clone(), file.to_owned());
-    match spawn_blocking(move || loader.file(&file)).await {
-        Ok(loaded) => loaded.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+/// Replaces the component as its file changes, if it has one; never returns.
+pub(super) async fn follow(
+    watched: Option<Watched>,
+    watches: bool,
+    hangups: Signal,
+    swaps: &Swaps,
+) {
+    match watched {
+        Some(watched) => watched.follow(watches, hangups, swaps).await,
+        None => pending().await,
     }
 }

@@ -16,15 +16,15 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wasocket_bus::Inbox;
 
-use crate::guest::load::component::Component;
 use crate::http::hosts::Hosts;
 use crate::http::owners::{Arrivals, Ownership};
 use crate::http::worker::Worker;
 use crate::net::listen::Listener;
-use crate::pool::Pool;
+use crate::pool::{Pool, Release};
 use crate::process::shared::Shared;
 use crate::server::accept;
 use crate::server::adopt::Adopted;
+use crate::server::commands::{Command, Commands, carry_out};
 use crate::server::config::ServerConfig;
 use crate::server::ingress::Ingress;
 use crate::topics::Topics;
@@ -40,7 +40,7 @@ const REPORT_TIME: Duration = Duration::from_millis(200);
 pub(crate) struct Plan {
     pub(crate) config: Arc<ServerConfig>,
     /// The component, until it is replaced.
-    pub(crate) component: Component,
+    pub(crate) release: Release,
     /// The PROXY protocol and TLS.
     pub(crate) ingress: Arc<Ingress>,
     /// The hosts to serve.
@@ -57,7 +57,7 @@ impl Plan {
         let metrics = shared.metrics_of(number);
         let topics = Topics::new(port, &shared.topics, &shared.unsent, &metrics);
         let pool = Pool::new(
-            self.component.clone(),
+            self.release.clone(),
             config.guest,
             config.connections_per_instance,
             metrics,
@@ -87,47 +87,8 @@ impl Plan {
     }
 }
 
-/// A command to a worker.
-#[derive(Debug)]
-enum Command {
-    /// Serve this component from now on, and return the number of connections still on the previous one.
-    Replace(Component, oneshot::Sender<usize>),
-    /// Accept no more connections, and end when all have closed.
-    Stop,
-}
-
 /// Number of connections cut off at the end of a worker.
 type Left = io::Result<usize>;
-
-/// Sends commands to the workers. Workers stop when there is no sender left.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Commands(Vec<mpsc::UnboundedSender<Command>>);
-
-impl Commands {
-    /// Makes all workers serve this component. Returns the number of connections still on the previous one.
-    pub async fn replace(&self, component: Component) -> usize {
-        let mut answers = Vec::new();
-        for commands in &self.0 {
-            let (sender, answer) = oneshot::channel();
-            // A worker that has ended is reported elsewhere.
-            let _ = commands.send(Command::Replace(component.clone(), sender));
-            answers.push(answer);
-        }
-        let mut connections = 0_usize;
-        for answer in answers {
-            connections = connections.saturating_add(answer.await.unwrap_or_default());
-        }
-        connections
-    }
-
-    /// Asks all workers to stop.
-    pub fn stop(&self) {
-        for commands in &self.0 {
-            // A worker that has ended is reported elsewhere.
-            let _ = commands.send(Command::Stop);
-        }
-    }
-}
 
 /// The running workers.
 #[derive(Debug)]
@@ -258,7 +219,7 @@ async fn serve(plan: &Plan, number: usize, inlets: Inlets) -> Left {
     select! {
         () = accept::accept(&listeners, &worker, &plan.ingress, &mut connections) => {}
         () = adopted.serve(&worker) => {}
-        () = run_commands(inlets.commands, &worker) => {}
+        () = carry_out(inlets.commands, &worker) => {}
         // They end by a panic only, and without them the worker is none.
         Some(Err(bug)) = upkeep.join_next() => {
             if let Ok(panic) = bug.try_into_panic() {
@@ -318,14 +279,6 @@ async fn drain(worker: &Rc<Worker>, connections: &mut JoinSet<()>, adopted: &mut
         () = all => {}
     }
     adopted.drain().await;
-}
-
-/// Carries out commands until told to stop, or until there is no sender left.
-async fn run_commands(mut commands: mpsc::UnboundedReceiver<Command>, worker: &Worker) {
-    while let Some(Command::Replace(component, answer)) = commands.recv().await {
-        // If this fails, no one waits for the answer any more.
-        let _ = answer.send(worker.pool.replace(component));
-    }
 }
 
 /// A worker ended without having been asked to.

@@ -64,6 +64,8 @@ pub(super) struct Inner {
     /// What a delivery has brought about.
     pub(super) pushed: Pushed,
     pub(super) moving: Moving,
+    /// The version of the component that has refused the connection.
+    pub(super) unfit: Option<u64>,
     /// The source to poll first next time.
     first: Source,
     waker: Option<Waker>,
@@ -130,6 +132,7 @@ impl Inner {
             is_in_call: false,
             pushed: Pushed::Nothing,
             moving: Moving::Settled,
+            unfit: None,
             first: Source::Socket,
             waker: None,
             context: Rc::clone(context),

@@ -58,7 +58,7 @@ impl Session {
         let Some(place) = self.inner().find_place() else {
             return Ok(None);
         };
-        let since = time::Instant::now();
+        let (version, since) = (place.version(), time::Instant::now());
         let resumed = self.resume_in(place).await;
         let mut inner = self.inner();
         inner.is_in_call = false;
@@ -69,7 +69,7 @@ impl Session {
                 went_on
             }
             Err(stay) => {
-                inner.stay(stay);
+                inner.stay(stay, version);
                 Ok(None)
             }
         }
@@ -138,7 +138,9 @@ impl Inner {
 
     fn find_place(&mut self) -> Option<Place> {
         match self.connection.destination() {
-            Destination::There(place) => return Some(place),
+            Destination::There(place) if self.unfit != Some(place.version()) => return Some(place),
+            // That has been tried.
+            Destination::There(_) => self.on_refusal(),
             // It is asked again when there is a place.
             Destination::Here | Destination::Full => {}
             Destination::Nowhere => self.context.metrics.swap.full.count(),
@@ -156,20 +158,28 @@ impl Inner {
         self.carry_out(effects.wake_at, effects.next, &effects.output)
     }
 
-    fn stay(&mut self, stay: Stay) {
+    /// The connection stays, instead of moving to this version.
+    fn stay(&mut self, stay: Stay, version: u64) {
         let swap = &self.context.metrics.swap;
         match stay {
             Stay::NotAtRest => return,
             Stay::Dead => swap.failed.count(),
             Stay::Refused(error) => {
                 swap.refused(error);
-                if self.context.settings.swap.refused == Refused::Close {
-                    swap.closed.count();
-                    self.connection.close_for_restart();
-                }
+                self.unfit = Some(version);
+                self.on_refusal();
             }
         }
         self.moving = Moving::Settled;
+    }
+
+    /// The new version has refused the connection: closes it, if the operator wants that, once others are served by it.
+    fn on_refusal(&self) {
+        let is_to_close = self.context.settings.swap.refused == Refused::Close;
+        if is_to_close && self.connection.is_outdated() {
+            self.context.metrics.swap.closed.count();
+            self.connection.close_for_restart();
+        }
     }
 
     /// The time to move is over.

@@ -79,7 +79,7 @@ fn wait_for_new_version(server: &Server) {
     let start = Instant::now();
     while !server
         .log()
-        .contains("changed and was reloaded connections=20")
+        .contains("the new version is served connections=20")
     {
         assert!(start.elapsed() < 5 * TIMEOUT, "{}", server.log());
         thread::sleep(Duration::from_millis(10));

@@ -6,6 +6,7 @@
     reason = "how a test fails"
 )]
 
+mod faults;
 mod moves;
 #[path = "../topics/peer.rs"]
 #[allow(dead_code, reason = "the tests of topics use the rest")]
@@ -33,9 +34,14 @@ struct Versions {
 impl Versions {
     /// Serves a component that is replaced when its file changes.
     fn serve(test: &str, component: &[u8], options: &[&str]) -> Self {
+        Self::serve_unwatched(test, component, &[&["--watch"], options].concat())
+    }
+
+    /// Serves a component from a file of its own.
+    fn serve_unwatched(test: &str, component: &[u8], options: &[&str]) -> Self {
         let file = target_folder(&format!("swap-{test}")).join("app.wasm");
         fs::write(&file, component).expect("written");
-        let server = Server::serving(&file, &[&["--watch"], options].concat());
+        let server = Server::serving(&file, options);
         Self {
             server,
             file,
@@ -45,10 +51,16 @@ impl Versions {
 
     /// Replaces the component by another one, and waits until it is.
     fn replace(&self, component: &[u8]) {
-        let before = self.server.log().matches("was reloaded").count();
+        let served = || {
+            self.server
+                .log()
+                .matches("the new version is served")
+                .count()
+        };
+        let before = served();
         fs::write(&self.file, component).expect("written");
         let start = Instant::now();
-        while self.server.log().matches("was reloaded").count() == before {
+        while served() == before {
             assert!(start.elapsed() < 5 * TIMEOUT, "{}", self.server.log());
             thread::sleep(std::time::Duration::from_millis(10));
         }

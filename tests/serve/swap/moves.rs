@@ -64,7 +64,7 @@ impl Commands for Client {
 /// Functions that wait cannot be moved.
 #[test]
 fn a_function_that_waits_is_closed_when_its_time_is_over() {
-    let options = ["--swap-grace", "1", "--admin", "127.0.0.1:0"];
+    let options = ["--swap-grace", "4", "--admin", "127.0.0.1:0"];
     let versions = Versions::serve("waits", DEFAULT_APP, &options);
     let mut client = versions.server.websocket("/echo");
     let other = std::fs::read(build_guest("portable-echo", "")).expect("a component");

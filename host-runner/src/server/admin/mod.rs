@@ -3,6 +3,7 @@
 //! Heads are read as on the public listeners. Its address should be one that only the operator can reach.
 
 pub mod access;
+mod component;
 mod members;
 mod pages;
 mod topics;
@@ -33,6 +34,7 @@ use crate::net::listen::{self, Bound, Listen, ListenError, Listener, SocketFile,
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::closing;
 use crate::process::shared::Shared;
+use crate::server::swap::Swaps;
 use crate::session::read_buffer::ReadBuffer;
 use access::Access;
 use members::MemberLists;
@@ -64,6 +66,7 @@ pub(crate) fn start(
     http: HttpSettings,
     send_timeout: Duration,
     shared: &Arc<Shared>,
+    swaps: Swaps,
 ) -> Result<(String, Vec<SocketFile>), AdminError> {
     let places = listen::bind(std::slice::from_ref(&settings.listen), unix, 1);
     let places = places.map_err(AdminError::Listen)?;
@@ -89,6 +92,7 @@ pub(crate) fn start(
             shared: Arc::clone(shared),
             access: Access::new(settings.token.clone(), &addresses),
             members,
+            swaps,
         }),
     };
     spawn_local(accept(listener, Rc::new(endpoint)));

@@ -2,27 +2,34 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 use wasocket_host_core::http1::Request;
 
 use super::access::Access;
 use super::members::MemberLists;
 use crate::http::h1::head_reader;
 use crate::process::shared::Shared;
+use crate::server::swap::Swaps;
 
 /// The content type that Prometheus expects.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// How long the body of a request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the pages show and change.
 pub(super) struct Pages {
     pub(super) shared: Arc<Shared>,
     pub(super) access: Access,
     pub(super) members: Rc<MemberLists>,
+    pub(super) swaps: Swaps,
 }
 
 /// An answer to the operator.
@@ -56,6 +63,7 @@ impl Pages {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
                 self.topics_page(&request, rest, body).await
             }
+            _ if path == "/component" => self.component_page(&request, body).await,
             _ if !is_read(&request) => Answer::not_allowed("GET, HEAD"),
             _ => self.page(path),
         }
@@ -80,10 +88,37 @@ impl Pages {
             },
             _ => Answer::text(
                 StatusCode::NOT_FOUND,
-                "see /metrics, /healthz, /readyz and /topics",
+                "see /metrics, /healthz, /readyz, /topics and /component",
             ),
         }
     }
+}
+
+/// The body of a request, of at most this number of bytes.
+///
+/// # Errors
+///
+/// The answer that refuses it.
+pub(super) async fn collect(body: Incoming, most: usize) -> Result<Bytes, Answer> {
+    let collected = timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await;
+    let Ok(collected) = collected else {
+        let status = StatusCode::REQUEST_TIMEOUT;
+        return Err(Answer::text(status, "the body takes too long to arrive"));
+    };
+    match collected {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(too_long(&format!("it has at most {most} bytes")))
+        }
+        Err(error) => {
+            let text = format!("the body cannot be read: {error}");
+            Err(Answer::text(StatusCode::BAD_REQUEST, &text))
+        }
+    }
+}
+
+pub(super) fn too_long(reason: &str) -> Answer {
+    Answer::text(StatusCode::PAYLOAD_TOO_LARGE, reason)
 }
 
 /// Whether a request changes nothing.
@@ -136,6 +171,10 @@ impl Answer {
             field: Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             ..Self::text(StatusCode::SERVICE_UNAVAILABLE, text)
         }
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     fn with_body(self, body: String) -> Self {

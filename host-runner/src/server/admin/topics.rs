@@ -1,28 +1,21 @@
 //! Topics: who subscribes, who is there, and publishing from outside.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use wasocket_bus::message::{Kind, Member, Message};
 use wasocket_bus::topic::Topic;
 use wasocket_bus::{PublishError, TopicDetails, TopicsPage};
 use wasocket_host_core::http1::Request;
 
 use super::access;
-use super::pages::{Answer, Pages, is_read};
+use super::pages::{Answer, Pages, collect, is_read, too_long};
 
 /// The most topics on one page.
 const MAX_PAGE: usize = 1_000;
-
-/// How long the body of a publication may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Pages {
     /// `rest`: the path after `/topics`, without the query.
@@ -97,10 +90,6 @@ impl Pages {
     }
 }
 
-fn too_long(reason: &str) -> Answer {
-    Answer::text(StatusCode::PAYLOAD_TOO_LARGE, reason)
-}
-
 /// A topic as `GET /topics` shows it.
 fn row(details: &TopicDetails) -> Value {
     json!({
@@ -161,21 +150,7 @@ fn page(request: &Request) -> Result<TopicsPage, String> {
 /// The message in the body of a request.
 async fn message(request: &Request, body: Incoming, most: usize) -> Result<Message, Answer> {
     let kind = kind(request)?;
-    let collected = timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await;
-    let Ok(collected) = collected else {
-        let status = StatusCode::REQUEST_TIMEOUT;
-        return Err(Answer::text(status, "the body takes too long to arrive"));
-    };
-    let bytes = match collected {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(too_long(&format!("a publication has at most {most} bytes")));
-        }
-        Err(error) => {
-            let text = format!("the body cannot be read: {error}");
-            return Err(Answer::text(StatusCode::BAD_REQUEST, &text));
-        }
-    };
+    let bytes = collect(body, most).await?;
     checked(kind, bytes)
 }
 

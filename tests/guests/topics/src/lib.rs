@@ -14,7 +14,28 @@ use wasocket::events::{
 };
 use wasocket::{CloseCode, Message, Request, Response};
 
+#[cfg(not(feature = "resume-trap"))]
 wasocket::export_events!(Topics);
+#[cfg(feature = "resume-trap")]
+wasocket::export!(Unresumable(alloc::boxed::Box::new(
+    wasocket::events::events(Topics)
+)));
+
+/// An app that serves well, and traps when it is to resume a connection.
+#[cfg(feature = "resume-trap")]
+struct Unresumable(alloc::boxed::Box<dyn wasocket::App>);
+
+#[cfg(feature = "resume-trap")]
+impl wasocket::App for Unresumable {
+    fn handle(&self, request: Request) -> wasocket::Verdict {
+        self.0.handle(request)
+    }
+
+    fn resumer(&self, _: &str) -> Option<&dyn wasocket::Resumer> {
+        trap();
+        None
+    }
+}
 
 struct Topics;
 
@@ -44,6 +65,9 @@ impl EventHandler for Topics {
     }
 
     fn message(&self, message: Message, cx: &mut Context<'_, String>) {
+        if cfg!(feature = "receive-trap") {
+            trap();
+        }
         let text = match &message {
             Message::Text(text) => text,
             Message::Binary(_) => "",
