@@ -83,6 +83,12 @@ impl From<alloc::string::String> for Message {
     }
 }
 
+impl From<alloc::borrow::Cow<'_, str>> for Message {
+    fn from(text: alloc::borrow::Cow<'_, str>) -> Self {
+        Self::Text(text.into_owned().into())
+    }
+}
+
 impl From<ByteString> for Message {
     fn from(text: ByteString) -> Self {
         Self::Text(text)
