@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(60);
 const A_WHILE: Duration = Duration::from_millis(500);
 
 /// Runners of two workers each.
-fn runners(engine: &Engine, number: usize) -> Vec<Server> {
+pub(super) fn runners(engine: &Engine, number: usize) -> Vec<Server> {
     let url = engine.url();
     let options = ["--bus", &url, "--workers", "2", "--admin", "127.0.0.1:0"];
     let options = [&options[..], &["--connections-per-instance", "2"]].concat();
@@ -27,7 +27,7 @@ fn runners(engine: &Engine, number: usize) -> Vec<Server> {
 }
 
 /// Waits until a runner is connected to its engine.
-fn wait_for_engine(runners: &[Server]) {
+pub(super) fn wait_for_engine(runners: &[Server]) {
     for runner in runners {
         let admin = admin(runner);
         let start = Instant::now();

@@ -10,6 +10,7 @@
 mod engines;
 mod history;
 mod limits;
+mod outside;
 mod peer;
 mod rooms;
 mod scale;
