@@ -50,12 +50,12 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 500 passed, 0 failed, 8 skipped\n"),
+        report.ends_with("/echo: 500 passed, 0 failed, 9 skipped\n"),
         "{report}"
     );
     // A function cannot be suspended, and an echo has no topics; everything else is checked.
     for skipped in [
-        "skipped 1 of contract: its connections cannot be suspended\n",
+        "skipped 2 of contract: its connections cannot be suspended\n",
         "skipped 7 of contract: its connections do not subscribe to a topic when they are opened\n",
     ] {
         assert!(report.contains(skipped), "{report}");
@@ -96,7 +96,7 @@ fn checks_of_features_not_negotiated_are_skipped() {
         (Some(0), Some(0)),
         "{report}"
     );
-    assert_eq!(report["skipped"].as_u64(), Some(59), "{report}");
+    assert_eq!(report["skipped"].as_u64(), Some(60), "{report}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn event_form_connections_survive_suspension() {
         };
         let all = report["cases"].as_array().expect("cases").iter();
         let results: Vec<_> = all.filter(about).map(|case| &case["result"]).collect();
-        assert_eq!(results, ["passed"; 3], "{report}");
+        assert_eq!(results, ["passed"; 4], "{report}");
     }
 }
 
@@ -180,6 +180,16 @@ fn breaches_of_the_contract_are_found() {
             "a limited connection accepts no more than its limits",
         ),
         (
+            "/suspends/anew",
+            "contract",
+            "a connection may be suspended wherever the vectors let it rest",
+        ),
+        (
+            "/suspends/uncounted",
+            "contract",
+            "a connection may be suspended wherever the vectors let it rest",
+        ),
+        (
             "/trap-at-the-end",
             "contract",
             "a peer may finish sending at any moment",
@@ -233,7 +243,7 @@ fn breaches_of_the_contract_are_found() {
         let found = failed.contains(&(Some(group), Some(name)));
         assert!(found, "{path}: {failed:?}");
     }
-    for path in ["/good", "/topics"] {
+    for path in ["/good", "/topics", "/suspends"] {
         let (report, code) = cases(&guest, path);
         assert_eq!(
             (report["failed"].as_u64(), code),
@@ -275,6 +285,14 @@ FAILED contract: a restart sends a Close frame with code 1012
     );
     let see = "RFC 6455 5.2: https://www.rfc-editor.org/rfc/rfc6455#section-5.2\n";
     assert!(report.contains(see), "{report}");
+    let output = check(&guest, &["--path", "/suspends/anew", "--quiet"]);
+    let report = text(&output.stdout);
+    let expected = "\
+  sent      81 85 37fa213d 7f9f4d5158 in pieces, and a ping; suspended at byte [0, 11]
+  expected  text 'Hello', pong 'ping'; a `next` of Next::Open; a report of 1 messages received and 1 sent, ended by the peer with 1006
+  received  text 'Hello', pong 'ping'; a `next` of Next::Open; a report of 0 messages received and 0 sent, ended by the peer with 1006
+";
+    assert!(report.contains(expected), "{report}");
     let output = check(&guest, &["--path", "/trap-when-lost", "--quiet"]);
     let report = text(&output.stdout);
     assert!(

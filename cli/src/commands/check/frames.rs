@@ -15,10 +15,10 @@ use super::trial::shown;
 const SHORT: usize = 300;
 
 /// Input of up to this many bytes is also given byte by byte.
-const MEDIUM: usize = 3000;
+pub(super) const MEDIUM: usize = 3000;
 
 /// The most bytes to receive at once (`websocket-handler.wit`, `receive`).
-const MAX_PIECE: usize = 65_536;
+pub(super) const MAX_PIECE: usize = 65_536;
 
 /// The time, which stands still.
 const NOW: Instant = 1;
@@ -46,7 +46,11 @@ pub(crate) fn cases(subject: &mut Subject, traits: &Traits, progress: &mut Progr
 }
 
 /// Whether a vector applies to a server configured like this one.
-fn fits(traits: &Traits, vector: &FrameVector) -> Result<(), String> {
+///
+/// # Errors
+///
+/// The reason why not.
+pub(super) fn fits(traits: &Traits, vector: &FrameVector) -> Result<(), String> {
     if vector.deflate {
         traits.deflate.clone()?;
     }

@@ -96,7 +96,7 @@ fn run(subject: &mut Subject, path: &str) -> Result<Vec<Case>, CheckError> {
     };
     let mut progress = Progress::new();
     let mut cases = contract::cases(subject, &mut progress);
-    cases.extend(suspension::cases(subject));
+    cases.extend(suspension::cases(subject, &traits, &mut progress));
     cases.extend(topics::cases(subject));
     cases.extend(handshakes::cases(subject, &traits, &mut progress));
     cases.extend(frames::cases(subject, &traits, &mut progress));

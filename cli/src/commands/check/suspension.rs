@@ -1,14 +1,22 @@
 //! Checks of `suspend` and `resume`, for any component, even one that supports neither.
 
-use wasocket_host::bindings::{ResumeError, ShutdownReason};
+use std::fmt;
+
+use wasocket_host::bindings::{Initiator, Next, ResumeError, ShutdownReason, initiator_name};
+use wasocket_vectors::{Frame, FrameVector};
 
 use super::contract::{PING, answers, works};
-use super::report::{Case, Failure, Group, Outcome};
+use super::frames::{MAX_PIECE, MEDIUM, fits};
+use super::report::{Case, Failure, Group, Outcome, Progress};
 use super::subject::Subject;
-use super::trial::{Connection, Trial};
+use super::traits::Traits;
+use super::trial::{self, Connection, Trial, listed};
 
 /// The most bytes of a state to change, one at a time.
 const CHANGED: usize = 300;
+
+/// Why a check is skipped.
+const NEVER_SUSPENDED: &str = "its connections cannot be suspended";
 
 type Check = fn(&mut Trial<'_>) -> Result<Outcome, Failure>;
 
@@ -32,28 +40,39 @@ const CHECKS: [(&str, &str, Check); 3] = [
 ];
 
 /// Runs all checks.
-pub(crate) fn cases(subject: &mut Subject) -> Vec<Case> {
-    let case = |(name, rule, check): (&str, &str, Check)| Case {
+pub(crate) fn cases(subject: &mut Subject, traits: &Traits, progress: &mut Progress) -> Vec<Case> {
+    let run = |(name, rule, check): (&str, &str, Check)| {
+        case(name, rule, check(&mut Trial::new(subject)))
+    };
+    let mut cases: Vec<_> = CHECKS.map(run).into();
+    cases.push(case(
+        "a connection may be suspended wherever the vectors let it rest",
+        "websocket-handler.wit, connection.suspend",
+        at_every_boundary(&mut Trial::new(subject), traits, progress),
+    ));
+    cases
+}
+
+fn case(name: &str, rule: &str, outcome: Result<Outcome, Failure>) -> Case {
+    Case {
         group: Group::Contract,
         name: name.to_owned(),
         rule: rule.to_owned(),
-        outcome: check(&mut Trial::new(subject)).unwrap_or_else(Outcome::Failed),
-    };
-    CHECKS.map(case).into()
+        outcome: outcome.unwrap_or_else(Outcome::Failed),
+    }
 }
 
 fn continues(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
     let Some(state) = state(trial)? else {
-        let reason = "its connections cannot be suspended";
-        return Ok(Outcome::Skipped(reason.to_owned()));
+        return Ok(Outcome::Skipped(NEVER_SUSPENDED.to_owned()));
     };
     trial.renew();
-    let mut connection = resumed(trial, &state)?;
+    let (mut connection, _) = resumed(trial, &state)?;
     answers(trial, &mut connection)?;
     // Again, and in the same instance.
     if let Some(state) = trial.suspend(&connection)? {
         trial.close(connection)?;
-        connection = resumed(trial, &state)?;
+        (connection, _) = resumed(trial, &state)?;
         answers(trial, &mut connection)?;
     }
     trial.shutdown(&mut connection, ShutdownReason::GoingAway)?;
@@ -76,7 +95,7 @@ fn state(trial: &mut Trial<'_>) -> Result<Option<Vec<u8>>, Failure> {
     Ok(state)
 }
 
-fn resumed(trial: &mut Trial<'_>, state: &[u8]) -> Result<Connection, Failure> {
+fn resumed(trial: &mut Trial<'_>, state: &[u8]) -> Result<(Connection, Vec<u8>), Failure> {
     let resumed = trial.resume_from(state)?;
     resumed.map_err(|error| trial.failure("a connection", shown(error)))
 }
@@ -118,10 +137,153 @@ fn not_a_state(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
         trial.begin();
         let mut changed = state.clone();
         changed[at] ^= 0x81;
-        if let Ok(connection) = trial.resume_from(&changed)? {
+        if let Ok((connection, _)) = trial.resume_from(&changed)? {
             trial.close(connection)?;
         }
     }
     works(trial)?;
     Ok(Outcome::Passed)
+}
+
+/// Suspends a connection after each piece of each vector after which it can be, resumes it in another instance, and
+/// compares with a connection that stays.
+fn at_every_boundary(
+    trial: &mut Trial<'_>,
+    traits: &Traits,
+    progress: &mut Progress,
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::Skipped(NEVER_SUSPENDED.to_owned());
+    let vectors = wasocket_vectors::frames();
+    for (i, vector) in vectors.iter().enumerate() {
+        progress.show(Group::Contract, i, vectors.len());
+        if fits(traits, vector).is_ok() && suspended_in(trial, vector)? {
+            outcome = Outcome::Passed;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Returns whether the connection could be suspended at all.
+fn suspended_in(trial: &mut Trial<'_>, vector: &FrameVector) -> Result<bool, Failure> {
+    // Otherwise the check of the frames says so.
+    let Ok(stayed) = run(trial, vector, &mut None) else {
+        return Ok(false);
+    };
+    let mut places = Some(Vec::new());
+    let moved = run(trial, vector, &mut places);
+    let places = places.unwrap_or_default();
+    let sent = format!(
+        "{} in pieces, and a ping; suspended at byte {places:?}",
+        vector.send
+    );
+    let failure = |expected, received| Failure {
+        sent: sent.clone(),
+        expected,
+        received,
+    };
+    let moved = moved.map_err(|why| failure(why.expected, why.received))?;
+    if moved == stayed {
+        Ok(!places.is_empty())
+    } else {
+        Err(failure(stayed.to_string(), moved.to_string()))
+    }
+}
+
+/// What becomes of a connection, as the peer and the host see it.
+#[derive(PartialEq)]
+struct Course {
+    output: Vec<u8>,
+    next: Next,
+    received: u64,
+    sent: u64,
+    ended: Option<(Initiator, u16)>,
+}
+
+impl fmt::Display for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Compressed frames are not read.
+        let output = match Frame::read_all(&self.output) {
+            Ok(frames) => listed(&frames),
+            Err(_) => trial::shown(&self.output),
+        };
+        let Self {
+            next,
+            received,
+            sent,
+            ..
+        } = self;
+        write!(
+            f,
+            "{output}; a `next` of {next:?}; a report of {received} messages received and {sent} sent"
+        )?;
+        match self.ended {
+            Some((by, code)) => write!(f, ", ended by the {} with {code}", initiator_name(by)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Gives a connection a vector and a ping. With `places` it is suspended whenever it can be, and they are where it was.
+fn run(
+    trial: &mut Trial<'_>,
+    vector: &FrameVector,
+    places: &mut Option<Vec<usize>>,
+) -> Result<Course, Failure> {
+    const OFFER: (&str, &str) = ("Sec-WebSocket-Extensions", "permessage-deflate");
+    trial.begin();
+    let bytes = vector.bytes();
+    // A long one has one boundary worth the time: its end.
+    let piece = if bytes.len() <= MEDIUM { 1 } else { MAX_PIECE };
+    let offer = if vector.deflate { &[OFFER][..] } else { &[] };
+    let (mut connection, mut output) = trial.open_with(offer, b"")?;
+    let mut at = 0;
+    for piece in bytes.chunks(piece).chain([PING]) {
+        if let Some(places) = places {
+            let (next, more) = moved(trial, connection)?;
+            connection = next;
+            if let Some(more) = more {
+                places.push(at);
+                output.extend(more);
+            }
+        }
+        output.extend(trial.receive(&mut connection, piece)?);
+        at += piece.len();
+        if connection.next != Next::Open {
+            break;
+        }
+    }
+    course(trial, connection, output)
+}
+
+/// Suspends a connection, if it can be, and resumes it in another instance. Returns the output of that.
+fn moved(
+    trial: &mut Trial<'_>,
+    connection: Connection,
+) -> Result<(Connection, Option<Vec<u8>>), Failure> {
+    let Some(state) = trial.suspend(&connection)? else {
+        return Ok((connection, None));
+    };
+    trial.close(connection)?;
+    trial.renew();
+    let (connection, output) = resumed(trial, &state)?;
+    Ok((connection, Some(output)))
+}
+
+fn course(
+    trial: &mut Trial<'_>,
+    connection: Connection,
+    output: Vec<u8>,
+) -> Result<Course, Failure> {
+    let next = connection.next;
+    if connection.is_open() {
+        trial.lost(&connection)?;
+    }
+    let report = trial.report(connection)?;
+    Ok(Course {
+        output,
+        next,
+        received: report.messages_received,
+        sent: report.messages_sent,
+        ended: report.closing.map(|end| (end.initiator, end.code)),
+    })
 }

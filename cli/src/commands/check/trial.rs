@@ -287,11 +287,11 @@ impl<'a> Trial<'a> {
         state.map_err(|fault| self.fault(&fault))
     }
 
-    /// Resumes a connection from a state, unless the component rejects it.
+    /// Resumes a connection from a state, unless the component rejects it. Returns the output, too.
     pub(crate) fn resume_from(
         &mut self,
         state: &[u8],
-    ) -> Result<Result<Connection, ResumeError>, Failure> {
+    ) -> Result<Result<(Connection, Vec<u8>), ResumeError>, Failure> {
         self.tell(&format!("resume {}", shown(state)));
         let (id, now) = (self.subject.next_id(), self.now);
         let resume = |guest: &mut Guest| finish(guest.resume(now, id, Duration::ZERO, state));
@@ -300,7 +300,7 @@ impl<'a> Trial<'a> {
         Ok(resumed.map(|resumed| {
             let mut connection = Connection::new(resumed.connection, id);
             connection.on_effects(resumed.effects.next, resumed.effects.wake_at);
-            connection
+            (connection, resumed.effects.output)
         }))
     }
 

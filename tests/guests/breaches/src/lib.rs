@@ -1,14 +1,33 @@
 //! An echo that does one thing wrong: the path of the request names it.
 
+mod suspends;
+
 use wasocket::topics::{
     Broadcast, Publication, Start, SubscriptionRequest, TopicAction, TopicEvent,
 };
 use wasocket::{
-    Answer, Connection, Delivered, Disposition, Effects, Instant, Message, MessageLimits,
-    ReadyList, Report, Request, Response, Session, ShutdownReason, Takeover, Upgrade,
+    Answer, App, Connection, Delivered, Disposition, Effects, Fields, Instant, Message,
+    MessageLimits, ReadyList, Report, Request, Response, Resumer, Session, ShutdownReason,
+    Suspended, Takeover, Upgrade, Verdict,
 };
 
-wasocket::export!(handle);
+wasocket::export!(Breaches);
+
+struct Breaches;
+
+impl App for Breaches {
+    fn handle(&self, request: Request) -> Verdict {
+        if request.path().starts_with("/suspends") {
+            suspends::handle(request)
+        } else {
+            handle(&request).into()
+        }
+    }
+
+    fn resumer(&self, path: &str) -> Option<&dyn Resumer> {
+        path.starts_with("/suspends").then_some(&suspends::Lossy)
+    }
+}
 
 fn handle(request: &Request) -> Answer {
     let answer = Upgrade::new().accept(request, |ws: &mut Connection, message: Message| {
@@ -49,20 +68,27 @@ fn takeover_of(mut takeover: Takeover, path: String) -> Takeover {
 
 /// Accepts a request that was refused with status 400, as if it had been valid.
 fn lenient(request: &Request, refusal: &Response) -> Answer {
-    let mut request = request.clone();
-    let valid = [
+    let request = Request {
+        fields: handshake(),
+        ..request.clone()
+    };
+    match Upgrade::new().accept(&request, |_: &mut Connection, _: Message| Ok(())) {
+        Answer::Takeover(takeover) => Answer::Takeover(takeover),
+        Answer::Respond(_) => refusal.clone().into(),
+    }
+}
+
+/// The fields of a valid opening handshake.
+fn handshake() -> Fields {
+    let fields = [
         ("Host", "a.test"),
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ("Sec-WebSocket-Version", "13"),
     ];
-    let valid = valid.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    request.fields = valid.to_vec().into();
-    match Upgrade::new().accept(&request, |_: &mut Connection, _: Message| Ok(())) {
-        Answer::Takeover(takeover) => Answer::Takeover(takeover),
-        Answer::Respond(_) => refusal.clone().into(),
-    }
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    fields.to_vec().into()
 }
 
 /// A correct session, with one exception.
@@ -182,6 +208,10 @@ impl Session for Breaching {
             panic!("a panic for the test");
         }
         self.inner.lost(now)
+    }
+
+    fn suspend(&self, now: Instant) -> Option<Suspended> {
+        self.inner.suspend(now)
     }
 
     fn report(&self) -> Report {
