@@ -14,7 +14,7 @@ LISTEN ?= 127.0.0.1:1234
 # The examples that use `std`.
 APPS := chat hello hijack json-rpc login relay subprotocols tunnel upload
 # The components that do not use `std`.
-BARE := client echo grip portable-chat portable-echo portable-json protocol server
+BARE := client echo grip portable-chat portable-echo portable-json portable-tally protocol server
 
 .DEFAULT_GOAL := help
 
@@ -140,6 +140,7 @@ lint: target links ## check format, lints, documentation and links
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) $(BARE:%=-p %) -p compresses -p pending -- -D warnings
 	$(CARGO) clippy --target $(WASM_TARGET) -p portable-chat -p portable-echo -p portable-json --features composed -- -D warnings
+	$(CARGO) clippy --target $(WASM_TARGET) -p portable-tally --features v2 -- -D warnings
 	$(CARGO) fmt --manifest-path languages/tools/Cargo.toml --check
 	$(CARGO) fmt --manifest-path benches/Cargo.toml --all --check
 	$(CARGO) clippy --manifest-path benches/Cargo.toml --target-dir target/bench --all-targets -- -D warnings

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Builds the example apps of every language: target/languages/LANGUAGE-echo.wasm and LANGUAGE-chat.wasm. Installs the
-# tools, in the versions pinned here, next to them; needs node and npm, and a Python with `venv`, which tests/setup.sh
-# installs. With --install it only installs the tools, which takes a network and little of a processor.
+# Builds the example apps of every language: target/languages/LANGUAGE-APP.wasm, of the apps below. Installs the tools, in
+# the versions pinned here, next to them; needs node and npm, and a Python with `venv`, which tests/setup.sh installs.
+# With --install it only installs the tools, which takes a network and little of a processor.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -9,6 +9,10 @@ root=$(cd .. && pwd)
 out=$root/target/languages
 tools=$out/tools/debug/language-tools
 mkdir -p "$out"
+
+apps_in() { # LANGUAGE
+  if [ "$1" = python ]; then echo echo chat tally_v1 tally_v2; else echo echo chat; fi
+}
 
 build_guests() { # FEATURES PACKAGE...
   local features=$1
@@ -19,11 +23,14 @@ build_guests() { # FEATURES PACKAGE...
 
 guest() { echo "$root/target/guests/wasm32-wasip2/release/$1.wasm"; }
 
-# Whether the component of an app is newer than all its sources.
-is_built() { # LANGUAGE APP
-  local component=$out/$1-$2.wasm
-  [ -e "$component" ] && [ -z "$(find "$1" "$root/wit" build.sh "$tools" \
-    -newer "$component" -not -path '*/node_modules/*' -type f)" ]
+# Whether the components of a language are newer than all their sources.
+is_built() { # LANGUAGE
+  local app component
+  for app in $(apps_in "$1"); do
+    component=$out/$1-$app.wasm
+    [ -e "$component" ] && [ -z "$(find "$1" "$root/wit" build.sh "$tools" \
+      -newer "$component" -not -path '*/node_modules/*' -type f)" ] || return 1
+  done
 }
 
 # Installs the packages of a requirements.txt, once, into an environment of its own.
@@ -63,7 +70,7 @@ build_c() {
     echo "languages/c/bindings does not match wit/: copy $out/bindings/* there" >&2
     exit 1
   fi
-  for app in echo chat; do
+  for app in $(apps_in c); do
     "$out/environments/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -O2 -g \
       -Wall -Wextra -Werror -Wno-unused-parameter -Ic/bindings -o "$out/c-$app.core.wasm" \
       c/$app.c c/bindings/*.c c/bindings/*.o
@@ -72,13 +79,13 @@ build_c() {
 }
 
 build_javascript() {
-  for app in echo chat; do
+  for app in $(apps_in javascript); do
     (cd javascript && node build.js $app.js "$out/javascript-$app.wasm")
   done
 }
 
 build_go() {
-  for app in echo chat; do
+  for app in $(apps_in go); do
     # -trimpath: the path of this folder does not belong in the component.
     (cd go && GOOS=wasip1 GOARCH=wasm GOTOOLCHAIN=local "$out/environments/go/bin/go" \
       build -buildmode=c-shared -trimpath -buildvcs=false -o "$out/go-$app.core.wasm" ./$app)
@@ -88,7 +95,7 @@ build_go() {
 }
 
 build_python() {
-  for app in echo chat; do
+  for app in $(apps_in python); do
     # As in a new project, but for an app of another name.
     sed "s/^import app$/import $app as app/" python/entry.py > "$out/${app}_entry.py"
     (cd python && "$out/environments/python/bin/componentize-py" --quiet --wit-path "$root/wit" --world application \
@@ -104,7 +111,7 @@ cargo build --quiet --locked --manifest-path tools/Cargo.toml --target-dir "$out
 # Most of these compilers use one core.
 builds=()
 for language in c go javascript python; do
-  if ! is_built $language echo || ! is_built $language chat; then
+  if ! is_built $language; then
     "build_$language" &
     builds+=($!)
   fi

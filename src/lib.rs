@@ -171,6 +171,8 @@ mod documentation {
     #[cfg(feature = "http")]
     #[doc = include_str!("../docs/writing-an-app.md")]
     struct WritingAnApp;
+    #[doc = include_str!("../docs/live.md")]
+    struct Live;
     #[doc = include_str!("../docs/languages/rust.md")]
     struct Rust;
 }

@@ -1,4 +1,4 @@
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -183,12 +183,8 @@ impl<S> Context<'_, S> {
 
 impl<H: EventHandler> EventApp for H {
     fn handle(&self, connection: &str, state: &[u8], events: Vec<Event>) -> Vec<Action> {
-        handle(self, connection, state, events).unwrap_or_else(|_: StateError| {
-            vec![Action::Close {
-                code: CloseCode::INTERNAL_ERROR.as_u16(),
-                reason: String::new(),
-            }]
-        })
+        handle(self, connection, state, events)
+            .unwrap_or_else(|error: StateError| vec![Action::Fail(error.to_string())])
     }
 }
 

@@ -74,7 +74,8 @@ pub(crate) const MAX_BATCH_SIZE: usize = 256 << 10;
 /// Every [`EventHandler`] is one.
 pub trait EventApp {
     /// Returns the actions for events on the connection with this name, whose state is that of the last
-    /// [`Action::SetState`].
+    /// [`Action::SetState`]. Without events: [`Action::Fail`] if this version of the app cannot read the state of a
+    /// connection that is to go on here.
     fn handle(&self, connection: &str, state: &[u8], events: Vec<Event>) -> Vec<Action>;
 }
 

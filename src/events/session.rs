@@ -85,6 +85,9 @@ impl<A: EventApp> EventSession<A> {
         let mut state = Reader(&suspended.state);
         let id = name(state.text(MAX_NAME)?)?;
         let app_state = state.bytes(MAX_STATE)?.to_vec();
+        if !can_read(&shared.app, &id, &app_state) {
+            return Err(ResumeError::Invalid);
+        }
         let topics = OwnTopics::resume(&mut state)?;
         let limits = limits(usize::try_from(state.number()?).unwrap_or(usize::MAX));
         let options = DeflateOptions::default();
@@ -243,6 +246,12 @@ impl<A: EventApp> Target for EventSession<A> {
     fn list_members(&mut self, topic: String) -> Result<(), Fault> {
         Ok(self.topics.list_members(topic)?)
     }
+}
+
+/// Whether the app, of which another version may have set the state, can go on with it.
+fn can_read(app: &impl EventApp, id: &str, state: &[u8]) -> bool {
+    let is_failure = |action: &Action| matches!(action, Action::Fail(_));
+    state.is_empty() || !app.handle(id, state, Vec::new()).iter().any(is_failure)
 }
 
 /// The name of a connection, as the interface `app` defines it.

@@ -1,8 +1,8 @@
 //! States that no connection was suspended to.
 
 use proptest::prelude::*;
-use wasocket::events::events;
-use wasocket::{Instant, ResumeError};
+use wasocket::events::{Context, EventHandler, events};
+use wasocket::{Instant, Json, Message, ResumeError};
 
 use super::{Room, SECOND, refusal, replaced, state, try_resume};
 
@@ -45,6 +45,25 @@ fn a_state_that_breaks_a_limit_is_refused() {
             ResumeError::Invalid
         );
     }
+}
+
+/// An app that keeps a number where the room keeps a text.
+struct Numbered;
+
+impl EventHandler for Numbered {
+    type State = Json<u32>;
+
+    fn message(&self, _: Message, _: &mut Context<'_, Json<u32>>) {}
+}
+
+#[test]
+fn a_state_that_the_app_cannot_read_is_refused() {
+    let state = state(&events(Room));
+    assert_eq!(refusal(&events(Numbered), &state), ResumeError::Invalid);
+    let readable = replaced(&state, b"\x01\0i", b"\x01\x007");
+    assert!(try_resume(&events(Numbered), &readable).is_ok());
+    let none = replaced(&state, b"\x01\0i", b"\0\0");
+    assert!(try_resume(&events(Numbered), &none).is_ok());
 }
 
 /// Messages are held to the limit of the crate, whatever the state says.

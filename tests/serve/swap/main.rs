@@ -12,6 +12,7 @@ mod moves;
 #[allow(dead_code, reason = "the tests of topics use the rest")]
 mod peer;
 mod traffic;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
