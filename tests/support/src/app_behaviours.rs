@@ -225,6 +225,8 @@ pub const CHAT: &[Behaviour] = &[
         let mut eve = site.join("elsewhere", "eve");
         eve.wait_for_members(&["eve"]);
         bob.say("/bye");
+        bob.send_frame(CLOSE, b"\x03\xe8");
+        bob.wait_for_end();
         ann.wait_for_members(&["ann"]);
     }),
     ("the app closes with a code and a reason", |site| {
