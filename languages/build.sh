@@ -11,7 +11,7 @@ tools=$out/tools/debug/language-tools
 mkdir -p "$out"
 
 apps_in() { # LANGUAGE
-  if [ "$1" = python ]; then echo echo chat tally_v1 tally_v2; else echo echo chat; fi
+  if [ "$1" = python ]; then echo echo chat tally_v1 tally_v2 numbered; else echo echo chat; fi
 }
 
 build_guests() { # FEATURES PACKAGE...

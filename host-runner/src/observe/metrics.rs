@@ -405,8 +405,8 @@ impl Text {
         let _ = writeln!(self.0, "wasocket_{name} {value}");
     }
 
-    pub(super) fn seconds(&mut self, name: &str, help: &str, value: Duration) {
-        self.head(name, Kind::Gauge, help);
+    pub(super) fn seconds(&mut self, name: &str, help: &str, kind: Kind, value: Duration) {
+        self.head(name, kind, help);
         let _ = writeln!(self.0, "wasocket_{name} {}", value.as_secs_f64());
     }
 

@@ -68,8 +68,9 @@ pub(crate) struct SwapMetrics {
     pub(crate) full: Counter,
     /// Connections closed, since they have not moved in time, or their state was refused.
     pub(crate) closed: Counter,
-    /// In nanoseconds.
+    /// In nanoseconds, like the next.
     longest_pause: AtomicU64,
+    pauses: AtomicU64,
 }
 
 impl SwapMetrics {
@@ -78,6 +79,8 @@ impl SwapMetrics {
         self.moved.count();
         let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
         self.longest_pause.fetch_max(pause, Relaxed);
+        // Centuries fit.
+        self.pauses.fetch_add(pause, Relaxed);
     }
 
     /// The state of a connection was refused.
@@ -129,12 +132,21 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], swaps: &SwapCount
         "Connections closed because they did not move in time (--swap-grace) or were refused (--swap-refused).",
         sum(|all| &all.closed),
     );
-    let pauses = workers
-        .iter()
-        .map(|worker| worker.swap.longest_pause.load(Relaxed));
+    let nanoseconds = |pause: fn(&SwapMetrics) -> &AtomicU64| {
+        let workers = workers.iter();
+        workers.map(move |worker| pause(&worker.swap).load(Relaxed))
+    };
+    let longest = nanoseconds(|all| &all.longest_pause).max();
     text.seconds(
         "swap_longest_pause_seconds",
         "The longest time for which a connection was not served while it moved.",
-        Duration::from_nanos(pauses.max().unwrap_or_default()),
+        Kind::Gauge,
+        Duration::from_nanos(longest.unwrap_or_default()),
+    );
+    text.seconds(
+        "swap_pause_seconds_total",
+        "The time for which connections were not served while they moved, of all moves together.",
+        Kind::Counter,
+        Duration::from_nanos(nanoseconds(|all| &all.pauses).sum()),
     );
 }

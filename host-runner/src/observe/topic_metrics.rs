@@ -225,6 +225,7 @@ fn engine(text: &mut Text, bus: &Bus) {
     text.seconds(
         "bus_lag_seconds",
         "How long the oldest publication has been waiting for the bus to confirm it.",
+        Kind::Gauge,
         status.lag,
     );
     text.counter(

@@ -6,6 +6,7 @@
     reason = "how a test fails"
 )]
 
+mod crowd;
 mod faults;
 mod moves;
 #[path = "../topics/peer.rs"]
@@ -48,6 +49,13 @@ impl Versions {
             file,
             number: AtomicU8::new(0),
         }
+    }
+
+    /// Serves the first of two components, each of which may take a while to compile; then they replace each other in
+    /// no time.
+    fn serve_compiled(test: &str, components: [&[u8]; 2], options: &[&str]) -> Self {
+        drop(Self::serve(test, components[1], options));
+        Self::serve(test, components[0], options)
     }
 
     /// Replaces the component by another one, and waits until it is.

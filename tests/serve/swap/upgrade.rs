@@ -13,7 +13,8 @@ fn is_upgraded(language: &str, first: &Path, second: &Path) {
     let read = |version| fs::read(version).expect("a component");
     let (first, second) = (read(first), read(second));
     let options = ["--admin", "127.0.0.1:0", "--swap-grace", "0"];
-    let versions = Versions::serve(&format!("upgrade-{language}"), &first, &options);
+    let name = format!("upgrade-{language}");
+    let versions = Versions::serve_compiled(&name, [&first, &second], &options);
     let admin = admin(&versions.server);
     let mut used = Peer::open(&versions.server, "/");
     let mut other = Peer::open(&versions.server, "/");

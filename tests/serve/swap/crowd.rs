@@ -1,0 +1,121 @@
+//! A crowd under traffic, made with independent clients, while versions come and go. Every message is numbered by the client
+//! and by the app, in both directions, and so are publications.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+use support::operator::{admin, metric};
+use support::{app_behaviours, build_guest, root};
+
+use crate::{Versions, another};
+
+/// The programs in tests/peers: each is 300 clients that stay, and some that come and go.
+const PEERS: [&str; 3] = ["gorilla", "ws", "python"];
+
+const STAYING: u64 = 900;
+
+const SWAPS: u8 = 20;
+
+/// Clients made with one library.
+struct Crowd {
+    peer: &'static str,
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Crowd {
+    fn start(peer: &'static str, url: &str) -> Self {
+        let mut child = Command::new(root().join("tests/peers/run"))
+            .args([&format!("{peer}-crowd"), url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Self {
+            peer,
+            child,
+            output,
+        }
+    }
+
+    /// The next line, or why there is none.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        if line.is_empty() {
+            let mut why = String::new();
+            let mut stderr = self.child.stderr.take().expect("piped");
+            stderr.read_to_string(&mut why).expect("text");
+            panic!("{}: {why}", self.peer);
+        }
+        line
+    }
+
+    /// Lets it end. Returns what it has counted.
+    fn end(mut self) -> Value {
+        drop(self.child.stdin.take());
+        let counted = serde_json::from_str(&self.line()).expect("JSON");
+        assert!(self.child.wait().expect("it is ours").success());
+        counted
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn crowd_notices_nothing(language: &str, component: &Path) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let component = fs::read(component).expect("a component");
+    let takes_turns = [another(&component, 1), another(&component, 2)];
+    let options = ["--admin", "127.0.0.1:0", "--workers", "2"];
+    let name = format!("crowd-{language}");
+    let versions =
+        Versions::serve_compiled(&name, takes_turns.each_ref().map(Vec::as_slice), &options);
+    let url = format!("ws://{}", versions.server.address);
+    let mut crowds = PEERS.map(|peer| Crowd::start(peer, &url));
+    for crowd in &mut crowds {
+        assert_eq!(crowd.line(), "ready\n");
+    }
+    for swap in 1..=SWAPS {
+        versions.replace(&takes_turns[usize::from(swap % 2)]);
+    }
+    for crowd in crowds {
+        let peer = crowd.peer;
+        let counted = crowd.end();
+        println!("{peer}: {counted}");
+        for what in ["told", "said", "published", "heard", "pongs", "visits"] {
+            assert!(counted[what].as_u64() > Some(100), "{peer}: {what}");
+        }
+    }
+    let admin = admin(&versions.server);
+    let moved = metric(&admin, "wasocket_swap_moved_total");
+    // Nearly all that were there, each time.
+    assert!(moved > STAYING * u64::from(SWAPS) * 9 / 10, "{moved}");
+    println!("{moved} moves");
+    for never in ["swap_kept_total{reason=\"failed\"}", "swap_closed_total"] {
+        assert_eq!(metric(&admin, &format!("wasocket_{never}")), 0);
+    }
+}
+
+#[test]
+fn a_crowd_of_an_app_in_rust_notices_nothing() {
+    crowd_notices_nothing("rust", &build_guest("numbered", ""));
+}
+
+#[test]
+fn a_crowd_of_an_app_in_python_notices_nothing() {
+    app_behaviours::build();
+    let component = app_behaviours::component("python", "numbered");
+    crowd_notices_nothing("python", &component);
+}
