@@ -23,7 +23,7 @@ use crate::session::settings::{SessionContext, SessionSettings};
 /// A thread's share of the runner. State in common with other threads is read only, or in `shared`.
 #[derive(Debug)]
 pub struct Worker {
-    pub(crate) pool: Pool,
+    pub(crate) pool: Rc<Pool>,
     pub(crate) hosts: Arc<Hosts>,
     /// The proxies whose claims about clients are believed.
     pub(crate) trust: Arc<Trust>,
@@ -50,8 +50,10 @@ impl Worker {
         shared: &Arc<Shared>,
     ) -> Self {
         let metrics = Arc::clone(pool.metrics());
+        let pool = Rc::new(pool);
         let session = SessionContext {
             settings: session,
+            pool: Rc::clone(&pool),
             max_backlog,
             read_buffer: Rc::new(ReadBuffer::default()),
             unsent: Arc::clone(&shared.unsent),

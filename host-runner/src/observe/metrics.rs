@@ -16,6 +16,7 @@ use crate::guest::fault::FaultReason;
 use crate::limits::open_files;
 use crate::limits::per_address::Denial;
 use crate::observe::process_stats;
+use crate::observe::sleep_metrics::{self, SleepMetrics};
 use crate::observe::swap_metrics::{self, SwapCounts, SwapMetrics};
 use crate::observe::topic_metrics::{self, TopicMetrics};
 
@@ -47,7 +48,7 @@ impl Gauge {
         self.0.store(number as u64, Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
@@ -82,6 +83,8 @@ pub(crate) struct Metrics {
     pub(crate) topics: TopicMetrics,
     /// What has moved to new versions of the component.
     pub(crate) swap: SwapMetrics,
+    /// Which connections sleep.
+    pub(crate) sleep: SleepMetrics,
     pub(crate) instances: Counter,
     pub(crate) long_calls: Counter,
     /// Instances that exist now.
@@ -346,6 +349,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now<'_>) -> Str
         ],
     );
     swap_metrics::write(&mut text, workers, now.swaps);
+    sleep_metrics::write(&mut text, workers);
     topic_metrics::write(&mut text, workers, bus);
     if let Some((sent, dropped)) = now.spans {
         text.family(

@@ -74,6 +74,11 @@ pub(crate) struct SwapMetrics {
 }
 
 impl SwapMetrics {
+    /// A connection has moved while it slept.
+    pub(crate) fn moved_asleep(&self) {
+        self.moved.count();
+    }
+
     /// A connection has moved, and was not served for this time.
     pub(crate) fn moved(&self, pause: Duration) {
         self.moved.count();

@@ -10,10 +10,10 @@ mod call;
 mod delivery;
 mod instance;
 mod member;
-mod moves;
 mod owner;
 mod place;
 mod places;
+mod suspend;
 pub mod wakeups;
 
 pub use call::Call;
@@ -21,10 +21,10 @@ pub(crate) use delivery::Delivered;
 pub(crate) use instance::Instance;
 pub use member::Connection;
 pub(crate) use member::PendingRequest;
-pub(crate) use moves::{Destination, Resumed};
 pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 pub(crate) use places::Release;
+pub(crate) use suspend::{Asleep, Destination, Resumed, Suspended, Woken};
 
 use std::cell::Cell;
 use std::fmt;
@@ -41,7 +41,8 @@ use tokio::time::{sleep, sleep_until};
 
 use self::backoff::Cause;
 use self::instance::{Shared, back_off, log};
-use self::places::{Places, Version};
+use self::places::{Places, Seeker, Version};
+use self::suspend::{Sleepers, WAVE};
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
@@ -53,7 +54,7 @@ use crate::limits::instances::InstanceLimit;
 use crate::limits::per_address::network;
 use crate::net::peer::Peer;
 use crate::observe::metrics::Metrics;
-use crate::pool::wakeups::{Signal, Signals};
+use crate::pool::wakeups::Signals;
 use crate::topics::Topics;
 
 /// The most calls of a worker that finish on threads of their own at once. Fewer than tokio's blocking threads (512), so
@@ -73,6 +74,8 @@ pub struct Pool {
     shared: Shared,
     stopping: Cell<Option<ShutdownReason>>,
     instance_limit: Arc<InstanceLimit>,
+    /// Limits how many connections are woken at once.
+    wakes: Semaphore,
 }
 
 impl Pool {
@@ -85,14 +88,21 @@ impl Pool {
         topics: Topics<Instance>,
         instance_limit: &Arc<InstanceLimit>,
     ) -> Self {
-        let places = Places::new(release, connections_per_instance, instance_limit, &metrics);
+        let topics = Rc::new(topics);
+        let places = Places::new(
+            release,
+            connections_per_instance,
+            Sleepers::new(&topics, &metrics),
+            instance_limit,
+            &metrics,
+        );
         Self {
             starting: Arc::default(),
             limits,
             shared: Shared {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
-                topics: Rc::new(topics),
+                topics,
                 places: Rc::downgrade(&places),
                 moves: Rc::default(),
                 batch_policy: Rc::default(),
@@ -102,6 +112,7 @@ impl Pool {
             places,
             stopping: Cell::new(None),
             instance_limit: Arc::clone(instance_limit),
+            wakes: Semaphore::new(WAVE),
         }
     }
 
@@ -117,7 +128,11 @@ impl Pool {
         if let Some(left) = backoff.remaining_of(client, time::Instant::now) {
             return Err(Unplaced::BackingOff(left));
         }
-        let vacancy = || self.places.vacancy(&self.places.current(), client, key);
+        self.place_on_current(&Seeker::Newcomer(client, key)).await
+    }
+
+    async fn place_on_current(&self, seeker: &Seeker<'_>) -> Result<Place, Unplaced> {
+        let vacancy = || self.places.vacancy(&self.places.current(), seeker);
         loop {
             if let Some(place) = vacancy()? {
                 return Ok(place);
@@ -128,8 +143,34 @@ impl Pool {
             }
             // Meanwhile the component may be replaced, or another request may have given the key an owner.
             if let Some(instance) = self.start(self.places.current(), starting).await?
-                && let Some(place) = self.places.on_new(&instance, client, key)
+                && let Some(place) = self.places.on_new(&instance, seeker)
             {
+                return Ok(place);
+            }
+        }
+    }
+
+    /// A place on an instance of this version, which need not be served any more.
+    async fn place_on(
+        &self,
+        version: &Rc<Version>,
+        seeker: &Seeker<'_>,
+    ) -> Result<Place, Unplaced> {
+        if self.places.current().number == version.number {
+            return self.place_on_current(seeker).await;
+        }
+        let vacancy = || self.places.vacancy_on_retired(version, seeker);
+        loop {
+            if let Some(place) = vacancy() {
+                return Ok(place);
+            }
+            let starting = Arc::clone(&self.starting).lock_owned().await;
+            if let Some(place) = vacancy() {
+                return Ok(place);
+            }
+            let instance = self.start_instance(Rc::clone(version), starting).await?;
+            self.places.add_retired(&instance);
+            if let Some(place) = self.places.on_new(&instance, seeker) {
                 return Ok(place);
             }
         }
@@ -145,12 +186,25 @@ impl Pool {
         left
     }
 
-    /// Starts an instance of this version. Returns `None` if the version was replaced meanwhile.
+    /// Starts an instance of this version that gets connections. Returns `None` if the version was replaced meanwhile.
     async fn start(
         &self,
         version: Rc<Version>,
         starting: OwnedMutexGuard<()>,
     ) -> Result<Option<Rc<Instance>>, Unplaced> {
+        let instance = self.start_instance(version, starting).await?;
+        if !self.places.serves(&instance.version) {
+            return Ok(None);
+        }
+        self.places.add(Rc::clone(&instance));
+        Ok(Some(instance))
+    }
+
+    async fn start_instance(
+        &self,
+        version: Rc<Version>,
+        starting: OwnedMutexGuard<()>,
+    ) -> Result<Rc<Instance>, Unplaced> {
         if let Some(left) = self.backoff_remaining() {
             return Err(Unplaced::BackingOff(left));
         }
@@ -171,9 +225,6 @@ impl Pool {
         })?;
         tracing::debug!("instance started in {:.1?}", started.elapsed());
         self.shared.metrics.instances.count();
-        if !self.places.serves(&version) {
-            return Ok(None);
-        }
         let instance = Rc::new(Instance::new(
             guest,
             version,
@@ -186,8 +237,7 @@ impl Pool {
         if let Some(reason) = self.stopping.get() {
             instance.stop(reason);
         }
-        self.places.add(Rc::clone(&instance));
-        Ok(Some(instance))
+        Ok(instance)
     }
 
     /// Begins the trial of a version: starts an instance of it. New connections still get the current one.
@@ -275,9 +325,7 @@ impl Pool {
 
     /// Cuts off all connections: those that were asked to end and have not.
     pub fn cut(&self) {
-        for instance in self.places.all() {
-            instance.raise(Signal::Cut);
-        }
+        self.places.cut();
     }
 
     /// Calls the batches as they are filled; never returns. Run this in a task of its own.

@@ -10,13 +10,14 @@ use std::time;
 use super::instance::Instance;
 use super::owner::{Key, Owners};
 use super::place::Place;
+use super::suspend::Sleepers;
 use crate::contract::bindings::ShutdownReason;
 use crate::guest::load::component::Component;
 use crate::limits::instances::InstanceLimit;
 use crate::observe::metrics::Metrics;
 use crate::observe::swap_metrics::Trial;
 use crate::pool::Unplaced;
-use crate::pool::wakeups::Signals;
+use crate::pool::wakeups::{Signal, Signals};
 
 /// A version of the component.
 #[derive(Clone, Debug)]
@@ -48,6 +49,28 @@ impl From<Release> for Version {
     }
 }
 
+/// Who looks for a place: a client's address, and the key of its connection, if it has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seeker<'a> {
+    /// A connection or a request.
+    Newcomer(Option<IpAddr>, Option<&'a Key>),
+    /// A connection that has slept. Those of its key have a right to be where the others are, as long as that instance
+    /// does not have more than twice its number of connections.
+    Sleeper(Option<IpAddr>, Option<&'a Key>),
+}
+
+impl<'a> Seeker<'a> {
+    fn client(&self) -> Option<IpAddr> {
+        let (Self::Newcomer(client, _) | Self::Sleeper(client, _)) = self;
+        *client
+    }
+
+    fn key(&self) -> Option<&'a Key> {
+        let (Self::Newcomer(_, key) | Self::Sleeper(_, key)) = self;
+        *key
+    }
+}
+
 /// The versions that a pool has instances of, apart from those that only have some left.
 #[derive(Debug)]
 struct Versions {
@@ -67,6 +90,8 @@ pub(super) struct Places {
     instances: RefCell<Vec<Rc<Instance>>>,
     /// Instances of earlier versions, which live as long as their connections.
     retired: RefCell<Vec<Weak<Instance>>>,
+    /// The connections that have no place now.
+    pub(super) sleepers: Rc<Sleepers>,
     instance_limit: Arc<InstanceLimit>,
     metrics: Arc<Metrics>,
 }
@@ -75,6 +100,7 @@ impl Places {
     pub(super) fn new(
         release: Release,
         connections_per_instance: usize,
+        sleepers: Rc<Sleepers>,
         instance_limit: &Arc<InstanceLimit>,
         metrics: &Arc<Metrics>,
     ) -> Rc<Self> {
@@ -87,6 +113,7 @@ impl Places {
             connections_per_instance,
             instances: RefCell::default(),
             retired: RefCell::default(),
+            sleepers,
             instance_limit: Arc::clone(instance_limit),
             metrics: Arc::clone(metrics),
         })
@@ -115,16 +142,22 @@ impl Places {
     pub(super) fn vacancy(
         &self,
         version: &Version,
-        client: Option<IpAddr>,
-        key: Option<&Key>,
+        seeker: &Seeker<'_>,
     ) -> Result<Option<Place>, Unplaced> {
         let mut instances = self.instances.borrow_mut();
         remove_unneeded(&mut instances);
         self.metrics.instances_now.set(instances.len());
-        let most = self.connections_per_instance;
+        let (most, client, key) = (self.connections_per_instance, seeker.client(), seeker.key());
+        let most_of_key = match seeker {
+            Seeker::Newcomer(..) => most.saturating_sub(self.sleepers.of(key)),
+            Seeker::Sleeper(..) => most.saturating_mul(2),
+        };
+        if most_of_key == 0 {
+            return Err(Unplaced::OwnerFull(most));
+        }
         if let Some(owner) = key.and_then(|key| version.owners.of(key)) {
             let instance = Rc::clone(&owner.instance);
-            return if instance.places.get() < most {
+            return if instance.places.get() < most_of_key {
                 Ok(Some(Place::on(&instance, client, Some(owner))))
             } else {
                 Err(Unplaced::OwnerFull(most))
@@ -144,12 +177,8 @@ impl Places {
     }
 
     /// A place on this instance, which has just been started, unless the key has an owner by now.
-    pub(super) fn on_new(
-        &self,
-        instance: &Rc<Instance>,
-        client: Option<IpAddr>,
-        key: Option<&Key>,
-    ) -> Option<Place> {
+    pub(super) fn on_new(&self, instance: &Rc<Instance>, seeker: &Seeker<'_>) -> Option<Place> {
+        let (client, key) = (seeker.client(), seeker.key());
         let is_owned = key.is_some_and(|key| instance.version.owners.of(key).is_some());
         (!is_owned).then(|| place_on(instance, client, key))
     }
@@ -244,11 +273,56 @@ impl Places {
             .collect()
     }
 
+    /// Drops the instances that no connection is on, except those of a version on trial.
+    pub(super) fn drop_idle(&self) {
+        let current = self.current().number;
+        let is_needed = |instance: &Rc<Instance>| {
+            instance.places.get() > 0 || instance.version.number != current
+        };
+        let all = self.instances.take();
+        let (needed, idle): (Vec<_>, Vec<_>) = all.into_iter().partition(is_needed);
+        self.metrics.instances_now.set(needed.len());
+        self.instances.replace(needed);
+        drop(idle);
+    }
+
+    /// A place on an instance of a version that is not served any more.
+    pub(super) fn vacancy_on_retired(
+        &self,
+        version: &Version,
+        seeker: &Seeker<'_>,
+    ) -> Option<Place> {
+        let retired = self.retired.borrow();
+        let instance = retired.iter().filter_map(Weak::upgrade).find(|instance| {
+            instance.is_alive()
+                && instance.version.number == version.number
+                && instance.places.get() < self.connections_per_instance
+        });
+        Some(place_on(&instance?, seeker.client(), seeker.key()))
+    }
+
+    /// Adds an instance of a version that is not served any more.
+    pub(super) fn add_retired(&self, instance: &Rc<Instance>) {
+        instance.is_left.set(true);
+        let mut retired = self.retired.borrow_mut();
+        retired.retain(|instance| instance.strong_count() > 0);
+        retired.push(Rc::downgrade(instance));
+    }
+
     /// Asks all connections to end.
     pub(super) fn stop(&self, reason: ShutdownReason) {
         for instance in self.all() {
             instance.stop(reason);
         }
+        self.sleepers.raise(Signal::Stop(reason));
+    }
+
+    /// Cuts off all connections.
+    pub(super) fn cut(&self) {
+        for instance in self.all() {
+            instance.raise(Signal::Cut);
+        }
+        self.sleepers.raise(Signal::Cut);
     }
 
     /// All instances, including those of earlier versions.

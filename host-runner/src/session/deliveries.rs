@@ -116,7 +116,8 @@ impl Inner {
         }
         self.last_output = form.len();
         self.entry.sent(form.len());
-        self.limits.note_activity(now);
+        self.doze.sent(false);
+        self.note_activity(now);
         self.socket.send_shared(form)?;
         let unsent = self.socket.unsent();
         if unsent > 0 {

@@ -2,36 +2,61 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
 
 use wasocket_host_core::turn::Ending;
 
 use super::inner::Inner;
 use crate::contract::bindings::Report;
 use crate::guest::fault::Dead;
+use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::closing::{END, Lost, linger};
 use crate::net::stream::socket::Socket;
+use crate::observe::access_log::ConnectionEntry;
+use crate::session::settings::SessionContext;
+
+/// Closes the socket.
+pub(super) type Closing = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+/// What is left of a session whose connection is no more.
+pub(super) struct Remains {
+    pub(super) context: Rc<SessionContext>,
+    pub(super) socket: Socket<Accepted>,
+    pub(super) final_bytes: Vec<u8>,
+    pub(super) entry: ConnectionEntry,
+    pub(super) unsent: UnsentShare,
+    pub(super) last_output: usize,
+}
 
 impl Inner {
+    /// Lets the connection go. Its guest has had its last call, so its place is free before the peer has closed.
+    pub(super) fn into_remains(self) -> Remains {
+        let mut entry = self.entry;
+        entry.published(self.connection.subscriber().totals().0);
+        Remains {
+            context: self.context,
+            socket: self.socket,
+            final_bytes: self.final_bytes,
+            entry,
+            unsent: self.unsent,
+            last_output: self.last_output,
+        }
+    }
+}
+
+impl Remains {
     /// Returns the future that closes the socket, and logs and counts the end once the peer has all output, or has lost it.
-    pub(super) fn end(
-        self,
-        outcome: io::Result<Ending>,
-        report: Result<Report, Dead>,
-    ) -> impl Future<Output = io::Result<()>> {
+    pub(super) fn end(self, outcome: io::Result<Ending>, report: Result<Report, Dead>) -> Closing {
         let Self {
             context,
             mut socket,
-            connection,
             final_bytes,
             mut entry,
             unsent,
             last_output,
-            ..
         } = self;
-        entry.published(connection.subscriber().totals().0);
-        // The guest has had its last call, so its place is free before the peer has closed.
-        drop(connection);
         entry.conclude(report.ok());
         // Boxed: needed only at the end, and inline it would enlarge every connection's task.
         Box::pin(async move {

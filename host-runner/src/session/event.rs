@@ -1,7 +1,7 @@
 //! What happens to a session, and the calls that it makes.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read as _};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,6 +27,25 @@ pub(super) enum Event {
     Due(Due),
     /// A batch was called, and its effects were carried out.
     Delivered(Option<Ending>),
+}
+
+/// What has arrived on the socket of a connection that sleeps.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    /// These bytes; none at the end of stream.
+    Bytes(Vec<u8>),
+    /// The socket has failed.
+    Failure(io::Error),
+}
+
+impl Arrived {
+    /// Copies the bytes, as a read does. Returns their number.
+    pub(super) fn copy_to(self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.as_slice().read(buffer)?),
+            Self::Failure(error) => Err(error),
+        }
+    }
 }
 
 /// What a delivery, which is made by another task, has brought about.

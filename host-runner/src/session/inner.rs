@@ -19,11 +19,12 @@ use crate::observe::access_log::{ABORTED, ConnectionEntry};
 use crate::pool::wakeups::Signal;
 use crate::pool::{Call, Connection};
 use crate::session::Session;
-use crate::session::event::{Called, Done, Event, Pushed};
+use crate::session::event::{Arrived, Called, Done, Event, Pushed};
 use crate::session::moving::Moving;
 use crate::session::publish_rate::PublishRate;
 use crate::session::read_buffer::Filled;
 use crate::session::settings::SessionContext;
+use crate::session::sleep::doze::Doze;
 use crate::session::time_limits::{NEVER, TimeLimits};
 use crate::session::timer::Timer;
 use crate::topics::waiting::Due;
@@ -40,14 +41,19 @@ pub(super) struct Inner {
     pub(super) final_bytes: Vec<u8>,
     /// Which calls may come next.
     pub(super) turn: Turn,
-    timer: Timer,
+    pub(super) timer: Timer,
     /// When the last call into the guest was made.
     pub(super) called_at: Instant,
     pub(super) limits: TimeLimits,
+    pub(super) doze: Doze,
+    /// Whether to sleep at the next opportunity.
+    pub(super) is_sleepy: bool,
+    /// What arrived while it slept.
+    pub(super) arrived: Option<Box<Arrived>>,
     /// The read rate limit, if there is one.
-    rate: Option<Box<ReadRate>>,
+    pub(super) rate: Option<Box<ReadRate>>,
     /// The limits on what it publishes, if there are any.
-    publish_rate: Option<Box<PublishRate>>,
+    pub(super) publish_rate: Option<Box<PublishRate>>,
     pub(super) unsent: UnsentShare,
     share: FairShare,
     pub(super) entry: ConnectionEntry,
@@ -101,9 +107,9 @@ enum Source {
 }
 
 impl Inner {
-    pub(super) fn new(
+    pub(super) fn on(
         context: &Rc<SessionContext>,
-        stream: Accepted,
+        socket: Socket<Accepted>,
         connection: Connection,
         final_bytes: Vec<u8>,
         entry: ConnectionEntry,
@@ -111,8 +117,7 @@ impl Inner {
         let settings = &context.settings;
         let now = context.clock.now();
         Self {
-            socket: Socket::new(stream, context.max_backlog)
-                .with_send_timeout(settings.send_timeout),
+            socket,
             share: FairShare::new(&context.turns, connection.client()),
             connection,
             final_bytes,
@@ -120,6 +125,9 @@ impl Inner {
             timer: Timer::default(),
             called_at: now,
             limits: TimeLimits::new(settings, now),
+            doze: Doze::new(settings.hibernate_after, now),
+            is_sleepy: false,
+            arrived: None,
             rate: ReadRate::new(settings.max_bytes_per_second, now),
             publish_rate: PublishRate::new(&context.topics, now),
             unsent: UnsentShare::new(&context.unsent),
@@ -162,7 +170,8 @@ impl Inner {
 
     /// Sets the timer to the next deadline. Returns whether it must be polled to go off then.
     pub(super) fn set_timer(&mut self) -> bool {
-        let wake_at = self.limits.next().min(self.turn.wake_at().unwrap_or(NEVER));
+        let wake_at = self.turn.wake_at().unwrap_or(NEVER);
+        let wake_at = wake_at.min(self.limits.next()).min(self.doze.due());
         let wake_at = (wake_at < NEVER).then_some(wake_at);
         let clock = self.context.clock;
         self.timer.set(wake_at, self.called_at, clock)
@@ -241,15 +250,13 @@ impl Inner {
             ready!(rate.poll(context));
             most = most.min(rate.most());
         }
-        if !self.share.is_free() {
+        if self.arrived.is_none() && !self.share.is_free() {
             // Only those that have something to read take a turn.
             ready!(self.socket.poll_readable(context));
             ready!(self.share.poll_turn(context));
         }
         let mut buffer = self.context.read_buffer.take();
-        let most = most.min(buffer.len());
-        let space = buffer.get_mut(..most).unwrap_or_default();
-        let received = self.socket.poll_receive(context, space);
+        let received = self.poll_read(context, &mut buffer, most);
         let mut joined = false;
         if let Poll::Ready(Ok(length)) = received
             && self.rate.is_none()
@@ -268,6 +275,20 @@ impl Inner {
             return Poll::Pending;
         }
         received.map_ok(Event::Received)
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(arrived) = self.arrived.take() {
+            return Poll::Ready(arrived.copy_to(buffer));
+        }
+        let most = most.min(buffer.len());
+        let space = buffer.get_mut(..most).unwrap_or_default();
+        self.socket.poll_receive(context, space)
     }
 
     /// Whether a read of this length may join a batch: it is small, and nothing more is readable for now.
@@ -294,6 +315,7 @@ impl Inner {
 
     fn received(&mut self, length: usize) {
         self.entry.received(length);
+        self.doze.received(length);
         self.context.metrics.bytes_received.add(length as u64);
     }
 
@@ -388,6 +410,7 @@ impl Inner {
     fn on_time(&mut self, now: Instant) -> io::Result<Option<turn::Call>> {
         let has_unsent = self.undelivered() > 0;
         let expired = self.limits.check(now, has_unsent)?;
+        self.is_sleepy = now >= self.doze.due();
         let stop = if expired { self.turn.on_stop() } else { None };
         Ok(stop.or_else(|| self.turn.on_time(now)))
     }
@@ -395,7 +418,7 @@ impl Inner {
     fn receive(&mut self, now: Instant, length: usize) -> Call<Effects> {
         self.called_at = now;
         self.received(length);
-        self.limits.note_activity(now);
+        self.note_activity(now);
         if let Some(rate) = &mut self.rate {
             rate.received(length, now);
         }
@@ -407,6 +430,12 @@ impl Inner {
         let took = self.context.clock.now().saturating_sub(now);
         self.share.called(length, Duration::from_nanos(took));
         call
+    }
+
+    /// Something was received or sent.
+    pub(super) fn note_activity(&mut self, now: Instant) {
+        self.limits.note_activity(now);
+        self.doze.note_use(now);
     }
 
     /// Carries out what the call that is done has brought about.
@@ -432,7 +461,8 @@ impl Inner {
             self.awaits_delivery |= self.is_timed;
             self.entry.sent(output.len());
             self.context.metrics.bytes_sent.add(output.len() as u64);
-            self.limits.note_activity(self.called_at);
+            self.doze.sent(self.is_timed);
+            self.note_activity(self.called_at);
             self.socket.send(output)?;
             let unsent = self.socket.unsent();
             // Output was added, not flushed, so this is no reason to wake the guest.
@@ -451,7 +481,7 @@ impl Inner {
         }
         self.batch = Batch::NotJoined;
         self.called_at = now;
-        self.limits.note_activity(now);
+        self.note_activity(now);
         let carried_out = self.carry_out(outcome.wake_at, outcome.next, output);
         let only_waits =
             matches!(carried_out, Ok(None)) && self.socket.is_flushed() && self.turn.may_receive();

@@ -18,11 +18,12 @@ mod moving;
 mod publish_rate;
 pub(crate) mod read_buffer;
 pub mod settings;
+mod sleep;
 mod time_limits;
 mod timer;
 
 use std::cell::{RefCell, RefMut};
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::rc::Rc;
 
@@ -31,12 +32,29 @@ use wasocket_host_core::turn::Ending;
 use crate::contract::bindings::{Effects, Instant, Outcome, Report};
 use crate::guest::fault::Dead;
 use crate::net::stream::accepted::Accepted;
+use crate::net::stream::socket::Socket;
 use crate::observe::access_log::ConnectionEntry;
-use crate::pool::Connection;
 use crate::pool::batch::Receiver;
+use crate::pool::{Connection, Suspended};
+use crate::session::ending::Closing;
 use crate::session::event::Event;
 use crate::session::inner::Inner;
 use crate::session::settings::SessionContext;
+use crate::session::sleep::Sleeping;
+
+/// Why a session pauses.
+enum Pause {
+    Ended(Ending),
+    /// It is to sleep, with this state.
+    Asleep(Suspended),
+}
+
+/// What follows after a session was awake.
+enum Rest {
+    /// It has ended.
+    Ended(Closing),
+    Asleep(Box<Sleeping>),
+}
 
 /// A socket in the hands of a guest. Owned by its task and, while it is in one, a batch.
 #[derive(Debug)]
@@ -52,7 +70,13 @@ impl Session {
         final_bytes: Vec<u8>,
         entry: ConnectionEntry,
     ) -> Rc<Self> {
-        let inner = Inner::new(context, stream, connection, final_bytes, entry);
+        let settings = &context.settings;
+        let socket =
+            Socket::new(stream, context.max_backlog).with_send_timeout(settings.send_timeout);
+        Self::of(Inner::on(context, socket, connection, final_bytes, entry))
+    }
+
+    fn of(inner: Inner) -> Rc<Self> {
         let session = Rc::new(Self(RefCell::new(inner)));
         session.inner().attach(&session);
         session
@@ -72,64 +96,96 @@ impl Session {
         head.append(&mut opened.output);
         let begun = self.inner().carry_out(opened.wake_at, opened.next, &head);
         async move {
-            let outcome = match begun {
-                Ok(None) => self.event_loop().await,
-                Ok(Some(ending)) => Ok(ending),
-                Err(error) => Err(error),
-            };
-            if outcome.is_err() {
-                let lost = self.inner().lost();
-                // A dead instance need not be told.
-                let _ = lost.await;
-            }
-            let report = self.inner().report();
-            let report = report.await;
-            match self.end(outcome, report) {
-                Some(closing) => closing.await,
-                None => Ok(()),
+            let (mut session, mut begun) = (self, begun);
+            loop {
+                // Boxed, as what follows: a task keeps its size to its end, and one that sleeps is to be small.
+                let mut sleeping = match Box::pin(session.serve(begun)).await {
+                    Rest::Ended(closing) => return closing.await,
+                    Rest::Asleep(sleeping) => sleeping,
+                };
+                let reason = poll_fn(|context| sleeping.poll_wake(context)).await;
+                match Box::pin(sleeping.wake(reason)).await {
+                    Ok(woken) => (session, begun) = woken,
+                    Err(closing) => return closing.await,
+                }
             }
         }
     }
 
-    /// Returns the future that closes the socket. Not an async function: its future would need space for the parts of the
-    /// session.
-    fn end(
-        self: Rc<Self>,
-        outcome: io::Result<Ending>,
-        report: Result<Report, Dead>,
-    ) -> Option<impl Future<Output = io::Result<()>>> {
-        // No batch holds the session any more, as it cannot end while one does.
-        let Self(inner) = Rc::into_inner(self)?;
-        Some(inner.into_inner().end(outcome, report))
+    /// Serves the socket to its end, or until the connection sleeps.
+    async fn serve(self: Rc<Self>, begun: io::Result<Option<Ending>>) -> Rest {
+        let mut session = self;
+        let mut outcome = begun;
+        let outcome = loop {
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(ending)) => break Ok(ending),
+                Err(error) => break Err(error),
+            }
+            outcome = match session.event_loop().await {
+                Ok(Pause::Ended(ending)) => Ok(Some(ending)),
+                Ok(Pause::Asleep(suspended)) => match session.fall_asleep(suspended) {
+                    Ok(sleeping) => return Rest::Asleep(sleeping),
+                    Err(awake) => {
+                        session = awake;
+                        Ok(None)
+                    }
+                },
+                Err(error) => Err(error),
+            };
+        };
+        if outcome.is_err() {
+            let lost = session.inner().lost();
+            // A dead instance need not be told.
+            let _ = lost.await;
+        }
+        let report = session.inner().report();
+        let report = report.await;
+        Rest::Ended(session.end(outcome, report))
+    }
+
+    /// Returns the future that closes the socket.
+    fn end(self: Rc<Self>, outcome: io::Result<Ending>, report: Result<Report, Dead>) -> Closing {
+        match Rc::into_inner(self) {
+            Some(Self(inner)) => inner.into_inner().into_remains().end(outcome, report),
+            // No batch holds the session any more, as it cannot end while one does.
+            None => Box::pin(ready(Ok(()))),
+        }
     }
 
     fn inner(&self) -> RefMut<'_, Inner> {
         self.0.borrow_mut()
     }
 
-    async fn event_loop(self: &Rc<Self>) -> io::Result<Ending> {
+    async fn event_loop(self: &Rc<Self>) -> io::Result<Pause> {
         loop {
+            if self.inner().may_sleep() {
+                let suspended = Box::pin(self.suspend()).await;
+                if let Some(suspended) = suspended {
+                    return Ok(Pause::Asleep(suspended));
+                }
+            }
             if self.inner().may_move() {
                 // Boxed: needed rarely, and inline it would enlarge every connection's task.
                 let moved = Box::pin(self.move_elsewhere());
                 if let Some(ending) = moved.await? {
-                    return Ok(ending);
+                    return Ok(Pause::Ended(ending));
                 }
             }
             self.inner().set_timer();
             let event = poll_fn(|context| self.inner().poll_event(self, context)).await?;
             let called = match event {
-                Event::Delivered(Some(ending)) => return Ok(ending),
+                Event::Delivered(Some(ending)) => return Ok(Pause::Ended(ending)),
                 event => self.inner().call(event)?,
             };
             let Some(called) = called else {
                 continue;
             };
             let Ok(done) = called.await else {
-                return Ok(self.inner().died());
+                return Ok(Pause::Ended(self.inner().died()));
             };
             if let Some(ending) = self.inner().carry_out_call(done)? {
-                return Ok(ending);
+                return Ok(Pause::Ended(ending));
             }
         }
     }

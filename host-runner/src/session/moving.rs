@@ -130,7 +130,7 @@ impl Inner {
     }
 
     /// Whether the connection may be suspended, apart from calls in progress.
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.turn.may_suspend()
             && self.socket.is_flushed()
             && matches!(self.pushed, Pushed::Nothing)

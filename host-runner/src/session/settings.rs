@@ -8,6 +8,7 @@ use crate::contract::clock::Clock;
 use crate::limits::fair_share::Turns;
 use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
+use crate::pool::Pool;
 use crate::session::read_buffer::ReadBuffer;
 use crate::topics::settings::TopicSettings;
 
@@ -20,6 +21,8 @@ pub struct SessionSettings {
     pub idle_timeout: Option<Duration>,
     /// How long a connection may last; `None` means no limit. A WebSocket is then closed with 1012.
     pub max_lifetime: Option<Duration>,
+    /// How long a connection of the event form is not used until it sleeps; `None` means that none sleeps.
+    pub hibernate_after: Option<Duration>,
     /// The most bytes read from a connection per second; 0 means no limit.
     pub max_bytes_per_second: u32,
     /// How connections move to a new version of the component.
@@ -55,12 +58,13 @@ impl Default for SwapSettings {
 }
 
 impl Default for SessionSettings {
-    /// A send timeout of 30 s, an idle timeout of 10 minutes, no limit on lifetime and rate.
+    /// A send timeout of 30 s, an idle timeout of 10 minutes, no limit on lifetime and rate, and no sleep.
     fn default() -> Self {
         Self {
             send_timeout: Duration::from_secs(30),
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: None,
+            hibernate_after: None,
             max_bytes_per_second: 0,
             swap: SwapSettings::default(),
         }
@@ -71,6 +75,8 @@ impl Default for SessionSettings {
 #[derive(Debug)]
 pub struct SessionContext {
     pub(crate) settings: SessionSettings,
+    /// The instances that connections are woken on.
+    pub(crate) pool: Rc<Pool>,
     /// The most unsent output of a connection, in bytes.
     pub(crate) max_backlog: usize,
     pub(crate) read_buffer: Rc<ReadBuffer>,

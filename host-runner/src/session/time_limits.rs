@@ -81,7 +81,8 @@ impl TimeLimits {
     }
 }
 
-fn after(instant: Instant, time: Option<Duration>) -> Instant {
+/// This long after the instant; never, if there is no time.
+pub(super) fn after(instant: Instant, time: Option<Duration>) -> Instant {
     let nanos = time.map_or(NEVER, |time| {
         u64::try_from(time.as_nanos()).unwrap_or(NEVER)
     });

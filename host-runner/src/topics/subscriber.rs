@@ -37,7 +37,8 @@ pub(crate) enum Readiness {
 
 /// A connection's part in topics. Small until it subscribes to one.
 pub(crate) struct Subscriber<I> {
-    recipient: OnceCell<Weak<dyn Recipient>>,
+    /// `None` before it has its socket, and while it sleeps.
+    recipient: RefCell<Option<Weak<dyn Recipient>>>,
     pub(super) details: OnceCell<Box<Details<I>>>,
     has_left: Cell<bool>,
     /// The number of publications that it has made, and of deliveries that they have caused.
@@ -84,6 +85,14 @@ impl<I> Details<I> {
         groups.iter().find(|group| group.topic == *topic).cloned()
     }
 
+    /// The session's task is the one to wake.
+    fn wake_by(&self, context: &Context<'_>) {
+        match &mut *self.waker.borrow_mut() {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+    }
+
     /// Wakes the session's task, since something waits.
     pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
@@ -95,8 +104,12 @@ impl<I> Details<I> {
 impl<I> Subscriber<I> {
     /// The connection's socket from now on.
     pub(crate) fn attach(&self, recipient: Weak<dyn Recipient>) {
-        // Called once.
-        let _ = self.recipient.set(recipient);
+        self.recipient.replace(Some(recipient));
+    }
+
+    /// The connection sleeps: nothing can be sent to it.
+    pub(crate) fn detach(&self) {
+        self.recipient.replace(None);
     }
 
     /// The number of publications that it has made, and of deliveries that they have caused in this process.
@@ -112,11 +125,26 @@ impl<I> Subscriber<I> {
         if let Some(due) = details.waiting.borrow_mut().next(is_sent) {
             return Poll::Ready(due);
         }
-        match &mut *details.waker.borrow_mut() {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        details.wake_by(context);
         Poll::Pending
+    }
+
+    /// Ready when something waits for the connection.
+    pub(crate) fn poll_waiting(&self, context: &Context<'_>) -> Poll<()> {
+        let Some(details) = self.details.get() else {
+            return Poll::Pending;
+        };
+        if !details.waiting.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        details.wake_by(context);
+        Poll::Pending
+    }
+
+    /// Whether something waits for the connection.
+    pub(crate) fn has_waiting(&self) -> bool {
+        let details = self.details.get();
+        details.is_some_and(|details| !details.waiting.borrow().is_empty())
     }
 
     /// Whether the session must be polled so that it can be woken.
@@ -133,7 +161,7 @@ impl<I> Subscriber<I> {
     }
 
     pub(crate) fn recipient(&self) -> Option<Rc<dyn Recipient>> {
-        self.recipient.get()?.upgrade()
+        self.recipient.borrow().as_ref()?.upgrade()
     }
 
     /// The connection in the instance. Only of one that subscribes and is not suspended.
@@ -152,7 +180,7 @@ impl<I> Subscriber<I> {
                 }
                 readiness => readiness,
             },
-            // It has not got its socket yet.
+            // It has not got its socket yet, or sleeps.
             None => Readiness::Busy,
         }
     }
@@ -169,7 +197,7 @@ impl<I> Subscriber<I> {
 impl<I> Default for Subscriber<I> {
     fn default() -> Self {
         Self {
-            recipient: OnceCell::new(),
+            recipient: RefCell::default(),
             details: OnceCell::new(),
             has_left: Cell::new(false),
             published: Cell::new(0),

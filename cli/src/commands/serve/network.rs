@@ -63,6 +63,10 @@ pub struct Network {
     /// pinged before that
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub idle_timeout: u64,
+    /// Time after which a connection that is not used sleeps: it is on no instance until something happens. Only apps
+    /// of the event form
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub hibernate_after: u64,
     /// Time limit of a connection that the app has taken over; a WebSocket is then closed with 1012
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub max_lifetime: u64,
@@ -125,6 +129,7 @@ impl Network {
             send_timeout,
             idle_timeout: limit(self.idle_timeout),
             max_lifetime: limit(self.max_lifetime),
+            hibernate_after: limit(self.hibernate_after),
             max_bytes_per_second: self.max_bytes_per_second,
             swap,
         }

@@ -32,8 +32,21 @@ impl wasocket::App for Unresumable {
     }
 
     fn resumer(&self, _: &str) -> Option<&dyn wasocket::Resumer> {
+        Some(self)
+    }
+}
+
+#[cfg(feature = "resume-trap")]
+impl wasocket::Resumer for Unresumable {
+    fn resume(
+        &self,
+        _: wasocket::Instant,
+        _: wasocket::ConnectionId,
+        _: &wasocket::ReadyList,
+        _: wasocket::Suspended,
+    ) -> Result<alloc::boxed::Box<dyn wasocket::Session>, wasocket::ResumeError> {
         trap();
-        None
+        Err(wasocket::ResumeError::Unsupported)
     }
 }
 

@@ -1,0 +1,163 @@
+//! Connections as values: suspended between two calls, and resumed on another instance, at once or later. The peer notices
+//! nothing.
+//!
+//! ```text
+//!   suspend ──▶ state ──▶ Place::resume ──▶ the connection, on another instance
+//!                              └── an error, or a trap: the state can be resumed elsewhere
+//! ```
+
+mod moves;
+mod sleep;
+
+pub(crate) use moves::Destination;
+pub(super) use moves::Moves;
+pub(crate) use sleep::{Asleep, Woken};
+pub(super) use sleep::{Sleepers, WAVE};
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use super::instance::{Instance, call};
+use super::member::{Connection, Member, Own};
+use super::place::Place;
+use crate::contract::bindings::{Effects, Instant, ResumeError};
+use crate::guest::handler::Guest;
+use crate::pool::Call;
+use crate::pool::backoff::Cause;
+use crate::pool::wakeups::Signals;
+use crate::topics::subscriber::Subscriber;
+
+/// A connection as a value: what its guest has to know of it, and what the pool keeps meanwhile. Whoever has it keeps
+/// the socket, the final bytes and the time at which to wake it.
+pub(crate) struct Suspended {
+    /// As secret as what the app knows about its user.
+    pub(super) state: Vec<u8>,
+    pub(super) at: Instant,
+    /// The number of the version of the component that has made it.
+    pub(super) version: u64,
+    pub(super) subscriber: Rc<Subscriber<Instance>>,
+}
+
+/// A connection that has been resumed.
+#[derive(Debug)]
+pub(crate) struct Resumed {
+    pub(crate) connection: Connection,
+    /// The bytes to send if the guest dies, from now on.
+    pub(crate) final_bytes: Vec<u8>,
+    pub(crate) effects: Effects,
+}
+
+impl Connection {
+    /// Whether nothing is pending that the connection must look after before it moves.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.signals.are_quiet()
+    }
+
+    /// See [`Guest::suspend`]. The connection stays as it is: it is to be dropped before any other call on it, or the state
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`](crate::guest::fault::Dead) if the instance died, in this call or before.
+    pub(crate) fn suspend(&self, now: Instant) -> Call<Option<Suspended>> {
+        let handle = self.0.handle;
+        let subscriber = Rc::clone(&self.0.subscriber);
+        let suspend = call!(guest => guest.suspend(handle, now));
+        self.0
+            .call(suspend, move |instance, state: Option<Vec<u8>>| {
+                let state = state?;
+                Some(Suspended {
+                    state,
+                    at: now,
+                    version: instance.version.number,
+                    subscriber,
+                })
+            })
+    }
+
+    /// What is pending for the connection.
+    pub(super) fn signals(&self) -> &Signals {
+        &self.0.signals
+    }
+}
+
+impl Place {
+    /// The number of the version of the component that it is on.
+    pub(crate) fn version(&self) -> u64 {
+        self.instance.version.number
+    }
+
+    /// See [`Guest::resume`]. With success, the topics of the connection are those of the new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`](crate::guest::fault::Dead) if the instance died, in this call or before.
+    pub(crate) fn resume(
+        self,
+        now: Instant,
+        suspended: Suspended,
+    ) -> Call<Result<Resumed, ResumeError>> {
+        let Suspended {
+            state,
+            at,
+            version,
+            subscriber,
+        } = suspended;
+        let suspended_for = Duration::from_nanos(now.saturating_sub(at));
+        let limits = self.instance.message_limits;
+        let (id, signals) = self.instance.admit();
+        let resume = move |mut guest: Box<Guest>| async move {
+            let resumed = guest.resume(now, id, suspended_for, &state).await;
+            let handle = match &resumed {
+                Ok(Ok(resumed)) => resumed.connection,
+                _ => return (guest, resumed),
+            };
+            if let Some(limits) = limits
+                && let Err(fault) = guest.set_limits(handle, limits).await
+            {
+                return (guest, Err(fault));
+            }
+            (guest, resumed)
+        };
+        let cause = Cause::Client(self.client);
+        let waker = Waker::from(Arc::clone(&signals));
+        let instance = Rc::clone(&self.instance);
+        instance.call(cause, &waker, resume, move |resumed| {
+            let instance = Rc::clone(&self.instance);
+            let resumed = resumed.inspect_err(|_| {
+                instance.members.borrow_mut().remove(&id);
+                if instance.version.number != version {
+                    instance.version.trial.count_refused();
+                }
+            })?;
+            if instance.version.number != version {
+                instance.version.trial.count_moved();
+            }
+            let handle = resumed.connection;
+            let topics = &instance.shared.topics;
+            topics.suspend(&subscriber);
+            topics.settle(&subscriber, &instance, handle);
+            let own = Own {
+                subscriber: Rc::clone(&subscriber),
+                handle,
+            };
+            let effects = own.settle(&instance, resumed.effects);
+            let member = Member::admitted(self, handle, id, signals, subscriber);
+            Ok(Resumed {
+                connection: Connection(member),
+                final_bytes: resumed.final_bytes,
+                effects,
+            })
+        })
+    }
+}
+
+impl fmt::Debug for Suspended {
+    /// Without the state, which is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Suspended({} bytes)", self.state.len())
+    }
+}

@@ -1,0 +1,310 @@
+//! A session whose connection sleeps: a socket and the time at which to wake it, without an instance.
+//!
+//! ```text
+//!   Session ── suspend ── fall_asleep ──▶ Sleeping ── poll_wake ── wake ──▶ Session
+//! ```
+
+pub(super) mod doze;
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use wasocket_host_core::turn::{Ending, Turn};
+
+use crate::guest::fault::Dead;
+use crate::limits::fair_share::FairShare;
+use crate::limits::read_rate::ReadRate;
+use crate::limits::unsent::UnsentShare;
+use crate::net::stream::accepted::Accepted;
+use crate::net::stream::socket::Socket;
+use crate::observe::access_log::ConnectionEntry;
+use crate::observe::sleep_metrics::Reason;
+use crate::pool::wakeups::Signal;
+use crate::pool::{Asleep, Resumed, Suspended, Woken};
+use crate::session::Session;
+use crate::session::ending::{Closing, Remains};
+use crate::session::event::Arrived;
+use crate::session::inner::Inner;
+use crate::session::publish_rate::PublishRate;
+use crate::session::settings::SessionContext;
+use crate::session::time_limits::{NEVER, TimeLimits};
+use crate::session::timer::Timer;
+
+/// The most bytes that are read of a connection that sleeps, and kept until it is awake.
+const MAX_READ: usize = 1024;
+
+/// A session whose connection sleeps.
+#[derive(Debug)]
+pub(in crate::session) struct Sleeping {
+    context: Rc<SessionContext>,
+    socket: Socket<Accepted>,
+    asleep: Asleep,
+    final_bytes: Vec<u8>,
+    turn: Turn,
+    timer: Timer,
+    limits: TimeLimits,
+    rate: Option<Box<ReadRate>>,
+    publish_rate: Option<Box<PublishRate>>,
+    entry: ConnectionEntry,
+    last_output: usize,
+    arrived: Option<Box<Arrived>>,
+}
+
+impl Inner {
+    /// Whether the connection is to sleep, and may be suspended now.
+    pub(in crate::session) fn may_sleep(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_sleepy) {
+            return false;
+        }
+        let may_sleep = self.is_unoccupied();
+        if !may_sleep {
+            self.doze.refused(self.context.clock.now());
+        }
+        may_sleep
+    }
+
+    /// Whether nothing is in progress, and nothing waits.
+    fn is_unoccupied(&self) -> bool {
+        self.is_idle()
+            && self.is_at_rest()
+            && self.arrived.is_none()
+            && !self.moving.is_due()
+            && self.connection.is_quiet()
+            && !self.connection.is_outdated()
+            && !self.connection.subscriber().has_waiting()
+    }
+}
+
+impl Session {
+    /// The state of the connection; `None` if it stays awake.
+    pub(in crate::session) async fn suspend(self: &Rc<Self>) -> Option<Suspended> {
+        let suspend = {
+            let mut inner = self.inner();
+            // Nothing is delivered until the connection sleeps or stays awake.
+            inner.is_in_call = true;
+            inner.connection.suspend(inner.context.clock.now())
+        };
+        let suspended = suspend.await;
+        let mut inner = self.inner();
+        inner.is_in_call = false;
+        // If the instance is dead, the connection is told of that.
+        let suspended = suspended.ok().flatten();
+        if suspended.is_some() && inner.is_unoccupied() {
+            return suspended;
+        }
+        let now = inner.context.clock.now();
+        inner.doze.refused(now);
+        None
+    }
+
+    /// Takes the connection off its instance. Returns the session, if something else holds it.
+    pub(in crate::session) fn fall_asleep(
+        self: Rc<Self>,
+        suspended: Suspended,
+    ) -> Result<Box<Sleeping>, Rc<Self>> {
+        let Self(inner) = Rc::try_unwrap(self)?;
+        Ok(Box::new(inner.into_inner().fall_asleep(suspended)))
+    }
+}
+
+impl Inner {
+    fn fall_asleep(self, suspended: Suspended) -> Sleeping {
+        let mut turn = self.turn;
+        turn.on_suspended();
+        let asleep = self.context.pool.put_to_sleep(self.connection, suspended);
+        self.context.metrics.sleep.fell_asleep.count();
+        let mut sleeping = Sleeping {
+            socket: self.socket,
+            asleep,
+            final_bytes: self.final_bytes,
+            turn,
+            timer: self.timer,
+            limits: self.limits,
+            rate: self.rate,
+            publish_rate: self.publish_rate,
+            entry: self.entry,
+            last_output: self.last_output,
+            arrived: None,
+            context: self.context,
+        };
+        sleeping.set_timer();
+        sleeping
+    }
+}
+
+impl Sleeping {
+    fn set_timer(&mut self) {
+        let wake_at = self.turn.wake_at().unwrap_or(NEVER);
+        let wake_at = wake_at.min(self.limits.next());
+        let wake_at = (wake_at < NEVER).then_some(wake_at);
+        let clock = self.context.clock;
+        self.timer.set(wake_at, clock.now(), clock);
+    }
+
+    /// Waits for a reason to wake.
+    pub(in crate::session) fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Reason> {
+        if self.poll_stop(context).is_ready() {
+            return Poll::Ready(Reason::Stop);
+        }
+        if self.asleep.poll_waiting(context).is_ready() {
+            return Poll::Ready(Reason::Topic);
+        }
+        if let Poll::Ready(arrived) = self.poll_socket(context) {
+            self.arrived = Some(Box::new(arrived));
+            return Poll::Ready(Reason::Input);
+        }
+        self.timer.poll(context).map(|()| Reason::Time)
+    }
+
+    /// Ready when the connection is to end.
+    fn poll_stop(&self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match ready!(self.asleep.poll_signal(context)) {
+                signal @ (Signal::Stop(_) | Signal::Cut) => {
+                    // For the connection, once it is awake.
+                    self.asleep.raise(signal);
+                    return Poll::Ready(());
+                }
+                // It moves when it wakes. What its instance was is over.
+                Signal::Move | Signal::Overdue | Signal::Woken | Signal::Died => {}
+            }
+        }
+    }
+
+    fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<Arrived> {
+        let mut most = MAX_READ;
+        if let Some(rate) = &mut self.rate {
+            ready!(rate.poll(context));
+            most = most.min(rate.most());
+        }
+        let mut buffer = self.context.read_buffer.take();
+        let space = buffer.get_mut(..most).unwrap_or_default();
+        let received = self.socket.poll_receive(context, space);
+        let arrived = received.map(|received| match received {
+            Ok(length) => {
+                let bytes = buffer.get(..length).unwrap_or_default();
+                Arrived::Bytes(bytes.to_vec())
+            }
+            Err(error) => Arrived::Failure(error),
+        });
+        self.context.read_buffer.put_back(buffer);
+        arrived
+    }
+
+    /// Wakes the connection, and begins its session again.
+    ///
+    /// # Errors
+    ///
+    /// The future that closes the socket, if no instance can resume the connection.
+    pub(in crate::session) async fn wake(
+        self: Box<Self>,
+        reason: Reason,
+    ) -> Result<(Rc<Session>, io::Result<Option<Ending>>), Closing> {
+        let context = Rc::clone(&self.context);
+        context.metrics.sleep.woken(reason);
+        let mut share = FairShare::new(&context.turns, self.asleep.client());
+        if !share.is_free() {
+            poll_fn(|context| share.poll_turn(context)).await;
+        }
+        let published = self.asleep.published();
+        let (asleep, rest) = self.into_parts();
+        match context.pool.wake(asleep, context.clock).await {
+            Ok(woken) => {
+                share.called(0, woken.took);
+                Ok(rest.resume(woken))
+            }
+            Err(Dead) => {
+                context.metrics.sleep.lost.count();
+                Err(rest.end(published))
+            }
+        }
+    }
+
+    fn into_parts(self: Box<Self>) -> (Asleep, Parts) {
+        let Self {
+            context,
+            socket,
+            asleep,
+            final_bytes,
+            turn,
+            timer,
+            limits,
+            rate,
+            publish_rate,
+            entry,
+            last_output,
+            arrived,
+        } = *self;
+        let parts = Parts {
+            turn,
+            timer,
+            limits,
+            rate,
+            publish_rate,
+            arrived,
+            remains: Remains {
+                unsent: UnsentShare::new(&context.unsent),
+                context,
+                socket,
+                final_bytes,
+                entry,
+                last_output,
+            },
+        };
+        (asleep, parts)
+    }
+}
+
+/// A session without its connection, while that is woken.
+struct Parts {
+    turn: Turn,
+    timer: Timer,
+    limits: TimeLimits,
+    rate: Option<Box<ReadRate>>,
+    publish_rate: Option<Box<PublishRate>>,
+    arrived: Option<Box<Arrived>>,
+    remains: Remains,
+}
+
+impl Parts {
+    /// The session goes on with the connection that has been woken.
+    fn resume(self, woken: Woken) -> (Rc<Session>, io::Result<Option<Ending>>) {
+        let Remains {
+            context,
+            socket,
+            entry,
+            last_output,
+            ..
+        } = self.remains;
+        if woken.has_moved {
+            context.metrics.swap.moved_asleep();
+        }
+        let Resumed {
+            connection,
+            final_bytes,
+            effects,
+        } = woken.resumed;
+        let mut inner = Inner::on(&context, socket, connection, final_bytes, entry);
+        inner.turn = self.turn;
+        inner.timer = self.timer;
+        inner.limits = self.limits;
+        inner.rate = self.rate;
+        inner.publish_rate = self.publish_rate;
+        inner.arrived = self.arrived;
+        inner.unfit = woken.refused_by;
+        inner.last_output = last_output;
+        let session = Session::of(inner);
+        let begun = session
+            .inner()
+            .carry_out(effects.wake_at, effects.next, &effects.output);
+        (session, begun)
+    }
+
+    /// Ends the session: there is no connection any more.
+    fn end(mut self, published: u64) -> Closing {
+        self.remains.entry.published(published);
+        self.remains.end(Ok(Ending::FinalBytes), Err(Dead))
+    }
+}
