@@ -118,6 +118,10 @@ bench-rooms: bench-build ## the same for rooms only, also across two runners ove
 bench-shares: bench-build ## measure what a client has to wait next to clients that flood the server
 	$(BENCH)/release/wasocket-bench shares $(BENCH_OPTIONS)
 
+.PHONY: bench-swaps
+bench-swaps: bench-build languages ## measure how long connections wait while a new version replaces theirs, 8 minutes
+	$(BENCH)/release/wasocket-bench swaps $(BENCH_OPTIONS)
+
 .PHONY: bench-grow
 bench-grow: bench-build ## measure how the cost grows with connections, messages and components
 	$(BENCH)/release/wasocket-bench grow $(BENCH_OPTIONS)

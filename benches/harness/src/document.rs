@@ -50,10 +50,10 @@ pub fn grow(report: &Report) -> String {
     text + &details(&others)
 }
 
-/// The results of `bench shares`.
-pub fn shares(report: &Report) -> String {
+/// The results of a command whose tables only have figures of Wasocket, compared with this row.
+pub fn alone(report: &Report, reference: &str) -> String {
     let tables = report.tables.iter();
-    let table = |table: &Table| format!("\n{}\n\n{}", table.title, table.markdown("calm"));
+    let table = |table: &Table| format!("\n{}\n\n{}", table.title, table.markdown(reference));
     conditions(report) + &tables.map(table).collect::<String>()
 }
 

@@ -22,6 +22,7 @@ mod servers;
 mod shares;
 mod soak;
 mod streams;
+mod swaps;
 #[cfg(test)]
 mod test_server;
 
@@ -64,8 +65,13 @@ fn run(options: &Options) -> Result<()> {
         }
         Command::Shares(run) => {
             let report = shares::shares(run, &places)?;
-            println!("{}", document::shares(&report));
+            println!("{}", document::alone(&report, "calm"));
             finish(&report, shares::SHARES, false, &places)
+        }
+        Command::Swaps(run) => {
+            let report = swaps::swaps(run, &places)?;
+            println!("{}", document::alone(&report, swaps::FIRST));
+            finish(&report, swaps::SWAPS, false, &places)
         }
         Command::Soak(options) => soak::soak(options, &places),
         Command::Write => document::write(&places),

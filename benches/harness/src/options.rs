@@ -31,6 +31,8 @@ pub enum Command {
     Grow(Run),
     /// Measure what a client has to wait next to clients of another address that flood the server
     Shares(Run),
+    /// Measure how long connections are not served while a new version of the component replaces theirs
+    Swaps(Run),
     /// Load the runner for a long time, and check that its memory stays flat
     Soak(Soak),
     /// Write the tables and plots of the last `run` and the last `grow` into docs/performance.md
