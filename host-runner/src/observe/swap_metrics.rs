@@ -12,7 +12,7 @@ use crate::observe::metrics::{Counter, Kind, Metrics, Text};
 pub(crate) struct Trial {
     moved: AtomicU64,
     refused: AtomicU64,
-    /// Instances that failed.
+    /// Instances that failed, and connections on which the app did.
     faults: AtomicU64,
 }
 
@@ -27,7 +27,7 @@ impl Trial {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    /// An instance of this version has failed, or has not started.
+    /// An instance of this version has failed or has not started, or its app has failed on a connection.
     pub(crate) fn count_fault(&self) {
         self.faults.fetch_add(1, Relaxed);
     }

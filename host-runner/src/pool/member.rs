@@ -227,7 +227,12 @@ impl Connection {
     pub fn report(&self) -> Call<Report> {
         let handle = self.0.handle;
         let report = call!(guest => guest.report(handle));
-        self.0.call(report, |_, report| report)
+        self.0.call(report, |instance, report: Report| {
+            if report.fault.is_some() {
+                instance.version.trial.count_fault();
+            }
+            report
+        })
     }
 
     fn call<F>(&self, call: impl FnOnce(Box<Guest>) -> F + 'static) -> Call<Effects>

@@ -69,7 +69,7 @@ pub(super) enum Outcome {
     Unchanged,
     /// It could not be loaded, or does not start.
     Refused(String),
-    /// Its instances have failed this number of times, so the version before is served.
+    /// It has failed this number of times, so the version before is served.
     Returned { faults: u64 },
     /// There are other new versions to be tried first, or the runner is stopping.
     Busy,
@@ -195,7 +195,7 @@ impl Swapper {
     }
 }
 
-/// Watches a version to which this number of connections moves. Returns whether no more of its instances fail than may.
+/// Watches a version to which this number of connections moves. Returns whether it fails no more often than it may.
 async fn is_well(trial: &Trial, connections: usize, time: Duration) -> bool {
     let tolerable = tolerable_faults(connections);
     let since = Instant::now();
@@ -208,8 +208,7 @@ async fn is_well(trial: &Trial, connections: usize, time: Duration) -> bool {
     trial.faults() <= tolerable
 }
 
-/// The number of instances that may fail: none with few connections. With many there are some whose clients make any version
-/// fail.
+/// How often a version may fail: never with few connections. With many there are some whose clients make any version fail.
 fn tolerable_faults(connections: usize) -> u64 {
     connections as u64 / 100
 }
@@ -240,7 +239,7 @@ impl fmt::Display for Outcome {
             }
             Self::Returned { faults } => write!(
                 f,
-                "{faults} instances of the new version have failed, the previous one is served again"
+                "the new version has failed {faults} times, the previous one is served again"
             ),
             Self::Busy => {
                 f.write_str("other new versions wait to be tried, or the runner is stopping")

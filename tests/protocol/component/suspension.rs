@@ -6,7 +6,7 @@ use wasmtime::component::ResourceAny;
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{Connection, Event, MaskingKeys, Message};
 use wasocket_host::bindings::{
-    Answer, Delivery, Effects, Publication, ResumeError, TopicAction, TopicMessage,
+    Answer, Delivery, Effects, Next, Publication, ResumeError, TopicAction, TopicMessage,
 };
 use wasocket_host::component::Component;
 use wasocket_host::engine::engine;
@@ -151,31 +151,62 @@ fn a_compressed_conversation_continues_in_another_instance() {
     }
 }
 
+/// The state of a connection that has been used.
+fn state_of(guest: &mut Guest) -> Vec<u8> {
+    let ann = join(guest, 0, 1, "ann");
+    say(guest, ann, 0, "hi");
+    let state = finish(guest.suspend(ann, 0)).expect("no fault");
+    finish(guest.drop_resource(ann)).expect("no fault");
+    state.expect("at rest")
+}
+
+/// Resumes a connection from a state that anybody may have written, and uses it like any other until its end.
+fn try_out(guest: &mut Guest, state: &[u8]) -> Result<(), ResumeError> {
+    const LATER: u64 = 1 << 50;
+    let resumed = finish(guest.resume(0, 2, Duration::ZERO, state)).expect("no fault")?;
+    let connection = resumed.connection;
+    let mut next = resumed.effects.next;
+    if next == Next::Open {
+        next = say(guest, connection, 0, "hi").next;
+    }
+    if next == Next::Open {
+        next = finish(guest.wake(connection, LATER, 0))
+            .expect("no fault")
+            .next;
+    }
+    if next == Next::Open {
+        finish(guest.lost(connection, LATER)).expect("no fault");
+    }
+    finish(guest.drop_resource(connection)).expect("no fault");
+    Ok(())
+}
+
 #[test]
 fn an_invalid_state_is_an_error_not_a_trap() {
-    let (_, mut guest) = guest_of("portable-chat");
-    let ann = join(&mut guest, 0, 1, "ann");
-    let state = finish(guest.suspend(ann, 0))
-        .expect("no fault")
-        .expect("at rest");
-    finish(guest.drop_resource(ann)).expect("no fault");
-    let mut resume = |state: &[u8]| {
-        let resumed = finish(guest.resume(0, 2, Duration::ZERO, state)).expect("no fault");
-        resumed.map(|resumed| finish(guest.drop_resource(resumed.connection)).expect("no fault"))
-    };
-    assert_eq!(resume(&state), Ok(()));
-    for len in 0..state.len() {
-        assert_eq!(resume(&state[..len]), Err(ResumeError::Invalid), "{len}");
-    }
-    for at in 0..state.len() {
-        for bit in 0..8 {
-            let mut changed = state.clone();
-            changed[at] ^= 1 << bit;
-            let _ = resume(&changed);
+    for package in ["portable-chat", "portable-json", "compresses"] {
+        let (_, mut guest) = guest_of(package);
+        let state = state_of(&mut guest);
+        assert_eq!(try_out(&mut guest, &state), Ok(()));
+        for len in 0..state.len() {
+            let cut = try_out(&mut guest, &state[..len]);
+            assert_eq!(cut, Err(ResumeError::Invalid), "{package} {len}");
         }
+        for at in 0..state.len() {
+            for value in [0, 1, 0x7f, 0xff]
+                .into_iter()
+                .chain((0..8).map(|bit| state[at] ^ 1 << bit))
+            {
+                let mut changed = state.clone();
+                changed[at] = value;
+                let _ = try_out(&mut guest, &changed);
+            }
+        }
+        let foreign = [&[1], &state[1..]].concat();
+        let refused = try_out(&mut guest, &foreign);
+        assert_eq!(refused, Err(ResumeError::UnknownVersion));
     }
-    let foreign = [&[1], &state[1..]].concat();
-    assert_eq!(resume(&foreign), Err(ResumeError::UnknownVersion));
+    let (_, mut guest) = guest_of("portable-chat");
+    let state = state_of(&mut guest);
 
     // The echo is a function: there is no telling where it waits.
     let mut echo = default_app();

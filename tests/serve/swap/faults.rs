@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use serde_json::Value;
 use support::operator::{admin, metric, wait_for_metric};
-use support::{Server, Site, build_guest};
+use support::{Server, Site, build_guest, temporary_folder, wasocket, with_small_disk};
 
 use crate::peer::Peer;
 use crate::{GUEST, Versions, another};
@@ -140,6 +141,97 @@ fn a_version_that_traps_at_the_first_message_costs_one_connection() {
     wait_for_metric(&admin, closed, 1);
     let mut served = Peer::join(&server, "/room");
     echoes(&mut served, "hello");
+}
+
+/// While clients send, until it is decided what becomes of a version. Returns that, and how many clients it has cost.
+fn posted_under_traffic(component: &Path) -> (Value, u64) {
+    let server = Server::serving(&build_guest("topics", ""), OPTIONS);
+    let admin = admin(&server);
+    let mut peers: Vec<_> = (0..20).map(|_| Peer::join(&server, "/room")).collect();
+    let component = bytes(component);
+    let is_decided = AtomicBool::new(false);
+    let answer = std::thread::scope(|scope| {
+        for peer in &mut peers {
+            let is_decided = &is_decided;
+            scope.spawn(
+                move || {
+                    while !is_decided.load(Relaxed) && peer.is_echoed("hello") {}
+                },
+            );
+        }
+        let answer = post(&admin, "application/wasm", &component).1;
+        is_decided.store(true, Relaxed);
+        answer
+    });
+    let mut lost = 0;
+    for peer in &mut peers {
+        lost += u64::from(!peer.is_echoed("still served"));
+    }
+    let mut new = Peer::join(&server, "/room");
+    echoes(&mut new, "hello");
+    (answer, lost)
+}
+
+/// It costs the connections that it has been tried on by then.
+#[test]
+fn a_version_that_traps_on_every_tenth_message_is_taken_back() {
+    let (answer, lost) = posted_under_traffic(&build_guest("topics", "tenth-trap"));
+    assert_eq!(answer["outcome"], "returned", "{answer}");
+    assert!((1..=11).contains(&lost), "{lost}");
+}
+
+/// In a language with exceptions the instance goes on, and its connections do not.
+#[test]
+fn a_version_whose_app_fails_is_taken_back() {
+    let (answer, lost) = posted_under_traffic(&build_guest("topics", "message-fail"));
+    assert_eq!(answer["outcome"], "returned", "{answer}");
+    assert!((1..=11).contains(&lost), "{lost}");
+}
+
+#[test]
+fn a_file_that_is_not_whole_is_not_served() {
+    let versions = Versions::serve("partial", &GUEST, OPTIONS);
+    let (server, file) = (&versions.server, &versions.file);
+    let mut peer = Peer::join(server, "/room");
+    let next = another(&GUEST, 1);
+    // What a full disk leaves of it.
+    fs::write(file, &next[..next.len() / 2]).expect("written");
+    server.wait_for_log("app.wasm has changed: the new version cannot be served");
+    echoes(&mut peer, "half a file");
+    fs::remove_file(file).expect("a file");
+    server.signal("HUP");
+    server.wait_for_log("SIGHUP: the new version cannot be served, the previous one still is: there is no such file");
+    fs::create_dir(file).expect("a folder");
+    server.wait_for_log("Is a directory");
+    echoes(&mut peer, "no file");
+    fs::remove_dir(file).expect("a folder");
+    versions.replace(&next);
+    echoes(&mut peer, "the whole file");
+    let admin = admin(server);
+    wait_for_metric(&admin, "wasocket_swap_moved_total", 1);
+    assert_eq!(metric(&admin, "wasocket_swaps_total{outcome=\"done\"}"), 1);
+}
+
+/// ENOSPC in the cache of compiled components.
+#[test]
+fn a_full_disk_of_the_cache_does_not_stop_a_new_version() {
+    let folder = temporary_folder("swap-disk");
+    let file = support::target_folder("swap-disk").join("app.wasm");
+    fs::write(&file, &*GUEST).expect("written");
+    let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--allow-host", "*"]);
+    command
+        .arg(&file)
+        .arg("--watch")
+        .env("XDG_CACHE_HOME", &folder);
+    if let Some(mut command) = with_small_disk(&command, &folder, 64) {
+        let server = Server::run(&mut command);
+        let mut peer = Peer::join(&server, "/room");
+        fs::write(&file, another(&GUEST, 1)).expect("written");
+        server.wait_for_log("the new version is served");
+        assert_eq!(server.log().matches("could not cache").count(), 2);
+        echoes(&mut peer, "moved");
+    }
+    fs::remove_dir_all(folder).expect("the folder");
 }
 
 #[test]

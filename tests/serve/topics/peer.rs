@@ -93,6 +93,23 @@ impl Peer {
         }
     }
 
+    /// Sends a text that comes back; false if the server closes the WebSocket instead.
+    pub(super) fn is_echoed(&mut self, text: &str) -> bool {
+        let sent = self
+            .session
+            .connection(NOW)
+            .map(|open| open.send_text(&format!("!echo {text}")));
+        if !matches!(sent, Some(Ok(()))) {
+            return false;
+        }
+        self.flush();
+        match self.read_event() {
+            Event::Message(message) => message == Message::from(text),
+            Event::Closed(_) => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Reads a message.
     pub(super) fn read_message(&mut self) -> Message {
         match self.read_event() {

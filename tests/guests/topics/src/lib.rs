@@ -7,6 +7,7 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use wasocket::events::{
     Accept, Context, Delivery, EventHandler, Gap, History, MemberChange, Members, Receiver, Start,
@@ -14,8 +15,10 @@ use wasocket::events::{
 };
 use wasocket::{CloseCode, Message, Request, Response};
 
-#[cfg(not(feature = "resume-trap"))]
+#[cfg(not(any(feature = "resume-trap", feature = "message-fail")))]
 wasocket::export_events!(Topics);
+#[cfg(feature = "message-fail")]
+wasocket::export_events!(Failing);
 #[cfg(feature = "resume-trap")]
 wasocket::export!(Unresumable(alloc::boxed::Box::new(
     wasocket::events::events(Topics)
@@ -50,6 +53,27 @@ impl wasocket::Resumer for Unresumable {
     }
 }
 
+/// An app that fails at the first message of a connection.
+#[cfg(feature = "message-fail")]
+struct Failing;
+
+#[cfg(feature = "message-fail")]
+impl wasocket::events::EventApp for Failing {
+    fn handle(
+        &self,
+        connection: &str,
+        state: &[u8],
+        events: alloc::vec::Vec<wasocket::events::Event>,
+    ) -> alloc::vec::Vec<wasocket::events::Action> {
+        use wasocket::events::{Action, Event};
+
+        if matches!(events.first(), Some(Event::Message(_))) {
+            return [Action::Fail("for the test".into())].into();
+        }
+        Topics.handle(connection, state, events)
+    }
+}
+
 struct Topics;
 
 impl EventHandler for Topics {
@@ -78,7 +102,7 @@ impl EventHandler for Topics {
     }
 
     fn message(&self, message: Message, cx: &mut Context<'_, String>) {
-        if cfg!(feature = "receive-trap") {
+        if cfg!(feature = "receive-trap") || cfg!(feature = "tenth-trap") && is_tenth() {
             trap();
         }
         let text = match &message {
@@ -138,6 +162,12 @@ impl EventHandler for Topics {
     fn refused(&self, refusal: TopicRefusal, cx: &mut Context<'_, String>) {
         cx.send(format!("!refused {} {}", refusal.topic, refusal.reason));
     }
+}
+
+/// Whether this is every tenth call in the instance.
+fn is_tenth() -> bool {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    CALLS.fetch_add(1, Relaxed) % 10 == 9
 }
 
 /// Carries out a command.
