@@ -107,6 +107,8 @@ fn pages_in_a_browser_may_not_publish() {
     let fields = format!("{TEXT}Origin: https://evil.example\r\n");
     let (status, said) = ask(&admin, "POST", "/topics/a", &fields, "x");
     assert_eq!(status, 403, "{said}");
+    let (status, said) = ask(&admin, "POST", "/component", &fields, "app.wasm");
+    assert_eq!(status, 403, "{said}");
     let request = "GET /topics HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(admin.request(request).0.status, 403);
 }
@@ -118,6 +120,7 @@ fn elsewhere_a_token_is_needed() {
     let (status, said) = ask(&open, "GET", "/topics", "", "");
     assert_eq!(status, 403);
     assert!(said.contains("--admin-token-file"), "{said}");
+    assert_eq!(ask(&open, "POST", "/component", "", "app.wasm").0, 403);
     // What monitoring needs stays open.
     assert_eq!(ask(&open, "GET", "/readyz", "", "").0, 200);
 
@@ -137,6 +140,9 @@ fn elsewhere_a_token_is_needed() {
             expected,
             "{fields}"
         );
+        // A body of no type is of no use.
+        let expected = if expected == 200 { 415 } else { expected };
+        assert_eq!(ask(&closed, "POST", "/component", &fields, "x").0, expected);
     }
     let url = format!("http://127.0.0.1:{}", closed.address.port());
     let refused = publish(&[&url, "a", "hello"], b"");

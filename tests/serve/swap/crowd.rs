@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+use support::engine::{Engine, Kind};
 use support::operator::{admin, metric};
 use support::{app_behaviours, build_guest, root};
 
@@ -73,12 +74,15 @@ impl Drop for Crowd {
     }
 }
 
-fn crowd_notices_nothing(language: &str, component: &Path) {
+/// Swaps an app under a crowd. An engine, through which it publishes, is killed a few times, and is back in a moment.
+fn crowd_notices_nothing(language: &str, component: &Path, mut engine: Option<Engine>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let component = fs::read(component).expect("a component");
     let takes_turns = [another(&component, 1), another(&component, 2)];
-    let options = ["--admin", "127.0.0.1:0", "--workers", "2"];
+    let bus = engine.as_ref().map(Engine::url);
+    let mut options = vec!["--admin", "127.0.0.1:0", "--workers", "2"];
+    options.extend(bus.iter().flat_map(|url| ["--bus", url]));
     let name = format!("crowd-{language}");
     let versions =
         Versions::serve_compiled(&name, takes_turns.each_ref().map(Vec::as_slice), &options);
@@ -89,6 +93,10 @@ fn crowd_notices_nothing(language: &str, component: &Path) {
     }
     for swap in 1..=SWAPS {
         versions.replace(&takes_turns[usize::from(swap % 2)]);
+        match &mut engine {
+            Some(engine) if swap % 7 == 0 => engine.kill_and_restart(),
+            _ => {}
+        }
     }
     for crowd in crowds {
         let peer = crowd.peer;
@@ -110,12 +118,13 @@ fn crowd_notices_nothing(language: &str, component: &Path) {
 
 #[test]
 fn a_crowd_of_an_app_in_rust_notices_nothing() {
-    crowd_notices_nothing("rust", &build_guest("numbered", ""));
+    let engine = Engine::start(Kind::Nats, "crowd");
+    crowd_notices_nothing("rust", &build_guest("numbered", ""), Some(engine));
 }
 
 #[test]
 fn a_crowd_of_an_app_in_python_notices_nothing() {
     app_behaviours::build();
     let component = app_behaviours::component("python", "numbered");
-    crowd_notices_nothing("python", &component);
+    crowd_notices_nothing("python", &component, None);
 }
