@@ -1,8 +1,8 @@
 #!/bin/bash
-# Installs what tests/interop, tests/serve/surroundings and tests/commands/deploy.rs need: Go with gorilla/websocket
-# and golang.org/x/net, Chromium, Pushpin, systemd for its tools, buildah, python3-seccomp, faketime, four proxies, NATS
-# and Redis, as Debian packages; npm's ws, playwright-core, jco and @fanoutio/grip next to the tests, and the dependencies of
-# npm/; Python's websockets and the tools of languages/ under target/.
+# Installs what tests/interop, tests/serve/surroundings, swap and topics, and tests/commands/deploy.rs need: Go with
+# gorilla/websocket and golang.org/x/net, Chromium, Pushpin, systemd for its tools, buildah, python3-seccomp, faketime, four
+# proxies, NATS and Redis, as Debian packages; npm's ws, playwright-core, jco and @fanoutio/grip next to the tests, and the
+# dependencies of npm/; Python's websockets and the tools of languages/ under target/.
 # Prints what it installs, and nothing if everything is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

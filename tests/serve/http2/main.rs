@@ -13,6 +13,7 @@ mod hosts;
 mod slow;
 mod streams;
 mod sums;
+mod swap;
 mod tls;
 mod topics;
 
