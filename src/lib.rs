@@ -145,8 +145,8 @@ pub use protocol::{
 pub use raw_stream::{RawError, RawStream, takeover};
 pub use session::{
     ClientEvent, ClientSession, ConnectionId, Deliver, Delivered, Deliveries, Effects, Elapsed,
-    Handler, RawHandler, RawSocket, ReadyList, Refused, Resumed, Resumer, Session, ShutdownReason,
-    Suspended,
+    Handler, Keepalive, RawHandler, RawSocket, ReadyList, Refused, Resumed, Resumer, Session,
+    ShutdownReason, Suspended, Suspension,
 };
 #[cfg(feature = "futures-io")]
 pub use web_socket::ByteStream;

@@ -1,11 +1,12 @@
 //! A connection at rest as a value, and back: `suspend` and `resume` of the WIT package.
 
-use alloc::vec::Vec;
-use core::time::Duration;
-
 use super::App;
 use crate::protocol::{Instant, Reader, ResumeError, Writer};
-use crate::session::{ConnectionId, ReadyList, Resumed, Session, Suspended, WebSocketSession};
+use crate::session::{
+    ConnectionId, ReadyList, Resumed, Session, Suspended, Suspension, WebSocketSession,
+};
+use alloc::vec::Vec;
+use core::time::Duration;
 
 /// The version of a state's layout, which is its first byte. What [`suspend`] writes follows, then what each
 /// part of a connection writes, in the order of the calls. Numbers are little endian.
@@ -34,7 +35,7 @@ pub fn suspend(app: &dyn App, session: &dyn Session, now: Instant) -> Option<Vec
     (writer.0.len() <= MAX_STATE).then_some(writer.0)
 }
 
-/// Makes a connection from its state, which was suspended `suspended_for` ago.
+/// Makes a connection from its state. `suspension`: how long it was suspended, or what has happened meanwhile.
 ///
 /// # Errors
 ///
@@ -44,7 +45,7 @@ pub fn resume(
     now: Instant,
     id: ConnectionId,
     ready: &ReadyList,
-    suspended_for: Duration,
+    suspension: impl Into<Suspension>,
     state: &[u8],
 ) -> Result<Resumed, ResumeError> {
     if state.len() > MAX_STATE {
@@ -56,12 +57,15 @@ pub fn resume(
     }
     let path = reader.text(MAX_PATH)?;
     let resumer = app.resumer(path).ok_or(ResumeError::Unsupported)?;
-    let at = now.before(suspended_for);
+    let suspension = suspension.into();
+    let at = now.before(suspension.suspended_for);
     let suspended = Suspended {
         path: path.into(),
         state: reader.0.into(),
     };
     let mut session = resumer.resume(at, id, ready, suspended)?;
+    let ago = |time: Duration| now.before(time.min(suspension.suspended_for));
+    session.kept_alive(suspension.answered.map(ago), suspension.pinged.map(ago));
     let effects = session.wake(now, 0);
     Ok(Resumed {
         session,

@@ -13,7 +13,7 @@ use super::deliveries::outcome;
 use super::effects::READY;
 use crate::app::{self, Answer, App, Verdict, failure};
 use crate::protocol::{Initiator, Instant, MessageLimits, Report, ResumeError, shortened};
-use crate::session::{Deliver, Session, ShutdownReason};
+use crate::session::{Deliver, Keepalive, Session, ShutdownReason, Suspension};
 use crate::topics::Publication;
 
 /// The longest text of a refusal, in bytes.
@@ -106,12 +106,16 @@ impl<E: Exported> wit::Guest for Adapter<E> {
     fn resume(
         now: u64,
         id: u64,
-        suspended_for: u64,
+        suspension: wit::Suspension,
         state: Vec<u8>,
     ) -> Result<wit::Resumed, wit::ResumeError> {
         let now = Instant::from_nanos(now);
-        let suspended_for = Duration::from_nanos(suspended_for);
-        let resumed = crate::resume(E::app(), now, id, &READY, suspended_for, &state)?;
+        let suspension = Suspension {
+            suspended_for: Duration::from_nanos(suspension.suspended_for),
+            answered: suspension.answered.map(Duration::from_nanos),
+            pinged: suspension.pinged.map(Duration::from_nanos),
+        };
+        let resumed = crate::resume(E::app(), now, id, &READY, suspension, &state)?;
         Ok(wit::Resumed {
             connection: wit::Connection::new(Connection::<E>::new(resumed.session)),
             final_bytes: resumed.final_bytes.into(),
@@ -228,9 +232,32 @@ impl<E: Exported> wit::GuestConnection for Connection<E> {
         self.0.borrow().report().into()
     }
 
-    fn suspend(&self, now: u64) -> Option<Vec<u8>> {
-        crate::suspend(E::app(), &**self.0.borrow(), Instant::from_nanos(now))
+    fn suspend(&self, now: u64) -> Option<wit::Suspended> {
+        let session = self.0.borrow();
+        let state = crate::suspend(E::app(), &**session, Instant::from_nanos(now))?;
+        Some(wit::Suspended {
+            state,
+            keepalive: session.keepalive().map(Into::into),
+        })
     }
+}
+
+impl From<Keepalive> for wit::Keepalive {
+    fn from(keepalive: Keepalive) -> Self {
+        Self {
+            ping_at: keepalive.ping_at.as_nanos(),
+            interval: nanos(keepalive.interval),
+            timeout: nanos(keepalive.timeout),
+            ping: keepalive.ping.into(),
+            answer: keepalive.answer.into(),
+            answer_mask: keepalive.answer_mask.into(),
+            wake_at: keepalive.wake_at.map(Instant::as_nanos),
+        }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl From<ResumeError> for wit::ResumeError {

@@ -23,7 +23,8 @@ use crate::protocol::{
     Writer,
 };
 use crate::session::{
-    ConnectionId, Delivered, Effects, ReadyList, Session, ShutdownReason, Suspended, shut_down,
+    ConnectionId, Delivered, Effects, Keepalive, ReadyList, Session, ShutdownReason, Suspended,
+    shut_down,
 };
 use crate::topics::{Broadcast, OwnTopics, Publication, TopicEvent, TopicOperation, publications};
 
@@ -342,6 +343,23 @@ impl<A: EventApp> Session for EventSession<A> {
             path: self.path.clone(),
             state: state.0,
         })
+    }
+
+    fn keepalive(&self) -> Option<Keepalive> {
+        let terms = self.connection.keepalive()?;
+        Some(Keepalive {
+            ping_at: terms.ping_at,
+            interval: terms.interval,
+            timeout: terms.timeout,
+            ping: Keepalive::PING,
+            answer: Keepalive::PONG,
+            answer_mask: Keepalive::PONG_MASK,
+            wake_at: terms.wake_at,
+        })
+    }
+
+    fn kept_alive(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
+        self.connection.kept_alive(answered, pinged);
     }
 
     fn report(&self) -> Report {

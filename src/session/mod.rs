@@ -19,7 +19,7 @@ pub(crate) use raw::RawSession;
 pub(crate) use ready::watch;
 pub(crate) use ready::{Called, Calling};
 pub use ready::{ConnectionId, ReadyList};
-pub use suspended::{Resumed, Resumer, Suspended};
+pub use suspended::{Keepalive, Resumed, Resumer, Suspended, Suspension};
 pub use task::Elapsed;
 pub(crate) use task::{Machine, Task, Timers, first_of};
 pub(crate) use watchers::register;
@@ -78,6 +78,16 @@ pub trait Session {
     fn suspend(&self, now: Instant) -> Option<Suspended> {
         let _ = now;
         None
+    }
+    /// How the host can find out whether the peer is still there once the connection is suspended. The default leaves
+    /// it to the connection, which the host resumes for that.
+    fn keepalive(&self) -> Option<Keepalive> {
+        None
+    }
+    /// The host has pinged the peer while the connection was suspended: when the peer last answered, and when it was
+    /// sent a ping that it has not answered. [`resume`](crate::resume) calls it, before anything else.
+    fn kept_alive(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
+        let _ = (answered, pinged);
     }
     /// Reports the outcome of the connection: the last call. The default reports nothing.
     fn report(&self) -> Report {

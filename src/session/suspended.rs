@@ -2,6 +2,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use super::{ConnectionId, Effects, ReadyList, Session};
 use crate::protocol::{Instant, ResumeError};
@@ -13,6 +14,56 @@ pub struct Suspended {
     pub path: String,
     /// The bytes from which the [`Resumer`] of that path makes the connection again.
     pub state: Vec<u8>,
+}
+
+/// How to find out whether the peer of a suspended connection is still there: the record `keepalive` of the WIT
+/// package, which says what the host does with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// When to send the first ping.
+    pub ping_at: Instant,
+    /// How long after an answer the next ping is due.
+    pub interval: Duration,
+    /// How long the peer may take to answer.
+    pub timeout: Duration,
+    /// The bytes to send.
+    pub ping: &'static [u8],
+    /// The bytes to receive, of which only the bits count that are set in the mask.
+    pub answer: &'static [u8],
+    /// As long as the answer.
+    pub answer_mask: &'static [u8],
+    /// When to resume the connection in any case.
+    pub wake_at: Option<Instant>,
+}
+
+impl Keepalive {
+    /// An empty Ping frame (RFC 6455 §5.5.2): a client that has to answer it has no choice but for the masking key.
+    pub(crate) const PING: &'static [u8] = &[0x89, 0];
+    /// An empty Pong frame of a client, with a masking key (§5.5.3, §5.3).
+    pub(crate) const PONG: &'static [u8] = &[0x8a, 0x80, 0, 0, 0, 0];
+    /// All but the masking key, which "MUST be unpredictable" (§5.3).
+    pub(crate) const PONG_MASK: &'static [u8] = &[0xff, 0xff, 0, 0, 0, 0];
+}
+
+/// What has happened while a connection was suspended, in times that have passed since. Made from the time for which it
+/// was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suspension {
+    /// How long it was suspended.
+    pub suspended_for: Duration,
+    /// How long ago the peer last answered a ping, if it did.
+    pub answered: Option<Duration>,
+    /// How long ago the peer was sent a ping that it has not answered, if there is one.
+    pub pinged: Option<Duration>,
+}
+
+impl From<Duration> for Suspension {
+    fn from(suspended_for: Duration) -> Self {
+        Self {
+            suspended_for,
+            ..Self::default()
+        }
+    }
 }
 
 /// An app whose connections can be suspended: see [`App::resumer`](crate::App::resumer).

@@ -50,12 +50,12 @@ fn the_default_app_passes_everything() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = text(&output.stdout);
     assert!(
-        report.ends_with("/echo: 500 passed, 0 failed, 9 skipped\n"),
+        report.ends_with("/echo: 500 passed, 0 failed, 10 skipped\n"),
         "{report}"
     );
     // A function cannot be suspended, and an echo has no topics; everything else is checked.
     for skipped in [
-        "skipped 2 of contract: its connections cannot be suspended\n",
+        "skipped 3 of contract: its connections cannot be suspended\n",
         "skipped 7 of contract: its connections do not subscribe to a topic when they are opened\n",
     ] {
         assert!(report.contains(skipped), "{report}");
@@ -96,7 +96,7 @@ fn checks_of_features_not_negotiated_are_skipped() {
         (Some(0), Some(0)),
         "{report}"
     );
-    assert_eq!(report["skipped"].as_u64(), Some(60), "{report}");
+    assert_eq!(report["skipped"].as_u64(), Some(61), "{report}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn event_form_connections_survive_suspension() {
         };
         let all = report["cases"].as_array().expect("cases").iter();
         let results: Vec<_> = all.filter(about).map(|case| &case["result"]).collect();
-        assert_eq!(results, ["passed"; 4], "{report}");
+        assert_eq!(results, ["passed"; 5], "{report}");
     }
 }
 
@@ -183,6 +183,11 @@ fn breaches_of_the_contract_are_found() {
             "/suspends/anew",
             "contract",
             "a connection may be suspended wherever the vectors let it rest",
+        ),
+        (
+            "/suspends/forgetful",
+            "contract",
+            "a peer can be kept alive while its connection is suspended",
         ),
         (
             "/suspends/uncounted",

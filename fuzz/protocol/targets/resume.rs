@@ -7,11 +7,13 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use wasocket::events::{Action, Event, EventApp, events};
-use wasocket::{App, Instant, ReadyList, Resumed, resume, suspend};
+use wasocket::{App, Instant, ReadyList, Resumed, Suspension, resume, suspend};
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     suspended_for: u64,
+    answered: Option<u64>,
+    pinged: Option<u64>,
     now: u64,
     bytes: &'a [u8],
     state: &'a [u8],
@@ -42,16 +44,25 @@ fuzz_target!(|input: Input| {
     let app = events(Echo);
     // The end of time is no instant at which deadlines can be told apart.
     let now = Instant::from_nanos(input.now >> 1);
-    let passed = Duration::from_nanos(input.suspended_for);
-    let Some(mut first) = resumed(&app, now, passed, input.state) else {
+    let suspension = Suspension {
+        suspended_for: Duration::from_nanos(input.suspended_for),
+        answered: input.answered.map(Duration::from_nanos),
+        pinged: input.pinged.map(Duration::from_nanos),
+    };
+    let Some(mut first) = resumed(&app, now, suspension, input.state) else {
         return;
     };
     let state = suspend(&app, &*first.session, now);
     if let Some(state) = &state {
         // Where the first is not heard.
         let elsewhere = events(Echo);
-        let again = resumed(&elsewhere, now, Duration::ZERO, state);
+        let again = resumed(&elsewhere, now, Duration::ZERO.into(), state);
         let mut second = again.expect("a suspended session can be resumed");
+        let keepalive = first.session.keepalive();
+        assert_eq!(keepalive, second.session.keepalive());
+        if let Some(keepalive) = keepalive {
+            assert_eq!(keepalive.answer.len(), keepalive.answer_mask.len());
+        }
         assert_eq!(
             suspend(&elsewhere, &*second.session, now).as_ref(),
             Some(state)
@@ -67,6 +78,11 @@ fuzz_target!(|input: Input| {
     first.session.lost(now);
 });
 
-fn resumed(app: &dyn App, now: Instant, passed: Duration, state: &[u8]) -> Option<Resumed> {
-    resume(app, now, 1, &ReadyList::default(), passed, state).ok()
+fn resumed(
+    app: &dyn App,
+    now: Instant,
+    suspension: Suspension,
+    state: &[u8],
+) -> Option<Resumed> {
+    resume(app, now, 1, &ReadyList::default(), suspension, state).ok()
 }

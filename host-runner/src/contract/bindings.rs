@@ -3,6 +3,8 @@
 //! Only the types are used, and the check that a component fits a world. The calls are in
 //! [`guest`](crate::guest::handler), which limits each of them.
 
+use std::time::Duration;
+
 #[allow(missing_docs, reason = "generated; the documentation is in wit/")]
 mod generated {
     wasmtime::component::bindgen!({
@@ -23,8 +25,8 @@ mod generated_client {
 pub(crate) use generated::HandlerPre;
 pub use generated::exports::wasocket::websocket::websocket_handler::{
     Answer, Arrival, Closing, Decision, Deliveries, Exception, ExceptionEffect, Form, Initiator,
-    LastEffects, MessageLimits, Outcome, Outcomes, PollResult, Report, ResumeError, Resumed,
-    ShutdownReason, Takeover, Verdict,
+    Keepalive, LastEffects, MessageLimits, Outcome, Outcomes, PollResult, Report, ResumeError,
+    Resumed, ShutdownReason, Suspended, Suspension, Takeover, Verdict,
 };
 pub use generated::wasocket::websocket::types::Message as TopicMessage;
 pub use generated::wasocket::websocket::types::{
@@ -46,6 +48,17 @@ impl From<Next> for wasocket_host_core::turn::Next {
             Next::Pause => Self::Pause,
             Next::Close => Self::Close,
             Next::Abort => Self::Abort,
+        }
+    }
+}
+
+impl From<Duration> for Suspension {
+    /// A suspension of this time, of which the peer has noticed nothing.
+    fn from(time: Duration) -> Self {
+        Self {
+            suspended_for: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+            answered: None,
+            pinged: None,
         }
     }
 }

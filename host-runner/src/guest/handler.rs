@@ -1,14 +1,13 @@
 //! An instance of a handler component, and the calls into it, each limited in time and memory.
 
 use std::fmt;
-use std::time::Duration;
 
 use wasmtime::component::{ResourceAny, TypedFunc};
 
 use crate::contract::bindings::{
     Arrival, ConnectionId, Decision, Deliveries, Delivery, Effects, Instant, LastEffects,
     MessageLimits, Outcomes, PollResult, Report, Request, ResumeError, Resumed, ShutdownReason,
-    TopicEvent, TopicMessage,
+    Suspended, Suspension, TopicEvent, TopicMessage,
 };
 use crate::guest::fault::GuestFault;
 use crate::guest::instance::{Exports, Instance as Bounded};
@@ -261,13 +260,14 @@ impl Guest {
         &mut self,
         connection: ResourceAny,
         now: Instant,
-    ) -> Result<Option<Vec<u8>>, GuestFault> {
+    ) -> Result<Option<Suspended>, GuestFault> {
         self.instance
             .call(self.functions.suspend, (connection, now))
             .await
     }
 
-    /// `resume`: makes a connection of a state suspended this long ago, or says why it cannot.
+    /// `resume`: makes a connection of a state, or says why it cannot. `suspension`: what has happened since, or how long
+    /// ago it was suspended.
     ///
     /// # Errors
     ///
@@ -276,12 +276,11 @@ impl Guest {
         &mut self,
         now: Instant,
         id: ConnectionId,
-        suspended_for: Duration,
+        suspension: impl Into<Suspension>,
         state: &[u8],
     ) -> Result<Result<Resumed, ResumeError>, GuestFault> {
-        let suspended_for = u64::try_from(suspended_for.as_nanos()).unwrap_or(u64::MAX);
         self.instance
-            .call(self.functions.resume, (now, id, suspended_for, state))
+            .call(self.functions.resume, (now, id, suspension.into(), state))
             .await
     }
 
@@ -323,7 +322,7 @@ type Open<'a> = TypedFunc<(ResourceAny, Instant, ConnectionId, &'a [u8]), (Effec
 type WithBytes<'a> = TypedFunc<(ResourceAny, Instant, &'a [u8]), (Effects,)>;
 type Many<'a> = TypedFunc<(Instant, &'a [Arrival], &'a [u8]), (Outcomes,)>;
 type Resume<'a> =
-    TypedFunc<(Instant, ConnectionId, u64, &'a [u8]), (Result<Resumed, ResumeError>,)>;
+    TypedFunc<(Instant, ConnectionId, Suspension, &'a [u8]), (Result<Resumed, ResumeError>,)>;
 type Deliver<'a> = TypedFunc<(Instant, &'a Delivery, &'a [u32], &'a [ResourceAny]), (Deliveries,)>;
 type WithTime = TypedFunc<(ResourceAny, Instant), (Effects,)>;
 
@@ -345,7 +344,7 @@ struct Functions {
     tell: TypedFunc<(ResourceAny, Instant, &'static TopicEvent), (Effects,)>,
     deliver: Deliver<'static>,
     report: TypedFunc<(ResourceAny,), (Report,)>,
-    suspend: TypedFunc<(ResourceAny, Instant), (Option<Vec<u8>>,)>,
+    suspend: TypedFunc<(ResourceAny, Instant), (Option<Suspended>,)>,
     resume: Resume<'static>,
 }
 

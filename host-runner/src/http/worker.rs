@@ -19,6 +19,7 @@ use crate::process::shared::Shared;
 use crate::process::stop_event::StopEvent;
 use crate::session::read_buffer::ReadBuffer;
 use crate::session::settings::{SessionContext, SessionSettings};
+use crate::session::sleep::vigil::LatestTerms;
 
 /// A thread's share of the runner. State in common with other threads is read only, or in `shared`.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl Worker {
             turns: Rc::default(),
             metrics: Arc::clone(&metrics),
             clock: Clock::start(),
+            terms: LatestTerms::default(),
         };
         Self {
             pool,

@@ -23,6 +23,8 @@ pub(crate) struct SleepMetrics {
     /// Connections that sleep now.
     pub(crate) asleep: Gauge,
     pub(crate) fell_asleep: Counter,
+    /// Pings sent in place of the component.
+    pub(crate) pings: Counter,
     for_input: Counter,
     for_topic: Counter,
     for_time: Counter,
@@ -69,6 +71,11 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>]) {
             ("time", sum(|all| &all.for_time)),
             ("stop", sum(|all| &all.for_stop)),
         ],
+    );
+    text.counter(
+        "hibernation_pings_total",
+        "Pings sent to clients whose connections slept on.",
+        sum(|all| &all.pings),
     );
     text.counter(
         "wakes_failed_total",

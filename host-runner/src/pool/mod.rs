@@ -24,7 +24,7 @@ pub(crate) use member::PendingRequest;
 pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 pub(crate) use places::Release;
-pub(crate) use suspend::{Asleep, Destination, Resumed, Suspended, Woken};
+pub(crate) use suspend::{Asleep, Destination, Kept, Resumed, Suspended, Woken};
 
 use std::cell::Cell;
 use std::fmt;

@@ -18,7 +18,7 @@ mod moving;
 mod publish_rate;
 pub(crate) mod read_buffer;
 pub mod settings;
-mod sleep;
+pub(crate) mod sleep;
 mod time_limits;
 mod timer;
 

@@ -10,6 +10,7 @@ use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
 use crate::session::read_buffer::ReadBuffer;
+use crate::session::sleep::vigil::LatestTerms;
 use crate::topics::settings::TopicSettings;
 
 /// Limits on connections that the app has taken over.
@@ -85,4 +86,6 @@ pub struct SessionContext {
     pub(crate) turns: Rc<Turns>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    /// How connections that sleep are kept alive.
+    pub(crate) terms: LatestTerms,
 }

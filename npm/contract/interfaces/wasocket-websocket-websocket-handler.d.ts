@@ -1,6 +1,6 @@
 /** @module Interface wasocket:websocket/websocket-handler@0.1.0 **/
 export function handle(request: Request): Decision;
-export function resume(now: Instant, id: ConnectionId, suspendedFor: bigint, state: Uint8Array): Resumed;
+export function resume(now: Instant, id: ConnectionId, suspension: Suspension, state: Uint8Array): Resumed;
 export function receiveMany(now: Instant, arrivals: Array<Arrival>, bytes: Uint8Array): Outcomes;
 export function deliver(now: Instant, delivery: Delivery, known: Uint32Array, connections: Array<Connection>): Deliveries;
 export type ConnectionId = import('./wasocket-websocket-types.js').ConnectionId;
@@ -51,6 +51,24 @@ export interface PollResult {
   fault?: string,
   refusal?: string,
   publications: Array<Publication>,
+}
+export interface Keepalive {
+  pingAt: Instant,
+  interval: bigint,
+  timeout: bigint,
+  ping: Uint8Array,
+  answer: Uint8Array,
+  answerMask: Uint8Array,
+  wakeAt?: Instant,
+}
+export interface Suspended {
+  state: Uint8Array,
+  keepalive?: Keepalive,
+}
+export interface Suspension {
+  suspendedFor: bigint,
+  answered?: bigint,
+  pinged?: bigint,
 }
 export interface Resumed {
   connection: Connection,
@@ -160,7 +178,7 @@ export class Connection {
   lost(now: Instant): LastEffects;
   tell(now: Instant, event: TopicEvent): Effects;
   report(): Report;
-  suspend(now: Instant): Uint8Array | undefined;
+  suspend(now: Instant): Suspended | undefined;
 }
 
 export class PendingRequest {

@@ -63,6 +63,33 @@ impl Keepalive {
         })
     }
 
+    /// When the peer is to be pinged if it stays silent; `None` if it is not watched, or is to answer a ping.
+    pub(super) fn ping_at(&self) -> Option<Instant> {
+        let due = self.due.filter(|_| !self.pinged)?;
+        Some(due.max(self.heard.after(self.interval)))
+    }
+
+    /// How long the peer may be silent, and how long it may take to answer a ping.
+    pub(super) fn times(&self) -> (Duration, Duration) {
+        (self.interval, self.timeout)
+    }
+
+    /// Notes that others have pinged the peer meanwhile: when it last answered, and when it was sent a ping that it has
+    /// not answered. Neither is earlier than what is known.
+    pub(super) fn kept(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
+        if self.due.is_none() {
+            return;
+        }
+        if let Some(answered) = answered.filter(|answered| *answered > self.heard) {
+            self.heard(answered);
+            self.due = Some(answered.after(self.interval));
+        }
+        if let Some(pinged) = pinged {
+            self.pinged = true;
+            self.due = Some(pinged.after(self.timeout));
+        }
+    }
+
     /// When to [`look`](Self::look); `None` for never.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due

@@ -1,8 +1,20 @@
 use super::age::Age;
 use super::keepalive::Keepalive;
 use super::{Connection, Role};
+use core::time::Duration;
+
 use crate::protocol::extension::{DeflateOptions, Extensions};
 use crate::protocol::{Instant, Limits, Reader, ResumeError, Writer};
+
+/// When to ping the peer of a suspended connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeepaliveTerms {
+    pub(crate) ping_at: Instant,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    /// When the connection has something else to do.
+    pub(crate) wake_at: Option<Instant>,
+}
 
 impl Connection {
     /// Writes the whole state of the connection except its limits. `None` if it is not at rest, or is a
@@ -16,6 +28,23 @@ impl Connection {
         self.keepalive.suspend(now, state);
         self.age.suspend(now, state);
         self.extensions.suspend(state)
+    }
+
+    /// How to find out whether the peer is still there while the connection is suspended; `None` if it is not to be
+    /// asked, or has been and has not answered.
+    pub(crate) fn keepalive(&self) -> Option<KeepaliveTerms> {
+        let (interval, timeout) = self.keepalive.times();
+        Some(KeepaliveTerms {
+            ping_at: self.keepalive.ping_at()?,
+            interval,
+            timeout,
+            wake_at: self.age.due(),
+        })
+    }
+
+    /// Notes what has become of the pings that others have sent while the connection was suspended.
+    pub(crate) fn kept_alive(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
+        self.keepalive.kept(answered, pinged);
     }
 
     /// Whether the connection is open, between messages, with nothing left to send or to report.

@@ -6,7 +6,8 @@ use wasmtime::component::ResourceAny;
 use wasocket::extension::{Agreed, DeflateOptions, PermessageDeflate};
 use wasocket::{Connection, Event, MaskingKeys, Message};
 use wasocket_host::bindings::{
-    Answer, Delivery, Effects, Next, Publication, ResumeError, TopicAction, TopicMessage,
+    Answer, Delivery, Effects, Next, Publication, ResumeError, Suspended, Suspension, TopicAction,
+    TopicMessage,
 };
 use wasocket_host::component::Component;
 use wasocket_host::engine::engine;
@@ -66,9 +67,10 @@ fn a_chat_member_continues_in_another_instance() {
     let ann = join(&mut old, 0, 1, "ann");
     let first = say(&mut old, ann, 0, "hi");
     assert_eq!(published(&first), ["ann (1): hi"]);
-    let state = finish(old.suspend(ann, 0))
+    let suspended = finish(old.suspend(ann, 0))
         .expect("no fault")
         .expect("at rest");
+    let state = suspended.state;
     drop(old);
 
     let mut new = finish(Guest::new(&component, Limits::default())).expect("an instance");
@@ -98,11 +100,53 @@ fn a_chat_member_continues_in_another_instance() {
 
     // It is not suspended inside a frame, and the frame then continues.
     finish(new.receive(ann, now, b"\x81\x81\0\0")).expect("no fault");
-    assert_eq!(finish(new.suspend(ann, now)).expect("no fault"), None);
+    let suspended = finish(new.suspend(ann, now)).expect("no fault");
+    assert!(suspended.is_none());
     let third = finish(new.receive(ann, now, b"\0\0!")).expect("no fault");
     assert_eq!(published(&third), ["ann (3): !"]);
     let report = finish(new.report(ann)).expect("no fault");
     assert_eq!((report.messages_received, report.messages_sent), (3, 1));
+}
+
+/// What the host says of its pings counts as if the connection had sent them.
+#[test]
+fn a_member_is_kept_alive_by_its_host() {
+    const SECOND: u64 = 1_000_000_000;
+    let (_, mut guest) = guest_of("portable-chat");
+    let ann = join(&mut guest, 0, 1, "ann");
+    say(&mut guest, ann, SECOND, "hi");
+    let suspended = finish(guest.suspend(ann, 2 * SECOND)).expect("no fault");
+    let Suspended { state, keepalive } = suspended.expect("at rest");
+    let keepalive = keepalive.expect("it is pinged");
+    assert_eq!(keepalive.ping_at, 21 * SECOND);
+    assert_eq!(
+        (keepalive.interval, keepalive.timeout),
+        (20 * SECOND, 20 * SECOND)
+    );
+    assert_eq!(keepalive.ping, [0x89, 0]);
+    assert_eq!(keepalive.answer, [0x8a, 0x80, 0, 0, 0, 0]);
+    assert_eq!(keepalive.answer_mask, [0xff, 0xff, 0, 0, 0, 0]);
+    assert_eq!(keepalive.wake_at, None);
+    let mut resume = |answered: Option<u64>, pinged: Option<u64>| {
+        let suspension = Suspension {
+            suspended_for: 100 * SECOND,
+            answered: answered.map(|ago| ago * SECOND),
+            pinged: pinged.map(|ago| ago * SECOND),
+        };
+        let now = 102 * SECOND;
+        let resumed = finish(guest.resume(now, 2, suspension, &state)).expect("no fault");
+        let effects = resumed.expect("a state").effects;
+        let due = effects.wake_at.map(|at| (at - now) / SECOND);
+        (effects.output, due, effects.next)
+    };
+    // It has been silent for long, as far as is known.
+    assert_eq!(resume(None, None), (vec![0x89, 0], Some(20), Next::Open));
+    assert_eq!(resume(Some(5), None), (vec![], Some(15), Next::Open));
+    assert_eq!(resume(Some(25), Some(5)), (vec![], Some(15), Next::Open));
+    assert_eq!(resume(None, Some(5)), (vec![], Some(15), Next::Open));
+    assert_eq!(resume(Some(40), Some(20)), (vec![], None, Next::Abort));
+    // From another time than it was suspended in.
+    assert_eq!(resume(Some(1000), Some(1000)), (vec![], None, Next::Abort));
 }
 
 /// The client's side of a connection with compression, as negotiated with default options.
@@ -144,7 +188,7 @@ fn a_compressed_conversation_continues_in_another_instance() {
         assert_eq!(client.next_event(), Some(Event::Message(expected)));
 
         let state = finish(guest.suspend(connection, 0)).expect("no fault");
-        let state = state.expect("it is at rest");
+        let state = state.expect("it is at rest").state;
         guest = finish(Guest::new(&component, Limits::default())).expect("an instance");
         let resumed = finish(guest.resume(0, number, Duration::ZERO, &state)).expect("no fault");
         connection = resumed.expect("a state").connection;
@@ -157,7 +201,7 @@ fn state_of(guest: &mut Guest) -> Vec<u8> {
     say(guest, ann, 0, "hi");
     let state = finish(guest.suspend(ann, 0)).expect("no fault");
     finish(guest.drop_resource(ann)).expect("no fault");
-    state.expect("at rest")
+    state.expect("at rest").state
 }
 
 /// Resumes a connection from a state that anybody may have written, and uses it like any other until its end.
@@ -212,7 +256,8 @@ fn an_invalid_state_is_an_error_not_a_trap() {
     let mut echo = default_app();
     let connection = open_echo(&mut echo, false);
     finish(echo.open(connection, 0, 1, &[])).expect("no fault");
-    assert_eq!(finish(echo.suspend(connection, 0)).expect("no fault"), None);
+    let suspended = finish(echo.suspend(connection, 0)).expect("no fault");
+    assert!(suspended.is_none());
     let refused = finish(echo.resume(0, 2, Duration::ZERO, &state)).expect("no fault");
     assert_eq!(refused.err(), Some(ResumeError::Unsupported));
 }

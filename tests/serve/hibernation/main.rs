@@ -10,6 +10,7 @@ mod ends;
 #[path = "../topics/peer.rs"]
 #[allow(dead_code, reason = "the tests of topics use the rest")]
 mod peer;
+mod pings;
 mod rooms;
 mod states;
 mod versions;

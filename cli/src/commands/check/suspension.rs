@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use wasocket_host::bindings::{Initiator, Next, ResumeError, ShutdownReason, initiator_name};
+use wasocket_host::bindings::{
+    Initiator, Next, ResumeError, ShutdownReason, Suspension, initiator_name,
+};
 use wasocket_vectors::{Frame, FrameVector};
 
 use super::contract::{PING, answers, works};
@@ -15,13 +17,16 @@ use super::trial::{self, Connection, Trial, listed};
 /// The most bytes of a state to change, one at a time.
 const CHANGED: usize = 300;
 
+/// In nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
 /// Why a check is skipped.
 const NEVER_SUSPENDED: &str = "its connections cannot be suspended";
 
 type Check = fn(&mut Trial<'_>) -> Result<Outcome, Failure>;
 
 /// Each check with its rule.
-const CHECKS: [(&str, &str, Check); 3] = [
+const CHECKS: [(&str, &str, Check); 4] = [
     (
         "a suspended connection continues in another instance",
         "websocket-handler.wit, connection.suspend",
@@ -31,6 +36,11 @@ const CHECKS: [(&str, &str, Check); 3] = [
         "a connection is not suspended in the middle of a message",
         "websocket-handler.wit, connection.suspend",
         not_at_rest,
+    ),
+    (
+        "a peer can be kept alive while its connection is suspended",
+        "websocket-handler.wit, keepalive",
+        kept_alive,
     ),
     (
         "invalid states are not resumed and do no harm",
@@ -118,6 +128,50 @@ fn not_at_rest(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
         trial.expect(state.is_none(), "no state", || "a state".to_owned())?;
         trial.close(connection)?;
         works(trial)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn kept_alive(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
+    let (mut connection, _) = trial.open(b"")?;
+    answers(trial, &mut connection)?;
+    let suspended = trial.suspended(&connection)?;
+    trial.close(connection)?;
+    let Some(suspended) = suspended else {
+        return Ok(Outcome::Skipped(NEVER_SUSPENDED.to_owned()));
+    };
+    let Some(keepalive) = suspended.keepalive else {
+        let reason = "it leaves pings to the connection";
+        return Ok(Outcome::Skipped(reason.to_owned()));
+    };
+    let sizes = [&keepalive.ping, &keepalive.answer].map(Vec::len);
+    let are_sizes = sizes.iter().all(|size| (1..=256).contains(size))
+        && keepalive.answer.len() == keepalive.answer_mask.len();
+    trial.expect(are_sizes, "1 to 256 bytes, and a mask as long", || {
+        format!("a ping and an answer of {sizes:?} bytes")
+    })?;
+    let times = keepalive.interval.min(keepalive.timeout);
+    trial.expect(times >= SECOND, "times of a second or more", || {
+        format!("{times} ns")
+    })?;
+    let later = keepalive.interval.saturating_add(keepalive.timeout);
+    trial.now = trial.now.saturating_add(later);
+    let pinged = |ago| Suspension {
+        suspended_for: later,
+        answered: None,
+        pinged: Some(ago),
+    };
+    // It goes on in time, and ends when the time is over.
+    for (ago, goes_on) in [(0, true), (keepalive.timeout, false)] {
+        let resumed = trial.resume_after(pinged(ago), &suspended.state)?;
+        let (connection, _) =
+            resumed.map_err(|error| trial.failure("a connection", shown(error)))?;
+        let next = connection.next;
+        trial.close(connection)?;
+        let expected = if goes_on { "it goes on" } else { "it ends" };
+        trial.expect((next == Next::Open) == goes_on, expected, || {
+            format!("a `next` of {next:?}, {ago} ns after an unanswered ping")
+        })?;
     }
     Ok(Outcome::Passed)
 }

@@ -10,7 +10,7 @@ use wasocket_vectors::Frame;
 
 use wasocket_host::bindings::{
     Answer, Effects, Instant, MessageLimits, Next, Report, Request, ResumeError, ShutdownReason,
-    Takeover, TopicAction,
+    Suspended, Suspension, Takeover, TopicAction,
 };
 use wasocket_host::guest::GuestFault;
 use wasocket_host::guest::{Guest, finish};
@@ -279,6 +279,15 @@ impl<'a> Trial<'a> {
 
     /// The connection's state, if it can be suspended. The connection must then be dropped.
     pub(crate) fn suspend(&mut self, connection: &Connection) -> Result<Option<Vec<u8>>, Failure> {
+        let suspended = self.suspended(connection)?;
+        Ok(suspended.map(|suspended| suspended.state))
+    }
+
+    /// The same, with how to keep it alive.
+    pub(crate) fn suspended(
+        &mut self,
+        connection: &Connection,
+    ) -> Result<Option<Suspended>, Failure> {
         self.tell("suspend");
         let (handle, now) = (connection.handle, self.now);
         let state = self
@@ -292,9 +301,18 @@ impl<'a> Trial<'a> {
         &mut self,
         state: &[u8],
     ) -> Result<Result<(Connection, Vec<u8>), ResumeError>, Failure> {
+        self.resume_after(Duration::ZERO.into(), state)
+    }
+
+    /// The same, after this has happened.
+    pub(crate) fn resume_after(
+        &mut self,
+        suspension: Suspension,
+        state: &[u8],
+    ) -> Result<Result<(Connection, Vec<u8>), ResumeError>, Failure> {
         self.tell(&format!("resume {}", shown(state)));
         let (id, now) = (self.subject.next_id(), self.now);
-        let resume = |guest: &mut Guest| finish(guest.resume(now, id, Duration::ZERO, state));
+        let resume = |guest: &mut Guest| finish(guest.resume(now, id, suspension, state));
         let resumed = self.subject.call(resume);
         let resumed = resumed.map_err(|fault| self.fault(&fault))?;
         Ok(resumed.map(|resumed| {

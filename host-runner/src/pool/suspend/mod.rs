@@ -18,12 +18,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use super::instance::{Instance, call};
 use super::member::{Connection, Member, Own};
 use super::place::Place;
-use crate::contract::bindings::{Effects, Instant, ResumeError};
+use crate::contract::bindings::{self, Effects, Instant, Keepalive, ResumeError, Suspension};
 use crate::guest::handler::Guest;
 use crate::pool::Call;
 use crate::pool::backoff::Cause;
@@ -35,10 +34,47 @@ use crate::topics::subscriber::Subscriber;
 pub(crate) struct Suspended {
     /// As secret as what the app knows about its user.
     pub(super) state: Vec<u8>,
+    /// How to keep its peer alive.
+    pub(crate) keepalive: Option<Keepalive>,
     pub(super) at: Instant,
     /// The number of the version of the component that has made it.
     pub(super) version: u64,
     pub(super) subscriber: Rc<Subscriber<Instance>>,
+    pub(super) kept: Kept,
+}
+
+/// How a suspended connection was kept alive: when its peer last answered, and when it was sent a ping that it has not
+/// answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) answered: Option<Instant>,
+    pub(crate) pinged: Option<Instant>,
+}
+
+impl Kept {
+    /// What has happened to a connection that was suspended at `at`.
+    fn until(self, now: Instant, at: Instant) -> Suspension {
+        Suspension {
+            suspended_for: now.saturating_sub(at),
+            answered: self.answered.map(|then| now.saturating_sub(then)),
+            pinged: self.pinged.map(|then| now.saturating_sub(then)),
+        }
+    }
+}
+
+/// The longest ping and the longest answer, in bytes, and the shortest interval and timeout, in nanoseconds
+/// (`websocket-handler.wit`, `keepalive`).
+const MAX_PING: usize = 256;
+const MIN_TIME: u64 = 1_000_000_000;
+
+/// Whether a component has kept to the rules. One that has not is woken for its pings.
+fn is_sane(keepalive: &Keepalive) -> bool {
+    let sizes = 1..=MAX_PING;
+    keepalive.interval >= MIN_TIME
+        && keepalive.timeout >= MIN_TIME
+        && sizes.contains(&keepalive.ping.len())
+        && sizes.contains(&keepalive.answer.len())
+        && keepalive.answer.len() == keepalive.answer_mask.len()
 }
 
 /// A connection that has been resumed.
@@ -66,16 +102,20 @@ impl Connection {
         let handle = self.0.handle;
         let subscriber = Rc::clone(&self.0.subscriber);
         let suspend = call!(guest => guest.suspend(handle, now));
-        self.0
-            .call(suspend, move |instance, state: Option<Vec<u8>>| {
-                let state = state?;
+        self.0.call(
+            suspend,
+            move |instance, suspended: Option<bindings::Suspended>| {
+                let bindings::Suspended { state, keepalive } = suspended?;
                 Some(Suspended {
                     state,
+                    keepalive: keepalive.filter(is_sane),
                     at: now,
                     version: instance.version.number,
                     subscriber,
+                    kept: Kept::default(),
                 })
-            })
+            },
+        )
     }
 
     /// What is pending for the connection.
@@ -105,12 +145,14 @@ impl Place {
             at,
             version,
             subscriber,
+            kept,
+            ..
         } = suspended;
-        let suspended_for = Duration::from_nanos(now.saturating_sub(at));
+        let suspension = kept.until(now, at);
         let limits = self.instance.message_limits;
         let (id, signals) = self.instance.admit();
         let resume = move |mut guest: Box<Guest>| async move {
-            let resumed = guest.resume(now, id, suspended_for, &state).await;
+            let resumed = guest.resume(now, id, suspension, &state).await;
             let handle = match &resumed {
                 Ok(Ok(resumed)) => resumed.connection,
                 _ => return (guest, resumed),

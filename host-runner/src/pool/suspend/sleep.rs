@@ -18,7 +18,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::{Resumed, Suspended};
+use super::{Kept, Resumed, Suspended};
 use crate::contract::bindings::{Instant, ResumeError};
 use crate::contract::clock::Clock;
 use crate::guest::fault::Dead;
@@ -54,6 +54,7 @@ pub(crate) struct Asleep {
     id: u64,
     sleepers: Rc<Sleepers>,
     is_woken: bool,
+    kept: Kept,
 }
 
 /// Why a version does not resume a connection.
@@ -108,6 +109,7 @@ impl Pool {
             signals,
             sleepers,
             is_woken: false,
+            kept: Kept::default(),
         };
         // It is still the connection's.
         member.subscriber = Rc::default();
@@ -215,6 +217,11 @@ impl Asleep {
         self.subscriber.poll_waiting(context)
     }
 
+    /// Says how it was kept alive.
+    pub(crate) fn set_kept(&mut self, kept: Kept) {
+        self.kept = kept;
+    }
+
     /// The address of its client, if it has one.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.client
@@ -230,7 +237,9 @@ impl Asleep {
             state: self.state.to_vec(),
             at: self.at,
             version: self.version.number,
+            keepalive: None,
             subscriber: Rc::clone(&self.subscriber),
+            kept: self.kept,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! ```
 
 pub(super) mod doze;
+pub(crate) mod vigil;
 
 use std::future::poll_fn;
 use std::io;
@@ -13,6 +14,8 @@ use std::task::{Context, Poll, ready};
 
 use wasocket_host_core::turn::{Ending, Turn};
 
+use self::vigil::{Due, Vigil};
+use crate::contract::bindings::Instant;
 use crate::guest::fault::Dead;
 use crate::limits::fair_share::FairShare;
 use crate::limits::read_rate::ReadRate;
@@ -50,6 +53,8 @@ pub(in crate::session) struct Sleeping {
     entry: ConnectionEntry,
     last_output: usize,
     arrived: Option<Box<Arrived>>,
+    /// `None` if the connection is woken for its pings.
+    vigil: Option<Vigil>,
 }
 
 impl Inner {
@@ -110,7 +115,9 @@ impl Session {
 }
 
 impl Inner {
-    fn fall_asleep(self, suspended: Suspended) -> Sleeping {
+    fn fall_asleep(self, mut suspended: Suspended) -> Sleeping {
+        let keepalive = suspended.keepalive.take();
+        let vigil = keepalive.map(|keepalive| Vigil::new(keepalive, &self.context.terms));
         let mut turn = self.turn;
         turn.on_suspended();
         let asleep = self.context.pool.put_to_sleep(self.connection, suspended);
@@ -127,6 +134,7 @@ impl Inner {
             entry: self.entry,
             last_output: self.last_output,
             arrived: None,
+            vigil,
             context: self.context,
         };
         sleeping.set_timer();
@@ -136,11 +144,18 @@ impl Inner {
 
 impl Sleeping {
     fn set_timer(&mut self) {
-        let wake_at = self.turn.wake_at().unwrap_or(NEVER);
-        let wake_at = wake_at.min(self.limits.next());
+        let wake_at = self.wake_at().min(self.limits.next());
         let wake_at = (wake_at < NEVER).then_some(wake_at);
         let clock = self.context.clock;
         self.timer.set(wake_at, clock.now(), clock);
+    }
+
+    /// When something is due for the connection.
+    fn wake_at(&self) -> Instant {
+        match &self.vigil {
+            Some(vigil) => vigil.next(),
+            None => self.turn.wake_at().unwrap_or(NEVER),
+        }
     }
 
     /// Waits for a reason to wake.
@@ -155,7 +170,47 @@ impl Sleeping {
             self.arrived = Some(Box::new(arrived));
             return Poll::Ready(Reason::Input);
         }
-        self.timer.poll(context).map(|()| Reason::Time)
+        self.poll_time(context)
+    }
+
+    /// Ready when it is time to wake. Sends the pings that are due before.
+    fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<Reason> {
+        loop {
+            ready!(self.timer.poll(context));
+            let now = self.context.clock.now();
+            let due = match &self.vigil {
+                _ if self.limits.next() <= now => Due::Wake,
+                Some(vigil) => vigil.due(now),
+                None if self.wake_at() <= now => Due::Wake,
+                None => Due::Nothing,
+            };
+            match due {
+                Due::Wake => return Poll::Ready(Reason::Time),
+                Due::Ping if !self.ping(now) => return Poll::Ready(Reason::Time),
+                Due::Ping | Due::Nothing => self.set_timer(),
+            }
+        }
+    }
+
+    /// Sends a ping. Returns whether the system has taken it.
+    fn ping(&mut self, now: Instant) -> bool {
+        let Some(vigil) = &mut self.vigil else {
+            return true;
+        };
+        let ping = vigil.ping(now);
+        self.last_output = ping.len();
+        self.entry.sent(ping.len());
+        let metrics = &self.context.metrics;
+        metrics.bytes_sent.add(ping.len() as u64);
+        metrics.sleep.pings.count();
+        self.limits.note_activity(now);
+        match self.socket.send(ping) {
+            Ok(()) => self.socket.is_flushed(),
+            Err(error) => {
+                self.arrived = Some(Box::new(Arrived::Failure(error)));
+                false
+            }
+        }
     }
 
     /// Ready when the connection is to end.
@@ -173,7 +228,39 @@ impl Sleeping {
         }
     }
 
+    /// Ready when something has arrived that is not the answer to a ping.
     fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<Arrived> {
+        loop {
+            let mut arrived = ready!(self.poll_read(context));
+            if self.is_answer(&mut arrived) {
+                self.set_timer();
+            } else {
+                return Poll::Ready(arrived);
+            }
+        }
+    }
+
+    /// Takes the answer to a ping off what has arrived. Returns whether it was all.
+    fn is_answer(&mut self, arrived: &mut Arrived) -> bool {
+        let (Some(vigil), Arrived::Bytes(bytes)) = (&mut self.vigil, arrived) else {
+            return false;
+        };
+        let now = self.context.clock.now();
+        let length = vigil.answered(bytes, now);
+        if length == 0 {
+            return false;
+        }
+        bytes.drain(..length);
+        self.entry.received(length);
+        self.context.metrics.bytes_received.add(length as u64);
+        self.limits.note_activity(now);
+        if let Some(rate) = &mut self.rate {
+            rate.received(length, now);
+        }
+        bytes.is_empty()
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Arrived> {
         let mut most = MAX_READ;
         if let Some(rate) = &mut self.rate {
             ready!(rate.poll(context));
@@ -226,7 +313,7 @@ impl Sleeping {
         let Self {
             context,
             socket,
-            asleep,
+            mut asleep,
             final_bytes,
             turn,
             timer,
@@ -236,7 +323,9 @@ impl Sleeping {
             entry,
             last_output,
             arrived,
+            vigil,
         } = *self;
+        asleep.set_kept(vigil.map(|vigil| vigil.kept).unwrap_or_default());
         let parts = Parts {
             turn,
             timer,

@@ -46,10 +46,13 @@ impl Resumer for Lossy {
         let app = events(Echo);
         let resumer = app.resumer(&path).ok_or(ResumeError::Unsupported)?;
         let inner = resumer.resume(at, id, ready, suspended)?;
-        if path != "/suspends/uncounted" {
-            return Ok(inner);
-        }
-        let (path, held) = ("/report".to_owned(), Vec::new());
+        let broken = match &*path {
+            "/suspends/uncounted" => "/report",
+            // It is not told of pings.
+            "/suspends/forgetful" => "/suspends",
+            _ => return Ok(inner),
+        };
+        let (path, held) = (broken.to_owned(), Vec::new());
         Ok(Box::new(Breaching { inner, path, held }))
     }
 }
