@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use support::engine::{Engine, Kind};
 use support::operator::{admin, metric};
-use support::{app_behaviours, build_guest, root};
+use support::{Site, app_behaviours, build_guest, root};
 
 use crate::{Versions, another};
 
@@ -74,45 +74,56 @@ impl Drop for Crowd {
     }
 }
 
+/// Those that happen to say and hear nothing for a second sleep.
+const OPTIONS: &str = "--admin 127.0.0.1:0 --workers 2 --hibernate-after 1";
+
 /// Swaps an app under a crowd. An engine, through which it publishes, is killed a few times, and is back in a moment.
-fn crowd_notices_nothing(language: &str, component: &Path, mut engine: Option<Engine>) {
+fn crowd_notices_nothing(language: &str, component: &Path, engine: Option<Engine>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let component = fs::read(component).expect("a component");
     let takes_turns = [another(&component, 1), another(&component, 2)];
+    let takes_turns = takes_turns.each_ref().map(Vec::as_slice);
     let bus = engine.as_ref().map(Engine::url);
-    let mut options = vec!["--admin", "127.0.0.1:0", "--workers", "2"];
+    let mut options: Vec<_> = OPTIONS.split(' ').collect();
     options.extend(bus.iter().flat_map(|url| ["--bus", url]));
     let name = format!("crowd-{language}");
-    let versions =
-        Versions::serve_compiled(&name, takes_turns.each_ref().map(Vec::as_slice), &options);
+    let versions = Versions::serve_compiled(&name, takes_turns, &options);
     let url = format!("ws://{}", versions.server.address);
     let mut crowds = PEERS.map(|peer| Crowd::start(peer, &url));
     for crowd in &mut crowds {
         assert_eq!(crowd.line(), "ready\n");
     }
-    for swap in 1..=SWAPS {
-        versions.replace(&takes_turns[usize::from(swap % 2)]);
-        match &mut engine {
-            Some(engine) if swap % 7 == 0 => engine.kill_and_restart(),
-            _ => {}
-        }
-    }
+    swap(&versions, takes_turns, engine);
     for crowd in crowds {
-        let peer = crowd.peer;
-        let counted = crowd.end();
+        let (peer, counted) = (crowd.peer, crowd.end());
         println!("{peer}: {counted}");
         for what in ["told", "said", "published", "heard", "pongs", "visits"] {
             assert!(counted[what].as_u64() > Some(100), "{peer}: {what}");
         }
     }
-    let admin = admin(&versions.server);
-    let moved = metric(&admin, "wasocket_swap_moved_total");
-    // Nearly all that were there, each time.
+    nearly_all_have_moved(&admin(&versions.server));
+}
+
+fn swap(versions: &Versions, takes_turns: [&[u8]; 2], mut engine: Option<Engine>) {
+    for swap in 1..=SWAPS {
+        versions.replace(takes_turns[usize::from(swap % 2)]);
+        match &mut engine {
+            Some(engine) if swap % 7 == 0 => engine.kill_and_restart(),
+            _ => {}
+        }
+    }
+}
+
+fn nearly_all_have_moved(admin: &Site) {
+    let count = |name| metric(admin, &format!("wasocket_{name}"));
+    let (moved, slept) = (count("swap_moved_total"), count("hibernations_total"));
+    println!("{moved} moves, {slept} times asleep");
+    // Of those that were there, each time.
     assert!(moved > STAYING * u64::from(SWAPS) * 9 / 10, "{moved}");
-    println!("{moved} moves");
+    assert!(slept > 100, "{slept}");
     for never in ["swap_kept_total{reason=\"failed\"}", "swap_closed_total"] {
-        assert_eq!(metric(&admin, &format!("wasocket_{never}")), 0);
+        assert_eq!(count(never), 0, "{never}");
     }
 }
 
