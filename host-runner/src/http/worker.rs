@@ -19,7 +19,7 @@ use crate::process::shared::Shared;
 use crate::process::stop_event::StopEvent;
 use crate::session::read_buffer::ReadBuffer;
 use crate::session::settings::{SessionContext, SessionSettings};
-use crate::session::sleep::vigil::LatestTerms;
+use crate::session::sleep::InCommon;
 
 /// A thread's share of the runner. State in common with other threads is read only, or in `shared`.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Worker {
             turns: Rc::default(),
             metrics: Arc::clone(&metrics),
             clock: Clock::start(),
-            terms: LatestTerms::default(),
+            sleep: InCommon::default(),
         };
         Self {
             pool,

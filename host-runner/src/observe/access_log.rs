@@ -31,7 +31,7 @@ const ABNORMAL_CLOSURE: u16 = 1006;
 #[derive(Debug)]
 pub(crate) struct ConnectionEntry {
     remote: Peer,
-    path: String,
+    path: Box<str>,
     http: HttpVersion,
     since: Instant,
     bytes_received: u64,
@@ -41,7 +41,7 @@ pub(crate) struct ConnectionEntry {
     delivered: u64,
     is_websocket: bool,
     /// The guest's report, once there is one.
-    report: Option<Report>,
+    report: Option<Box<Report>>,
     is_written: bool,
     span: Option<Box<Span>>,
 }
@@ -88,7 +88,7 @@ impl ConnectionEntry {
 
     /// Notes the guest's report on a connection that has ended. An error of the app is a separate warning.
     pub(crate) fn conclude(&mut self, report: Option<Report>) {
-        self.report = report;
+        self.report = report.map(Box::new);
         if let Some(fault) = self.report().and_then(|report| report.fault.as_deref()) {
             log_fault(&self.remote, &self.path, fault);
         }
@@ -96,7 +96,7 @@ impl ConnectionEntry {
 
     /// The guest's report.
     pub(crate) fn report(&self) -> Option<&Report> {
-        self.report.as_ref()
+        self.report.as_deref()
     }
 
     /// Logs the end, with the failure of the socket. An end at which output was lost is not the one that the guest reports.
@@ -130,7 +130,7 @@ impl ConnectionEntry {
     fn write(&mut self, unreported: Unreported, error: Option<&str>) {
         self.is_written = true;
         let report = self.report.take();
-        let report = report.as_ref();
+        let report = report.as_deref();
         let closing = report.and_then(|report| report.closing.as_ref());
         let unreported = (report.is_none() && self.is_websocket).then_some(unreported);
         let by = closing.map(|closing| initiator_name(closing.initiator));
@@ -317,7 +317,7 @@ impl RequestEntry {
         ConnectionEntry {
             remote: self.remote,
             // Pages put tokens into the query, as they cannot set fields.
-            path: path(target.unwrap_or_default()).to_owned(),
+            path: path(target.unwrap_or_default()).into(),
             http: request.map_or(HttpVersion::Http11, |request| request.version),
             since: Instant::now(),
             bytes_received: 0,

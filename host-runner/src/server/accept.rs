@@ -17,7 +17,7 @@ use crate::http::worker::Worker;
 use crate::net::listen::Listener;
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
-use crate::server::connection;
+use crate::server::connection::{self, Steps};
 use crate::server::ingress::Ingress;
 
 /// The pause after a failure to accept that concerns the whole process, such as too many open files. The connection that
@@ -96,16 +96,15 @@ fn admit(
                 shared.open_connections.count(),
             );
             let (worker, ingress) = (Rc::clone(worker), Arc::clone(ingress));
-            tasks.spawn_local(async move {
+            tasks.spawn_local(Steps::begin(async move {
                 let place = place.await;
                 let admission = Admission {
                     address,
                     place,
                     open,
                 };
-                // Made here: moved in, it would take space in the task twice.
-                connection::serve(worker, ingress, stream, peer, admission).await;
-            });
+                connection::serve(worker, ingress, stream, peer, admission).await
+            }));
         }
         // A client that expects TLS could not read the response.
         Err(denial) if denied.len() < MAX_DENIED && ingress.is_open_to(&stream) => {

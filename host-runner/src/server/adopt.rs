@@ -11,7 +11,7 @@ use crate::http::h2::stream;
 use crate::http::owners::Arrivals;
 use crate::http::worker::Worker;
 use crate::server::accept::{drain, report};
-use crate::server::connection;
+use crate::server::connection::{self, Steps};
 
 /// What has arrived at a worker, and the tasks that serve it.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Adopted {
                 Some(arrival) = arrivals.recv() => match arrival {
                     Arrival::Connection(moved) => {
                         let served = connection::adopt(Rc::clone(worker), moved);
-                        self.connections.spawn_local(served);
+                        self.connections.spawn_local(Steps::begin(served));
                     }
                     Arrival::Stream(moved) => {
                         let served = stream::adopt(Rc::clone(worker), *moved);

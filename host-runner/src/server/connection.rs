@@ -9,9 +9,10 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::pin::{self, pin};
+use std::pin::{self, Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::select;
@@ -34,54 +35,103 @@ use crate::observe::access_log::log_cut_off;
 use crate::observe::metrics::Metrics;
 use crate::server::ingress::{Ingress, identify, secure};
 
-/// Serves a socket to its end: as HTTP and, once taken over, as a session. Holds the admission until then, unless the
-/// connection moves to another worker.
+/// The task of a connection, one step after the other. Each is boxed, and gone when the next begins: HTTP needs several
+/// times the memory of a WebSocket, and a task keeps its size to its end.
+pub(crate) struct Steps(Pin<Box<dyn Future<Output = Next>>>);
+
+/// The step that follows; `None` after the last one.
+pub(crate) struct Next(Option<Steps>);
+
+impl Steps {
+    pub(crate) fn begin(first: impl Future<Output = Next> + 'static) -> Self {
+        Self(Box::pin(first))
+    }
+}
+
+impl Next {
+    /// The last step.
+    fn last(step: impl Future<Output = ()> + 'static) -> Self {
+        Self(Some(Steps(Box::pin(async move {
+            step.await;
+            Self(None)
+        }))))
+    }
+}
+
+impl Future for Steps {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(next) = ready!(self.0.as_mut().poll(context)).0 {
+            *self = next;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Serves a socket as HTTP. Its session follows, once it is taken over, which holds the admission to its end.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     ingress: Arc<Ingress>,
     stream: Accepted,
     peer: Peer,
     admission: Admission,
-) {
+) -> Next {
     let metrics = Arc::clone(&worker.metrics);
     tracing::debug!(remote = %peer, "connected");
     let mut admission = Some(admission);
-    // Boxed so that it is freed before the session: HTTP needs several times the memory of a WebSocket, and a task keeps
-    // its size to its end.
-    let served = Box::pin(take_over(worker, &ingress, stream, peer, &mut admission)).await;
-    finish(&metrics, peer, served).await;
+    let served = take_over(worker, &ingress, stream, peer, &mut admission).await;
+    finish(metrics, peer, admission, served)
 }
 
 /// Serves a connection that another worker has accepted, from its last request on.
-pub(crate) async fn adopt(worker: Rc<Worker>, mut moved: Box<MovedConnection>) {
+pub(crate) async fn adopt(worker: Rc<Worker>, mut moved: Box<MovedConnection>) -> Next {
     let (metrics, peer) = (Arc::clone(&worker.metrics), moved.peer);
     metrics.moved_in.count();
     tracing::debug!(remote = %peer, "moved to the worker that owns its path");
     let mut admission = moved.admission.take();
-    let served = Box::pin(resume(worker, moved, &mut admission)).await;
-    finish(&metrics, peer, served).await;
+    let served = resume(worker, moved, &mut admission).await;
+    finish(metrics, peer, admission, served)
 }
 
 /// What has become of a connection.
-enum Served<S> {
+enum Served {
     Closed,
     /// The guest has taken over the socket: this is its session.
-    TakenOver(S),
+    TakenOver(Pin<Box<dyn Future<Output = io::Result<()>>>>),
     /// Another worker has it.
     Moved,
 }
 
-async fn finish(
-    metrics: &Metrics,
+/// Serves what was taken over, and counts the end. Holds the admission until then, unless another worker has it.
+fn finish(
+    metrics: Arc<Metrics>,
     peer: Peer,
-    served: io::Result<Served<impl Future<Output = io::Result<()>>>>,
-) {
-    let outcome = match served {
-        Ok(Served::TakenOver(session)) => session.await,
-        Ok(Served::Closed) => Ok(()),
-        Ok(Served::Moved) => return metrics.moved_out.count(),
-        Err(error) => Err(error),
-    };
+    admission: Option<Admission>,
+    served: io::Result<Served>,
+) -> Next {
+    match served {
+        Ok(Served::TakenOver(session)) => Next::last(async move {
+            let outcome = session.await;
+            drop(admission);
+            count_end(&metrics, peer, outcome);
+        }),
+        Ok(Served::Moved) => {
+            metrics.moved_out.count();
+            Next(None)
+        }
+        Ok(Served::Closed) => {
+            count_end(&metrics, peer, Ok(()));
+            Next(None)
+        }
+        Err(error) => {
+            count_end(&metrics, peer, Err(error));
+            Next(None)
+        }
+    }
+}
+
+fn count_end(metrics: &Metrics, peer: Peer, outcome: io::Result<()>) {
     match outcome {
         Ok(()) => tracing::debug!(remote = %peer, "closed"),
         Err(error) => tracing::debug!(remote = %peer, "closed: {error}"),
@@ -102,7 +152,7 @@ async fn take_over(
     mut stream: Accepted,
     mut peer: Peer,
     admission: &mut Option<Admission>,
-) -> io::Result<Served<impl Future<Output = io::Result<()>> + use<>>> {
+) -> io::Result<Served> {
     if ingress.proxy_protocol {
         peer = Box::pin(identify(ingress, &worker, &mut stream, peer)).await?;
         // Before the TLS handshake, which costs far more than a refusal.
@@ -141,7 +191,7 @@ async fn resume(
     worker: Rc<Worker>,
     moved: Box<MovedConnection>,
     admission: &mut Option<Admission>,
-) -> io::Result<Served<impl Future<Output = io::Result<()>> + use<>>> {
+) -> io::Result<Served> {
     let MovedConnection {
         stream,
         request,
@@ -163,7 +213,7 @@ async fn proceed(
     after: AfterHttp,
     peer: Peer,
     admission: &mut Option<Admission>,
-) -> io::Result<Served<impl Future<Output = io::Result<()>> + use<>>> {
+) -> io::Result<Served> {
     let (stream, residual, upgrade) = match after {
         AfterHttp::Upgrade(stream, residual, upgrade) => (stream, residual, *upgrade),
         AfterHttp::Http2(stream, begun) => {
@@ -193,7 +243,9 @@ async fn proceed(
     };
     tracing::debug!(remote = %peer, residual = residual.len(), "taken over");
     match upgrade.open(&worker, residual.freeze()).await {
-        Ok((head, opened)) => Ok(Served::TakenOver(opened.run(&worker, stream, head))),
+        Ok((head, opened)) => Ok(Served::TakenOver(Box::pin(
+            opened.run(&worker, stream, head),
+        ))),
         Err(refusal) => {
             send(stream, &Response::from(refusal).to_bytes(None, false)).await?;
             Ok(Served::Closed)

@@ -70,10 +70,13 @@ impl Session {
         final_bytes: Vec<u8>,
         entry: ConnectionEntry,
     ) -> Rc<Self> {
-        let settings = &context.settings;
-        let socket =
-            Socket::new(stream, context.max_backlog).with_send_timeout(settings.send_timeout);
+        let socket = Self::socket(context, stream);
         Self::of(Inner::on(context, socket, connection, final_bytes, entry))
+    }
+
+    fn socket(context: &SessionContext, stream: Accepted) -> Socket<Accepted> {
+        let send_timeout = context.settings.send_timeout;
+        Socket::new(stream, context.max_backlog).with_send_timeout(send_timeout)
     }
 
     fn of(inner: Inner) -> Rc<Self> {

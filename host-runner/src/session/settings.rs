@@ -10,7 +10,7 @@ use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
 use crate::session::read_buffer::ReadBuffer;
-use crate::session::sleep::vigil::LatestTerms;
+use crate::session::sleep::InCommon;
 use crate::topics::settings::TopicSettings;
 
 /// Limits on connections that the app has taken over.
@@ -86,6 +86,6 @@ pub struct SessionContext {
     pub(crate) turns: Rc<Turns>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
-    /// How connections that sleep are kept alive.
-    pub(crate) terms: LatestTerms,
+    /// What connections that sleep have in common.
+    pub(crate) sleep: InCommon,
 }

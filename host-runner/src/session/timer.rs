@@ -33,6 +33,19 @@ enum Wake {
 }
 
 impl Timer {
+    /// A timer that goes off never, with this to wait by.
+    pub(crate) fn with(sleep: Option<Pin<Box<Sleep>>>) -> Self {
+        Self {
+            sleep,
+            ..Self::default()
+        }
+    }
+
+    /// What the timer waits by.
+    pub(crate) fn into_sleep(self) -> Option<Pin<Box<Sleep>>> {
+        self.sleep
+    }
+
     /// Sets the timer to the instant requested by the call made at `called_at`. Returns whether it must be polled to go
     /// off then.
     pub(crate) fn set(

@@ -144,6 +144,11 @@ impl<S: Stream> Socket<S> {
         }
     }
 
+    /// The stream, without what is unsent.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// Number of unsent bytes.
     pub fn unsent(&self) -> usize {
         self.shared.len().saturating_add(self.backlog.len())

@@ -5,23 +5,28 @@
 //! ```
 
 pub(super) mod doze;
-pub(crate) mod vigil;
+mod latest;
+mod vigil;
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use wasocket_host_core::turn::{Ending, Turn};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+use wasocket_host_core::turn::Ending;
 
-use self::vigil::{Due, Vigil};
+use self::latest::Latest;
+use self::vigil::{Due, Terms, Vigil};
 use crate::contract::bindings::Instant;
 use crate::guest::fault::Dead;
 use crate::limits::fair_share::FairShare;
 use crate::limits::read_rate::ReadRate;
 use crate::limits::unsent::UnsentShare;
+use crate::net::stream::Stream as _;
 use crate::net::stream::accepted::Accepted;
-use crate::net::stream::socket::Socket;
 use crate::observe::access_log::ConnectionEntry;
 use crate::observe::sleep_metrics::Reason;
 use crate::pool::wakeups::Signal;
@@ -42,11 +47,15 @@ const MAX_READ: usize = 1024;
 #[derive(Debug)]
 pub(in crate::session) struct Sleeping {
     context: Rc<SessionContext>,
-    socket: Socket<Accepted>,
+    stream: Accepted,
+    /// What the system has not taken.
+    unsent: Box<[u8]>,
     asleep: Asleep,
-    final_bytes: Vec<u8>,
-    turn: Turn,
-    timer: Timer,
+    final_bytes: Rc<Vec<u8>>,
+    /// When the connection is to be woken, unless there are pings.
+    wake_at: Instant,
+    /// Goes off when something is due, or before.
+    timer: Option<Pin<Box<Sleep>>>,
     limits: TimeLimits,
     rate: Option<Box<ReadRate>>,
     publish_rate: Option<Box<PublishRate>>,
@@ -55,6 +64,13 @@ pub(in crate::session) struct Sleeping {
     arrived: Option<Box<Arrived>>,
     /// `None` if the connection is woken for its pings.
     vigil: Option<Vigil>,
+}
+
+/// What most sessions whose connections sleep have in common.
+#[derive(Debug, Default)]
+pub(crate) struct InCommon {
+    terms: Latest<Terms>,
+    final_bytes: Latest<Vec<u8>>,
 }
 
 impl Inner {
@@ -117,17 +133,18 @@ impl Session {
 impl Inner {
     fn fall_asleep(self, mut suspended: Suspended) -> Sleeping {
         let keepalive = suspended.keepalive.take();
-        let vigil = keepalive.map(|keepalive| Vigil::new(keepalive, &self.context.terms));
-        let mut turn = self.turn;
-        turn.on_suspended();
+        let in_common = &self.context.sleep;
+        let vigil = keepalive.map(|keepalive| Vigil::new(keepalive, &in_common.terms));
+        let final_bytes = in_common.final_bytes.shared(self.final_bytes);
         let asleep = self.context.pool.put_to_sleep(self.connection, suspended);
         self.context.metrics.sleep.fell_asleep.count();
         let mut sleeping = Sleeping {
-            socket: self.socket,
+            stream: self.socket.into_stream(),
+            unsent: Box::default(),
             asleep,
-            final_bytes: self.final_bytes,
-            turn,
-            timer: self.timer,
+            final_bytes,
+            wake_at: self.turn.wake_at().unwrap_or(NEVER),
+            timer: self.timer.into_sleep(),
             limits: self.limits,
             rate: self.rate,
             publish_rate: self.publish_rate,
@@ -145,16 +162,21 @@ impl Inner {
 impl Sleeping {
     fn set_timer(&mut self) {
         let wake_at = self.wake_at().min(self.limits.next());
-        let wake_at = (wake_at < NEVER).then_some(wake_at);
-        let clock = self.context.clock;
-        self.timer.set(wake_at, clock.now(), clock);
+        let instant = self.context.clock.at(wake_at);
+        match (&mut self.timer, instant) {
+            // It goes off before, and is set again then.
+            (Some(timer), Some(instant)) if timer.deadline() <= instant && !timer.is_elapsed() => {}
+            (Some(timer), Some(instant)) => timer.as_mut().reset(instant),
+            (none, Some(instant)) => *none = Some(Box::pin(sleep_until(instant))),
+            (timer, None) => *timer = None,
+        }
     }
 
     /// When something is due for the connection.
     fn wake_at(&self) -> Instant {
         match &self.vigil {
             Some(vigil) => vigil.next(),
-            None => self.turn.wake_at().unwrap_or(NEVER),
+            None => self.wake_at,
         }
     }
 
@@ -176,7 +198,10 @@ impl Sleeping {
     /// Ready when it is time to wake. Sends the pings that are due before.
     fn poll_time(&mut self, context: &mut Context<'_>) -> Poll<Reason> {
         loop {
-            ready!(self.timer.poll(context));
+            let Some(timer) = &mut self.timer else {
+                return Poll::Pending;
+            };
+            ready!(timer.as_mut().poll(context));
             let now = self.context.clock.now();
             let due = match &self.vigil {
                 _ if self.limits.next() <= now => Due::Wake,
@@ -204,8 +229,12 @@ impl Sleeping {
         metrics.bytes_sent.add(ping.len() as u64);
         metrics.sleep.pings.count();
         self.limits.note_activity(now);
-        match self.socket.send(ping) {
-            Ok(()) => self.socket.is_flushed(),
+        match self.stream.try_write(ping) {
+            Ok(sent) => {
+                let rest = ping.get(sent..).unwrap_or_default();
+                self.unsent = rest.into();
+                rest.is_empty() && self.stream.is_flushed()
+            }
             Err(error) => {
                 self.arrived = Some(Box::new(Arrived::Failure(error)));
                 false
@@ -267,13 +296,10 @@ impl Sleeping {
             most = most.min(rate.most());
         }
         let mut buffer = self.context.read_buffer.take();
-        let space = buffer.get_mut(..most).unwrap_or_default();
-        let received = self.socket.poll_receive(context, space);
+        let mut space = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
+        let received = Pin::new(&mut self.stream).poll_read(context, &mut space);
         let arrived = received.map(|received| match received {
-            Ok(length) => {
-                let bytes = buffer.get(..length).unwrap_or_default();
-                Arrived::Bytes(bytes.to_vec())
-            }
+            Ok(()) => Arrived::Bytes(space.filled().to_vec()),
             Err(error) => Arrived::Failure(error),
         });
         self.context.read_buffer.put_back(buffer);
@@ -312,23 +338,27 @@ impl Sleeping {
     fn into_parts(self: Box<Self>) -> (Asleep, Parts) {
         let Self {
             context,
-            socket,
+            stream,
+            unsent,
             mut asleep,
             final_bytes,
-            turn,
             timer,
             limits,
             rate,
             publish_rate,
             entry,
             last_output,
-            arrived,
+            mut arrived,
             vigil,
+            ..
         } = *self;
+        let mut socket = Session::socket(&context, stream);
+        if let Err(error) = socket.send(&unsent) {
+            arrived = Some(Box::new(Arrived::Failure(error)));
+        }
         asleep.set_kept(vigil.map(|vigil| vigil.kept).unwrap_or_default());
         let parts = Parts {
-            turn,
-            timer,
+            timer: Timer::with(timer),
             limits,
             rate,
             publish_rate,
@@ -337,7 +367,7 @@ impl Sleeping {
                 unsent: UnsentShare::new(&context.unsent),
                 context,
                 socket,
-                final_bytes,
+                final_bytes: final_bytes.to_vec(),
                 entry,
                 last_output,
             },
@@ -348,7 +378,6 @@ impl Sleeping {
 
 /// A session without its connection, while that is woken.
 struct Parts {
-    turn: Turn,
     timer: Timer,
     limits: TimeLimits,
     rate: Option<Box<ReadRate>>,
@@ -376,7 +405,6 @@ impl Parts {
             effects,
         } = woken.resumed;
         let mut inner = Inner::on(&context, socket, connection, final_bytes, entry);
-        inner.turn = self.turn;
         inner.timer = self.timer;
         inner.limits = self.limits;
         inner.rate = self.rate;

@@ -1,10 +1,10 @@
 //! Keeps a peer alive while its connection sleeps: sends pings, and knows answers, by comparing bytes.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::contract::bindings::{Instant, Keepalive};
 use crate::pool::Kept;
+use crate::session::sleep::latest::Latest;
 use crate::session::time_limits::NEVER;
 
 /// The pings of one connection that sleeps.
@@ -19,17 +19,13 @@ pub(super) struct Vigil {
 
 /// What all connections of a component have in common.
 #[derive(Debug, PartialEq)]
-struct Terms {
+pub(crate) struct Terms {
     interval: u64,
     timeout: u64,
     ping: Vec<u8>,
     answer: Vec<u8>,
     answer_mask: Vec<u8>,
 }
-
-/// The latest terms, so that those that are alike are kept once.
-#[derive(Debug, Default)]
-pub(crate) struct LatestTerms(RefCell<Option<Rc<Terms>>>);
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +37,8 @@ pub(super) enum Due {
     Wake,
 }
 
-impl LatestTerms {
-    fn shared(&self, terms: Terms) -> Rc<Terms> {
-        let mut latest = self.0.borrow_mut();
-        match &*latest {
-            Some(same) if **same == terms => Rc::clone(same),
-            _ => Rc::clone(latest.insert(Rc::new(terms))),
-        }
-    }
-}
-
 impl Vigil {
-    pub(super) fn new(keepalive: Keepalive, latest: &LatestTerms) -> Self {
+    pub(super) fn new(keepalive: Keepalive, latest: &Latest<Terms>) -> Self {
         Self {
             ping_at: keepalive.ping_at,
             wake_at: keepalive.wake_at.unwrap_or(NEVER),
@@ -131,7 +117,7 @@ mod tests {
             answer_mask: vec![0xff, 0xff, 0, 0, 0, 0],
             wake_at,
         };
-        Vigil::new(keepalive, &LatestTerms::default())
+        Vigil::new(keepalive, &Latest::default())
     }
 
     #[test]
@@ -167,19 +153,5 @@ mod tests {
         assert_eq!(vigil.due(10), Due::Ping);
         vigil.ping(10);
         assert_eq!((vigil.next(), vigil.due(12)), (12, Due::Wake));
-    }
-
-    #[test]
-    fn what_is_alike_is_kept_once() {
-        let latest = LatestTerms::default();
-        let terms = |interval| Terms {
-            interval,
-            timeout: 5,
-            ping: vec![],
-            answer: vec![],
-            answer_mask: vec![],
-        };
-        let [first, second, other] = [1, 1, 2].map(|interval| latest.shared(terms(interval)));
-        assert!(Rc::ptr_eq(&first, &second) && !Rc::ptr_eq(&first, &other));
     }
 }
