@@ -241,7 +241,7 @@ impl Measurement {
             Self::FanOut(cell) => {
                 opening(cell.connections) + SETTLE + effort.warm_up() + effort.duration
             }
-            Self::RoomMemory => opening(2 * effort.idle_connections()) + 3 * SETTLE,
+            Self::RoomMemory => opening(effort.idle_connections() * 3 / 2) + 3 * SETTLE,
             Self::Bus(_) => bus::estimate(effort),
         }
     }
