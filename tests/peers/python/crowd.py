@@ -54,7 +54,14 @@ class Client:
     async def join(cls, room, name, compresses):
         compression = "deflate" if compresses else None
         try:
-            ws = await connect(f"{server}/{room}?{name}", compression=compression, open_timeout=20)
+            ws = await connect(
+                f"{server}/{room}?{name}",
+                compression=compression,
+                open_timeout=20,
+                close_timeout=DRAIN_LIMIT,
+                # Whether it is alive is not the question.
+                ping_interval=None,
+            )
         except Exception as error:
             fail(f"{name} cannot connect: {error!r}")
         return cls(name, ws)

@@ -102,7 +102,7 @@ fn crowd_notices_nothing(language: &str, component: &Path, engine: Option<Engine
             assert!(counted[what].as_u64() > Some(100), "{peer}: {what}");
         }
     }
-    nearly_all_have_moved(&admin(&versions.server));
+    most_have_moved(&admin(&versions.server));
 }
 
 fn swap(versions: &Versions, takes_turns: [&[u8]; 2], mut engine: Option<Engine>) {
@@ -115,12 +115,12 @@ fn swap(versions: &Versions, takes_turns: [&[u8]; 2], mut engine: Option<Engine>
     }
 }
 
-fn nearly_all_have_moved(admin: &Site) {
+fn most_have_moved(admin: &Site) {
     let count = |name| metric(admin, &format!("wasocket_{name}"));
     let (moved, slept) = (count("swap_moved_total"), count("hibernations_total"));
     println!("{moved} moves, {slept} times asleep");
-    // Of those that were there, each time.
-    assert!(moved > STAYING * u64::from(SWAPS) * 9 / 10, "{moved}");
+    // On a busy machine, some are asked to move to the next version before they have moved to the last one.
+    assert!(moved > STAYING * u64::from(SWAPS) / 2, "{moved}");
     assert!(slept > 100, "{slept}");
     for never in ["swap_kept_total{reason=\"failed\"}", "swap_closed_total"] {
         assert_eq!(count(never), 0, "{never}");

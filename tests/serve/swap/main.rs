@@ -15,13 +15,13 @@ mod peer;
 mod traffic;
 mod upgrade;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Instant;
 use std::{fs, thread};
 
-use support::{Server, TIMEOUT, build_guest, target_folder};
+use support::{Server, TIMEOUT, build_guest, root, target_folder, wasocket};
 
 static GUEST: LazyLock<Vec<u8>> =
     LazyLock::new(|| fs::read(build_guest("topics", "")).expect("a component"));
@@ -41,21 +41,33 @@ impl Versions {
 
     /// Serves a component from a file of its own.
     fn serve_unwatched(test: &str, component: &[u8], options: &[&str]) -> Self {
-        let file = target_folder(&format!("swap-{test}")).join("app.wasm");
-        fs::write(&file, component).expect("written");
-        let server = Server::serving(&file, options);
-        Self {
-            server,
-            file,
-            number: AtomicU8::new(0),
-        }
+        Self::start(test, component, |file| Server::serving(file, options))
     }
 
     /// Serves the first of two components, each of which may take a while to compile; then they replace each other in
     /// no time.
     fn serve_compiled(test: &str, components: [&[u8]; 2], options: &[&str]) -> Self {
-        drop(Self::serve(test, components[1], options));
-        Self::serve(test, components[0], options)
+        // Other tests would drive them out of a cache in common.
+        let cache = root().join("target/cache/swap");
+        let serve = |component| {
+            Self::start(test, component, |file| {
+                let mut command = wasocket(&["serve", "--listen", "127.0.0.1:0", "--watch"]);
+                command.args(["--allow-host", "*"]).arg(file).args(options);
+                Server::run(command.env("XDG_CACHE_HOME", &cache))
+            })
+        };
+        drop(serve(components[1]));
+        serve(components[0])
+    }
+
+    fn start(test: &str, component: &[u8], serve: impl FnOnce(&Path) -> Server) -> Self {
+        let file = target_folder(&format!("swap-{test}")).join("app.wasm");
+        fs::write(&file, component).expect("written");
+        Self {
+            server: serve(&file),
+            file,
+            number: AtomicU8::new(0),
+        }
     }
 
     /// Replaces the component by another one, and waits until it is.
