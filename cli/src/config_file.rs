@@ -20,6 +20,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use crate::cli::Options;
+use crate::commands::serve::swap::UnixPlace;
 use wasocket_host::net::listen::Listen;
 
 /// The file to read if none is named.
@@ -267,7 +268,8 @@ fn in_folder(option: &Arg, value: String, folder: &Path) -> OsString {
     if hint == ValueHint::AnyPath || hint == ValueHint::DirPath {
         return folder.join(value).into();
     }
-    let is_place = option.get_value_parser().type_id() == TypeId::of::<Listen>();
+    let of = option.get_value_parser().type_id();
+    let is_place = of == TypeId::of::<Listen>() || of == TypeId::of::<UnixPlace>();
     match value.strip_prefix("unix:").filter(|_| is_place) {
         Some(path) => {
             let mut place = OsString::from("unix:");
@@ -480,7 +482,8 @@ mod tests {
 
     #[test]
     fn paths_are_relative_to_the_file() -> Result<(), Error> {
-        let file = "component = 'a.wasm'\nlisten = 'unix:x.sock'\ntls-cert = '/c'\ntls-key = 'k'";
+        let file = "component = 'a.wasm'\nlisten = 'unix:x.sock'\ntls-cert = '/c'\ntls-key = 'k'\n\
+                    take-over-from = 'unix:h.sock'";
         let serve = read("/etc/wasocket/a.toml", file, &[])?;
         assert_eq!(serve.component, Some("/etc/wasocket/a.wasm".into()));
         assert_eq!(
@@ -489,6 +492,8 @@ mod tests {
         );
         assert_eq!(serve.sockets.tls_cert, Some("/c".into()));
         assert_eq!(serve.sockets.tls_key, Some("/etc/wasocket/k".into()));
+        let post = serve.swap.take_over_from.map(|UnixPlace(path)| path);
+        assert_eq!(post, Some("/etc/wasocket/h.sock".into()));
         let serve = read("/etc/a.toml", "component = 'a'", &["b"])?;
         assert_eq!(serve.component, Some("b".into()));
         Ok(())

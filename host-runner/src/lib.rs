@@ -46,6 +46,7 @@ pub use contract::{bindings, clock};
 pub use guest::{client, default_app, engine};
 pub use net::dial::{transport, url};
 pub use observe::log_writer;
+pub use server::handover::HandoverError;
 pub use wasocket_bus as bus;
 
 /// Loading of components.

@@ -140,7 +140,8 @@ fn options(folder: &Path, name: &str, component: &str) -> PathBuf {
     let lines = text.lines().map(|line| match line {
         line if line.starts_with("component") => format!("component = \"{component}\""),
         line if line.starts_with("admin") => "admin = '127.0.0.1:0'".to_owned(),
-        line => line.to_owned(),
+        // In the folder of the file.
+        line => line.replace("unix:/run/wasocket/", "unix:"),
     });
     fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("a file");
     fs::write(folder.join("app.wasm"), DEFAULT_APP).expect("a file");

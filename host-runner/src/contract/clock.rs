@@ -2,7 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::contract::bindings;
+
+/// The system's monotonic clock, in nanoseconds: the same for all processes.
+pub(crate) fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (seconds, nanos) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
 
 /// A clock whose origin is its start.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +21,12 @@ impl Clock {
     /// A clock at zero.
     pub fn start() -> Self {
         Self(Instant::now())
+    }
+
+    /// A clock that has run for this long, as far as the system can tell.
+    pub fn started_before(time: Duration) -> Self {
+        let now = Instant::now();
+        Self(now.checked_sub(time).unwrap_or(now))
     }
 
     /// The time now.

@@ -9,6 +9,7 @@ use crate::limits::per_address::AddressPermit;
 use crate::net::peer::Peer;
 use crate::net::stream::portable::Portable;
 use crate::process::open_connections::OpenConnection;
+use crate::session::moving::departure;
 
 /// Something that another worker has accepted and this one serves, since it owns the key of its request.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) enum Arrival {
     Connection(Box<MovedConnection>),
     /// A stream of an HTTP/2 connection, which stays where it is.
     Stream(Box<MovedStream>),
+    /// A connection that another process has handed over.
+    HandedOver(Box<departure::Incoming>),
 }
 
 /// A connection that speaks HTTP/1.1, with the request that it was moved for.

@@ -1,9 +1,11 @@
 //! State shared by the requests of one thread.
 
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use hyper::server::conn::http1;
+use tokio::select;
 
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::contract::clock::Clock;
@@ -17,6 +19,7 @@ use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
 use crate::process::shared::Shared;
 use crate::process::stop_event::StopEvent;
+use crate::session::moving::departure::{Exit, Way};
 use crate::session::read_buffer::ReadBuffer;
 use crate::session::settings::{SessionContext, SessionSettings};
 use crate::session::sleep::InCommon;
@@ -35,6 +38,10 @@ pub struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     /// Set when the runner is to stop, for connections that still speak HTTP.
     pub(crate) stopping: StopEvent,
+    /// Set while another process takes over, for connections that speak HTTP and have nothing to answer.
+    pub(crate) leaving: StopEvent,
+    /// Whether clients are named by the PROXY protocol.
+    pub(crate) proxies_name_clients: bool,
     /// Which requests belong to which worker; `None` if all are served where they arrive.
     pub(crate) ownership: Option<Ownership>,
 }
@@ -52,6 +59,8 @@ impl Worker {
     ) -> Self {
         let metrics = Arc::clone(pool.metrics());
         let pool = Rc::new(pool);
+        // So that the last activity of a connection that comes from another process is not before its beginning.
+        let clock = Clock::started_before(session.idle_timeout.unwrap_or_default());
         let session = SessionContext {
             settings: session,
             pool: Rc::clone(&pool),
@@ -61,7 +70,8 @@ impl Worker {
             topics: Arc::clone(&shared.topics),
             turns: Rc::default(),
             metrics: Arc::clone(&metrics),
-            clock: Clock::start(),
+            clock,
+            exit: Exit::default(),
             sleep: InCommon::default(),
         };
         Self {
@@ -74,6 +84,8 @@ impl Worker {
             shared: Arc::clone(shared),
             metrics,
             stopping: StopEvent::new(),
+            leaving: StopEvent::new(),
+            proxies_name_clients: false,
             ownership: None,
         }
     }
@@ -130,6 +142,32 @@ impl Worker {
     pub(crate) fn stop(&self, reason: ShutdownReason) {
         self.stopping.set();
         self.pool.stop(reason);
+    }
+
+    /// Hands all connections over to another process, as far as they can be, or lets them go on here.
+    pub(crate) fn hand_over(&self, way: Option<Way>) {
+        match &way {
+            Some(way) => {
+                self.leaving.set();
+                self.pool.leave_for(Arc::clone(&way.room));
+            }
+            None => {
+                self.leaving.clear();
+                self.pool.stay();
+            }
+        }
+        self.session.exit.set(way);
+    }
+
+    /// Waits until connections that speak HTTP are to end.
+    pub(crate) fn ending(&self) -> impl Future<Output = ()> + use<> {
+        let (stopping, leaving) = (self.stopping.wait(), self.leaving.wait());
+        async move {
+            select! {
+                () = stopping => {}
+                () = leaving => {}
+            }
+        }
     }
 
     /// The current time as guests see it: since the start of the worker.

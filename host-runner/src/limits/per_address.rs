@@ -204,6 +204,19 @@ impl PerAddressLimiter {
         self.open(remote, limits, limits, now)
     }
 
+    /// Admits a connection that another process has admitted, whatever the limits.
+    pub(crate) fn adopt(self: &Arc<Self>, remote: IpAddr, now: Instant) -> AddressPermit {
+        let limits = self.limits.of(remote.to_canonical());
+        if limits.connections == 0 && limits.handshakes == 0 {
+            return AddressPermit(None);
+        }
+        let network = network(remote);
+        self.state(network, limits, now, |state| {
+            state.open = state.open.saturating_add(1);
+        });
+        AddressPermit(Some((Arc::clone(self), network)))
+    }
+
     /// `checked` are those of the limits that this is checked against.
     fn open(
         self: &Arc<Self>,

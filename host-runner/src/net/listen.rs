@@ -4,6 +4,7 @@ use std::env;
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
@@ -15,6 +16,7 @@ use std::task::{Context, Poll};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::net::inherited::{Inheritance, Offered};
 use crate::net::peer::Peer;
 use crate::net::stream::accepted::Accepted;
 
@@ -98,8 +100,10 @@ impl UnixAccess {
 /// An address that all workers listen on.
 #[derive(Debug)]
 pub struct Bound {
+    /// The place, in the words of the operator.
+    place: String,
     address: SockAddr,
-    /// One socket per worker. For TCP, each worker has its own, and the system distributes connections over them
+    /// At least one socket per worker. For TCP, each worker has its own, and the system distributes connections over them
     /// (`SO_REUSEPORT`, socket(7)); otherwise they are copies of one, and any idle worker accepts.
     sockets: Vec<Socket>,
     /// The file of a Unix socket, if we made it.
@@ -116,7 +120,7 @@ impl Bound {
         Self::listen(address, sockets, file)
     }
 
-    fn listen(
+    pub(super) fn listen(
         address: SockAddr,
         sockets: Vec<Socket>,
         file: Option<SocketFile>,
@@ -127,10 +131,26 @@ impl Bound {
             socket.listen(BACKLOG)?;
         }
         Ok(Self {
+            place: String::new(),
             address,
             sockets,
             file,
         })
+    }
+
+    /// Copies of the sockets, to be passed to another process.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub(crate) fn offer(&self) -> io::Result<Vec<Offered>> {
+        let offered = |socket: &Socket| {
+            Ok(Offered {
+                place: self.place.clone(),
+                socket: socket.try_clone()?.into(),
+            })
+        };
+        self.sockets.iter().map(offered).collect()
     }
 
     /// The IP address and port; `None` for a Unix socket.
@@ -168,8 +188,10 @@ pub fn distribute(places: Vec<Bound>, workers: usize) -> (Vec<Vec<Socket>>, Vec<
     let mut shares: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
     let mut files = Vec::new();
     for place in places {
-        for (share, socket) in shares.iter_mut().zip(place.sockets) {
-            share.push(socket);
+        for (index, socket) in place.sockets.into_iter().enumerate() {
+            if let Some(share) = shares.get_mut(index % workers.max(1)) {
+                share.push(socket);
+            }
         }
         files.extend(place.file);
     }
@@ -217,29 +239,48 @@ impl TryFrom<Socket> for Listener {
     }
 }
 
-/// Listens on all of `places`, with a socket for each of `workers`, which is at least 1.
+/// Listens on all of `places`, with a socket for each of `workers`, which is at least 1. Those that are inherited go on
+/// listening.
 ///
 /// # Errors
 ///
 /// If one of the places cannot be listened on.
-pub fn bind(
+pub(crate) fn bind(
     places: &[Listen],
     access: &UnixAccess,
     workers: usize,
+    inherited: &mut Inheritance,
 ) -> Result<Vec<Bound>, ListenError> {
     let mut all = Vec::new();
     for place in places {
-        let bound = match place {
-            Listen::Address(address) => bind_tcp(address, workers).map(|bound| vec![bound]),
-            Listen::Unix(path) => bind_unix(path, access, workers).map(|bound| vec![bound]),
-            Listen::Systemd => passed(workers),
-        };
-        all.extend(bound.map_err(|error| ListenError {
+        let bound = bind_place(place, access, workers, inherited);
+        let bound = bound.map_err(|error| ListenError {
             place: place.clone(),
             error,
-        })?);
+        })?;
+        all.extend(bound.into_iter().map(|bound| Bound {
+            place: place.to_string(),
+            ..bound
+        }));
     }
     Ok(all)
+}
+
+fn bind_place(
+    place: &Listen,
+    access: &UnixAccess,
+    workers: usize,
+    inherited: &mut Inheritance,
+) -> io::Result<Vec<Bound>> {
+    let bound = inherited.take(place, workers)?;
+    if !bound.is_empty() {
+        return Ok(bound);
+    }
+    match place {
+        Listen::Address(address) => bind_tcp(address, workers).map(|bound| vec![bound]),
+        Listen::Unix(path) => bind_unix(path, access, workers).map(|bound| vec![bound]),
+        Listen::Systemd => passed(workers),
+    }
 }
 
 fn bind_tcp(address: &str, workers: usize) -> io::Result<Bound> {
@@ -271,7 +312,7 @@ fn bind_all(address: SocketAddr, workers: usize) -> io::Result<Bound> {
     Bound::listen(bound, sockets, None)
 }
 
-fn bind_one(address: SocketAddr, shares: bool) -> io::Result<Socket> {
+pub(super) fn bind_one(address: SocketAddr, shares: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -323,7 +364,12 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// Leaves the file to the process that listens from now on.
+    pub(crate) fn leave(self) {
+        mem::forget(self);
+    }
+
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.into(),
             id: id(path)?,
@@ -395,6 +441,11 @@ impl ListenError {
     /// Where.
     pub(crate) fn place(&self) -> &Listen {
         &self.place
+    }
+
+    /// What the system says.
+    pub(crate) fn into_cause(self) -> io::Error {
+        self.error
     }
 
     /// What the system says.

@@ -4,7 +4,9 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::contract::bindings::{Closing, HttpVersion, Initiator, Report, Request, initiator_name};
 use crate::net::peer::Peer;
@@ -65,7 +67,48 @@ const CUT_OFF: Unreported = Unreported {
     code: 1006,
 };
 
+/// What another process needs to go on with an entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EntryRecord {
+    pub(crate) remote: Peer,
+    pub(crate) path: String,
+    age: Duration,
+    bytes_received: u64,
+    bytes_sent: u64,
+    published: u64,
+    delivered: u64,
+    is_websocket: bool,
+}
+
 impl ConnectionEntry {
+    /// What another process needs to go on with the entry. `published`: the publications that are not counted here yet.
+    pub(crate) fn record(&self, published: u64) -> EntryRecord {
+        EntryRecord {
+            remote: self.remote,
+            path: self.path.to_string(),
+            age: self.age(),
+            bytes_received: self.bytes_received,
+            bytes_sent: self.bytes_sent,
+            published: self.published.saturating_add(published),
+            delivered: self.delivered,
+            is_websocket: self.is_websocket,
+        }
+    }
+
+    /// How old the connection is.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Another process goes on with the entry, and writes it. The span ends here: what follows is no part of this trace.
+    pub(crate) fn leave(mut self) {
+        self.is_written = true;
+        if let Some(mut span) = self.span.take() {
+            span.set("wasocket.handed_over", true);
+            span.end();
+        }
+    }
+
     /// Counts bytes received.
     pub(crate) fn received(&mut self, length: usize) {
         self.bytes_received = self.bytes_received.saturating_add(length as u64);
@@ -76,9 +119,9 @@ impl ConnectionEntry {
         self.bytes_sent = self.bytes_sent.saturating_add(length as u64);
     }
 
-    /// Sets the number of publications that the connection has made.
+    /// Adds the number of publications that the connection has made.
     pub(crate) fn published(&mut self, publications: u64) {
-        self.published = publications;
+        self.published = self.published.saturating_add(publications);
     }
 
     /// Counts a publication that the connection was given.
@@ -190,6 +233,27 @@ impl ConnectionEntry {
             span.fail(beginning(error));
         }
         span.end();
+    }
+}
+
+impl From<EntryRecord> for ConnectionEntry {
+    /// Goes on with the entry of another process. Only connections of HTTP/1.1 come from there.
+    fn from(record: EntryRecord) -> Self {
+        let now = Instant::now();
+        Self {
+            remote: record.remote,
+            path: path(&record.path).into(),
+            http: HttpVersion::Http11,
+            since: now.checked_sub(record.age).unwrap_or(now),
+            bytes_received: record.bytes_received,
+            bytes_sent: record.bytes_sent,
+            published: record.published,
+            delivered: record.delivered,
+            is_websocket: record.is_websocket,
+            report: None,
+            is_written: false,
+            span: None,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::contract::bindings::Report;
 use crate::guest::fault::FaultReason;
 use crate::limits::open_files;
 use crate::limits::per_address::Denial;
+use crate::observe::handover_metrics::{self, HandoverCounts, HandoverMetrics};
 use crate::observe::process_stats;
 use crate::observe::sleep_metrics::{self, SleepMetrics};
 use crate::observe::swap_metrics::{self, SwapCounts, SwapMetrics};
@@ -85,6 +86,8 @@ pub(crate) struct Metrics {
     pub(crate) swap: SwapMetrics,
     /// Which connections sleep.
     pub(crate) sleep: SleepMetrics,
+    /// What has gone to other processes, and come from them.
+    pub(crate) handover: HandoverMetrics,
     pub(crate) instances: Counter,
     pub(crate) long_calls: Counter,
     /// Instances that exist now.
@@ -200,6 +203,8 @@ pub(crate) struct Now<'a> {
     pub(crate) lost_log_lines: u64,
     /// How attempts to replace the component have ended.
     pub(crate) swaps: &'a SwapCounts,
+    /// How handovers have ended.
+    pub(crate) handovers: &'a HandoverCounts,
 }
 
 /// All metrics in Prometheus's text format.
@@ -350,6 +355,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now<'_>) -> Str
     );
     swap_metrics::write(&mut text, workers, now.swaps);
     sleep_metrics::write(&mut text, workers);
+    handover_metrics::write(&mut text, workers, now.handovers);
     topic_metrics::write(&mut text, workers, bus);
     if let Some((sent, dropped)) = now.spans {
         text.family(

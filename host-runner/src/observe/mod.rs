@@ -1,6 +1,7 @@
 //! Metrics, access log, traces.
 
 pub(crate) mod access_log;
+pub(crate) mod handover_metrics;
 pub mod log_writer;
 pub(crate) mod metrics;
 pub(crate) mod process_stats;

@@ -30,6 +30,7 @@ use crate::pool::batch::Batches;
 use crate::pool::batch::Receiver;
 use crate::pool::places::{Places, Version};
 use crate::pool::suspend::Moves;
+use crate::pool::suspend::away::Elsewhere;
 use crate::pool::wakeups::{Signal, Signals};
 use crate::topics::Topics;
 use crate::topics::backlog::{Backlog, Backlogged};
@@ -77,6 +78,7 @@ pub(super) struct Shared {
     /// All instances of the pool, which owns them.
     pub(super) places: Weak<Places>,
     pub(super) moves: Rc<Moves>,
+    pub(super) elsewhere: Rc<Elsewhere>,
     pub(super) batch_policy: Rc<BatchPolicy>,
     pub(super) backoff: Rc<Backoff>,
     pub(super) metrics: Arc<Metrics>,
@@ -346,7 +348,7 @@ impl Instance {
         if let Some(reason) = self.stopped.get() {
             signals.raise(Signal::Stop(reason));
         }
-        if self.is_left.get() {
+        if self.is_left.get() || self.shared.elsewhere.is_there() {
             signals.raise(Signal::Move);
         }
         self.members.borrow_mut().insert(id, Arc::clone(&signals));

@@ -24,6 +24,7 @@ pub(crate) use member::PendingRequest;
 pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
 pub(crate) use places::Release;
+pub(crate) use suspend::away::Arrived;
 pub(crate) use suspend::{Asleep, Destination, Kept, Resumed, Suspended, Woken};
 
 use std::cell::Cell;
@@ -42,7 +43,8 @@ use tokio::time::{sleep, sleep_until};
 use self::backoff::Cause;
 use self::instance::{Shared, back_off, log};
 use self::places::{Places, Seeker, Version};
-use self::suspend::{Sleepers, WAVE};
+use self::suspend::away::until_available;
+use self::suspend::{MOVES_AT_ONCE, Sleepers, WAVE};
 use crate::contract::bindings::{Instant, ShutdownReason};
 use crate::guest::fault::{Dead, FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
@@ -105,6 +107,7 @@ impl Pool {
                 topics,
                 places: Rc::downgrade(&places),
                 moves: Rc::default(),
+                elsewhere: Rc::default(),
                 batch_policy: Rc::default(),
                 backoff: Rc::default(),
                 metrics,
@@ -298,8 +301,12 @@ impl Pool {
     }
 
     async fn ask_some(&self, grace: Duration) {
+        if let Some(room) = self.shared.elsewhere.room() {
+            let most = until_available(&room).await;
+            return self.shared.moves.ask_some(most.min(MOVES_AT_ONCE), grace);
+        }
         match self.make_room().await {
-            Ok(()) => self.shared.moves.ask_some(grace),
+            Ok(()) => self.shared.moves.ask_some(MOVES_AT_ONCE, grace),
             Err(Unplaced::BackingOff(left)) => sleep(left).await,
             Err(_) => sleep(RETRY).await,
         }

@@ -20,6 +20,8 @@ use crate::process::heartbeat::Heartbeats;
 pub(crate) enum State {
     /// It is serving.
     Ready,
+    /// It is serving, and is the main process of the service in place of the one before.
+    ReadyInstead,
     /// It was asked to stop, and is stopping.
     Stopping,
     /// Its workers are alive.
@@ -31,12 +33,13 @@ pub(crate) fn notify(state: State) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET") else {
         return;
     };
-    let message: &[u8] = match state {
-        State::Ready => b"READY=1",
-        State::Stopping => b"STOPPING=1",
-        State::Alive => b"WATCHDOG=1",
+    let message = match state {
+        State::Ready => "READY=1".to_owned(),
+        State::ReadyInstead => format!("MAINPID={}\nREADY=1", process::id()),
+        State::Stopping => "STOPPING=1".to_owned(),
+        State::Alive => "WATCHDOG=1".to_owned(),
     };
-    if let Err(error) = send(&socket, message) {
+    if let Err(error) = send(&socket, message.as_bytes()) {
         tracing::debug!("could not notify the service manager: {error}");
     }
 }

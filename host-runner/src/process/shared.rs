@@ -15,6 +15,7 @@ use crate::limits::per_address::PerAddressLimiter;
 use crate::limits::refusal_log::RefusalLog;
 use crate::limits::settings::LimitSettings;
 use crate::limits::unsent::UnsentBudget;
+use crate::observe::handover_metrics::HandoverCounts;
 use crate::observe::log_writer;
 use crate::observe::metrics::{self, Metrics};
 use crate::observe::swap_metrics::SwapCounts;
@@ -22,6 +23,7 @@ use crate::observe::trace;
 use crate::process::heartbeat::Heartbeats;
 use crate::process::open_connections::OpenConnections;
 use crate::process::service_manager::watchdog_limit;
+use crate::process::stop_event::StopEvent;
 use crate::topics::settings::TopicSettings;
 
 /// Limits and metrics of the process.
@@ -52,6 +54,10 @@ pub struct Shared {
     /// The number of workers that accept.
     ready: watch::Sender<usize>,
     stopping: AtomicBool,
+    /// Set while another process accepts in place of this one.
+    pub(crate) relieved: StopEvent,
+    /// How handovers to other processes have ended.
+    pub(crate) handovers: HandoverCounts,
 }
 
 impl Shared {
@@ -79,6 +85,8 @@ impl Shared {
             metrics: (0..workers).map(|_| Arc::default()).collect(),
             ready: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
+            relieved: StopEvent::new(),
+            handovers: HandoverCounts::default(),
         }
     }
 
@@ -149,6 +157,7 @@ impl Shared {
             spans: trace::counts(),
             lost_log_lines: log_writer::lost(),
             swaps: &self.swaps,
+            handovers: &self.handovers,
         };
         metrics::to_text(&self.metrics, &self.bus, &now)
     }

@@ -40,7 +40,9 @@ pub async fn accept(
     let mut denied = JoinSet::new();
     let limit = &worker.shared.connection_limit;
     loop {
+        let relieved = &worker.shared.relieved;
         let accepted = async {
+            relieved.wait_until_cleared().await;
             limit.available().await;
             poll_fn(|context| poll_accept(listeners, &mut turn, context)).await
         };
@@ -49,6 +51,8 @@ pub async fn accept(
                 Ok((stream, peer)) => admit(worker, ingress, stream, peer, tasks, &mut denied),
                 Err(error) => recover(&error).await,
             },
+            // What waits in the system's queue is for another process.
+            () = relieved.wait(), if !relieved.is_set() => {}
             Some(ended) = tasks.join_next() => report(ended),
             Some(ended) = denied.join_next() => report(ended),
         }

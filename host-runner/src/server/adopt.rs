@@ -1,9 +1,10 @@
-//! Serving what other workers have accepted and this one owns (`--instance-by`).
+//! Serving what others have accepted: other workers, where this one owns it (`--instance-by`), and another process.
 
 use std::future::pending;
 use std::rc::Rc;
 
 use tokio::select;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use crate::http::arrival::Arrival;
@@ -12,21 +13,33 @@ use crate::http::owners::Arrivals;
 use crate::http::worker::Worker;
 use crate::server::accept::{drain, report};
 use crate::server::connection::{self, Steps};
+use crate::server::handover::{self, Lane};
+
+/// Waits for what arrives next, if anything ever does.
+async fn next<T>(arrivals: Option<&mut UnboundedReceiver<T>>) -> Option<T> {
+    match arrivals {
+        Some(arrivals) => arrivals.recv().await,
+        None => pending().await,
+    }
+}
 
 /// What has arrived at a worker, and the tasks that serve it.
 #[derive(Debug)]
 pub(crate) struct Adopted {
     /// `None` if nothing ever arrives.
     arrivals: Option<Arrivals>,
+    /// Where connections of another process arrive; `None` if none do any more.
+    lane: Option<Lane>,
     connections: JoinSet<()>,
     /// Streams count as part of their connection, which is elsewhere.
     streams: JoinSet<()>,
 }
 
 impl Adopted {
-    pub(crate) fn new(arrivals: Option<Arrivals>) -> Self {
+    pub(crate) fn new(arrivals: Option<Arrivals>, lane: Option<Lane>) -> Self {
         Self {
             arrivals,
+            lane,
             connections: JoinSet::new(),
             streams: JoinSet::new(),
         }
@@ -34,25 +47,38 @@ impl Adopted {
 
     /// Serves what arrives; never returns.
     pub(crate) async fn serve(&mut self, worker: &Rc<Worker>) {
-        let Some(arrivals) = &mut self.arrivals else {
-            return pending().await;
-        };
+        let Self {
+            arrivals,
+            lane,
+            connections,
+            streams,
+        } = self;
         loop {
             select! {
-                Some(arrival) = arrivals.recv() => match arrival {
+                Some(arrival) = next(arrivals.as_mut()) => match arrival {
                     Arrival::Connection(moved) => {
                         let served = connection::adopt(Rc::clone(worker), moved);
-                        self.connections.spawn_local(Steps::begin(served));
+                        connections.spawn_local(Steps::begin(served));
                     }
                     Arrival::Stream(moved) => {
                         let served = stream::adopt(Rc::clone(worker), *moved);
-                        self.streams.spawn_local(served);
+                        streams.spawn_local(served);
+                    }
+                    Arrival::HandedOver(incoming) => {
+                        let served = handover::serve(Rc::clone(worker), incoming, None);
+                        connections.spawn_local(Steps::begin(served));
                     }
                 },
-                Some(ended) = self.connections.join_next() => report(ended),
-                Some(ended) = self.streams.join_next() => report(ended),
-                // The worker itself holds a sender, so there is more to come.
-                else => return pending().await,
+                incoming = next(lane.as_mut().map(|lane| &mut lane.incoming)) => match incoming {
+                    Some(incoming) => {
+                        let reception = lane.as_ref().map(|lane| Rc::clone(&lane.reception));
+                        let served = handover::serve(Rc::clone(worker), incoming, reception);
+                        connections.spawn_local(Steps::begin(served));
+                    }
+                    None => *lane = None,
+                },
+                Some(ended) = connections.join_next() => report(ended),
+                Some(ended) = streams.join_next() => report(ended),
             }
         }
     }

@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::http::worker::Worker;
 use crate::pool::Release;
+use crate::session::moving::departure::Way;
 
 /// A command to a worker.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Command {
     GoBack(oneshot::Sender<usize>),
     /// Do not keep the version before.
     Settle,
+    /// Hand connections over to another process, or stop to.
+    HandOver(Option<Way>, oneshot::Sender<()>),
     /// Accept no more connections, and end when all have closed.
     Stop,
 }
@@ -64,6 +67,12 @@ impl Commands {
         self.send(|| Command::Settle);
     }
 
+    /// Has all workers hand their connections over to another process, or stop to.
+    pub async fn hand_over(&self, way: Option<&Way>) {
+        self.ask(|answer| Command::HandOver(way.cloned(), answer))
+            .await;
+    }
+
     /// Asks all workers to stop.
     pub fn stop(&self) {
         self.send(|| Command::Stop);
@@ -106,6 +115,10 @@ pub(super) async fn carry_out(mut commands: mpsc::UnboundedReceiver<Command>, wo
             Command::Adopt(answer) => drop(answer.send(pool.adopt())),
             Command::GoBack(answer) => drop(answer.send(pool.go_back())),
             Command::Settle => pool.settle(),
+            Command::HandOver(way, answer) => {
+                worker.hand_over(way);
+                let _ = answer.send(());
+            }
             Command::Stop => return,
         }
     }

@@ -64,6 +64,9 @@ pub struct ServerConfig {
     pub bus: Option<wasocket_bus::settings::Settings>,
     /// Bounds on what the bus holds.
     pub bus_limits: wasocket_bus::limits::Limits,
+    /// The path of the Unix socket at which the process listens whose sockets and connections this one takes over, if there
+    /// is one, and at which this one waits for its own successor.
+    pub take_over_from: Option<PathBuf>,
     /// How long the server goes on accepting connections after a signal to stop, so that load balancers notice.
     pub shutdown_delay: Duration,
     /// How long open connections have to close when the server stops.
@@ -103,6 +106,7 @@ impl Default for ServerConfig {
             topics: Arc::default(),
             bus: None,
             bus_limits: wasocket_bus::limits::Limits::default(),
+            take_over_from: None,
             shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(5),
             shutdown_reason: ShutdownReason::GoingAway,

@@ -49,8 +49,13 @@ impl Steps {
 }
 
 impl Next {
+    /// There is none.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
     /// The last step.
-    fn last(step: impl Future<Output = ()> + 'static) -> Self {
+    pub(super) fn last(step: impl Future<Output = ()> + 'static) -> Self {
         Self(Some(Steps(Box::pin(async move {
             step.await;
             Self(None)
@@ -298,7 +303,7 @@ async fn speak_http(
 ) -> io::Result<AfterHttp> {
     let arrived = http.arrived();
     let mut connection = worker.http1.serve_connection(reader, http);
-    let mut stop = pin!(worker.stopping.wait());
+    let mut stop = pin!(worker.ending());
     let mut stopped = false;
     let outcome = loop {
         select! {

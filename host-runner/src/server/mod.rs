@@ -1,4 +1,4 @@
-//! The process: listeners, workers, connections, the admin endpoint.
+//! The process: listeners, workers, connections, the admin endpoint; and the process before it and after it.
 
 mod accept;
 pub mod admin;
@@ -6,8 +6,8 @@ mod adopt;
 mod commands;
 pub mod config;
 mod connection;
+pub(crate) mod handover;
 mod ingress;
 pub mod serve;
-mod swap;
-mod watch;
+mod versions;
 mod workers;

@@ -1,6 +1,7 @@
 //! Startup and shutdown of the server.
 
 use std::fmt;
+use std::future::pending;
 use std::io::{self, Write};
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -33,11 +34,16 @@ use crate::process::os_signals::{Signal, Signals};
 use crate::process::service_manager::{State, feed_watchdog, notify};
 use crate::process::shared::Shared;
 use crate::server::admin::{self, AdminError};
+use crate::server::commands::Commands;
 use crate::server::config::ServerConfig;
+use crate::server::handover::{
+    Giver, HandoverError, Predecessor, Program, Relieved, Succession, follow_signals,
+};
 use crate::server::ingress::Ingress;
-use crate::server::swap::{self, Swapper, Swaps};
-use crate::server::watch::{self, Watched};
+use crate::server::versions::swap::{self, Swapper, Swaps};
+use crate::server::versions::watch::{self, Watched};
 use crate::server::workers::{Plan, WorkerError, Workers};
+use crate::session::moving::departure::Way;
 
 /// Serves until a signal stops it. A second signal ends the process immediately.
 ///
@@ -68,10 +74,13 @@ pub fn serve(config: ServerConfig) -> Result<(), ServeError> {
         .enable_all()
         .build_local(LocalOptions::default())?;
     let outcome = runtime.block_on(async {
-        // From here on, a hangup ends nothing. While the component is compiled, the other signals still do.
-        let hangups = unix::signal(SignalKind::hangup())?;
+        // From here on, these end nothing. While the component is compiled, the other signals still do.
+        let reloads = Reloads {
+            hangups: unix::signal(SignalKind::hangup())?,
+            takeovers: unix::signal(SignalKind::user_defined2())?,
+        };
         let component = load(&loader, file)?;
-        run(&config, &loader, component, watched, hangups).await
+        run(&config, &loader, component, watched, reloads).await
     });
     // Does not wait for a component that is being compiled.
     runtime.shutdown_background();
@@ -100,14 +109,27 @@ fn name(file: Option<&Path>) -> String {
     }
 }
 
+/// The signals that ask for something new.
+struct Reloads {
+    hangups: unix::Signal,
+    takeovers: unix::Signal,
+}
+
 async fn run(
     config: &Arc<ServerConfig>,
     loader: &Loader,
     component: Component,
     watched: Option<Watched>,
-    mut hangups: unix::Signal,
+    mut reloads: Reloads,
 ) -> Result<(), ServeError> {
-    let places = listen::bind(&config.listen, &config.unix, config.workers)?;
+    let mut succession = Succession::begin(config.take_over_from.as_deref()).await?;
+    let inherited = &mut succession.inherited;
+    let places = listen::bind(
+        &config.listen,
+        &config.unix,
+        config.workers,
+        &mut inherited.clients,
+    )?;
     let mut signals = Signals::catch()?;
     let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let tls = config.tls.as_ref();
@@ -141,7 +163,13 @@ async fn run(
         config: Arc::clone(config),
     };
     let (swaps, requests) = swap::channel();
-    let _admin_files = start_admin(config, &plan.shared, swaps.clone())?;
+    let admin_places = match &config.admin {
+        Some(settings) => admin::bind(settings, &config.unix, &mut inherited.admin)?,
+        None => Vec::new(),
+    };
+    let (giver, predecessor, entries) =
+        succession.follow(&places, &admin_places, config.workers)?;
+    let mut files = start_admin(config, &plan.shared, swaps.clone(), admin_places)?;
     let shared = Arc::clone(&plan.shared);
     spawn_local(async move {
         loop {
@@ -150,13 +178,15 @@ async fn run(
         }
     });
     let line = announcement(config.component.as_deref(), &places, &plan);
-    let (sockets, files) = listen::distribute(places, config.workers);
-    let mut workers = Workers::start(&plan, sockets)?;
+    let (sockets, client_files) = listen::distribute(places, config.workers);
+    files.extend(client_files);
+    let is_succeeding = predecessor.is_some();
+    let mut workers = Workers::start(&plan, sockets, entries)?;
     let commands = workers.commands();
     select! {
         () = plan.shared.all_ready() => {
             announce(line);
-            notify(State::Ready);
+            notify(if is_succeeding { State::ReadyInstead } else { State::Ready });
             let shared = Arc::clone(&plan.shared);
             spawn_local(async move { feed_watchdog(&shared.heartbeats).await });
         }
@@ -172,23 +202,37 @@ async fn run(
         number: 0,
     };
     let component_hangups = unix::signal(SignalKind::hangup())?;
-    let signal = select! {
-        signal = signals.next() => signal,
+    let program = giver.as_ref().map(|_| Program::own()).transpose()?;
+    let end = select! {
+        signal = signals.next() => End::Stopped(signal),
+        relieved = hand_over(giver.as_ref(), predecessor, &plan.shared, &commands) => {
+            End::Relieved(relieved)
+        }
         error = workers.failure() => return Err(error.into()),
-        () = plan.ingress.follow(&mut hangups) => return Ok(()),
+        () = plan.ingress.follow(&mut reloads.hangups) => return Ok(()),
         () = swapper.run(requests) => return Ok(()),
         () = watch::follow(watched, config.watch, component_hangups, &swaps) => return Ok(()),
+        () = follow_signals(reloads.takeovers, program) => return Ok(()),
     };
     let connections = plan.shared.open();
-    tracing::info!(connections, "{signal}: stopping");
-    notify(State::Stopping);
     plan.shared.stop();
-    select! {
-        () = sleep(config.shutdown_delay) => {}
-        again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
-        error = workers.failure() => return Err(error.into()),
+    if let End::Stopped(signal) = end {
+        tracing::info!(connections, "{signal}: stopping");
+        notify(State::Stopping);
+        select! {
+            () = sleep(config.shutdown_delay) => {}
+            again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
+            error = workers.failure() => return Err(error.into()),
+        }
     }
-    drop(files);
+    if plan.shared.relieved.is_set() {
+        // The other process listens at them.
+        files.into_iter().for_each(SocketFile::leave);
+        giver.into_iter().for_each(Giver::leave);
+    } else {
+        drop(files);
+        drop(giver);
+    }
     commands.stop();
     select! {
         left = workers.ended() => match left? {
@@ -198,7 +242,33 @@ async fn run(
         again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
     }
     report_refusals(&plan.shared, Instant::now() + refusal_log::WINDOW);
+    if let End::Relieved(relieved) = end {
+        relieved.end().await;
+    }
     Ok(())
+}
+
+/// Why the process ends.
+enum End {
+    Stopped(Signal),
+    /// Another process has taken over.
+    Relieved(Relieved),
+}
+
+/// Hands over to a successor, if there may be one. Returns when this process is to end.
+async fn hand_over(
+    giver: Option<&Giver>,
+    predecessor: Option<Predecessor>,
+    shared: &Shared,
+    commands: &Commands,
+) -> Relieved {
+    match giver {
+        Some(giver) => {
+            let workers = async |way: Option<&Way>| commands.hand_over(way).await;
+            giver.run(predecessor, shared, workers).await
+        }
+        None => pending().await,
+    }
 }
 
 /// Starts the admin endpoint, if there is to be one. The files must be kept for as long as it is served.
@@ -206,19 +276,13 @@ fn start_admin(
     config: &ServerConfig,
     shared: &Arc<Shared>,
     swaps: Swaps,
+    places: Vec<Bound>,
 ) -> Result<Vec<SocketFile>, AdminError> {
     let Some(settings) = &config.admin else {
         return Ok(Vec::new());
     };
     let send_timeout = config.session.send_timeout;
-    let (place, files) = admin::start(
-        settings,
-        &config.unix,
-        config.http,
-        send_timeout,
-        shared,
-        swaps,
-    )?;
+    let (place, files) = admin::start(settings, config.http, send_timeout, shared, swaps, places)?;
     tracing::info!("metrics on {place}");
     Ok(files)
 }
@@ -270,6 +334,8 @@ pub enum ServeError {
     Admin(AdminError),
     /// The engine of the bus cannot be used.
     Bus(ConnectError),
+    /// The process cannot take over from another one.
+    Handover(HandoverError),
     /// A worker ended. The process ends too, as a service manager restarts it: half a server would be worse.
     Worker(WorkerError),
     /// A second signal ended the process before all connections had ended.
@@ -301,6 +367,7 @@ impl fmt::Display for ServeError {
             Self::Tls(error) => error.fmt(f),
             Self::Admin(error) => error.fmt(f),
             Self::Bus(error) => write!(f, "cannot use the bus (--bus): {error}"),
+            Self::Handover(error) => write!(f, "cannot take over: {error}"),
             Self::Worker(error) => error.fmt(f),
             Self::StoppedAtOnce(signal) => {
                 write!(f, "{signal} again: stopped without waiting for connections")
@@ -320,6 +387,7 @@ impl std::error::Error for ServeError {
             Self::Admin(error) => Some(error),
             Self::Bus(error) => Some(error),
             Self::Worker(error) => Some(error),
+            Self::Handover(error) => Some(error),
             Self::System(error) | Self::Directory(_, error) => Some(error),
             Self::StoppedAtOnce(_) => None,
         }
@@ -329,6 +397,12 @@ impl std::error::Error for ServeError {
 impl From<ListenError> for ServeError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error)
+    }
+}
+
+impl From<HandoverError> for ServeError {
+    fn from(error: HandoverError) -> Self {
+        Self::Handover(error)
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wasocket_bus::Inbox;
 
+use crate::contract::bindings::ShutdownReason;
 use crate::http::hosts::Hosts;
 use crate::http::owners::{Arrivals, Ownership};
 use crate::http::worker::Worker;
@@ -26,6 +27,7 @@ use crate::server::accept;
 use crate::server::adopt::Adopted;
 use crate::server::commands::{Command, Commands, carry_out};
 use crate::server::config::ServerConfig;
+use crate::server::handover::Entry;
 use crate::server::ingress::Ingress;
 use crate::topics::Topics;
 
@@ -75,7 +77,20 @@ impl Plan {
             shared,
         )
         .owning(ownership);
+        let worker = Worker {
+            proxies_name_clients: config.proxy_protocol,
+            ..worker
+        };
         (worker, inbox)
+    }
+
+    /// Why connections end when the process does. If another process serves their clients, it is worth coming back.
+    fn shutdown_reason(&self) -> ShutdownReason {
+        if self.shared.relieved.is_set() {
+            ShutdownReason::ServiceRestart
+        } else {
+            self.config.shutdown_reason
+        }
     }
 
     /// What each worker owns, and what arrives at it.
@@ -98,17 +113,19 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts a worker for each set of sockets. Must be called within a tokio runtime.
+    /// Starts a worker for each set of sockets. `entries`: where connections of another process arrive, if there is one.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
     /// If a thread cannot be started.
-    pub fn start(plan: &Plan, sockets: Vec<Vec<Socket>>) -> io::Result<Self> {
+    pub fn start(plan: &Plan, sockets: Vec<Vec<Socket>>, entries: Vec<Entry>) -> io::Result<Self> {
         let mut workers = Self {
             commands: Commands::default(),
             running: JoinSet::new(),
         };
         let mut owners = plan.owners().into_iter();
+        let mut entries = entries.into_iter();
         for (number, sockets) in sockets.into_iter().enumerate() {
             let (sender, commands) = mpsc::unbounded_channel();
             let plan = plan.clone();
@@ -116,6 +133,7 @@ impl Workers {
                 sockets,
                 commands,
                 owned: owners.next(),
+                entry: entries.next(),
             };
             workers.spawn(number, move || run(&plan, number, inlets))?;
             workers.commands.0.push(sender);
@@ -188,6 +206,8 @@ struct Inlets {
     commands: mpsc::UnboundedReceiver<Command>,
     /// The requests that it owns, and what other workers have accepted of them.
     owned: Option<(Ownership, Arrivals)>,
+    /// Where connections of another process arrive.
+    entry: Option<Entry>,
 }
 
 /// Runs a worker, on its own thread.
@@ -212,7 +232,12 @@ async fn serve(plan: &Plan, number: usize, inlets: Inlets) -> Left {
     let worker = Rc::new(worker);
     let mut upkeep = upkeep(&worker, inbox, number);
     let mut connections = JoinSet::new();
-    let mut adopted = Adopted::new(arrivals);
+    let lane = inlets.entry.map(Entry::open);
+    if let Some(lane) = &lane {
+        let (reception, worker) = (Rc::clone(&lane.reception), Rc::clone(&worker));
+        upkeep.spawn_local(async move { reception.keep_places(&worker).await });
+    }
+    let mut adopted = Adopted::new(arrivals, lane);
     // Others are not to end while a connection of theirs may be accepted here.
     let accepting = plan.shared.open_connections.count();
     plan.shared.count_ready();
@@ -229,7 +254,7 @@ async fn serve(plan: &Plan, number: usize, inlets: Inlets) -> Left {
     }
     drop(listeners);
     drop(accepting);
-    worker.stop(plan.config.shutdown_reason);
+    worker.stop(plan.shutdown_reason());
     let time = plan.config.shutdown_timeout;
     // Those left are counted.
     let _ = timeout(time, drain(&worker, &mut connections, &mut adopted)).await;

@@ -72,6 +72,8 @@ pub(super) struct Inner {
     pub(super) moving: Moving,
     /// The version of the component that has refused the connection.
     pub(super) unfit: Option<u64>,
+    /// Whether it is another process's now.
+    pub(super) has_left: bool,
     /// The source to poll first next time.
     first: Source,
     waker: Option<Waker>,
@@ -141,6 +143,7 @@ impl Inner {
             pushed: Pushed::Nothing,
             moving: Moving::Settled,
             unfit: None,
+            has_left: false,
             first: Source::Socket,
             waker: None,
             context: Rc::clone(context),

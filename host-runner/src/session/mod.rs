@@ -14,7 +14,7 @@ mod deliveries;
 mod ending;
 mod event;
 mod inner;
-mod moving;
+pub(crate) mod moving;
 mod publish_rate;
 pub(crate) mod read_buffer;
 pub mod settings;
@@ -137,6 +137,10 @@ impl Session {
                 Err(error) => Err(error),
             };
         };
+        if session.inner().has_left {
+            session.forget();
+            return Rest::Ended(Box::pin(ready(Ok(()))));
+        }
         if outcome.is_err() {
             let lost = session.inner().lost();
             // A dead instance need not be told.

@@ -9,6 +9,7 @@ use crate::limits::fair_share::Turns;
 use crate::limits::unsent::UnsentBudget;
 use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
+use crate::session::moving::departure::Exit;
 use crate::session::read_buffer::ReadBuffer;
 use crate::session::sleep::InCommon;
 use crate::topics::settings::TopicSettings;
@@ -88,4 +89,6 @@ pub struct SessionContext {
     pub(crate) clock: Clock,
     /// What connections that sleep have in common.
     pub(crate) sleep: InCommon,
+    /// The way to another process that takes the connections over, while there is one.
+    pub(crate) exit: Exit,
 }

@@ -40,6 +40,24 @@ impl TimeLimits {
         }
     }
 
+    /// The limits for a connection that began `age` earlier, with nothing received or sent for `idle_for` nanoseconds.
+    pub(super) fn begin_earlier(
+        &mut self,
+        settings: &SessionSettings,
+        now: Instant,
+        idle_for: u64,
+        age: Duration,
+    ) {
+        self.active_at = now.saturating_sub(idle_for);
+        let left = settings.max_lifetime.map(|most| most.saturating_sub(age));
+        self.lifetime = Lifetime::Running(after(now, left));
+    }
+
+    /// For how many nanoseconds nothing has been received or sent.
+    pub(super) fn idle_for(&self, now: Instant) -> u64 {
+        now.saturating_sub(self.active_at)
+    }
+
     /// Restarts the idle timeout: something was received or sent.
     pub(super) fn note_activity(&mut self, now: Instant) {
         self.active_at = now;

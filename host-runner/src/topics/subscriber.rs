@@ -112,6 +112,11 @@ impl<I> Subscriber<I> {
         self.recipient.replace(None);
     }
 
+    /// Whether it has subscribed to topics.
+    pub(crate) fn has_topics(&self) -> bool {
+        self.details.get().is_some()
+    }
+
     /// The number of publications that it has made, and of deliveries that they have caused in this process.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.published.get(), self.caused.get())

@@ -18,7 +18,7 @@ use wasocket_host::server::config::ServerConfig;
 use crate::commands::serve::ServeFailure;
 use crate::commands::serve::network::Network;
 use crate::commands::serve::sockets::Sockets;
-use crate::commands::serve::swap::Swap;
+use crate::commands::serve::swap::{Swap, UnixPlace};
 use crate::commands::serve::topics::Topics;
 use crate::parse::{at_least_one, memory, milliseconds, seconds};
 
@@ -165,6 +165,7 @@ impl Serve {
             workers: self.workers,
             connections_per_instance: self.connections_per_instance,
             instance_by: self.instance_by,
+            take_over_from: self.swap.take_over_from.map(|UnixPlace(path)| path),
             shutdown_delay: Duration::from_secs(self.shutdown_delay),
             shutdown_timeout: Duration::from_secs(self.shutdown_timeout),
             shutdown_reason: self.shutdown_code,

@@ -3,7 +3,7 @@
 pub mod args;
 mod network;
 mod sockets;
-mod swap;
+pub mod swap;
 mod topics;
 
 use std::fmt;

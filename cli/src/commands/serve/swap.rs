@@ -1,13 +1,15 @@
-//! What becomes of connections when the component is replaced.
+//! What becomes of connections when the component, or the runner, is replaced.
 
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use wasocket_host::session::settings::{Refused, SwapSettings};
 
-/// What becomes of connections when the component is replaced.
+/// What becomes of connections when the component, or the runner, is replaced.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "New versions of the component (docs/live.md)")]
+#[command(next_help_heading = "New versions, of the component and of the runner (docs/live.md)")]
 pub struct Swap {
     /// Time connections have to move to a new version of the component, which they do when they are at rest; after it,
     /// those that have not, as their functions wait for something, are closed with 1012
@@ -17,6 +19,26 @@ pub struct Swap {
     /// with 1012
     #[arg(long, value_name = "POLICY", default_value = "keep", value_parser = refused)]
     pub swap_refused: Refused,
+    /// A Unix socket in a folder of this user's own. If a runner waits there, this one takes over its listening sockets and
+    /// its connections, and it ends; in any case this one then waits there itself. SIGUSR2 starts the program again, which
+    /// thus takes over with the options it has then
+    #[arg(long, value_name = "unix:PATH")]
+    pub take_over_from: Option<UnixPlace>,
+}
+
+/// A Unix socket, as `unix:PATH`.
+#[derive(Clone, Debug)]
+pub struct UnixPlace(pub PathBuf);
+
+impl FromStr for UnixPlace {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(Self(path.into())),
+            _ => Err("expected unix:PATH, such as unix:/run/wasocket/handover.sock"),
+        }
+    }
 }
 
 impl Swap {

@@ -120,7 +120,7 @@ impl Connection {
     /// another, or when the runner stops, it sends
     /// GOAWAY (RFC 9113 §6.8): the connection then ends with the last stream that the client has begun.
     async fn serve(&mut self) -> io::Result<()> {
-        let mut stopping = pin!(self.worker.stopping.wait());
+        let mut stopping = pin!(self.worker.ending());
         let mut idle = pin!(sleep(self.worker.settings.head_timeout));
         let mut leaving = false;
         loop {

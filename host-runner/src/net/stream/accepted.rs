@@ -1,7 +1,7 @@
 //! The stream of an accepted connection.
 
 use std::io::{self, IoSlice};
-
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -30,6 +30,47 @@ pub enum Accepted {
 impl Accepted {
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Whether another process could go on with the connection, given its descriptor: nothing else belongs to it.
+    pub(crate) fn is_portable(&self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::Unix(_))
+    }
+
+    /// A copy of the descriptor of a portable connection.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses, or the connection is not portable.
+    pub(crate) fn copy_descriptor(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd().try_clone_to_owned(),
+            Self::Unix(stream) => stream.as_fd().try_clone_to_owned(),
+            Self::Tls(_) | Self::Tunnel(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Goes on with the connection that a descriptor from another process is of. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If it is not that of a connected stream socket.
+    pub(crate) fn from_descriptor(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = socket2::Socket::from(descriptor);
+        if socket.r#type()? != socket2::Type::STREAM || socket.is_listener()? {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a descriptor is not that of a connection",
+            ));
+        }
+        // Fails if it is not connected.
+        let is_unix = socket.peer_addr()?.is_unix();
+        socket.set_nonblocking(true)?;
+        Ok(if is_unix {
+            Self::Unix(UnixStream::from_std(socket.into())?)
+        } else {
+            Self::Tcp(TcpStream::from_std(socket.into())?)
+        })
     }
 
     /// Whether client and server have agreed on HTTP/2 (RFC 7301).

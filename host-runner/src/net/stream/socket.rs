@@ -149,6 +149,11 @@ impl<S: Stream> Socket<S> {
         self.stream
     }
 
+    /// The stream.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// Number of unsent bytes.
     pub fn unsent(&self) -> usize {
         self.shared.len().saturating_add(self.backlog.len())

@@ -6,11 +6,12 @@
 //!                              └── an error, or a trap: the state can be resumed elsewhere
 //! ```
 
+pub(in crate::pool) mod away;
 mod moves;
 mod sleep;
 
 pub(crate) use moves::Destination;
-pub(super) use moves::Moves;
+pub(super) use moves::{MOVES_AT_ONCE, Moves};
 pub(crate) use sleep::{Asleep, Woken};
 pub(super) use sleep::{Sleepers, WAVE};
 
@@ -22,7 +23,9 @@ use std::task::Waker;
 use super::instance::{Instance, call};
 use super::member::{Connection, Member, Own};
 use super::place::Place;
-use crate::contract::bindings::{self, Effects, Instant, Keepalive, ResumeError, Suspension};
+use crate::contract::bindings::{
+    self, ConnectionId, Effects, Instant, Keepalive, ResumeError, Suspension,
+};
 use crate::guest::handler::Guest;
 use crate::pool::Call;
 use crate::pool::backoff::Cause;
@@ -85,6 +88,9 @@ pub(crate) struct Resumed {
     pub(crate) final_bytes: Vec<u8>,
     pub(crate) effects: Effects,
 }
+
+/// What an instance has of a member that it has admitted.
+type Admitted = (ConnectionId, Arc<Signals>);
 
 impl Connection {
     /// Whether nothing is pending that the connection must look after before it moves.
@@ -149,6 +155,43 @@ impl Place {
             ..
         } = suspended;
         let suspension = kept.until(now, at);
+        let has_moved = self.version() != version;
+        self.call_resume(
+            now,
+            suspension,
+            has_moved,
+            state,
+            move |place, admitted, resumed| {
+                let instance = Rc::clone(&place.instance);
+                let handle = resumed.connection;
+                let topics = &instance.shared.topics;
+                topics.suspend(&subscriber);
+                topics.settle(&subscriber, &instance, handle);
+                let own = Own {
+                    subscriber: Rc::clone(&subscriber),
+                    handle,
+                };
+                let effects = own.settle(&instance, resumed.effects);
+                let (id, signals) = admitted;
+                let member = Member::admitted(place, handle, id, signals, subscriber);
+                Resumed {
+                    connection: Connection(member),
+                    final_bytes: resumed.final_bytes,
+                    effects,
+                }
+            },
+        )
+    }
+
+    /// Makes the call, and `then` what has been resumed. `has_moved`: whether it comes from another version.
+    fn call_resume<T: Unpin + 'static>(
+        self,
+        now: Instant,
+        suspension: Suspension,
+        has_moved: bool,
+        state: Vec<u8>,
+        then: impl FnOnce(Self, Admitted, bindings::Resumed) -> T + 'static,
+    ) -> Call<Result<T, ResumeError>> {
         let limits = self.instance.message_limits;
         let (id, signals) = self.instance.admit();
         let resume = move |mut guest: Box<Guest>| async move {
@@ -171,28 +214,14 @@ impl Place {
             let instance = Rc::clone(&self.instance);
             let resumed = resumed.inspect_err(|_| {
                 instance.members.borrow_mut().remove(&id);
-                if instance.version.number != version {
+                if has_moved {
                     instance.version.trial.count_refused();
                 }
             })?;
-            if instance.version.number != version {
+            if has_moved {
                 instance.version.trial.count_moved();
             }
-            let handle = resumed.connection;
-            let topics = &instance.shared.topics;
-            topics.suspend(&subscriber);
-            topics.settle(&subscriber, &instance, handle);
-            let own = Own {
-                subscriber: Rc::clone(&subscriber),
-                handle,
-            };
-            let effects = own.settle(&instance, resumed.effects);
-            let member = Member::admitted(self, handle, id, signals, subscriber);
-            Ok(Resumed {
-                connection: Connection(member),
-                final_bytes: resumed.final_bytes,
-                effects,
-            })
+            Ok(then(self, (id, signals), resumed))
         })
     }
 }

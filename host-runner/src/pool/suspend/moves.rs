@@ -16,7 +16,7 @@ use crate::pool::places::Seeker;
 use crate::pool::wakeups::{Signal, Signals};
 
 /// The most connections that are asked to move before other tasks run.
-const WAVE: usize = 16;
+pub(in crate::pool) const MOVES_AT_ONCE: usize = 16;
 
 /// Where a connection is to be.
 #[derive(Debug)]
@@ -57,11 +57,17 @@ impl Connection {
         match places.vacancy(&version, &Seeker::Newcomer(self.0.place.client, key)) {
             Ok(Some(place)) => Destination::There(place),
             Ok(None) => {
-                instance.shared.moves.add([Arc::clone(&self.0.signals)]);
+                self.ask_again();
                 Destination::Full
             }
             Err(_) => Destination::Nowhere,
         }
+    }
+
+    /// Asks the connection again to move, once there is room.
+    pub(crate) fn ask_again(&self) {
+        let moves = &self.0.place.instance.shared.moves;
+        moves.add([Arc::clone(&self.0.signals)]);
     }
 
     /// The connection has been resumed elsewhere. What is pending here is passed on, and the connection is dropped in its
@@ -101,10 +107,10 @@ impl Moves {
         Poll::Ready(())
     }
 
-    /// Asks the next connections, which must move within this time.
-    pub(in crate::pool) fn ask_some(&self, grace: Duration) {
+    /// Asks the next connections, at most this number, which must move within this time.
+    pub(in crate::pool) fn ask_some(&self, most: usize, grace: Duration) {
         let mut due = self.due.borrow_mut();
-        let some = due.len().min(WAVE);
+        let some = due.len().min(most);
         let until = time::Instant::now().checked_add(grace);
         for signals in due.drain(..some) {
             signals.raise(Signal::Move);
@@ -124,7 +130,7 @@ impl Moves {
     pub(in crate::pool) fn expire_some(&self) {
         let now = time::Instant::now();
         let mut asked = self.asked.borrow_mut();
-        for _ in 0..WAVE {
+        for _ in 0..MOVES_AT_ONCE {
             match asked.front() {
                 Some((until, _)) if *until <= now => {}
                 _ => return,

@@ -282,6 +282,11 @@ impl Sleepers {
         number.copied().unwrap_or_default()
     }
 
+    /// The signals of all of them.
+    pub(in crate::pool) fn all(&self) -> Vec<Arc<Signals>> {
+        self.signals.borrow().values().map(Arc::clone).collect()
+    }
+
     /// Raises a signal at all of them.
     pub(in crate::pool) fn raise(&self, signal: Signal) {
         let signals = self.signals.borrow();

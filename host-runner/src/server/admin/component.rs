@@ -8,7 +8,7 @@ use wasocket_host_core::http1::Request;
 
 use super::access;
 use super::pages::{Answer, Pages, collect};
-use crate::server::swap::{Outcome, Source};
+use crate::server::versions::swap::{Outcome, Source};
 
 /// The longest component, in bytes. Those of apps in Python have 40 MiB.
 const MAX_COMPONENT: usize = 256 << 20;

@@ -30,11 +30,12 @@ use tokio::task::{JoinSet, spawn_local};
 use crate::http::h1::head_reader::{Arrived, HeadReader};
 use crate::http::settings::HttpSettings;
 use crate::http::worker::http1_builder;
+use crate::net::inherited::Inheritance;
 use crate::net::listen::{self, Bound, Listen, ListenError, Listener, SocketFile, UnixAccess};
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::closing;
 use crate::process::shared::Shared;
-use crate::server::swap::Swaps;
+use crate::server::versions::swap::Swaps;
 use crate::session::read_buffer::ReadBuffer;
 use access::Access;
 use members::MemberLists;
@@ -53,23 +54,35 @@ pub struct AdminSettings {
     pub token: Option<Token>,
 }
 
+/// Listens where the admin endpoint is to be.
+///
+/// # Errors
+///
+/// If the address cannot be listened on.
+pub(crate) fn bind(
+    settings: &AdminSettings,
+    unix: &UnixAccess,
+    inherited: &mut Inheritance,
+) -> Result<Vec<Bound>, AdminError> {
+    let place = std::slice::from_ref(&settings.listen);
+    listen::bind(place, unix, 1, inherited).map_err(AdminError::Listen)
+}
+
 /// Serves the admin endpoint until the process ends, even while connections are being shut down. Must be called within a
 /// tokio runtime. `send_timeout`: how long a client may acknowledge nothing of a response. Returns where it is, and the
 /// file of its Unix socket, which must be kept.
 ///
 /// # Errors
 ///
-/// If the address cannot be listened on.
+/// If the system refuses.
 pub(crate) fn start(
     settings: &AdminSettings,
-    unix: &UnixAccess,
     http: HttpSettings,
     send_timeout: Duration,
     shared: &Arc<Shared>,
     swaps: Swaps,
+    places: Vec<Bound>,
 ) -> Result<(String, Vec<SocketFile>), AdminError> {
-    let places = listen::bind(std::slice::from_ref(&settings.listen), unix, 1);
-    let places = places.map_err(AdminError::Listen)?;
     let addresses: Vec<_> = places.iter().filter_map(|place| place.address()).collect();
     let shown: Vec<_> = places.iter().map(metrics_url).collect();
     let (sockets, files) = listen::distribute(places, 1);
@@ -123,8 +136,14 @@ async fn accept(listener: Listener, endpoint: Rc<Endpoint>) {
         while tasks.len() >= MAX_CONNECTIONS {
             let _ = tasks.join_next().await;
         }
+        let relieved = &endpoint.pages.shared.relieved;
+        let accepted = async {
+            relieved.wait_until_cleared().await;
+            poll_fn(|context| listener.poll_accept(context)).await
+        };
         tokio::select! {
-            accepted = poll_fn(|context| listener.poll_accept(context)) => match accepted {
+            () = relieved.wait(), if !relieved.is_set() => {}
+            accepted = accepted => match accepted {
                 Ok((stream, _)) => drop(tasks.spawn_local(serve(Rc::clone(&endpoint), stream))),
                 Err(error) => crate::server::accept::recover(&error).await,
             },

@@ -16,7 +16,7 @@ use super::access::Access;
 use super::members::MemberLists;
 use crate::http::h1::head_reader;
 use crate::process::shared::Shared;
-use crate::server::swap::Swaps;
+use crate::server::versions::swap::Swaps;
 
 /// The content type that Prometheus expects.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -251,6 +251,8 @@ impl Sleeping {
                     self.asleep.raise(signal);
                     return Poll::Ready(());
                 }
+                // Its instance, once it has one, asks it again.
+                Signal::Move if self.context.exit.is_open() => return Poll::Ready(()),
                 // It moves when it wakes. What its instance was is over.
                 Signal::Move | Signal::Overdue | Signal::Woken | Signal::Died => {}
             }

@@ -38,16 +38,16 @@ const LOOK: Duration = Duration::from_millis(10);
 const WAITING: usize = 8;
 
 /// Modification time and length of a file, to detect changes.
-pub(super) type Stamp = Option<(SystemTime, u64)>;
+pub(in crate::server) type Stamp = Option<(SystemTime, u64)>;
 
-pub(super) fn stamp(file: &Path) -> Stamp {
+pub(in crate::server) fn stamp(file: &Path) -> Stamp {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
 /// Where a version comes from.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(in crate::server) enum Source {
     File(PathBuf),
     /// The file, unless it is the version that is served and has not changed since.
     FileIfChanged(PathBuf),
@@ -56,7 +56,7 @@ pub(super) enum Source {
 
 /// What has become of a new version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::server) enum Outcome {
     /// It is served.
     Done {
         /// The connections there were, and how many have moved by now.
@@ -87,16 +87,16 @@ struct Request {
 
 /// Where new versions arrive.
 #[derive(Debug)]
-pub(super) struct Requests(mpsc::Receiver<Request>);
+pub(in crate::server) struct Requests(mpsc::Receiver<Request>);
 
-pub(super) fn channel() -> (Swaps, Requests) {
+pub(in crate::server) fn channel() -> (Swaps, Requests) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Swaps(sender), Requests(receiver))
 }
 
 impl Swaps {
     /// Replaces the component, after those that were to be replaced before. Returns when it is decided what becomes of it.
-    pub(super) async fn replace(&self, source: Source) -> Outcome {
+    pub(in crate::server) async fn replace(&self, source: Source) -> Outcome {
         let (answer, outcome) = oneshot::channel();
         match self.0.try_send(Request { source, answer }) {
             Ok(()) => outcome.await.unwrap_or(Outcome::Busy),
@@ -106,19 +106,19 @@ impl Swaps {
 }
 
 /// Tries new versions, one after the other.
-pub(super) struct Swapper {
-    pub(super) loader: Loader,
-    pub(super) commands: Commands,
-    pub(super) shared: Arc<Shared>,
+pub(in crate::server) struct Swapper {
+    pub(in crate::server) loader: Loader,
+    pub(in crate::server) commands: Commands,
+    pub(in crate::server) shared: Arc<Shared>,
     /// The file that is served, as it was when it was loaded; `None` if none is.
-    pub(super) served: Option<(PathBuf, Stamp)>,
+    pub(in crate::server) served: Option<(PathBuf, Stamp)>,
     /// The number of the last version.
-    pub(super) number: u64,
+    pub(in crate::server) number: u64,
 }
 
 impl Swapper {
     /// Never returns while there may be requests.
-    pub(super) async fn run(mut self, mut requests: Requests) {
+    pub(in crate::server) async fn run(mut self, mut requests: Requests) {
         while let Some(Request { source, answer }) = requests.0.recv().await {
             let outcome = self.swap(source).await;
             self.count(&outcome);
@@ -250,7 +250,7 @@ impl fmt::Display for Outcome {
 
 impl Outcome {
     /// Logs it. `what` has brought the new version.
-    pub(super) fn log(&self, what: &str) {
+    pub(in crate::server) fn log(&self, what: &str) {
         match self {
             Self::Done {
                 connections,

@@ -18,16 +18,16 @@ const PERIOD: Duration = Duration::from_millis(200);
 
 /// A component's file, in the state in which its component was loaded.
 #[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) file: PathBuf,
-    pub(super) loaded: Stamp,
+pub(in crate::server) struct Watched {
+    pub(in crate::server) file: PathBuf,
+    pub(in crate::server) loaded: Stamp,
     /// Why the file cannot be loaded, if it cannot: said once, however often a broken file is written.
     error: Option<Outcome>,
 }
 
 impl Watched {
     /// The file in its current state. Call this before loading it, so that a change in between is noticed.
-    pub(super) fn new(file: PathBuf) -> Self {
+    pub(in crate::server) fn new(file: PathBuf) -> Self {
         Self {
             loaded: stamp(&file),
             file,
@@ -37,7 +37,12 @@ impl Watched {
 
     /// Replaces the component at each of these signals, if the file has changed, and if `watches` whenever it changes;
     /// never returns.
-    pub(super) async fn follow(mut self, watches: bool, mut hangups: Signal, swaps: &Swaps) {
+    pub(in crate::server) async fn follow(
+        mut self,
+        watches: bool,
+        mut hangups: Signal,
+        swaps: &Swaps,
+    ) {
         loop {
             let is_asked = select! {
                 hangup = hangups.recv() => hangup.is_some(),
@@ -78,7 +83,7 @@ impl Watched {
 }
 
 /// Replaces the component as its file changes, if it has one; never returns.
-pub(super) async fn follow(
+pub(in crate::server) async fn follow(
     watched: Option<Watched>,
     watches: bool,
     hangups: Signal,

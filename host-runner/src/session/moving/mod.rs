@@ -1,5 +1,9 @@
 //! How a session moves its connection to another instance. The socket, and all that the session itself keeps, stay where
-//! they are.
+//! they are, unless the connection goes to another process.
+
+mod arrival;
+mod away;
+pub(crate) mod departure;
 
 use std::io;
 use std::mem;
@@ -8,12 +12,12 @@ use std::time;
 
 use wasocket_host_core::turn::{self, Ending};
 
-use super::event::Pushed;
-use super::inner::Inner;
 use crate::contract::bindings::ResumeError;
 use crate::guest::fault::Dead;
 use crate::pool::{Destination, Place, Resumed};
 use crate::session::Session;
+use crate::session::event::Pushed;
+use crate::session::inner::Inner;
 use crate::session::settings::Refused;
 
 /// The number of calls after which a connection is asked each time whether it is at rest. After that it is asked less
@@ -23,7 +27,7 @@ const SELDOM: u16 = 8;
 
 /// Whether the connection is to move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moving {
+pub(in crate::session) enum Moving {
     /// It is where it is to be, or stays there.
     Settled,
     /// It is to move. The number of opportunities that have passed.
@@ -31,11 +35,11 @@ pub(super) enum Moving {
 }
 
 impl Moving {
-    pub(super) fn asked() -> Self {
+    pub(in crate::session) fn asked() -> Self {
         Self::Asked(0)
     }
 
-    pub(super) fn is_due(self) -> bool {
+    pub(in crate::session) fn is_due(self) -> bool {
         self != Self::Settled
     }
 
@@ -54,7 +58,10 @@ impl Moving {
 
 impl Session {
     /// Moves the connection to where it is to be, if it is at rest; otherwise it goes on where it is.
-    pub(super) async fn move_elsewhere(self: &Rc<Self>) -> io::Result<Option<Ending>> {
+    pub(in crate::session) async fn move_elsewhere(self: &Rc<Self>) -> io::Result<Option<Ending>> {
+        if self.inner().context.exit.is_open() {
+            return self.hand_over().await;
+        }
         let Some(place) = self.inner().find_place() else {
             return Ok(None);
         };
@@ -121,7 +128,7 @@ impl From<ResumeError> for Stay {
 
 impl Inner {
     /// Whether the connection is to move, and may be suspended now.
-    pub(super) fn may_move(&mut self) -> bool {
+    pub(in crate::session) fn may_move(&mut self) -> bool {
         self.moving.is_due()
             && self.is_idle()
             && self.is_at_rest()
@@ -176,16 +183,21 @@ impl Inner {
     /// The new version has refused the connection: closes it, if the operator wants that, once others are served by it.
     fn on_refusal(&self) {
         let is_to_close = self.context.settings.swap.refused == Refused::Close;
-        if is_to_close && self.connection.is_outdated() {
+        if is_to_close && self.is_outdated() {
             self.context.metrics.swap.closed.count();
             self.connection.close_for_restart();
         }
     }
 
+    /// Whether others serve what this connection's instance has served.
+    fn is_outdated(&self) -> bool {
+        self.context.exit.is_open() || self.connection.is_outdated()
+    }
+
     /// The time to move is over.
-    pub(super) fn on_overdue(&mut self) -> Option<turn::Call> {
+    pub(in crate::session) fn on_overdue(&mut self) -> Option<turn::Call> {
         let was_asked = mem::replace(&mut self.moving, Moving::Settled).is_due();
-        if !was_asked || !self.connection.is_outdated() {
+        if !was_asked || !self.is_outdated() {
             return None;
         }
         self.context.metrics.swap.closed.count();

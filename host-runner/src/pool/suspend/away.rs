@@ -1,0 +1,137 @@
+//! Connections that move to another process, and from one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::{Resumed, Suspended};
+use crate::contract::bindings::{Effects, Instant, ResumeError, Suspension};
+use crate::limits::per_address::network;
+use crate::net::peer::Peer;
+use crate::pool::member::{Connection, Member, Own};
+use crate::pool::place::Place;
+use crate::pool::{Call, Pool};
+
+/// Another process that takes the connections over, while there is one.
+#[derive(Debug, Default)]
+pub(in crate::pool) struct Elsewhere(RefCell<Option<Arc<Semaphore>>>);
+
+impl Elsewhere {
+    pub(in crate::pool) fn is_there(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// The number of connections that it has room for now.
+    pub(in crate::pool) fn room(&self) -> Option<Arc<Semaphore>> {
+        self.0.borrow().clone()
+    }
+}
+
+/// Waits until there is room, and returns for how many. The connections take it themselves, as not all of them can.
+pub(in crate::pool) async fn until_available(room: &Semaphore) -> usize {
+    match room.acquire().await {
+        Ok(permit) => {
+            drop(permit);
+            room.available_permits()
+        }
+        // The other process is gone.
+        Err(_) => usize::MAX,
+    }
+}
+
+impl Pool {
+    /// Asks all connections to move to another process, including those that come later.
+    pub(crate) fn leave_for(&self, room: Arc<Semaphore>) {
+        self.shared.elsewhere.0.replace(Some(room));
+        let all = self.places.all();
+        let members = all.iter().flat_map(|instance| instance.signals());
+        self.shared.moves.add(members);
+        self.shared.moves.add(self.places.sleepers.all());
+    }
+
+    /// The other process is gone. Connections that are still asked to move stay.
+    pub(crate) fn stay(&self) {
+        self.shared.elsewhere.0.take();
+    }
+}
+
+impl Suspended {
+    /// The state alone: what the pool keeps goes on here until the connection is dropped.
+    pub(crate) fn into_state(self) -> Vec<u8> {
+        self.state
+    }
+}
+
+/// A connection that has been resumed from the state that another process has sent, before it is this process's: its
+/// effects are still to be carried out. Dropping it drops the guest's connection.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    connection: Connection,
+    final_bytes: Vec<u8>,
+    effects: Effects,
+}
+
+impl Arrived {
+    /// The connection is this process's from now on.
+    pub(crate) fn settle(self) -> Resumed {
+        let Self {
+            connection,
+            final_bytes,
+            effects,
+        } = self;
+        let instance = Rc::clone(&connection.0.place.instance);
+        let own = Own {
+            subscriber: Rc::clone(&connection.0.subscriber),
+            handle: connection.0.handle,
+        };
+        Resumed {
+            effects: own.settle(&instance, effects),
+            connection,
+            final_bytes,
+        }
+    }
+}
+
+impl Place {
+    /// The same place, for the connection of this client.
+    pub(crate) fn given_to(mut self, client: Peer) -> Self {
+        self.client = client.limited_ip().map(network);
+        self
+    }
+
+    /// Resumes a connection of another process.
+    ///
+    /// # Errors
+    ///
+    /// [`Dead`](crate::guest::fault::Dead) if the instance died, in this call or before.
+    pub(crate) fn receive(
+        self,
+        now: Instant,
+        suspended_for: Duration,
+        state: Vec<u8>,
+    ) -> Call<Result<Arrived, ResumeError>> {
+        let suspension = Suspension {
+            suspended_for: u64::try_from(suspended_for.as_nanos()).unwrap_or(u64::MAX),
+            answered: None,
+            pinged: None,
+        };
+        self.call_resume(
+            now,
+            suspension,
+            false,
+            state,
+            |place, (id, signals), resumed| {
+                let member =
+                    Member::admitted(place, resumed.connection, id, signals, Rc::default());
+                Arrived {
+                    connection: Connection(member),
+                    final_bytes: resumed.final_bytes,
+                    effects: resumed.effects,
+                }
+            },
+        )
+    }
+}

@@ -1,0 +1,217 @@
+//! The new process: takes over what the old one has.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::select;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::error::HandoverError;
+use super::links::Link;
+use super::post::Post;
+use super::reception::Lanes;
+use super::wire::{FromNew, FromOld, Purpose};
+use crate::net::inherited::Inheritance;
+use crate::process::shared::Shared;
+use crate::session::moving::departure::{Answer, Departure, Incoming, Refusal};
+
+/// How long the old process may take to answer. It does when it has taken over from the one before it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most listening sockets.
+const MAX_LISTENERS: usize = 1 << 14;
+
+/// The process that this one takes over from.
+pub(crate) struct Predecessor {
+    link: Link,
+    lanes: Lanes,
+}
+
+/// The listening sockets of the old process.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    pub(crate) clients: Inheritance,
+    pub(crate) admin: Inheritance,
+    pub(crate) successor: Inheritance,
+}
+
+/// Another process, before this one has workers.
+pub(super) struct Meeting(Link);
+
+impl Meeting {
+    /// Asks the process that listens at `path` for its listening sockets.
+    ///
+    /// # Errors
+    ///
+    /// If it is no runner, or speaks no version of the protocol that this one speaks.
+    pub(super) async fn with(
+        stream: UnixStream,
+        path: &Path,
+    ) -> Result<(Self, Inherited), HandoverError> {
+        let mut link = Link::new(stream);
+        link.sender.hello();
+        let hello = timeout(ANSWER_TIMEOUT, link.hello()).await;
+        match hello {
+            Ok(Ok(hello)) => hello.agree()?,
+            Ok(Err(_)) | Err(_) => return Err(HandoverError::NoRunner(path.to_owned())),
+        };
+        let mut inherited = Inherited::default();
+        for _ in 0..MAX_LISTENERS {
+            match link.next().await? {
+                (FromOld::Listener { purpose, place }, Some(socket)) => {
+                    inherited.add(purpose, place, socket, path)?;
+                }
+                (FromOld::Begin, None) => return Ok((Self(link), inherited)),
+                _ => break,
+            }
+        }
+        Err(HandoverError::Garbled)
+    }
+
+    /// The workers exist, to which the connections go.
+    pub(super) fn continue_with(self, lanes: Lanes) -> Predecessor {
+        Predecessor {
+            link: self.0,
+            lanes,
+        }
+    }
+}
+
+impl Inherited {
+    fn add(
+        &mut self,
+        purpose: Purpose,
+        place: String,
+        socket: OwnedFd,
+        path: &Path,
+    ) -> Result<(), HandoverError> {
+        match purpose {
+            Purpose::Clients => self.clients.add(place, socket)?,
+            Purpose::Admin => self.admin.add(place, socket)?,
+            // Where this process has found the old one, whatever that calls it.
+            Purpose::Successor => {
+                let place = crate::net::listen::Listen::Unix(path.to_owned());
+                self.successor.add(place.to_string(), socket)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Predecessor {
+    /// Takes over the connections of the old process, until that has none left or is gone. If a successor of this one comes
+    /// meanwhile, the old process is told to finish. Returns that successor.
+    pub(super) async fn relieve(self, post: &Post, shared: &Shared) -> Option<UnixStream> {
+        let Self { mut link, lanes } = self;
+        let (answer, mut answers) = mpsc::unbounded_channel();
+        let mut taking = Taking {
+            lanes,
+            answer,
+            undecided: HashMap::new(),
+        };
+        let mut waiting = None;
+        link.sender.send(&FromNew::Accepting);
+        loop {
+            select! {
+                message = link.next() => match message {
+                    Ok((FromOld::Over, _)) => break,
+                    Ok((message, descriptor)) => {
+                        if let Err(error) = taking.receive(message, descriptor) {
+                            tracing::error!("the process before this one is not listened to any more: {error}");
+                            return waiting;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("the process before this one has not handed over everything: {error}");
+                        return waiting;
+                    }
+                },
+                () = taking.lanes.room() => link.sender.send(&FromNew::Room),
+                Some((number, answer)) = answers.recv() => {
+                    link.sender.send(&taking.answered(number, answer));
+                }
+                successor = post.successor(), if waiting.is_none() => {
+                    waiting = successor.ok();
+                    link.sender.send(&FromNew::Finish);
+                }
+            }
+        }
+        shared.handovers.done.fetch_add(1, Relaxed);
+        let connections = shared.open();
+        tracing::info!(
+            connections,
+            "taken over; the process before this one has ended"
+        );
+        waiting
+    }
+}
+
+/// The connections that are on their way from the old process.
+struct Taking {
+    lanes: Lanes,
+    answer: mpsc::UnboundedSender<(u64, Result<(), Refusal>)>,
+    /// Those that are still the old process's.
+    undecided: HashMap<u64, oneshot::Sender<()>>,
+}
+
+impl Taking {
+    fn receive(
+        &mut self,
+        message: FromOld,
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), HandoverError> {
+        match (message, descriptor) {
+            (FromOld::Connection { number, departure }, Some(socket)) => {
+                self.arrive(number, *departure, socket)
+            }
+            (FromOld::Go { number }, None) => {
+                let go = self
+                    .undecided
+                    .remove(&number)
+                    .ok_or(HandoverError::Garbled)?;
+                // If the task has ended, so has the connection.
+                let _ = go.send(());
+                Ok(())
+            }
+            (FromOld::Stay { number }, None) => {
+                self.undecided.remove(&number);
+                Ok(())
+            }
+            _ => Err(HandoverError::Garbled),
+        }
+    }
+
+    fn arrive(
+        &mut self,
+        number: u64,
+        departure: Departure,
+        socket: OwnedFd,
+    ) -> Result<(), HandoverError> {
+        let (go, is_to_go) = oneshot::channel();
+        if self.undecided.insert(number, go).is_some() {
+            return Err(HandoverError::Garbled);
+        }
+        self.lanes.send(Incoming {
+            departure,
+            socket,
+            answer: Answer::new(number, self.answer.clone()),
+            go: is_to_go,
+        });
+        Ok(())
+    }
+
+    fn answered(&mut self, number: u64, answer: Result<(), Refusal>) -> FromNew {
+        match answer {
+            Ok(()) => FromNew::Ready { number },
+            Err(refusal) => {
+                self.undecided.remove(&number);
+                FromNew::Refused { number, refusal }
+            }
+        }
+    }
+}

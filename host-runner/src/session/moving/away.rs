@@ -1,0 +1,143 @@
+//! How a session hands its connection over to another process.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use wasocket_host_core::turn::Ending;
+
+use super::departure::{Departure, Farewell, Leaving, Refusal, Reply, Reserved};
+use super::{Moving, Stay};
+use crate::contract::clock::monotonic;
+use crate::session::Session;
+use crate::session::inner::Inner;
+
+/// How long the other process may take to resume a connection, which nobody serves meanwhile.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Hands the connection over, if it is at rest; otherwise it goes on here.
+    pub(super) async fn hand_over(self: &Rc<Self>) -> io::Result<Option<Ending>> {
+        let Some(place) = self.inner().find_way() else {
+            return Ok(None);
+        };
+        let left = self.leave_for(place).await;
+        let mut inner = self.inner();
+        inner.is_in_call = false;
+        match left {
+            Ok(()) => {
+                inner.context.metrics.handover.left.count();
+                inner.has_left = true;
+                // Its task ends, and nothing else: see `Session::run`.
+                Ok(Some(Ending::Abort))
+            }
+            Err(stay) => {
+                inner.stay_behind(stay);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn leave_for(self: &Rc<Self>, place: Reserved) -> Result<(), StayBehind> {
+        let suspend = {
+            let mut inner = self.inner();
+            // No other call is made, and nothing delivered, until the connection has left or stays.
+            inner.is_in_call = true;
+            inner.connection.suspend(inner.context.clock.now())
+        };
+        let suspended = suspend.await?.ok_or(Stay::NotAtRest)?;
+        let (reply, replied) = oneshot::channel();
+        {
+            let inner = self.inner();
+            if !inner.is_at_rest() {
+                return Err(Stay::NotAtRest.into());
+            }
+            let leaving = inner.pack(suspended.into_state(), reply);
+            place.send(leaving.ok_or(Stay::NotAtRest)?);
+        }
+        let farewell = match timeout(PATIENCE, replied).await {
+            Ok(Ok(Reply::Ready(farewell))) => farewell,
+            Ok(Ok(Reply::Refused(refusal))) => return Err(StayBehind::Refused(refusal)),
+            Ok(Err(_)) | Err(_) => return Err(StayBehind::Forsaken),
+        };
+        let (is_sent, sent) = oneshot::channel();
+        let told = farewell.send(Farewell { is_sent });
+        told.map_err(|_| StayBehind::Forsaken)?;
+        sent.await.map_err(|_| StayBehind::Forsaken)
+    }
+
+    /// Lets go of a connection that is another process's now: its end is not ours to log, and its socket stays open there.
+    pub(in crate::session) fn forget(self: Rc<Self>) {
+        // No batch holds the session, as it was at rest.
+        if let Some(Self(inner)) = Rc::into_inner(self) {
+            inner.into_inner().entry.leave();
+        }
+    }
+}
+
+/// Why a connection stays in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StayBehind {
+    Here(Stay),
+    /// The other process does not want it.
+    Refused(Refusal),
+    /// The other process is gone, or does not answer.
+    Forsaken,
+}
+
+impl<E: Into<Stay>> From<E> for StayBehind {
+    fn from(stay: E) -> Self {
+        Self::Here(stay.into())
+    }
+}
+
+impl Inner {
+    fn find_way(&mut self) -> Option<Reserved> {
+        // Until its time to move is over, it may be that the other process goes away.
+        if !self.socket.get_ref().is_portable() || self.connection.subscriber().has_topics() {
+            return None;
+        }
+        let place = self.context.exit.reserve();
+        if place.is_none() {
+            self.connection.ask_again();
+            self.moving = Moving::Settled;
+        }
+        place
+    }
+
+    /// `None` if the system refuses a copy of the socket.
+    fn pack(&self, state: Vec<u8>, reply: oneshot::Sender<Reply>) -> Option<Leaving> {
+        let now = self.context.clock.now();
+        let published = self.connection.subscriber().totals().0;
+        Some(Leaving {
+            departure: Departure {
+                state,
+                suspended_at: monotonic(),
+                idle_for: self.limits.idle_for(now),
+                entry: self.entry.record(published),
+            },
+            socket: self.socket.get_ref().copy_descriptor().ok()?,
+            reply,
+        })
+    }
+
+    fn stay_behind(&mut self, stay: StayBehind) {
+        let swap = &self.context.metrics.swap;
+        match stay {
+            StayBehind::Here(Stay::NotAtRest) => return,
+            StayBehind::Here(_) => swap.failed.count(),
+            StayBehind::Refused(refusal) => match refusal.of_state() {
+                Some(error) => {
+                    swap.refused(error);
+                    self.on_refusal();
+                }
+                None if refusal == Refusal::Full => self.connection.ask_again(),
+                None => swap.failed.count(),
+            },
+            StayBehind::Forsaken => {}
+        }
+        self.moving = Moving::Settled;
+    }
+}
