@@ -12,6 +12,9 @@ use crate::plot::{Line, bars, lines};
 use crate::report::{Report, Row, ServerInfo, Table};
 use crate::servers::Places;
 
+/// The name of the results of `bench run --rooms`.
+pub const ROOMS: &str = "rooms";
+
 /// The results of `bench run`: the most important ones first.
 pub fn run(report: &Report) -> String {
     let (throughput, others): (Vec<_>, Vec<_>) = report
@@ -107,6 +110,12 @@ fn is_room(table: &Table) -> bool {
     matches!(table.id.parse(), Ok(Measurement::FanOut(_)))
 }
 
+/// Whether a table is of rooms at all.
+fn is_of_rooms(table: &Table) -> bool {
+    use Measurement::{Bus, FanOut, RoomMemory};
+    matches!(table.id.parse(), Ok(FanOut(_) | RoomMemory | Bus(_)))
+}
+
 /// Writes the last results into the documentation.
 ///
 /// # Errors
@@ -118,10 +127,11 @@ pub fn write(places: &Places) -> Result<()> {
     fs::create_dir_all(&plots)?;
     let mut text = fs::read_to_string(&file)?;
     let mut written = 0;
-    if let Some(report) = last(places, "run")? {
-        text = between(&text, "run", &run(&report))?;
-        fs::write(plots.join("messages.svg"), messages_plot(&report))?;
-        written += 1;
+    for name in ["run", ROOMS] {
+        if let Some(report) = last(places, name)? {
+            text = write_run(report, text, &plots)?;
+            written += 1;
+        }
     }
     if let Some(report) = last(places, "grow")? {
         text = between(&text, "grow", &grow(&report))?;
@@ -134,6 +144,21 @@ pub fn write(places: &Places) -> Result<()> {
     fs::write(&file, text)?;
     eprintln!("docs/performance.md is written");
     Ok(())
+}
+
+/// Writes the results of `bench run`: what is of rooms, and what is of echoes, if there is any.
+fn write_run(mut report: Report, mut text: String, plots: &Path) -> Result<String> {
+    let (rooms, echoes): (Vec<_>, Vec<_>) = report.tables.into_iter().partition(is_of_rooms);
+    if !rooms.is_empty() {
+        report.tables = rooms;
+        text = between(&text, ROOMS, &run(&report))?;
+    }
+    if !echoes.is_empty() {
+        report.tables = echoes;
+        text = between(&text, "run", &run(&report))?;
+        fs::write(plots.join("messages.svg"), messages_plot(&report))?;
+    }
+    Ok(text)
 }
 
 fn last(places: &Places, name: &str) -> Result<Option<Report>> {

@@ -56,7 +56,8 @@ fn run(options: &Options) -> Result<()> {
         Command::Run(run) => {
             let report = messages(run, &places)?;
             println!("{}", document::run(&report));
-            finish(&report, "run", run.write, &places)
+            let name = if run.rooms { document::ROOMS } else { "run" };
+            finish(&report, name, run.write, &places)
         }
         Command::Grow(run) => {
             let report = grow::grow(run, &places)?;
@@ -81,7 +82,12 @@ fn run(options: &Options) -> Result<()> {
 fn messages(run: &Run, places: &Places) -> Result<Report> {
     let campaign = Campaign::new(run, places)?;
     let tables = campaign.measure(&run.measurements())?;
-    Ok(campaign.report("make bench", tables))
+    let command = if run.rooms {
+        "make bench-rooms"
+    } else {
+        "make bench"
+    };
+    Ok(campaign.report(command, tables))
 }
 
 /// Keeps the report, and writes it into the documentation if asked to.
