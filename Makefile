@@ -122,6 +122,10 @@ bench-shares: bench-build ## measure what a client has to wait next to clients t
 bench-swaps: bench-build languages ## measure how long connections wait while a new version replaces theirs, 8 minutes
 	$(BENCH)/release/wasocket-bench swaps $(BENCH_OPTIONS)
 
+.PHONY: bench-sleep
+bench-sleep: bench-build languages ## measure the memory of connections that sleep, and what waking one costs, 8 minutes
+	$(BENCH)/release/wasocket-bench sleep $(BENCH_OPTIONS)
+
 .PHONY: bench-grow
 bench-grow: bench-build ## measure how the cost grows with connections, messages and components
 	$(BENCH)/release/wasocket-bench grow $(BENCH_OPTIONS)

@@ -20,6 +20,7 @@ mod report;
 mod rooms;
 mod servers;
 mod shares;
+mod sleep;
 mod soak;
 mod streams;
 mod swaps;
@@ -73,6 +74,11 @@ fn run(options: &Options) -> Result<()> {
             let report = swaps::swaps(run, &places)?;
             println!("{}", document::alone(&report, swaps::FIRST));
             finish(&report, swaps::SWAPS, false, &places)
+        }
+        Command::Sleep(run) => {
+            let report = sleep::hibernation(run, &places)?;
+            println!("{}", document::alone(&report, swaps::FIRST));
+            finish(&report, sleep::SLEEP, false, &places)
         }
         Command::Soak(options) => soak::soak(options, &places),
         Command::Write => document::write(&places),

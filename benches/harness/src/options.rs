@@ -33,6 +33,8 @@ pub enum Command {
     Shares(Run),
     /// Measure how long connections are not served while a new version of the component replaces theirs
     Swaps(Run),
+    /// Measure the memory of connections that sleep, and what waking one costs
+    Sleep(Run),
     /// Load the runner for a long time, and check that its memory stays flat
     Soak(Soak),
     /// Write the tables and plots of the last `run` and the last `grow` into docs/performance.md

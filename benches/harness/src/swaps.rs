@@ -24,7 +24,7 @@ pub const SWAPS: &str = "swaps";
 pub const FIRST: &str = "Rust";
 
 /// An app in each of some languages, in `target/languages`.
-const APPS: [(&str, &str); 3] = [
+pub const APPS: [(&str, &str); 3] = [
     (FIRST, "rust-echo.wasm"),
     ("JavaScript", "javascript-echo.wasm"),
     ("Python", "python-echo.wasm"),
@@ -136,7 +136,11 @@ fn measure(versions: &Versions, places: &Places, cores: Cores, effort: Effort) -
 }
 
 /// An address that nobody listens on.
-fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+///
+/// When the system has none.
+pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
@@ -151,7 +155,12 @@ fn replace(admin: SocketAddr, file: &Path) -> Result<()> {
     }
 }
 
-fn request(server: SocketAddr, line: &str, body: &str) -> Result<String> {
+/// Sends a request, and returns the answer with its head.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn request(server: SocketAddr, line: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(server)?;
     let length = body.len();
     write!(
@@ -164,7 +173,7 @@ fn request(server: SocketAddr, line: &str, body: &str) -> Result<String> {
 }
 
 /// The value of a metric without labels.
-fn value(metrics: &str, name: &str) -> Option<f64> {
+pub fn value(metrics: &str, name: &str) -> Option<f64> {
     let mut lines = metrics.lines();
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }

@@ -1,5 +1,6 @@
 //! State shared by all threads of the process: limits, signals, the service manager.
 
+pub(crate) mod heap;
 pub(crate) mod heartbeat;
 pub(crate) mod open_connections;
 pub mod os_signals;

@@ -60,13 +60,13 @@ impl Default for SwapSettings {
 }
 
 impl Default for SessionSettings {
-    /// A send timeout of 30 s, an idle timeout of 10 minutes, no limit on lifetime and rate, and no sleep.
+    /// A send timeout of 30 s, an idle timeout of 10 minutes, no limit on lifetime and rate; sleep after a minute.
     fn default() -> Self {
         Self {
             send_timeout: Duration::from_secs(30),
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: None,
-            hibernate_after: None,
+            hibernate_after: Some(Duration::from_secs(60)),
             max_bytes_per_second: 0,
             swap: SwapSettings::default(),
         }

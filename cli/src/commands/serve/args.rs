@@ -142,7 +142,11 @@ impl Serve {
             topics: topics.settings().into(),
             traces: network.traces().map_err(ServeFailure::Traces)?,
             limits: network.limits(),
-            session: network.session(Duration::from_secs(self.send_timeout), self.swap.settings()),
+            session: network.session(
+                Duration::from_secs(self.send_timeout),
+                self.swap.settings(),
+                self.instance_by.is_some(),
+            ),
             http: HttpSettings {
                 head_timeout: Duration::from_secs(network.head_timeout),
                 keep_alive_timeout: Duration::from_secs(network.keep_alive_timeout),

@@ -63,10 +63,10 @@ pub struct Network {
     /// pinged before that
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub idle_timeout: u64,
-    /// Time after which a connection that is not used sleeps: it is on no instance until something happens. Only apps
-    /// of the event form
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub hibernate_after: u64,
+    /// Time after which a connection of an app of the event form that is not used sleeps: it needs no instance until
+    /// something happens [default: 60; none with --instance-by, as an instance may have what a room has in memory]
+    #[arg(long, value_name = "SECONDS")]
+    pub hibernate_after: Option<u64>,
     /// Time limit of a connection that the app has taken over; a WebSocket is then closed with 1012
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub max_lifetime: u64,
@@ -124,12 +124,22 @@ impl Network {
     }
 
     /// The limits on connections that the app has taken over.
-    pub(super) fn session(&self, send_timeout: Duration, swap: SwapSettings) -> SessionSettings {
+    pub(super) fn session(
+        &self,
+        send_timeout: Duration,
+        swap: SwapSettings,
+        is_by_key: bool,
+    ) -> SessionSettings {
+        let default = SessionSettings::default();
+        let hibernate_after = match self.hibernate_after {
+            Some(seconds) => limit(seconds),
+            None => default.hibernate_after.filter(|_| !is_by_key),
+        };
         SessionSettings {
             send_timeout,
             idle_timeout: limit(self.idle_timeout),
             max_lifetime: limit(self.max_lifetime),
-            hibernate_after: limit(self.hibernate_after),
+            hibernate_after,
             max_bytes_per_second: self.max_bytes_per_second,
             swap,
         }
