@@ -18,5 +18,6 @@ pub mod topic;
 
 pub use bus::{Bus, ConnectError, Inbox, Port, PublishError};
 pub use delivery::arrival::{Arrival, Refusal};
+pub use message::twin;
 pub use observe::counters::{Counter, Counters};
 pub use observe::status::{EngineState, Status, TopicDetails, TopicsPage};

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Where in a topic a publication stands. Written `EPOCH-OFFSET`: 16 hexadecimal digits and a decimal number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Which history of the topic is meant. A new one begins when an engine has lost the old one.
     pub epoch: u64,

@@ -63,10 +63,12 @@ impl Carrier {
         now: Instant,
     ) -> Result<(), PublishError> {
         match self {
-            Self::Local(local) => local.publish(topic, message, exclude, now),
-            Self::Engine(driver) => driver.publish(topic, message, exclude, now)?,
+            Self::Local(local) => {
+                let is_published = local.publish(topic, message, exclude, now);
+                is_published.then_some(()).ok_or(PublishError::Busy)
+            }
+            Self::Engine(driver) => Ok(driver.publish(topic, message, exclude, now)?),
         }
-        Ok(())
     }
 
     pub(super) fn list_members(&mut self, key: Key, topic: &Topic, now: Instant) {
@@ -108,6 +110,14 @@ impl Carrier {
         });
         let details = names.iter().filter_map(|name| self.topic(name));
         details.collect()
+    }
+
+    /// The topics of this process, if no engine joins them with others.
+    pub(super) fn local(&mut self) -> Option<&mut Local> {
+        match self {
+            Self::Local(local) => Some(local),
+            Self::Engine(_) => None,
+        }
     }
 
     /// The topics that an engine joins, if there is one.

@@ -5,6 +5,7 @@ mod port;
 #[cfg(test)]
 pub(crate) mod tests;
 mod thread;
+mod twin;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

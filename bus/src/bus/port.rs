@@ -15,8 +15,8 @@ use crate::topic::Topic;
 
 /// What a worker subscribes and publishes through. No method waits: what comes of it arrives in the [`Inbox`].
 pub struct Port {
-    bus: Bus,
-    worker: WorkerId,
+    pub(super) bus: Bus,
+    pub(super) worker: WorkerId,
     mailbox: Arc<Mailbox>,
 }
 

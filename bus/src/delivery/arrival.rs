@@ -68,6 +68,16 @@ pub enum Arrival {
         /// Who.
         member: Member,
     },
+    /// All that a subscriber is given here has arrived before this: it is another process's now.
+    Released {
+        /// Which one.
+        subscriber: SubscriberId,
+    },
+    /// From here on a subscriber that comes from another process is live, on all of its topics.
+    Resumed {
+        /// Which one.
+        subscriber: SubscriberId,
+    },
     /// For the live subscribers that watch the members: one has left.
     Left {
         /// Which topic.
@@ -118,7 +128,10 @@ impl Arrival {
                     members.iter().map(|one| OVERHEAD + one.info.len()).sum()
                 }
                 Self::Joined { member, .. } | Self::Left { member, .. } => member.info.len(),
-                Self::Refused { .. } | Self::Gap { .. } => 0,
+                Self::Refused { .. }
+                | Self::Gap { .. }
+                | Self::Released { .. }
+                | Self::Resumed { .. } => 0,
             }
     }
 }

@@ -75,6 +75,15 @@ impl Mailbox {
         state.push(answer, Some(generation));
     }
 
+    /// A subscriber is another process's from here on. What was lost of its topics was lost before.
+    pub(crate) fn release(&self, subscriber: SubscriberId, topics: &[Topic]) {
+        let mut state = self.lock();
+        for topic in topics {
+            state.tell_gap(topic, &self.counters);
+        }
+        state.push(Arrival::Released { subscriber }, None);
+    }
+
     /// Answers a list of members.
     pub(crate) fn reply(&self, answer: Arrival) {
         let mut state = self.lock();

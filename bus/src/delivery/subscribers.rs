@@ -11,7 +11,7 @@ use crate::topic::Topic;
 
 /// Which worker of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct WorkerId(usize);
+pub(crate) struct WorkerId(pub(crate) usize);
 
 /// A subscriber within the process.
 pub(crate) type Key = (WorkerId, SubscriberId);
@@ -48,6 +48,8 @@ impl Workers {
 pub(crate) struct Subscriber {
     pub(crate) member: Option<Member>,
     pub(crate) watches: bool,
+    /// The member that it was, if that is another process's now.
+    pub(crate) away: Option<Member>,
 }
 
 /// The live subscribers of one topic.
@@ -98,6 +100,24 @@ impl Subscribers {
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.of.values().filter_map(|one| one.member.as_ref())
+    }
+
+    /// Lets another process have one, and its member: its end here is not seen. Returns what was known of it.
+    pub(crate) fn release(&mut self, key: Key) -> Option<Subscriber> {
+        let subscriber = self.of.get_mut(&key)?;
+        let released = subscriber.clone();
+        subscriber.away = subscriber.member.take();
+        self.members -= usize::from(released.member.is_some());
+        Some(released)
+    }
+
+    /// Takes a released subscriber back. Returns the member that it is again.
+    pub(crate) fn retain(&mut self, key: Key) -> Option<Member> {
+        let subscriber = self.of.get_mut(&key)?;
+        let member = subscriber.away.take()?;
+        self.members += usize::from(subscriber.member.is_none());
+        subscriber.member = Some(member.clone());
+        Some(member)
     }
 
     /// Adds one. Returns what was known of it before.

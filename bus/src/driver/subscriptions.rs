@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::requests::Purpose;
 use super::topic::{Flow, Needs, Pending, State};
 use super::{Driver, Link};
@@ -51,6 +53,18 @@ impl Driver {
         });
         self.subscriptions -= gone;
         self.forget_if_empty(topic, now);
+    }
+
+    /// What a live subscriber is seen as, and the history that its topic is to have.
+    pub(crate) fn describe(
+        &self,
+        key: Key,
+        topic: &Topic,
+    ) -> Option<(Option<Bytes>, Option<Keep>)> {
+        let state = self.topics.get(topic)?;
+        let subscriber = state.subscribers.get(key)?;
+        let member = subscriber.member.as_ref();
+        Some((member.map(|member| member.info.clone()), state.keep))
     }
 
     /// Removes a worker and its subscribers.
@@ -287,6 +301,7 @@ impl Driver {
             Member { key, info }
         });
         Subscriber {
+            away: None,
             member,
             watches: wanted.watches_members,
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limits::HistoryLimits;
 use crate::message::{Keep, Publication, Start};
@@ -66,6 +66,63 @@ impl Histories {
 
     pub(super) fn position(&self, topic: &Topic) -> Option<Position> {
         Some(self.of.get(topic)?.position)
+    }
+
+    /// What a topic keeps, if it has history.
+    pub(super) fn kept(&self, topic: &Topic) -> Option<(Keep, Position)> {
+        let history = self.of.get(topic)?;
+        Some((history.keep, history.position))
+    }
+
+    /// All publications of a topic's history, with their ages.
+    pub(super) fn entries(
+        &self,
+        topic: &Topic,
+        now: Instant,
+    ) -> impl Iterator<Item = (&Publication, Duration)> {
+        let entries = self.of.get(topic).map(|history| &history.entries);
+        entries
+            .into_iter()
+            .flatten()
+            .map(move |(publication, at)| (&**publication, now.saturating_duration_since(*at)))
+    }
+
+    /// Gives a topic the history that it has elsewhere: what is kept already stays if it is of the same epoch.
+    pub(super) fn adopt(&mut self, topic: &Topic, keep: Keep, position: Position, now: Instant) {
+        if self
+            .of
+            .get(topic)
+            .is_some_and(|history| history.position.epoch != position.epoch)
+        {
+            self.remove(topic);
+        }
+        let is_new = !self.of.contains_key(topic);
+        self.keep(topic, keep, now);
+        if let Some(history) = self.of.get_mut(topic)
+            && is_new
+        {
+            history.position = position;
+        }
+    }
+
+    /// Keeps a publication that has its position from elsewhere, if the topic has history.
+    pub(super) fn record(
+        &mut self,
+        topic: &Topic,
+        publication: Publication,
+        at: Instant,
+        now: Instant,
+    ) -> Arc<Publication> {
+        let kept = Arc::new(publication);
+        let Some(history) = self.of.get_mut(topic) else {
+            return kept;
+        };
+        let before = history.bytes;
+        history.record(&kept, at, now);
+        self.bytes = self.bytes + history.bytes - before;
+        self.touch(topic, now);
+        self.make_room(topic);
+        kept
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -205,10 +262,30 @@ impl History {
         self.position.offset += 1;
         publication.position = Some(self.position);
         let kept = Arc::new(publication);
-        self.bytes += cost(&kept);
-        self.entries.push_back((Arc::clone(&kept), now));
+        self.push(&kept, now);
         self.expire(now);
         kept
+    }
+
+    /// Keeps a publication that has a position; of another epoch, only that.
+    fn record(&mut self, kept: &Arc<Publication>, at: Instant, now: Instant) {
+        let Some(position) = kept.position else {
+            return;
+        };
+        if position.epoch != self.position.epoch {
+            self.entries.clear();
+            self.bytes = 0;
+        }
+        if position.epoch != self.position.epoch || position.offset > self.position.offset {
+            self.position = position;
+        }
+        self.push(kept, at);
+        self.expire(now);
+    }
+
+    fn push(&mut self, kept: &Arc<Publication>, at: Instant) {
+        self.bytes += cost(kept);
+        self.entries.push_back((Arc::clone(kept), at));
     }
 
     fn expire(&mut self, now: Instant) {

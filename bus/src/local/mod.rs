@@ -1,6 +1,7 @@
 //! The bus of one process, without an engine.
 
 mod history;
+mod twin;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,6 +12,7 @@ use crate::delivery::arrival::{Arrival, Refusal};
 use crate::delivery::mailbox::Generation;
 use crate::delivery::subscribers::{Key, Subscriber, Subscribers, WorkerId, Workers};
 use crate::limits::Limits;
+use crate::message::twin::{Change, Publisher};
 use crate::message::{
     Keep, MAX_MEMBER_INFO, Member, MemberKey, Message, Publication, Subscription,
 };
@@ -18,6 +20,7 @@ use crate::observe::counters::Counters;
 use crate::observe::status::{EngineState, Status, TopicDetails};
 use crate::topic::Topic;
 use history::Histories;
+use twin::{FarMembers, Role};
 
 /// The topics of one process.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub(crate) struct Local {
     counters: Arc<Counters>,
     runner: u64,
     members: u64,
+    /// Whether another process shares the topics.
+    role: Role,
+    /// The members of that process.
+    far: FarMembers,
 }
 
 /// A topic with subscribers.
@@ -51,6 +58,8 @@ impl Local {
             counters,
             runner: RandomState::new().hash_one("runner"),
             members: 0,
+            role: Role::Alone,
+            far: FarMembers::new(),
         }
     }
 
@@ -65,17 +74,19 @@ impl Local {
         if let Some(reason) = self.refusal(key, &wanted) {
             return self.refuse(worker, generation, wanted, reason, now);
         }
+        let allowed = |keep| self.limits.history.allowed(keep);
+        let keep = wanted.keep.and_then(allowed);
+        if self.waits_for_history(worker, generation, &wanted, keep) {
+            return;
+        }
         let Subscription { topic, start, .. } = &wanted;
         let subscriber = self.subscriber(key, &wanted);
         let entry = self.topics.entry(topic.clone()).or_default();
         let before = entry.subscribers.insert(key, subscriber.clone());
         self.subscriptions += usize::from(before.is_none());
-        if let Some(keep) = wanted
-            .keep
-            .and_then(|keep| self.limits.history.allowed(keep))
-        {
-            self.histories.keep(topic, keep, now);
+        if let Some(keep) = keep {
             entry.keep = Some(entry.keep.map_or(keep, |other| other.max_of_both(keep)));
+            self.keep(topic, keep, now);
         }
         let read = self.histories.read(topic, *start, now);
         self.counters.count_recovery(*start, read.recovered);
@@ -94,7 +105,19 @@ impl Local {
         self.announce_change(topic, before.and_then(|one| one.member), subscriber.member);
     }
 
+    /// Gives a topic a history. A follower has asked the leader for it.
+    fn keep(&mut self, topic: &Topic, keep: Keep, now: Instant) {
+        if matches!(self.role, Role::Follower(_)) {
+            return;
+        }
+        self.histories.keep(topic, keep, now);
+        self.tell_follower(|| Change::Kept(topic.clone(), self.histories.kept(topic)));
+    }
+
     pub(crate) fn unsubscribe(&mut self, key: Key, topic: &Topic, now: Instant) {
+        self.wait_no_more(|worker, wanted| {
+            (worker, wanted.subscriber) == key && wanted.topic == *topic
+        });
         let Some(entry) = self.topics.get_mut(topic) else {
             return;
         };
@@ -103,6 +126,11 @@ impl Local {
         };
         self.subscriptions -= 1;
         self.announce_change(topic, left.member, None);
+        self.remove_if_unused(topic, now);
+    }
+
+    /// Removes a topic without subscribers. Its history stays for some time.
+    fn remove_if_unused(&mut self, topic: &Topic, now: Instant) {
         if self
             .topics
             .get(topic)
@@ -113,11 +141,30 @@ impl Local {
         }
     }
 
+    /// Returns false if the leader is asked too much: see [`wish_to_publish`](Self::wish_to_publish).
     pub(crate) fn publish(
         &mut self,
         topic: &Topic,
         message: Message,
         exclude: Option<Key>,
+        now: Instant,
+    ) -> bool {
+        if matches!(self.role, Role::Follower(_)) {
+            let is_asked = self.wish_to_publish(topic, message, exclude);
+            self.counters.publications.add(usize::from(is_asked));
+            return is_asked;
+        }
+        self.publish_by(topic, message, exclude, Publisher::Leader, now);
+        true
+    }
+
+    /// Publishes, and tells the follower whose publication it is.
+    fn publish_by(
+        &mut self,
+        topic: &Topic,
+        message: Message,
+        exclude: Option<Key>,
+        by: Publisher,
         now: Instant,
     ) {
         self.counters.publications.add(1);
@@ -126,7 +173,11 @@ impl Local {
             .remove_expired(|topic| topics.contains_key(topic), now);
         let entry = self.topics.get(topic);
         if let Some(keep) = entry.and_then(|entry| entry.keep) {
+            let is_new = self.histories.kept(topic).is_none();
             self.histories.keep(topic, keep, now);
+            if is_new {
+                self.tell_follower(|| Change::Kept(topic.clone(), self.histories.kept(topic)));
+            }
         }
         let publication = Publication {
             message,
@@ -134,6 +185,12 @@ impl Local {
             exclude: None,
         };
         let publication = self.histories.add(topic, publication, now);
+        self.tell_follower(|| Change::Published {
+            topic: topic.clone(),
+            message: publication.message.clone(),
+            position: publication.position,
+            by,
+        });
         if let Some(entry) = entry {
             entry
                 .subscribers
@@ -147,18 +204,26 @@ impl Local {
         };
         let subscribers = self.topics.get(topic).map(|entry| &entry.subscribers);
         let members = subscribers.into_iter().flat_map(Subscribers::members);
+        let members = members.chain(self.far_members(topic));
         mailbox.reply(Arrival::Members {
             subscriber: key.1,
             topic: topic.clone(),
-            count: subscribers.map_or(0, Subscribers::member_count) as u64,
+            count: self.member_count(topic) as u64,
             members: members.take(self.limits.listed_members).cloned().collect(),
             is_partial: false,
         });
     }
 
+    fn member_count(&self, topic: &Topic) -> usize {
+        let entry = self.topics.get(topic);
+        let own = entry.map_or(0, |entry| entry.subscribers.member_count());
+        own + self.far_members(topic).count()
+    }
+
     /// Removes a worker and its subscribers.
     pub(crate) fn detach(&mut self, worker: WorkerId, now: Instant) {
         self.workers.remove(worker);
+        self.wait_no_more(|of, _| of == worker);
         let of_worker = |(topic, entry): (&Topic, &LocalTopic)| {
             let keys = entry.subscribers.keys().filter(|key| key.0 == worker);
             keys.map(|key| (key, topic.clone())).collect::<Vec<_>>()
@@ -179,7 +244,7 @@ impl Local {
         Some(TopicDetails {
             topic: name.clone(),
             subscribers: subscribers.map_or(0, Subscribers::len),
-            members: subscribers.map_or(0, Subscribers::member_count),
+            members: self.member_count(name),
             position,
         })
     }
@@ -255,6 +320,7 @@ impl Local {
         Subscriber {
             member,
             watches: wanted.watches_members,
+            away: None,
         }
     }
 
@@ -267,22 +333,29 @@ impl Local {
     }
 
     fn announce_change(&self, topic: &Topic, before: Option<Member>, after: Option<Member>) {
-        let Some(entry) = self.topics.get(topic) else {
+        let Some(arrival) = change(topic, before, after) else {
             return;
         };
-        let topic_name = topic.clone();
-        let arrival = match (before, after) {
-            (before, Some(member)) if before.as_ref() != Some(&member) => Arrival::Joined {
-                topic: topic_name,
-                member,
-            },
-            (Some(member), None) => Arrival::Left {
-                topic: topic_name,
-                member,
-            },
-            _ => return,
-        };
-        entry.subscribers.announce(&self.workers, topic, &arrival);
+        match &arrival {
+            Arrival::Joined { member, .. } => self.tell(topic, member.clone(), true),
+            Arrival::Left { member, .. } => self.tell(topic, member.clone(), false),
+            _ => {}
+        }
+        if let Some(entry) = self.topics.get(topic) {
+            entry.subscribers.announce(&self.workers, topic, &arrival);
+        }
+    }
+}
+
+/// What others see of a member that has changed.
+fn change(topic: &Topic, before: Option<Member>, after: Option<Member>) -> Option<Arrival> {
+    let topic = topic.clone();
+    match (before, after) {
+        (before, Some(member)) if before.as_ref() != Some(&member) => {
+            Some(Arrival::Joined { topic, member })
+        }
+        (Some(member), None) => Some(Arrival::Left { topic, member }),
+        _ => None,
     }
 }
 

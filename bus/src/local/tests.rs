@@ -77,6 +77,7 @@ fn short(arrival: &Arrival) -> String {
         Arrival::Refused { reason, .. } => format!("refused: {reason:?}"),
         Arrival::Gap { .. } => "gap".to_owned(),
         Arrival::Members { count, members, .. } => format!("{count} members, {}", members.len()),
+        Arrival::Released { .. } | Arrival::Resumed { .. } => "moved".to_owned(),
         Arrival::Joined { member, .. } => format!("joined {}", text(&member.info)),
         Arrival::Left { member, .. } => format!("left {}", text(&member.info)),
     }

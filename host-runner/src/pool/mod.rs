@@ -293,16 +293,23 @@ impl Pool {
         let moves = &self.shared.moves;
         loop {
             select! {
-                () = poll_fn(|context| moves.poll(context)) => self.ask_some(grace).await,
+                most = self.askable() => self.ask_some(most, grace).await,
                 () = until(moves.deadline()) => moves.expire_some(),
             }
             yield_now().await;
         }
     }
 
-    async fn ask_some(&self, grace: Duration) {
-        if let Some(room) = self.shared.elsewhere.room() {
-            let most = until_available(&room).await;
+    /// Waits until there are connections to be asked. Returns how many there is room for in another process; `None` if they
+    /// move within this one.
+    async fn askable(&self) -> Option<usize> {
+        poll_fn(|context| self.shared.moves.poll(context)).await;
+        let room = self.shared.elsewhere.room()?;
+        Some(until_available(&room).await)
+    }
+
+    async fn ask_some(&self, most: Option<usize>, grace: Duration) {
+        if let Some(most) = most {
             return self.shared.moves.ask_some(most.min(MOVES_AT_ONCE), grace);
         }
         match self.make_room().await {

@@ -168,7 +168,7 @@ async fn run(
         None => Vec::new(),
     };
     let (giver, predecessor, entries) =
-        succession.follow(&places, &admin_places, config.workers)?;
+        succession.follow(&places, &admin_places, config.workers, &plan.shared.bus)?;
     let mut files = start_admin(config, &plan.shared, swaps.clone(), admin_places)?;
     let shared = Arc::clone(&plan.shared);
     spawn_local(async move {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use wasmtime::component::ResourceAny;
-use wasocket_bus::message::{self, Keep, SubscriberId};
+use wasocket_bus::message::{self, Keep};
 use wasocket_bus::position::Position;
 use wasocket_bus::topic::Topic;
 
@@ -241,8 +241,7 @@ impl<I: Backlogged> Topics<I> {
             resource,
         } = caller;
         subscriber.details.get_or_init(|| {
-            let id = SubscriberId(self.last_id.get().wrapping_add(1));
-            self.last_id.set(id.0);
+            let id = self.next_id();
             self.table.borrow_mut().add_subscriber(id, subscriber);
             let waiting = Waiting::new(&self.unsent);
             let instance = Rc::clone(instance);

@@ -32,6 +32,7 @@ impl<I: Backlogged> Topics<I> {
                 recovered,
                 missed,
             } => {
+                self.table.borrow().set_position(&topic, position);
                 let first = missed.first().and_then(|first| first.position);
                 let position = first.map(before).or(position);
                 let told = Subscribed {
@@ -47,6 +48,7 @@ impl<I: Backlogged> Topics<I> {
                 reason,
             } => self.route_refused(subscriber, &topic, &reason),
             Arrival::Gap { topic, position } => {
+                self.table.borrow().set_position(&topic, position);
                 self.route_to_groups(&topic, |group| Item::Gap(group, position));
             }
             Arrival::Members {
@@ -64,6 +66,8 @@ impl<I: Backlogged> Topics<I> {
                 });
                 self.route_answer(subscriber, told);
             }
+            Arrival::Released { subscriber } => self.on_released(subscriber),
+            Arrival::Resumed { subscriber } => self.on_resumed(subscriber),
             Arrival::Joined { topic, member } => {
                 let told = TopicEvent::Joined(member_change(&topic, &member));
                 self.route_to_groups(&topic, |group| Item::MemberChange(group, told.clone()));
@@ -81,6 +85,7 @@ impl<I: Backlogged> Topics<I> {
             // Its deliveries need calls.
             Item::Publication(..) => {}
             Item::Moved(group, id) => group.arrive(id),
+            Item::Resumed(group, id) => group.go_live(id),
             Item::Subscribed {
                 group,
                 id,
@@ -157,6 +162,7 @@ impl<I: Backlogged> Topics<I> {
         }
         let arrived = self.arrived(topic, publication);
         for group in groups {
+            group.set_position(publication.position);
             let first = SubscriberId(0);
             self.push(
                 group,

@@ -59,6 +59,8 @@ pub(crate) enum Item<I> {
     Answer(Rc<Subscriber<I>>, TopicEvent),
     /// A subscriber has come from another instance, with what was published before.
     Moved(Rc<Group<I>>, SubscriberId),
+    /// A subscriber has come from another process, which has given it what was published before.
+    Resumed(Rc<Group<I>>, SubscriberId),
 }
 
 /// A publication for the subscribers of a group, from this number on.

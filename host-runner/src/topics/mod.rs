@@ -13,6 +13,7 @@
 pub(crate) mod actions;
 mod arrivals;
 pub(crate) mod backlog;
+pub(crate) mod handover;
 mod moves;
 pub(crate) mod publication;
 pub mod settings;
@@ -66,6 +67,13 @@ impl<I: Backlogged> Topics<I> {
             last_id: Cell::new(0),
             due: DueInstances::default(),
         }
+    }
+
+    /// The number of a new subscriber.
+    fn next_id(&self) -> SubscriberId {
+        let id = self.last_id.get().wrapping_add(1);
+        self.last_id.set(id);
+        SubscriberId(id)
     }
 
     /// The connections of a group that are given a publication now, from this number on and at most `most`. For the

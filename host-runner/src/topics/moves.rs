@@ -107,9 +107,10 @@ impl<I: Backlogged> Topics<I> {
                 }
                 false
             }
-            Item::Subscribed { id, .. } | Item::Refused { id, .. } | Item::Moved(_, id) => {
-                *id == details.id
-            }
+            Item::Subscribed { id, .. }
+            | Item::Refused { id, .. }
+            | Item::Moved(_, id)
+            | Item::Resumed(_, id) => *id == details.id,
             Item::Answer(of, _) => Rc::ptr_eq(of, subscriber),
         };
         if is_own {

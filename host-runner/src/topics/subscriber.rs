@@ -11,6 +11,7 @@ use wasocket_bus::message::SubscriberId;
 use wasocket_bus::topic::Topic;
 
 use crate::contract::bindings::{Instant, Outcome};
+use crate::topics::handover::DueRecord;
 use crate::topics::table::Group;
 use crate::topics::waiting::{Due, Waiting};
 
@@ -53,6 +54,8 @@ pub(super) struct Details<I> {
     pub(super) home: RefCell<Option<Home<I>>>,
     pub(super) waiting: RefCell<Waiting>,
     pub(super) groups: RefCell<Vec<Rc<Group<I>>>>,
+    /// What waited when it was released to another process, once it was.
+    pub(super) released: Cell<Option<Vec<DueRecord>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -64,11 +67,19 @@ pub(super) struct Home<I> {
 
 impl<I> Details<I> {
     pub(super) fn new(id: SubscriberId, home: Home<I>, waiting: Waiting) -> Self {
+        let details = Self::suspended(id, waiting);
+        details.home.replace(Some(home));
+        details
+    }
+
+    /// Of a connection that is on no instance yet.
+    pub(super) fn suspended(id: SubscriberId, waiting: Waiting) -> Self {
         Self {
             id,
-            home: RefCell::new(Some(home)),
+            home: RefCell::default(),
             waiting: RefCell::new(waiting),
             groups: RefCell::default(),
+            released: Cell::default(),
             waker: RefCell::default(),
         }
     }
@@ -86,7 +97,7 @@ impl<I> Details<I> {
     }
 
     /// The session's task is the one to wake.
-    fn wake_by(&self, context: &Context<'_>) {
+    pub(super) fn wake_by(&self, context: &Context<'_>) {
         match &mut *self.waker.borrow_mut() {
             Some(waker) => waker.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
@@ -110,11 +121,6 @@ impl<I> Subscriber<I> {
     /// The connection sleeps: nothing can be sent to it.
     pub(crate) fn detach(&self) {
         self.recipient.replace(None);
-    }
-
-    /// Whether it has subscribed to topics.
-    pub(crate) fn has_topics(&self) -> bool {
-        self.details.get().is_some()
     }
 
     /// The number of publications that it has made, and of deliveries that they have caused in this process.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use wasocket_bus::message::SubscriberId;
+use wasocket_bus::position::Position;
 use wasocket_bus::topic::Topic;
 
 use crate::topics::publication::Arrived;
@@ -26,6 +27,8 @@ pub(crate) struct Group<I> {
     /// In the order of their numbers.
     slots: RefCell<Vec<Slot<I>>>,
     subscriptions: Cell<u64>,
+    /// Where the topic stands, if it has history, as far as it has been routed: the same for all of its groups.
+    position: Cell<Option<Position>>,
 }
 
 /// One subscription.
@@ -75,6 +78,21 @@ impl<I> Table<I> {
         self.subscribers.remove(&id);
     }
 
+    /// Where a topic stands: everything up to there has been routed.
+    pub(super) fn position(&self, topic: &Topic) -> Option<Position> {
+        let groups = self.groups(topic).iter();
+        groups
+            .map(|group| group.position.get())
+            .find(Option::is_some)?
+    }
+
+    /// Everything of a topic up to this position has been routed.
+    pub(super) fn set_position(&self, topic: &Topic, position: Option<Position>) {
+        for group in self.groups(topic) {
+            group.set_position(position);
+        }
+    }
+
     /// The group of a topic on this instance, or of its suspended subscribers; it may be new.
     pub(super) fn group(&mut self, topic: &Topic, instance: Option<&Rc<I>>) -> Rc<Group<I>> {
         let groups = self.topics.entry(topic.clone()).or_default();
@@ -83,11 +101,13 @@ impl<I> Table<I> {
         {
             Ok(index) => Rc::clone(&groups[index]),
             Err(index) => {
+                let position = groups.first().and_then(|group| group.position.get());
                 let group = Rc::new(Group {
                     topic: topic.clone(),
                     instance: instance.map(Rc::clone),
                     slots: RefCell::default(),
                     subscriptions: Cell::new(0),
+                    position: Cell::new(position),
                 });
                 groups.insert(index, Rc::clone(&group));
                 group
@@ -116,6 +136,13 @@ impl<I> Table<I> {
 }
 
 impl<I> Group<I> {
+    /// Everything up to this position has been routed.
+    pub(super) fn set_position(&self, position: Option<Position>) {
+        if position.is_some() {
+            self.position.set(position);
+        }
+    }
+
     /// Adds a subscription that is not live yet, or replaces one.
     pub(super) fn expect(&self, id: SubscriberId, subscriber: &Rc<Subscriber<I>>, wishes: Wishes) {
         let subscription = self.subscriptions.get().wrapping_add(1);
@@ -188,6 +215,24 @@ impl<I> Group<I> {
                 slot.liveness = Liveness::Live;
             }
         });
+    }
+
+    /// What is taken from the backlog from now on is for the subscriber as well.
+    pub(super) fn go_live(&self, id: SubscriberId) {
+        self.update(id, |slot| slot.liveness = Liveness::Live);
+    }
+
+    /// What a subscriber wants; `None` if it does not subscribe.
+    pub(super) fn wishes(&self, id: SubscriberId) -> Option<Wishes> {
+        let mut wishes = None;
+        self.update(id, |slot| {
+            wishes = Some(Wishes {
+                watches_members: slot.watches_members,
+                confirms: slot.confirms,
+                stays_live: false,
+            });
+        });
+        wishes
     }
 
     /// Whether this subscriber is given what was published.

@@ -43,6 +43,9 @@ enum Slowness {
     Told,
 }
 
+/// What waits, while something else is to come before it.
+pub(super) struct Entries(VecDeque<Entry>);
+
 struct Entry {
     /// `None` for an answer that has no place in the order of a topic.
     topic: Option<Topic>,
@@ -69,6 +72,30 @@ impl Waiting {
             bytes: 0,
             share: UnsentShare::new(budget),
             slowness: Slowness::KeepsUp,
+        }
+    }
+
+    /// Whether the connection keeps up, and is given what waits.
+    pub(super) fn keeps_up(&self) -> bool {
+        self.slowness == Slowness::KeepsUp
+    }
+
+    /// What waits, each with the topic in whose order it stands.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Option<&Topic>, &Due)> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.topic.as_ref(), &entry.due))
+    }
+
+    /// Takes what waits, to be [appended](Self::append) again.
+    pub(super) fn take_entries(&mut self) -> Entries {
+        Entries(mem::take(&mut self.entries))
+    }
+
+    /// Adds what was taken.
+    pub(super) fn append(&mut self, Entries(entries): Entries) {
+        if self.keeps_up() {
+            self.entries.extend(entries);
         }
     }
 

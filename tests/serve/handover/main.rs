@@ -9,12 +9,14 @@
 #[path = "../sockets/certificate.rs"]
 #[allow(dead_code, reason = "the tests of sockets use the rest")]
 mod certificate;
+mod crowd;
 mod faults;
 mod listeners;
 mod moves;
 #[path = "../topics/peer.rs"]
 #[allow(dead_code, reason = "the tests of topics use the rest")]
 mod peer;
+mod rooms;
 mod stand_in;
 #[path = "../sockets/tls_client.rs"]
 #[allow(dead_code, reason = "the tests of sockets use the rest")]

@@ -2,77 +2,17 @@
 //! and by the app, in both directions, and so are publications.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
+use support::crowd::{Crowds, STAYING};
 use support::engine::{Engine, Kind};
 use support::operator::{admin, metric};
-use support::{Site, app_behaviours, build_guest, root};
+use support::{Site, app_behaviours, build_guest};
 
 use crate::{Versions, another};
 
-/// The programs in tests/peers: each is 300 clients that stay, and some that come and go.
-const PEERS: [&str; 3] = ["gorilla", "ws", "python"];
-
-const STAYING: u64 = 900;
-
 const SWAPS: u8 = 20;
-
-/// Clients made with one library.
-struct Crowd {
-    peer: &'static str,
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Crowd {
-    fn start(peer: &'static str, url: &str) -> Self {
-        let mut child = Command::new(root().join("tests/peers/run"))
-            .args([&format!("{peer}-crowd"), url])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        Self {
-            peer,
-            child,
-            output,
-        }
-    }
-
-    /// The next line, or why there is none.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("text");
-        if line.is_empty() {
-            let mut why = String::new();
-            let mut stderr = self.child.stderr.take().expect("piped");
-            stderr.read_to_string(&mut why).expect("text");
-            panic!("{}: {why}", self.peer);
-        }
-        line
-    }
-
-    /// Lets it end. Returns what it has counted.
-    fn end(mut self) -> Value {
-        drop(self.child.stdin.take());
-        let counted = serde_json::from_str(&self.line()).expect("JSON");
-        assert!(self.child.wait().expect("it is ours").success());
-        counted
-    }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Those that happen to say and hear nothing for a second sleep.
 const OPTIONS: &str = "--admin 127.0.0.1:0 --workers 2 --hibernate-after 1";
@@ -90,18 +30,9 @@ fn crowd_notices_nothing(language: &str, component: &Path, engine: Option<Engine
     let name = format!("crowd-{language}");
     let versions = Versions::serve_compiled(&name, takes_turns, &options);
     let url = format!("ws://{}", versions.server.address);
-    let mut crowds = PEERS.map(|peer| Crowd::start(peer, &url));
-    for crowd in &mut crowds {
-        assert_eq!(crowd.line(), "ready\n");
-    }
+    let crowds = Crowds::start(&url);
     swap(&versions, takes_turns, engine);
-    for crowd in crowds {
-        let (peer, counted) = (crowd.peer, crowd.end());
-        println!("{peer}: {counted}");
-        for what in ["told", "said", "published", "heard", "pongs", "visits"] {
-            assert!(counted[what].as_u64() > Some(100), "{peer}: {what}");
-        }
-    }
+    crowds.end();
     most_have_moved(&admin(&versions.server));
 }
 

@@ -10,6 +10,7 @@ pub mod app_behaviours;
 pub mod backend;
 mod client;
 pub mod connect;
+pub mod crowd;
 pub mod engine;
 mod files;
 pub mod host_behaviours;

@@ -2,6 +2,7 @@
 
 pub(crate) mod checker;
 pub(crate) mod schedule;
+mod twin;
 
 use proptest::prelude::*;
 

@@ -13,7 +13,10 @@ use crate::limits::per_address::network;
 use crate::net::peer::Peer;
 use crate::pool::member::{Connection, Member, Own};
 use crate::pool::place::Place;
-use crate::pool::{Call, Pool};
+use crate::pool::{Call, Instance, Pool};
+use crate::topics::Topics;
+use crate::topics::handover::{DueRecord, SubscriptionRecord};
+use crate::topics::subscriber::Subscriber;
 
 /// Another process that takes the connections over, while there is one.
 #[derive(Debug, Default)]
@@ -43,6 +46,20 @@ pub(in crate::pool) async fn until_available(room: &Semaphore) -> usize {
 }
 
 impl Pool {
+    /// The part in topics of a connection that comes from another process, where it has this number.
+    pub(crate) fn unpack_topics(
+        &self,
+        subscriptions: &[SubscriptionRecord],
+        number: u64,
+    ) -> Rc<Subscriber<Instance>> {
+        self.shared.topics.unpack(subscriptions, number)
+    }
+
+    /// The connection has not come after all.
+    pub(crate) fn drop_topics(&self, subscriber: &Subscriber<Instance>) {
+        self.shared.topics.leave(subscriber);
+    }
+
     /// Asks all connections to move to another process, including those that come later.
     pub(crate) fn leave_for(&self, room: Arc<Semaphore>) {
         self.shared.elsewhere.0.replace(Some(room));
@@ -55,6 +72,38 @@ impl Pool {
     /// The other process is gone. Connections that are still asked to move stay.
     pub(crate) fn stay(&self) {
         self.shared.elsewhere.0.take();
+    }
+}
+
+impl Connection {
+    /// Takes the connection's topics off its instance: what arrives for them waits. Returns the subscriptions; `None` if
+    /// they cannot go to another process.
+    pub(crate) fn pack_topics(&self) -> Option<Vec<SubscriptionRecord>> {
+        let topics = self.topics();
+        topics.suspend(&self.0.subscriber);
+        topics.pack(&self.0.subscriber)
+    }
+
+    /// Lets the other process have the topics.
+    pub(crate) fn release_topics(&self, number: u64) {
+        self.topics().release(&self.0.subscriber, number);
+    }
+
+    /// The connection stays, and its topics with it.
+    pub(crate) fn unpack_topics(&self) {
+        let Member {
+            subscriber,
+            place,
+            handle,
+            ..
+        } = &self.0;
+        let topics = self.topics();
+        topics.retain(subscriber);
+        topics.settle(subscriber, &place.instance, *handle);
+    }
+
+    fn topics(&self) -> &Topics<Instance> {
+        &self.0.place.instance.shared.topics
     }
 }
 
@@ -75,14 +124,17 @@ pub(crate) struct Arrived {
 }
 
 impl Arrived {
-    /// The connection is this process's from now on.
-    pub(crate) fn settle(self) -> Resumed {
+    /// The connection is this process's from now on. `waited`: what has waited for it in the other one.
+    pub(crate) fn settle(self, waited: Vec<DueRecord>) -> Resumed {
         let Self {
             connection,
             final_bytes,
             effects,
         } = self;
         let instance = Rc::clone(&connection.0.place.instance);
+        let topics = &instance.shared.topics;
+        topics.give_first(&connection.0.subscriber, waited);
+        topics.settle(&connection.0.subscriber, &instance, connection.0.handle);
         let own = Own {
             subscriber: Rc::clone(&connection.0.subscriber),
             handle: connection.0.handle,
@@ -102,7 +154,7 @@ impl Place {
         self
     }
 
-    /// Resumes a connection of another process.
+    /// Resumes a connection of another process. `subscriber`: its part in topics, not live yet.
     ///
     /// # Errors
     ///
@@ -112,6 +164,7 @@ impl Place {
         now: Instant,
         suspended_for: Duration,
         state: Vec<u8>,
+        subscriber: Rc<Subscriber<Instance>>,
     ) -> Call<Result<Arrived, ResumeError>> {
         let suspension = Suspension {
             suspended_for: u64::try_from(suspended_for.as_nanos()).unwrap_or(u64::MAX),
@@ -123,9 +176,8 @@ impl Place {
             suspension,
             false,
             state,
-            |place, (id, signals), resumed| {
-                let member =
-                    Member::admitted(place, resumed.connection, id, signals, Rc::default());
+            move |place, (id, signals), resumed| {
+                let member = Member::admitted(place, resumed.connection, id, signals, subscriber);
                 Arrived {
                     connection: Connection(member),
                     final_bytes: resumed.final_bytes,

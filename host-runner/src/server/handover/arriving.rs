@@ -35,7 +35,7 @@ pub(crate) async fn serve(
         mut answer,
         go,
     } = *incoming;
-    let arrived = receive(&worker, &mut departure, place).await;
+    let arrived = receive(&worker, &mut departure, place, answer.number()).await;
     let stream = Accepted::from_descriptor(socket).map_err(|_| Refusal::Failed);
     let (arrived, stream) = match arrived.and_then(|arrived| Ok((arrived, stream?))) {
         Ok(both) => both,
@@ -45,10 +45,10 @@ pub(crate) async fn serve(
         }
     };
     answer.give(Ok(()));
-    if go.await.is_err() {
+    let Ok(waited) = go.await else {
         // It stays where it was.
         return Next::none();
-    }
+    };
     let pause = monotonic().saturating_sub(departure.suspended_at);
     let metrics = &worker.metrics;
     metrics.handover.arrived(Duration::from_nanos(pause));
@@ -67,7 +67,7 @@ pub(crate) async fn serve(
     let served = Session::go_on(
         &worker.session,
         stream,
-        arrived.settle(),
+        arrived.settle(waited),
         entry.into(),
         idle_for,
     );
@@ -87,6 +87,7 @@ async fn receive(
     worker: &Worker,
     departure: &mut Departure,
     place: Option<Place>,
+    number: u64,
 ) -> Result<Arrived, Refusal> {
     let client = departure.entry.remote;
     let ownership = worker.ownership.as_ref();
@@ -97,11 +98,14 @@ async fn receive(
     };
     let elapsed = monotonic().saturating_sub(departure.suspended_at);
     let state = std::mem::take(&mut departure.state);
-    let received = place.receive(worker.now(), Duration::from_nanos(elapsed), state);
-    received
-        .await
-        .map_err(|Dead| Refusal::Failed)?
-        .map_err(Refusal::from)
+    let topics = worker.pool.unpack_topics(&departure.topics, number);
+    let elapsed = Duration::from_nanos(elapsed);
+    let received = place.receive(worker.now(), elapsed, state, Rc::clone(&topics));
+    let received = match received.await {
+        Ok(received) => received.map_err(Refusal::from),
+        Err(Dead) => Err(Refusal::Failed),
+    };
+    received.inspect_err(|_| worker.pool.drop_topics(&topics))
 }
 
 /// Counts the connection towards the limits of its address, whatever they are.

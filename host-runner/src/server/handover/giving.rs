@@ -21,7 +21,7 @@ use super::wire::{FromNew, FromOld, Purpose};
 use crate::net::inherited::Offered;
 use crate::net::listen::Bound;
 use crate::process::shared::Shared;
-use crate::session::moving::departure::{Leaving, Refusal, Reply, Way};
+use crate::session::moving::departure::{Farewell, Leaving, Refusal, Reply, Way};
 
 /// The time between looks at whether anything is left.
 const LOOK: Duration = Duration::from_millis(20);
@@ -127,6 +127,23 @@ impl Giver {
         let hello = link.hello().await?;
         link.sender.hello();
         hello.agree()?;
+        let sender = link.sender.clone();
+        let tell = move |change| sender.send(&FromOld::Topics(change));
+        shared.bus.lead(Box::new(tell));
+        let given = self.give_to(&mut link, shared, hand_over).await;
+        if let Err(error) = given {
+            shared.bus.part();
+            return Err(error);
+        }
+        Ok(Relieved(link))
+    }
+
+    async fn give_to(
+        &self,
+        link: &mut Link,
+        shared: &Shared,
+        hand_over: &impl AsyncFn(Option<&Way>),
+    ) -> Result<(), HandoverError> {
         self.offer(&link.sender)?;
         match link.next().await? {
             (FromNew::Accepting, _) => {}
@@ -139,14 +156,13 @@ impl Giver {
         let room = Arc::new(Semaphore::new(0));
         let way = Way { room, sender };
         hand_over(Some(&way)).await;
-        let given = give_all(&mut link, &way, leaving, shared).await;
-        if let Err(error) = given {
+        let given = give_all(link, &way, leaving, shared).await;
+        if given.is_err() {
             way.room.close();
             hand_over(None).await;
             shared.relieved.clear();
-            return Err(error);
         }
-        Ok(Relieved(link))
+        given
     }
 
     fn offer(&self, sender: &Sender) -> io::Result<()> {
@@ -186,6 +202,7 @@ async fn give_all(
                 FromNew::Ready { number } => giving.ready(number),
                 FromNew::Refused { number, refusal } => giving.refused(number, refusal),
                 FromNew::Finish => is_to_finish = true,
+                FromNew::Topics(wish) => shared.bus.grant(wish),
                 FromNew::Accepting | FromNew::Room => return Err(HandoverError::Garbled),
             },
             Some(one) = leaving.recv() => giving.send(one),
@@ -234,13 +251,13 @@ impl Giving {
         let reply = self.undecided.remove(&number);
         if let Some(reply) = reply {
             // If it has given up, so has `decided`.
-            let _ = reply.send(Reply::Ready(farewell));
+            let _ = reply.send(Reply::Ready(number, farewell));
         }
         let sender = self.sender.clone();
         spawn_local(async move {
             match decided.await {
-                Ok(farewell) => {
-                    sender.pass(&FromOld::Go { number }, None, Some(farewell.is_sent));
+                Ok(Farewell { waited, is_sent }) => {
+                    sender.pass(&FromOld::Go { number, waited }, None, Some(is_sent));
                 }
                 Err(_) => sender.send(&FromOld::Stay { number }),
             }

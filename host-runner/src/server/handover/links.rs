@@ -1,12 +1,15 @@
 //! The connection between the two processes: records in, and a queue of records out.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::select;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
@@ -16,6 +19,9 @@ use crate::net::records::{Record, RecordReader, RecordWriter, records};
 
 /// How long the other process may take to say what it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The most bytes that wait to be sent: four times the history that topics may have by default.
+const MAX_BACKLOG: usize = 256 << 20;
 
 /// What is to be sent.
 struct Outgoing {
@@ -33,17 +39,32 @@ pub(super) struct Link {
 
 /// Sends to the other process, in order. What cannot be sent is dropped: the reader notices.
 #[derive(Clone)]
-pub(super) struct Sender(mpsc::UnboundedSender<Outgoing>);
+pub(super) struct Sender {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    backlog: Arc<Backlog>,
+}
+
+/// What waits to be sent.
+#[derive(Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    /// Notified when it is too much.
+    is_full: Notify,
+}
 
 impl Link {
     /// Must be called within a tokio runtime.
     pub(super) fn new(socket: UnixStream) -> Self {
         let (reader, writer) = records(socket);
         let (sender, queue) = mpsc::unbounded_channel();
-        spawn_local(send_all(writer, queue));
+        let backlog = Arc::<Backlog>::default();
+        spawn_local(send_all(writer, queue, Arc::clone(&backlog)));
         Self {
             reader,
-            sender: Sender(sender),
+            sender: Sender {
+                queue: sender,
+                backlog,
+            },
         }
     }
 
@@ -92,8 +113,12 @@ impl Sender {
         descriptor: Option<OwnedFd>,
         is_sent: Option<oneshot::Sender<()>>,
     ) {
+        let length = bytes.len();
+        if self.backlog.bytes.fetch_add(length, Relaxed) > MAX_BACKLOG {
+            self.backlog.is_full.notify_one();
+        }
         // If this fails, the socket has.
-        let _ = self.0.send(Outgoing {
+        let _ = self.queue.send(Outgoing {
             bytes,
             descriptor,
             is_sent,
@@ -101,13 +126,22 @@ impl Sender {
     }
 }
 
-/// Sends what is in the queue, until the socket fails or there are no more senders.
-async fn send_all(mut writer: RecordWriter, mut queue: mpsc::UnboundedReceiver<Outgoing>) {
+/// Sends what is in the queue, until the socket fails, the other process does not read, or there are no more senders.
+async fn send_all(
+    mut writer: RecordWriter,
+    mut queue: mpsc::UnboundedReceiver<Outgoing>,
+    backlog: Arc<Backlog>,
+) {
     while let Some(outgoing) = queue.recv().await {
         let descriptor = outgoing.descriptor.as_ref();
-        if writer.send(&outgoing.bytes, descriptor).await.is_err() {
+        let sent = select! {
+            sent = writer.send(&outgoing.bytes, descriptor) => sent.is_ok(),
+            () = backlog.is_full.notified() => false,
+        };
+        if !sent {
             return;
         }
+        backlog.bytes.fetch_sub(outgoing.bytes.len(), Relaxed);
         if let Some(is_sent) = outgoing.is_sent {
             // The session is gone if its worker is.
             let _ = is_sent.send(());

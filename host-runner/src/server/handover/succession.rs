@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use wasocket_bus::Bus;
+
 use super::error::HandoverError;
 use super::giving::{Giver, Heritage};
 use super::post::{Post, Start};
@@ -51,7 +53,7 @@ impl Succession {
         }
     }
 
-    /// This process listens at these places, with this number of workers. Returns what hands over to the next process, and
+    /// This process listens at these places, with this number of workers, and has these topics. Returns what hands over to the next process, and
     /// the process before with the entries of the workers, if there is one.
     ///
     /// # Errors
@@ -63,6 +65,7 @@ impl Succession {
         clients: &[Bound],
         admin: &[Bound],
         workers: usize,
+        bus: &Bus,
     ) -> Result<(Option<Giver>, Option<Predecessor>, Vec<Entry>), HandoverError> {
         let (post, predecessor, entries) = match self.place {
             Place::Alone => return Ok((None, None, Vec::new())),
@@ -70,7 +73,7 @@ impl Succession {
             Place::Next(meeting, path) => {
                 let post = Post::inherit(&path, &mut self.inherited.successor)?;
                 let (lanes, entries) = Lanes::to_workers(workers);
-                (post, Some(meeting.continue_with(lanes)), entries)
+                (post, Some(meeting.continue_with(lanes, bus)), entries)
             }
         };
         let heritage = Heritage::of(clients, admin)?;

@@ -10,6 +10,8 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use wasocket_bus::Bus;
+use wasocket_bus::twin::Change;
 
 use super::error::HandoverError;
 use super::links::Link;
@@ -19,6 +21,7 @@ use super::wire::{FromNew, FromOld, Purpose};
 use crate::net::inherited::Inheritance;
 use crate::process::shared::Shared;
 use crate::session::moving::departure::{Answer, Departure, Incoming, Refusal};
+use crate::topics::handover::DueRecord;
 
 /// How long the old process may take to answer. It does when it has taken over from the one before it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +44,11 @@ pub(crate) struct Inherited {
 }
 
 /// Another process, before this one has workers.
-pub(super) struct Meeting(Link);
+pub(super) struct Meeting {
+    link: Link,
+    /// What there is on topics.
+    changes: Vec<Change>,
+}
 
 impl Meeting {
     /// Asks the process that listens at `path` for its listening sockets.
@@ -60,23 +67,32 @@ impl Meeting {
             Ok(Ok(hello)) => hello.agree()?,
             Ok(Err(_)) | Err(_) => return Err(HandoverError::NoRunner(path.to_owned())),
         };
-        let mut inherited = Inherited::default();
-        for _ in 0..MAX_LISTENERS {
+        let (mut inherited, mut changes) = (Inherited::default(), Vec::new());
+        let mut listeners = 0..MAX_LISTENERS;
+        loop {
             match link.next().await? {
-                (FromOld::Listener { purpose, place }, Some(socket)) => {
+                (FromOld::Listener { purpose, place }, Some(socket))
+                    if listeners.next().is_some() =>
+                {
                     inherited.add(purpose, place, socket, path)?;
                 }
-                (FromOld::Begin, None) => return Ok((Self(link), inherited)),
-                _ => break,
+                (FromOld::Topics(change), None) => changes.push(change),
+                (FromOld::Begin, None) => return Ok((Self { link, changes }, inherited)),
+                _ => return Err(HandoverError::Garbled),
             }
         }
-        Err(HandoverError::Garbled)
     }
 
-    /// The workers exist, to which the connections go.
-    pub(super) fn continue_with(self, lanes: Lanes) -> Predecessor {
+    /// The topics of the old process are those of this one from now on. `lanes`: where the connections go.
+    pub(super) fn continue_with(self, lanes: Lanes, bus: &Bus) -> Predecessor {
+        let sender = self.link.sender.clone();
+        let ask = move |wish| sender.send(&FromNew::Topics(wish));
+        bus.follow(Box::new(ask));
+        for change in self.changes {
+            bus.apply(change);
+        }
         Predecessor {
-            link: self.0,
+            link: self.link,
             lanes,
         }
     }
@@ -107,6 +123,12 @@ impl Predecessor {
     /// Takes over the connections of the old process, until that has none left or is gone. If a successor of this one comes
     /// meanwhile, the old process is told to finish. Returns that successor.
     pub(super) async fn relieve(self, post: &Post, shared: &Shared) -> Option<UnixStream> {
+        let waiting = self.take_all(post, shared).await;
+        shared.bus.part();
+        waiting
+    }
+
+    async fn take_all(self, post: &Post, shared: &Shared) -> Option<UnixStream> {
         let Self { mut link, lanes } = self;
         let (answer, mut answers) = mpsc::unbounded_channel();
         let mut taking = Taking {
@@ -120,6 +142,7 @@ impl Predecessor {
             select! {
                 message = link.next() => match message {
                     Ok((FromOld::Over, _)) => break,
+                    Ok((FromOld::Topics(change), None)) => shared.bus.apply(change),
                     Ok((message, descriptor)) => {
                         if let Err(error) = taking.receive(message, descriptor) {
                             tracing::error!("the process before this one is not listened to any more: {error}");
@@ -156,7 +179,7 @@ struct Taking {
     lanes: Lanes,
     answer: mpsc::UnboundedSender<(u64, Result<(), Refusal>)>,
     /// Those that are still the old process's.
-    undecided: HashMap<u64, oneshot::Sender<()>>,
+    undecided: HashMap<u64, oneshot::Sender<Vec<DueRecord>>>,
 }
 
 impl Taking {
@@ -169,13 +192,13 @@ impl Taking {
             (FromOld::Connection { number, departure }, Some(socket)) => {
                 self.arrive(number, *departure, socket)
             }
-            (FromOld::Go { number }, None) => {
+            (FromOld::Go { number, waited }, None) => {
                 let go = self
                     .undecided
                     .remove(&number)
                     .ok_or(HandoverError::Garbled)?;
                 // If the task has ended, so has the connection.
-                let _ = go.send(());
+                let _ = go.send(waited);
                 Ok(())
             }
             (FromOld::Stay { number }, None) => {

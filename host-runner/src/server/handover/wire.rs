@@ -3,8 +3,11 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use wasocket_bus::twin::{Change, Wish};
+
 use super::error::HandoverError;
 use crate::session::moving::departure::{Departure, Refusal};
+use crate::topics::handover::DueRecord;
 
 /// The versions of the protocol that this program speaks, first and last.
 pub(super) const VERSIONS: (u16, u16) = (1, 1);
@@ -89,12 +92,14 @@ pub(super) enum FromOld {
         number: u64,
         departure: Box<Departure>,
     },
-    /// The connection is the new process's.
-    Go { number: u64 },
+    /// The connection is the new process's, and this has waited for it.
+    Go { number: u64, waited: Vec<DueRecord> },
     /// The connection stays.
     Stay { number: u64 },
     /// The old process has no connections any more, and ends.
     Over,
+    /// Something has happened on a topic.
+    Topics(Change),
 }
 
 /// What the new process says.
@@ -110,6 +115,8 @@ pub(super) enum FromNew {
     Refused { number: u64, refusal: Refusal },
     /// Its own successor waits: what the old process has left is to end.
     Finish,
+    /// Something is to happen on a topic.
+    Topics(Wish),
 }
 
 /// # Errors
@@ -131,7 +138,13 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HandoverErr
 
 #[cfg(test)]
 mod tests {
+    use wasocket_bus::message::{Kind, Message};
+    use wasocket_bus::position::Position;
+    use wasocket_bus::topic::Topic;
+    use wasocket_bus::twin::Publisher;
+
     use super::*;
+    use crate::topics::handover::EventRecord;
 
     #[test]
     fn the_last_common_version_is_spoken() {
@@ -165,5 +178,62 @@ mod tests {
         assert!(decode::<FromNew>(&bytes).is_err());
         assert!(decode::<FromOld>(b"\xff").is_err());
         assert!(decode::<FromOld>(b"").is_err());
+    }
+
+    fn messages() -> Vec<FromOld> {
+        let topic: Topic = Topic::new("room").expect("a name");
+        let message = Message {
+            kind: Kind::Text,
+            bytes: "hello".into(),
+        };
+        let position = Some(Position {
+            epoch: 7,
+            offset: 300,
+        });
+        vec![
+            FromOld::Listener {
+                purpose: Purpose::Admin,
+                place: "127.0.0.1:80".to_owned(),
+            },
+            FromOld::Go {
+                number: 1 << 40,
+                waited: vec![
+                    DueRecord::Publication(topic.clone(), message.clone(), position),
+                    DueRecord::Event(Some(topic.clone()), EventRecord::TooSlow),
+                ],
+            },
+            FromOld::Topics(Change::Published {
+                topic,
+                message,
+                position,
+                by: Publisher::Leader,
+            }),
+        ]
+    }
+
+    /// Whatever has become of a message on its way: it is another one, or refused, and costs no more memory than it has bytes.
+    #[test]
+    fn damaged_messages_do_no_harm() {
+        for message in messages() {
+            let bytes = encode(&message).expect("a message");
+            let decoded: FromOld = decode(&bytes).expect("a message");
+            assert_eq!(format!("{decoded:?}"), format!("{message:?}"));
+            for length in 0..bytes.len() {
+                let cut = bytes.get(..length).expect("a part");
+                assert!(decode::<FromOld>(cut).is_err(), "{length} of {message:?}");
+                for bit in 0..8 {
+                    let mut damaged = bytes.clone();
+                    damaged[length] ^= 1 << bit;
+                    if let Ok(other) = decode::<FromOld>(&damaged) {
+                        assert_ne!(encode(&other).expect("a message"), bytes);
+                    }
+                }
+            }
+        }
+        // A length far beyond the end.
+        for kind in 0..8 {
+            let long = [&[kind, 1][..], &[0xff; 8], &[0x7f]].concat();
+            assert!(decode::<FromOld>(&long).is_err());
+        }
     }
 }

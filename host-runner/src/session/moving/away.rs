@@ -1,5 +1,6 @@
 //! How a session hands its connection over to another process.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,22 +49,31 @@ impl Session {
             inner.connection.suspend(inner.context.clock.now())
         };
         let suspended = suspend.await?.ok_or(Stay::NotAtRest)?;
-        let (reply, replied) = oneshot::channel();
-        {
-            let inner = self.inner();
-            if !inner.is_at_rest() {
-                return Err(Stay::NotAtRest.into());
-            }
-            let leaving = inner.pack(suspended.into_state(), reply);
-            place.send(leaving.ok_or(Stay::NotAtRest)?);
+        if !self.inner().is_at_rest() {
+            return Err(Stay::NotAtRest.into());
         }
-        let farewell = match timeout(PATIENCE, replied).await {
-            Ok(Ok(Reply::Ready(farewell))) => farewell,
+        let gone = self.hand_to(place, suspended.into_state()).await;
+        if gone.is_err() {
+            self.inner().connection.unpack_topics();
+        }
+        gone
+    }
+
+    /// Sends the connection, and lets go of it once the other process is ready.
+    async fn hand_to(self: &Rc<Self>, place: Reserved, state: Vec<u8>) -> Result<(), StayBehind> {
+        let (reply, replied) = oneshot::channel();
+        let leaving = self.inner().pack(state, reply);
+        place.send(leaving.ok_or(Stay::NotAtRest)?);
+        let (number, farewell) = match timeout(PATIENCE, replied).await {
+            Ok(Ok(Reply::Ready(number, farewell))) => (number, farewell),
             Ok(Ok(Reply::Refused(refusal))) => return Err(StayBehind::Refused(refusal)),
             Ok(Err(_)) | Err(_) => return Err(StayBehind::Forsaken),
         };
+        let subscriber = Rc::clone(self.inner().connection.subscriber());
+        self.inner().connection.release_topics(number);
+        let waited = poll_fn(|context| subscriber.poll_released(context)).await;
         let (is_sent, sent) = oneshot::channel();
-        let told = farewell.send(Farewell { is_sent });
+        let told = farewell.send(Farewell { waited, is_sent });
         told.map_err(|_| StayBehind::Forsaken)?;
         sent.await.map_err(|_| StayBehind::Forsaken)
     }
@@ -96,7 +106,7 @@ impl<E: Into<Stay>> From<E> for StayBehind {
 impl Inner {
     fn find_way(&mut self) -> Option<Reserved> {
         // Until its time to move is over, it may be that the other process goes away.
-        if !self.socket.get_ref().is_portable() || self.connection.subscriber().has_topics() {
+        if !self.socket.get_ref().is_portable() {
             return None;
         }
         let place = self.context.exit.reserve();
@@ -107,7 +117,7 @@ impl Inner {
         place
     }
 
-    /// `None` if the system refuses a copy of the socket.
+    /// `None` if the system refuses a copy of the socket, or the topics cannot go to another process.
     fn pack(&self, state: Vec<u8>, reply: oneshot::Sender<Reply>) -> Option<Leaving> {
         let now = self.context.clock.now();
         let published = self.connection.subscriber().totals().0;
@@ -117,6 +127,7 @@ impl Inner {
                 suspended_at: monotonic(),
                 idle_for: self.limits.idle_for(now),
                 entry: self.entry.record(published),
+                topics: self.connection.pack_topics()?,
             },
             socket: self.socket.get_ref().copy_descriptor().ok()?,
             reply,

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::contract::bindings::ResumeError;
 use crate::observe::access_log::EntryRecord;
+use crate::topics::handover::{DueRecord, SubscriptionRecord};
 
 /// All that another process needs to go on with a connection, apart from its socket.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +32,7 @@ pub(crate) struct Departure {
     /// How long before that something was last received or sent, in nanoseconds.
     pub(crate) idle_for: u64,
     pub(crate) entry: EntryRecord,
+    pub(crate) topics: Vec<SubscriptionRecord>,
 }
 
 /// A connection that is about to leave.
@@ -45,8 +47,8 @@ pub(crate) struct Leaving {
 /// What the other process says to a connection.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// It can go on with it, once it is told so.
-    Ready(oneshot::Sender<Farewell>),
+    /// It can go on with it, once it is told so. The number of the connection in the handover.
+    Ready(u64, oneshot::Sender<Farewell>),
     /// It cannot.
     Refused(Refusal),
 }
@@ -54,6 +56,8 @@ pub(crate) enum Reply {
 /// The old process lets go of a connection.
 #[derive(Debug)]
 pub(crate) struct Farewell {
+    /// What has waited for it.
+    pub(crate) waited: Vec<DueRecord>,
     /// Told once the other process has been sent this. Dropped if it cannot be: then the connection stays.
     pub(crate) is_sent: oneshot::Sender<()>,
 }
@@ -102,8 +106,8 @@ pub(crate) struct Incoming {
     pub(crate) socket: OwnedFd,
     /// What to say to the other process.
     pub(crate) answer: Answer,
-    /// Told when the connection is this process's. Dropped if it stays where it was.
-    pub(crate) go: oneshot::Receiver<()>,
+    /// Told when the connection is this process's, and what has waited for it. Dropped if it stays where it was.
+    pub(crate) go: oneshot::Receiver<Vec<DueRecord>>,
 }
 
 /// Tells another process, once, whether this one can go on with a connection.
@@ -122,6 +126,11 @@ impl Answer {
             number,
             sender: Some(sender),
         }
+    }
+
+    /// The number of the connection in the handover.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn give(&mut self, answer: Result<(), Refusal>) {

@@ -1,9 +1,12 @@
 //! What is published, and what arrives.
 
+pub mod twin;
+
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::position::Position;
 use crate::topic::Topic;
@@ -12,16 +15,20 @@ use crate::topic::Topic;
 pub const MAX_MEMBER_INFO: usize = 256;
 
 /// The content of a publication.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// What the bytes are.
     pub kind: Kind,
     /// For [`Kind::Text`], valid UTF-8.
+    #[serde(
+        serialize_with = "serialize_bytes",
+        deserialize_with = "deserialize_bytes"
+    )]
     pub bytes: Bytes,
 }
 
 /// The kind of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// UTF-8.
     Text,
@@ -29,8 +36,16 @@ pub enum Kind {
     Binary,
 }
 
+fn serialize_bytes<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_bytes(bytes)
+}
+
+fn deserialize_bytes<'a, D: Deserializer<'a>>(from: D) -> Result<Bytes, D::Error> {
+    Vec::<u8>::deserialize(from).map(Bytes::from)
+}
+
 /// A subscriber, or a publisher, within one worker: the worker chooses the number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubscriberId(pub u64);
 
 /// A message on its way to the subscribers.
@@ -45,16 +60,20 @@ pub struct Publication {
 }
 
 /// A subscriber that wants to be seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Which one.
     pub key: MemberKey,
     /// What it says about itself, at most [`MAX_MEMBER_INFO`] bytes.
+    #[serde(
+        serialize_with = "serialize_bytes",
+        deserialize_with = "deserialize_bytes"
+    )]
     pub info: Bytes,
 }
 
 /// The name of a member, unique in the service. Written as 16 hexadecimal digits, `-`, and a decimal number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MemberKey {
     /// The process that it is connected to.
     pub runner: u64,
@@ -80,7 +99,7 @@ pub enum Start {
 }
 
 /// What a topic keeps: the lower of this and the operator's bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep {
     /// The most publications.
     pub count: u32,
@@ -91,6 +110,11 @@ pub struct Keep {
 impl Keep {
     pub(crate) fn age(self) -> Duration {
         Duration::from_secs(self.seconds.into())
+    }
+
+    /// Whether it keeps at least what the other does.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self.max_of_both(other) == self
     }
 
     pub(crate) fn max_of_both(self, other: Self) -> Self {
