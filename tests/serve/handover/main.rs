@@ -9,7 +9,6 @@
 #[path = "../sockets/certificate.rs"]
 #[allow(dead_code, reason = "the tests of sockets use the rest")]
 mod certificate;
-mod crowd;
 mod faults;
 mod listeners;
 mod moves;
