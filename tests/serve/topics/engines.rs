@@ -1,7 +1,7 @@
 //! Several runners on one NATS or Redis server.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -118,26 +118,29 @@ impl Drop for StopWhenDropped<'_> {
     }
 }
 
-/// Publishes 1,000 numbers a second, from 1, until it is to stop. Returns the last one.
-fn publish_numbers(publisher: &mut Peer, stop: &AtomicBool) -> u32 {
+/// Publishes 1,000 numbers a second, from 1, until it is to stop. Says which is the last one before it publishes that.
+fn publish_numbers(publisher: &mut Peer, stop: &AtomicBool, last: &AtomicU32) {
     let start = Instant::now();
     for number in 1.. {
+        let is_last = stop.load(Ordering::Relaxed);
+        if is_last {
+            last.store(number, Ordering::Relaxed);
+        }
         publisher.send(&format!("!publish room {number}"));
+        if is_last {
+            return;
+        }
         let due = start + Duration::from_millis(number.into());
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        if stop.load(Ordering::Relaxed) {
-            return number;
-        }
     }
-    u32::MAX
 }
 
 /// Reads all numbers up to the last one: each is the next, or comes after a gap, and no position comes twice. Returns
 /// how many are missing.
-fn read_numbers(peer: &mut Peer, last: u32) -> u32 {
+fn read_numbers(peer: &mut Peer, last: &AtomicU32) -> u32 {
     let (mut heard, mut missing, mut told) = (0, 0, false);
     let mut positions = HashSet::new();
-    while heard < last {
+    while heard < last.load(Ordering::Relaxed) {
         let text = peer.read();
         if text.starts_with("!gap") {
             told = true;
@@ -166,9 +169,16 @@ fn nothing_is_lost_in_silence(kind: Kind, test: &str, happens: impl Fn(&mut Engi
     let mut publisher = Peer::join(&runners[0], "/other");
     let join = |runner: &Server| Peer::join(runner, "/room?keep=1000&position");
     let mut peers: Vec<_> = runners.iter().map(join).collect();
-    let stop = AtomicBool::new(false);
-    let last = thread::scope(|threads| {
-        let publishing = threads.spawn(|| publish_numbers(&mut publisher, &stop));
+    for peer in &mut peers {
+        peer.socket.set_read_timeout(Some(LONG)).expect("a time");
+    }
+    let (stop, last) = (AtomicBool::new(false), AtomicU32::new(u32::MAX));
+    let missing: Vec<u32> = thread::scope(|threads| {
+        let reading: Vec<_> = peers
+            .iter_mut()
+            .map(|peer| threads.spawn(|| read_numbers(peer, &last)))
+            .collect();
+        let publishing = threads.spawn(|| publish_numbers(&mut publisher, &stop, &last));
         let stopped = StopWhenDropped(&stop);
         thread::sleep(A_WHILE);
         happens(&mut engine);
@@ -176,12 +186,13 @@ fn nothing_is_lost_in_silence(kind: Kind, test: &str, happens: impl Fn(&mut Engi
         wait_for_engine(&runners);
         thread::sleep(A_WHILE);
         drop(stopped);
-        publishing.join().expect("publications")
+        publishing.join().expect("publications");
+        let read = reading.into_iter().map(|reader| reader.join());
+        read.map(|missing| missing.expect("all numbers")).collect()
     });
-    for (number, peer) in peers.iter_mut().enumerate() {
-        peer.socket.set_read_timeout(Some(LONG)).expect("a time");
-        let missing = read_numbers(peer, last);
-        println!("{test}, runner {number}: {missing} of {last} missing, and told");
+    let last = last.into_inner();
+    for (number, missing) in missing.into_iter().enumerate() {
+        println!("{test} {kind:?}, runner {number}: {missing} of {last} missing, and told");
     }
 }
 
