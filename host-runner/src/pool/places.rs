@@ -15,7 +15,7 @@ use crate::contract::bindings::ShutdownReason;
 use crate::guest::load::component::Component;
 use crate::limits::instances::InstanceLimit;
 use crate::observe::metrics::Metrics;
-use crate::observe::swap_metrics::Trial;
+use crate::observe::metrics::swap::Trial;
 use crate::pool::Unplaced;
 use crate::pool::wakeups::{Signal, Signals};
 

@@ -10,7 +10,7 @@ use wasocket_bus::position::Position;
 use wasocket_bus::topic::Topic;
 
 use crate::contract::bindings::{Delivery, TopicMessage};
-use crate::observe::topic_metrics::Prefix;
+use crate::observe::metrics::topics::Prefix;
 use crate::topics::settings::SlowSubscriber;
 
 /// A publication that has arrived. One for all subscribers of the worker.

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use crate::guest::load::component::{Component, Loader};
 use crate::guest::load::world::World;
-use crate::observe::swap_metrics::Trial;
+use crate::observe::metrics::swap::Trial;
 use crate::pool::Release;
 use crate::process::shared::Shared;
 use crate::server::commands::Commands;

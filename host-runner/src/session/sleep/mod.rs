@@ -28,7 +28,7 @@ use crate::limits::unsent::UnsentShare;
 use crate::net::stream::Stream as _;
 use crate::net::stream::accepted::Accepted;
 use crate::observe::access_log::ConnectionEntry;
-use crate::observe::sleep_metrics::Reason;
+use crate::observe::metrics::sleep::Reason;
 use crate::pool::wakeups::Signal;
 use crate::pool::{Asleep, Resumed, Suspended, Woken};
 use crate::session::Session;

@@ -1,8 +1,7 @@
 //! What a worker counts of connections that sleep.
 
-use std::sync::Arc;
-
-use crate::observe::metrics::{Counter, Gauge, Kind, Metrics, Text};
+use super::counter::{Counter, Gauge};
+use super::text::{Kind, Text};
 
 /// What a connection was woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +44,15 @@ impl SleepMetrics {
     }
 }
 
-pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>]) {
+pub(super) fn write(text: &mut Text, workers: &[&SleepMetrics]) {
     let sum = |counter: fn(&SleepMetrics) -> &Counter| {
-        let numbers = workers.iter().map(|worker| counter(&worker.sleep).get());
+        let numbers = workers.iter().map(|worker| counter(worker).get());
         numbers.sum()
     };
     text.gauge(
         "connections_asleep",
         "Connections that are on no instance until something happens (--hibernate-after).",
-        workers.iter().map(|worker| worker.sleep.asleep.get()).sum(),
+        workers.iter().map(|worker| worker.asleep.get()).sum(),
     );
     text.counter(
         "hibernations_total",

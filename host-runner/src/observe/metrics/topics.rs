@@ -1,10 +1,11 @@
 //! What a worker counts of topics, and what the operator sees of it and of the bus.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use wasocket_bus::{Bus, EngineState};
 
-use crate::observe::metrics::{Counter, Kind, Metrics, Text};
+use super::counter::Counter;
+use super::text::{Kind, Text};
 
 /// The counters of topics of a worker.
 #[derive(Debug, Default)]
@@ -88,11 +89,11 @@ impl TopicMetrics {
 }
 
 /// Writes what is known of topics.
-pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], bus: &Bus) {
+pub(super) fn write(text: &mut Text, workers: &[&TopicMetrics], bus: &Bus) {
     let status = bus.status();
     let counters = bus.counters();
     let sum = |of: fn(&TopicMetrics) -> &Counter| -> u64 {
-        workers.iter().map(|all| of(&all.topics).get()).sum()
+        workers.iter().map(|all| of(all).get()).sum()
     };
     text.gauge(
         "topics",
@@ -153,13 +154,13 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], bus: &Bus) {
     engine(text, bus);
 }
 
-fn by_prefix(text: &mut Text, workers: &[Arc<Metrics>]) {
-    let prefixes = workers.first().and_then(|all| all.topics.prefixes.get());
+fn by_prefix(text: &mut Text, workers: &[&TopicMetrics]) {
+    let prefixes = workers.first().and_then(|all| all.prefixes.get());
     let Some(prefixes) = prefixes.filter(|all| !all.is_empty()) else {
         return;
     };
     let sum = |index: usize, of: fn(&PrefixMetrics) -> &Counter| -> u64 {
-        let at = |all: &Arc<Metrics>| all.topics.at(Some(Prefix(index))).map(|all| of(all).get());
+        let at = |all: &&TopicMetrics| all.at(Some(Prefix(index))).map(|all| of(all).get());
         workers.iter().filter_map(at).sum()
     };
     let all = |of: fn(&PrefixMetrics) -> &Counter| -> Vec<(String, u64)> {

@@ -1,10 +1,10 @@
 //! What is counted of handovers: to another process, and from one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::observe::metrics::{Counter, Kind, Metrics, Text};
+use super::counter::{Counter, Pauses};
+use super::text::{Kind, Text};
 
 /// How handovers have ended.
 #[derive(Debug, Default)]
@@ -22,22 +22,18 @@ pub(crate) struct HandoverMetrics {
     pub(crate) left: Counter,
     /// Connections that have come from another process.
     arrived: Counter,
-    /// In nanoseconds.
-    longest_pause: AtomicU64,
-    all_pauses: AtomicU64,
+    pauses: Pauses,
 }
 
 impl HandoverMetrics {
     /// A connection has come, and was not served for this time.
     pub(crate) fn arrived(&self, pause: Duration) {
         self.arrived.count();
-        let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-        self.longest_pause.fetch_max(pause, Relaxed);
-        self.all_pauses.fetch_add(pause, Relaxed);
+        self.pauses.add(pause);
     }
 }
 
-pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], handovers: &HandoverCounts) {
+pub(super) fn write(text: &mut Text, workers: &[&HandoverMetrics], handovers: &HandoverCounts) {
     text.family(
         "handovers_total",
         "Handovers: done, from another process to this one; failed, from this one to another.",
@@ -49,7 +45,7 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], handovers: &Hando
         ],
     );
     let sum = |counter: fn(&HandoverMetrics) -> &Counter| {
-        let numbers = workers.iter().map(|worker| counter(&worker.handover).get());
+        let numbers = workers.iter().map(|worker| counter(worker).get());
         numbers.sum()
     };
     text.counter(
@@ -62,18 +58,17 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], handovers: &Hando
         "Connections handed over to another process.",
         sum(|all| &all.left),
     );
-    let pauses = |worker: &Arc<Metrics>| worker.handover.longest_pause.load(Relaxed);
+    let pauses = || workers.iter().map(|worker| &worker.pauses);
     text.seconds(
         "handover_longest_pause_seconds",
         "The longest time for which a connection was not served while it was taken over.",
         Kind::Gauge,
-        Duration::from_nanos(workers.iter().map(pauses).max().unwrap_or_default()),
+        Pauses::longest(pauses()),
     );
-    let all = |worker: &Arc<Metrics>| worker.handover.all_pauses.load(Relaxed);
     text.seconds(
         "handover_pause_seconds_total",
         "That time, of all connections together.",
         Kind::Counter,
-        Duration::from_nanos(workers.iter().map(all).sum()),
+        Pauses::sum(pauses()),
     );
 }

@@ -1,11 +1,11 @@
 //! What a worker counts of connections that move to a new version of the component.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::counter::{Counter, Pauses};
+use super::text::{Kind, Text};
 use crate::contract::bindings::ResumeError;
-use crate::observe::metrics::{Counter, Kind, Metrics, Text};
 
 /// What becomes of one version of the component, in all workers.
 #[derive(Debug, Default)]
@@ -68,9 +68,7 @@ pub(crate) struct SwapMetrics {
     pub(crate) full: Counter,
     /// Connections closed, since they have not moved in time, or their state was refused.
     pub(crate) closed: Counter,
-    /// In nanoseconds, like the next.
-    longest_pause: AtomicU64,
-    pauses: AtomicU64,
+    pauses: Pauses,
 }
 
 impl SwapMetrics {
@@ -82,10 +80,7 @@ impl SwapMetrics {
     /// A connection has moved, and was not served for this time.
     pub(crate) fn moved(&self, pause: Duration) {
         self.moved.count();
-        let pause = u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX);
-        self.longest_pause.fetch_max(pause, Relaxed);
-        // Centuries fit.
-        self.pauses.fetch_add(pause, Relaxed);
+        self.pauses.add(pause);
     }
 
     /// The state of a connection was refused.
@@ -98,7 +93,7 @@ impl SwapMetrics {
     }
 }
 
-pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], swaps: &SwapCounts) {
+pub(super) fn write(text: &mut Text, workers: &[&SwapMetrics], swaps: &SwapCounts) {
     text.family(
         "swaps_total",
         "New versions of the component, by outcome.",
@@ -111,7 +106,7 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], swaps: &SwapCount
         ],
     );
     let sum = |counter: fn(&SwapMetrics) -> &Counter| {
-        let numbers = workers.iter().map(|worker| counter(&worker.swap).get());
+        let numbers = workers.iter().map(|worker| counter(worker).get());
         numbers.sum()
     };
     text.counter(
@@ -137,21 +132,17 @@ pub(super) fn write(text: &mut Text, workers: &[Arc<Metrics>], swaps: &SwapCount
         "Connections closed because they did not move in time (--swap-grace) or were refused (--swap-refused).",
         sum(|all| &all.closed),
     );
-    let nanoseconds = |pause: fn(&SwapMetrics) -> &AtomicU64| {
-        let workers = workers.iter();
-        workers.map(move |worker| pause(&worker.swap).load(Relaxed))
-    };
-    let longest = nanoseconds(|all| &all.longest_pause).max();
+    let pauses = || workers.iter().map(|worker| &worker.pauses);
     text.seconds(
         "swap_longest_pause_seconds",
         "The longest time for which a connection was not served while it moved.",
         Kind::Gauge,
-        Duration::from_nanos(longest.unwrap_or_default()),
+        Pauses::longest(pauses()),
     );
     text.seconds(
         "swap_pause_seconds_total",
         "The time for which connections were not served while they moved, of all moves together.",
         Kind::Counter,
-        Duration::from_nanos(nanoseconds(|all| &all.pauses).sum()),
+        Pauses::sum(pauses()),
     );
 }
