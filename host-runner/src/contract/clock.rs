@@ -13,6 +13,17 @@ pub(crate) fn monotonic() -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
+/// Later than any instant that will come.
+pub(crate) const NEVER: bindings::Instant = bindings::Instant::MAX;
+
+/// This long after the instant; never, if there is no time.
+pub(crate) fn after(instant: bindings::Instant, time: Option<Duration>) -> bindings::Instant {
+    let nanos = time.map_or(NEVER, |time| {
+        u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+    });
+    instant.saturating_add(nanos)
+}
+
 /// A clock whose origin is its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);

@@ -22,7 +22,7 @@ use crate::process::stop_event::StopEvent;
 use crate::session::moving::departure::{Exit, Way};
 use crate::session::read_buffer::ReadBuffer;
 use crate::session::settings::{SessionContext, SessionSettings};
-use crate::session::sleep::InCommon;
+use crate::session::sleep::in_common::InCommon;
 
 /// A thread's share of the runner. State in common with other threads is read only, or in `shared`.
 #[derive(Debug)]

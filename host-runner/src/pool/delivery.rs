@@ -16,7 +16,9 @@ use wasmtime::component::ResourceAny;
 use wasocket_bus::message::SubscriberId;
 use wasocket_bus::{Arrival, Inbox};
 
+use super::Pool;
 use super::instance::{Instance, call};
+use super::member::{Connection, Member};
 use crate::contract::bindings::{
     Deliveries, Delivery, Exception, ExceptionEffect, Instant, Outcome,
 };
@@ -24,7 +26,7 @@ use crate::contract::clock::Clock;
 use crate::guest::fault::{FaultReason, GuestFault};
 use crate::guest::handler::Guest;
 use crate::pool::backoff::Cause;
-use crate::pool::{Call, Pool};
+use crate::pool::call::Call;
 use crate::topics::actions::Caller;
 use crate::topics::backlog::{Backlogged, Item};
 use crate::topics::publication::Arrived;
@@ -51,6 +53,23 @@ pub(crate) enum Delivered {
     Form(Bytes),
     /// Anything, and its output.
     Outcome(Outcome, Vec<u8>),
+}
+
+impl Connection {
+    /// Gives the connection a publication that has waited for it.
+    pub(crate) fn deliver(&self, now: Instant, arrived: &Rc<Arrived>) -> Call<Delivered> {
+        let Member {
+            place,
+            handle,
+            waker,
+            subscriber,
+            ..
+        } = &self.0;
+        let cause = Cause::Client(place.client);
+        place
+            .instance
+            .deliver_to_one(subscriber, *handle, cause, waker, arrived, now)
+    }
 }
 
 impl Pool {

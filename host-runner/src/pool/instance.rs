@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time;
@@ -22,15 +22,15 @@ use crate::guest::file_wait::FileWait;
 use crate::guest::handler::Guest;
 use crate::guest::instance::{Advance, advance, finish_with};
 use crate::observe::metrics::Metrics;
-use crate::pool::Call;
 use crate::pool::backoff::{Backoff, Cause};
 use crate::pool::batch::Batch;
 use crate::pool::batch::BatchPolicy;
 use crate::pool::batch::Batches;
 use crate::pool::batch::Receiver;
-use crate::pool::places::{Places, Version};
-use crate::pool::suspend::Moves;
-use crate::pool::suspend::away::Elsewhere;
+use crate::pool::call::Call;
+use crate::pool::release::Release;
+use crate::pool::suspend::elsewhere::Elsewhere;
+use crate::pool::suspend::moves::Moves;
 use crate::pool::wakeups::{Signal, Signals};
 use crate::topics::Topics;
 use crate::topics::backlog::{Backlog, Backlogged};
@@ -41,7 +41,7 @@ pub(crate) struct Instance {
     /// `None` during a call, and forever after a fault.
     guest: RefCell<Option<Box<Guest>>>,
     /// Which version of the component it is of.
-    pub(super) version: Rc<Version>,
+    pub(super) version: Rc<Release>,
     pub(super) message_limits: Option<MessageLimits>,
     /// How long it may wait in a call.
     file_wait: FileWait,
@@ -75,8 +75,6 @@ pub(super) struct Shared {
     pub(super) threads: Rc<Semaphore>,
     pub(super) batches: Rc<Batches<Instance>>,
     pub(super) topics: Rc<Topics<Instance>>,
-    /// All instances of the pool, which owns them.
-    pub(super) places: Weak<Places>,
     pub(super) moves: Rc<Moves>,
     pub(super) elsewhere: Rc<Elsewhere>,
     pub(super) batch_policy: Rc<BatchPolicy>,
@@ -101,7 +99,7 @@ pub(super) use call;
 impl Instance {
     pub(super) fn new(
         guest: Guest,
-        version: Rc<Version>,
+        version: Rc<Release>,
         file_wait: FileWait,
         started: time::Instant,
         message_limits: Option<MessageLimits>,

@@ -19,10 +19,9 @@ use crate::guest::fault::Dead;
 use crate::guest::handler::Guest;
 use crate::pool::backoff::Cause;
 use crate::pool::batch::Receiver;
+use crate::pool::call::Call;
 use crate::pool::wakeups::{Signal, Signals};
-use crate::pool::{Call, Delivered};
 use crate::topics::actions::Caller;
-use crate::topics::publication::Arrived;
 use crate::topics::subscriber::Subscriber;
 
 /// A guest's resource that the host holds and other members can wake. Dropping it drops the resource in the guest,
@@ -33,7 +32,7 @@ pub(super) struct Member {
     pub(super) handle: ResourceAny,
     id: ConnectionId,
     pub(super) signals: Arc<Signals>,
-    waker: Waker,
+    pub(super) waker: Waker,
     pub(super) subscriber: Rc<Subscriber<Instance>>,
 }
 
@@ -258,21 +257,6 @@ impl Connection {
     pub(crate) fn tell(&self, now: Instant, event: TopicEvent) -> Call<Effects> {
         let handle = self.0.handle;
         self.call(call!(guest => guest.tell(handle, now, &event)))
-    }
-
-    /// Gives the connection a publication that has waited for it.
-    pub(crate) fn deliver(&self, now: Instant, arrived: &Rc<Arrived>) -> Call<Delivered> {
-        let Member {
-            place,
-            handle,
-            waker,
-            subscriber,
-            ..
-        } = &self.0;
-        let cause = Cause::Client(place.client);
-        place
-            .instance
-            .deliver_to_one(subscriber, *handle, cause, waker, arrived, now)
     }
 
     /// Carries out what the connection wants after a batch.

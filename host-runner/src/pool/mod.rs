@@ -10,9 +10,9 @@ mod call;
 mod delivery;
 mod instance;
 mod member;
-mod owner;
 mod place;
 mod places;
+mod release;
 mod suspend;
 pub mod wakeups;
 
@@ -21,14 +21,14 @@ pub(crate) use delivery::Delivered;
 pub(crate) use instance::Instance;
 pub use member::Connection;
 pub(crate) use member::PendingRequest;
-pub(crate) use owner::Key;
 pub(crate) use place::{Answer, Decision, Place, Takeover};
-pub(crate) use places::Release;
+pub(crate) use places::Unplaced;
+pub(crate) use places::owner::Key;
+pub(crate) use release::Release;
 pub(crate) use suspend::away::Arrived;
 pub(crate) use suspend::{Asleep, Destination, Kept, Resumed, Suspended, Woken};
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,11 +42,12 @@ use tokio::time::{sleep, sleep_until};
 
 use self::backoff::Cause;
 use self::instance::{Shared, back_off, log};
-use self::places::{Places, Seeker, Version};
-use self::suspend::away::until_available;
-use self::suspend::{MOVES_AT_ONCE, Sleepers, WAVE};
+use self::places::{Places, Seeker};
+use self::suspend::elsewhere::until_available;
+use self::suspend::moves::MOVES_AT_ONCE;
+use self::suspend::sleepers::{Sleepers, WAVE};
 use crate::contract::bindings::{Instant, ShutdownReason};
-use crate::guest::fault::{Dead, FaultReason, GuestFault};
+use crate::guest::fault::{FaultReason, GuestFault};
 use crate::guest::file_wait::FileWait;
 use crate::guest::handler::Guest;
 use crate::guest::instance::{Advance, advance, finish_with};
@@ -105,7 +106,6 @@ impl Pool {
                 threads: Rc::new(Semaphore::new(THREADS)),
                 batches: Rc::default(),
                 topics,
-                places: Rc::downgrade(&places),
                 moves: Rc::default(),
                 elsewhere: Rc::default(),
                 batch_policy: Rc::default(),
@@ -156,7 +156,7 @@ impl Pool {
     /// A place on an instance of this version, which need not be served any more.
     async fn place_on(
         &self,
-        version: &Rc<Version>,
+        version: &Rc<Release>,
         seeker: &Seeker<'_>,
     ) -> Result<Place, Unplaced> {
         if self.places.current().number == version.number {
@@ -192,7 +192,7 @@ impl Pool {
     /// Starts an instance of this version that gets connections. Returns `None` if the version was replaced meanwhile.
     async fn start(
         &self,
-        version: Rc<Version>,
+        version: Rc<Release>,
         starting: OwnedMutexGuard<()>,
     ) -> Result<Option<Rc<Instance>>, Unplaced> {
         let instance = self.start_instance(version, starting).await?;
@@ -205,7 +205,7 @@ impl Pool {
 
     async fn start_instance(
         &self,
-        version: Rc<Version>,
+        version: Rc<Release>,
         starting: OwnedMutexGuard<()>,
     ) -> Result<Rc<Instance>, Unplaced> {
         if let Some(left) = self.backoff_remaining() {
@@ -387,34 +387,4 @@ async fn start(
     });
     rest.await
         .unwrap_or_else(|bug| Err(GuestFault::of_runner(bug)))
-}
-
-/// Why there is no place for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unplaced {
-    /// A new instance was needed, and failed to start.
-    Dead,
-    /// For this time no instance is started, or none used for this client, since the previous ones have failed.
-    BackingOff(Duration),
-    /// A new instance is needed, and the system has no room for it.
-    Full,
-    /// The key's instance has this number of connections, which is the most.
-    OwnerFull(usize),
-}
-
-impl fmt::Display for Unplaced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dead => f.write_str("an instance fails to start, the log says why"),
-            Self::BackingOff(_) => f.write_str("instances keep failing"),
-            Self::Full => f.write_str("there is no room for another instance"),
-            Self::OwnerFull(most) => write!(f, "its instance has {most} connections"),
-        }
-    }
-}
-
-impl From<Dead> for Unplaced {
-    fn from(_: Dead) -> Self {
-        Self::Dead
-    }
 }

@@ -7,11 +7,11 @@ use std::task::Waker;
 
 use super::instance::{Instance, call};
 use super::member::{Connection, Member, PendingRequest};
-use super::owner::Owner;
+use super::places::owner::Owner;
 use crate::contract::bindings::{self, Request, Response, ResponseHead, Verdict};
 use crate::guest::handler::Guest;
-use crate::pool::Call;
 use crate::pool::backoff::Cause;
+use crate::pool::call::Call;
 
 /// A reserved place on an instance, given back when dropped.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use wasocket_host_core::turn::{self, Ending, Turn};
 
 use crate::contract::bindings::{Effects, Instant, Next, Outcome, Report, ShutdownReason};
+use crate::contract::clock::NEVER;
 use crate::guest::fault::Dead;
 use crate::limits::fair_share::FairShare;
 use crate::limits::read_rate::ReadRate;
@@ -16,16 +17,16 @@ use crate::limits::unsent::UnsentShare;
 use crate::net::stream::accepted::Accepted;
 use crate::net::stream::socket::Socket;
 use crate::observe::access_log::{ABORTED, ConnectionEntry};
+use crate::pool::batch::Receiver;
 use crate::pool::wakeups::Signal;
 use crate::pool::{Call, Connection};
-use crate::session::Session;
 use crate::session::event::{Arrived, Called, Done, Event, Pushed};
-use crate::session::moving::Moving;
+use crate::session::moving::opportunity::Moving;
 use crate::session::publish_rate::PublishRate;
 use crate::session::read_buffer::Filled;
 use crate::session::settings::SessionContext;
 use crate::session::sleep::doze::Doze;
-use crate::session::time_limits::{NEVER, TimeLimits};
+use crate::session::time_limits::TimeLimits;
 use crate::session::timer::Timer;
 use crate::topics::waiting::Due;
 
@@ -183,7 +184,7 @@ impl Inner {
     /// Waits for the next event.
     pub(super) fn poll_event(
         &mut self,
-        session: &Rc<Session>,
+        receiver: &Rc<impl Receiver + 'static>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Event>> {
         if let Batch::Joined { woken } = &mut self.batch {
@@ -199,7 +200,7 @@ impl Inner {
         match self.first {
             Source::Socket => {
                 self.first = Source::Host;
-                match self.poll_socket(session, context) {
+                match self.poll_socket(receiver, context) {
                     Poll::Ready(event) => Poll::Ready(event),
                     Poll::Pending => self.poll_host(context).map(Ok),
                 }
@@ -208,7 +209,7 @@ impl Inner {
                 self.first = Source::Socket;
                 match self.poll_host(context) {
                     Poll::Ready(event) => Poll::Ready(Ok(event)),
-                    Poll::Pending => self.poll_socket(session, context),
+                    Poll::Pending => self.poll_socket(receiver, context),
                 }
             }
         }
@@ -227,7 +228,7 @@ impl Inner {
     /// Sends unsent output and reports when all of it is sent; otherwise receives, if the guest wants more.
     fn poll_socket(
         &mut self,
-        session: &Rc<Session>,
+        receiver: &Rc<impl Receiver + 'static>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Event>> {
         if !self.socket.is_flushed() {
@@ -266,7 +267,7 @@ impl Inner {
             && self.may_join(length, context)
         {
             let bytes = buffer.get(..length).unwrap_or_default();
-            joined = self.connection.join(session, bytes);
+            joined = self.connection.join(receiver, bytes);
             if joined {
                 self.batch = Batch::Joined { woken: false };
                 self.share.joined(length);

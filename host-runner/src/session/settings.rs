@@ -11,7 +11,7 @@ use crate::observe::metrics::Metrics;
 use crate::pool::Pool;
 use crate::session::moving::departure::Exit;
 use crate::session::read_buffer::ReadBuffer;
-use crate::session::sleep::InCommon;
+use crate::session::sleep::in_common::InCommon;
 use crate::topics::settings::TopicSettings;
 
 /// Limits on connections that the app has taken over.

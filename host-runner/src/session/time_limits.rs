@@ -4,13 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use crate::contract::bindings::Instant;
+use crate::contract::clock::after;
 use crate::session::settings::SessionSettings;
 
 /// How long a connection has to close once it has reached its maximum lifetime.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Later than any instant that will come.
-pub(super) const NEVER: Instant = Instant::MAX;
 
 /// The deadlines of a connection for being idle, and for its age.
 #[derive(Debug)]
@@ -99,14 +97,6 @@ impl TimeLimits {
     }
 }
 
-/// This long after the instant; never, if there is no time.
-pub(super) fn after(instant: Instant, time: Option<Duration>) -> Instant {
-    let nanos = time.map_or(NEVER, |time| {
-        u64::try_from(time.as_nanos()).unwrap_or(NEVER)
-    });
-    instant.saturating_add(nanos)
-}
-
 fn timed_out(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
@@ -114,6 +104,7 @@ fn timed_out(text: &'static str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::clock::NEVER;
 
     const SECOND: Instant = 1_000_000_000;
 

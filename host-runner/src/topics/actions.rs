@@ -59,7 +59,7 @@ impl<I: Backlogged> Topics<I> {
         }
     }
 
-    /// Publishes for a request. Nobody can be told what is refused.
+    /// Publishes for a request. There is no connection to tell what is refused.
     pub(crate) fn publish_all(&self, publications: Vec<Publication>) {
         for publication in publications {
             // Counted, and there is nothing else to do.

@@ -10,72 +10,21 @@
 //!      │ what has waited until then ─────────────────────▶ │ comes before that
 //! ```
 //!
-//! With one, the new process subscribes anew, after the last position that has arrived in the old one.
+//! With one, the new process subscribes for itself, after the last position that has arrived in the old one.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use serde::{Deserialize, Serialize};
-use wasocket_bus::message::{Keep, Message, Publication, Start, SubscriberId, Subscription};
-use wasocket_bus::position::Position;
+use wasocket_bus::message::{Publication, Start, SubscriberId, Subscription};
 use wasocket_bus::topic::Topic;
 
-use crate::contract::bindings::{
-    Gap, MemberChange, Members, Subscribed, TopicEvent, TopicOperation, TopicRefusal,
-};
 use crate::topics::Topics;
 use crate::topics::backlog::{Backlogged, Item};
-use crate::topics::publication::{Arrived, from_contract};
+use crate::topics::publication::Arrived;
+use crate::topics::records::{DueRecord, Resubscription, SubscriptionRecord};
 use crate::topics::subscriber::{Details, Subscriber};
 use crate::topics::table::{Group, Wishes};
 use crate::topics::waiting::{Dropped, Due, Waiting};
-
-/// A subscription, apart from what the bus knows of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SubscriptionRecord {
-    topic: Topic,
-    watches_members: bool,
-    confirms: bool,
-    /// How it begins in the other process, if that subscribes anew.
-    anew: Option<Anew>,
-}
-
-/// A subscription that is to begin in another process, by way of an engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Anew {
-    /// `None` if the topic has no history.
-    after: Option<Position>,
-    keep: Option<Keep>,
-    member: Option<Vec<u8>>,
-}
-
-/// What waits for a subscriber.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum DueRecord {
-    Publication(Topic, Message, Option<Position>),
-    /// An event, and the topic in whose order it stands.
-    Event(Option<Topic>, EventRecord),
-}
-
-/// An event, as the contract has it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum EventRecord {
-    Subscribed(String, Option<String>, bool),
-    Refused(String, Operation, String),
-    Gap(String, Option<String>),
-    Members(String, u64, Vec<Vec<u8>>),
-    Joined(String, Vec<u8>),
-    Left(String, Vec<u8>),
-    TooSlow,
-}
-
-/// What was refused.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) enum Operation {
-    Subscribe,
-    Publish,
-    ListMembers,
-}
 
 impl<I: Backlogged> Topics<I> {
     /// The subscriptions of a connection that is [suspended](Self::suspend). `None` if they cannot go to another process.
@@ -93,9 +42,9 @@ impl<I: Backlogged> Topics<I> {
                 topic: group.topic.clone(),
                 watches_members: wishes.watches_members,
                 confirms: wishes.confirms,
-                anew: match is_leader {
+                resubscription: match is_leader {
                     true => None,
-                    false => Some(self.anew(details, group)?),
+                    false => Some(self.resubscription(details, group)?),
                 },
             })
         };
@@ -108,12 +57,12 @@ impl<I: Backlogged> Topics<I> {
     }
 
     /// How a subscription begins in another process; `None` if it has not begun here.
-    fn anew(&self, details: &Details<I>, group: &Group<I>) -> Option<Anew> {
+    fn resubscription(&self, details: &Details<I>, group: &Group<I>) -> Option<Resubscription> {
         if !group.is_live(details.id, false) {
             return None;
         }
         let (member, keep) = self.port.describe(details.id, &group.topic)?;
-        Some(Anew {
+        Some(Resubscription {
             after: self.table.borrow().position(&group.topic),
             keep,
             member: member.map(|info| info.to_vec()),
@@ -122,7 +71,12 @@ impl<I: Backlogged> Topics<I> {
 
     /// What waits now goes to the other process; what arrives from now on, arrives there.
     fn freeze(&self, details: &Details<I>) {
-        let waiting = details.waiting.borrow().entries().map(record).collect();
+        let waiting = details
+            .waiting
+            .borrow()
+            .entries()
+            .map(DueRecord::of)
+            .collect();
         details.released.set(Some(waiting));
     }
 
@@ -174,8 +128,8 @@ impl<I: Backlogged> Topics<I> {
             let group = table.group(&subscription.topic, None);
             let wishes = Wishes {
                 watches_members: subscription.watches_members,
-                // A connection that subscribes anew does not know of that.
-                confirms: subscription.confirms && subscription.anew.is_none(),
+                // A connection that subscribes again does not know of that.
+                confirms: subscription.confirms && subscription.resubscription.is_none(),
                 stays_live: false,
             };
             group.expect(id, &subscriber, wishes);
@@ -186,22 +140,22 @@ impl<I: Backlogged> Topics<I> {
         let _ = subscriber.details.set(Box::new(details));
         self.port.expect(id, number);
         for subscription in subscriptions {
-            if let Some(anew) = &subscription.anew {
-                self.subscribe_anew(&subscriber, id, subscription, anew);
+            if let Some(resubscription) = &subscription.resubscription {
+                self.resubscribe(&subscriber, id, subscription, resubscription);
             }
         }
         subscriber
     }
 
-    fn subscribe_anew(
+    fn resubscribe(
         &self,
         subscriber: &Subscriber<I>,
         id: SubscriberId,
         subscription: &SubscriptionRecord,
-        anew: &Anew,
+        resubscription: &Resubscription,
     ) {
         let topic = &subscription.topic;
-        if anew.after.is_none() {
+        if resubscription.after.is_none() {
             // What is published meanwhile is in no history.
             self.metrics.topics.gaps.count();
             self.wait(subscriber, |waiting| {
@@ -212,9 +166,9 @@ impl<I: Backlogged> Topics<I> {
         self.port.subscribe(Subscription {
             subscriber: id,
             topic: topic.clone(),
-            start: anew.after.map_or(Start::Now, Start::After),
-            keep: anew.keep,
-            member: anew.member.clone().map(Into::into),
+            start: resubscription.after.map_or(Start::Now, Start::After),
+            keep: resubscription.keep,
+            member: resubscription.member.clone().map(Into::into),
             watches_members: subscription.watches_members,
         });
     }
@@ -292,87 +246,4 @@ impl<I> Subscriber<I> {
 fn topics_of<I>(details: &Details<I>) -> Vec<Topic> {
     let groups = details.groups.borrow();
     groups.iter().map(|group| group.topic.clone()).collect()
-}
-
-fn record((topic, due): (Option<&Topic>, &Due)) -> DueRecord {
-    match due {
-        Due::Publication(arrived) => DueRecord::Publication(
-            arrived.topic.clone(),
-            from_contract(arrived.delivery.message.clone()),
-            arrived.position,
-        ),
-        Due::Event(event) => DueRecord::Event(topic.cloned(), event.clone().into()),
-    }
-}
-
-impl From<TopicEvent> for EventRecord {
-    fn from(event: TopicEvent) -> Self {
-        match event {
-            TopicEvent::Subscribed(Subscribed {
-                topic,
-                position,
-                recovered,
-            }) => Self::Subscribed(topic, position, recovered),
-            TopicEvent::Refused(TopicRefusal {
-                topic,
-                operation,
-                reason,
-            }) => Self::Refused(topic, operation.into(), reason),
-            TopicEvent::Gap(Gap { topic, position }) => Self::Gap(topic, position),
-            TopicEvent::Members(Members {
-                topic,
-                count,
-                members,
-            }) => Self::Members(topic, count, members),
-            TopicEvent::Joined(MemberChange { topic, member }) => Self::Joined(topic, member),
-            TopicEvent::Left(MemberChange { topic, member }) => Self::Left(topic, member),
-            TopicEvent::TooSlow => Self::TooSlow,
-        }
-    }
-}
-
-impl From<EventRecord> for TopicEvent {
-    fn from(record: EventRecord) -> Self {
-        match record {
-            EventRecord::Subscribed(topic, position, recovered) => Self::Subscribed(Subscribed {
-                topic,
-                position,
-                recovered,
-            }),
-            EventRecord::Refused(topic, operation, reason) => Self::Refused(TopicRefusal {
-                topic,
-                operation: operation.into(),
-                reason,
-            }),
-            EventRecord::Gap(topic, position) => Self::Gap(Gap { topic, position }),
-            EventRecord::Members(topic, count, members) => Self::Members(Members {
-                topic,
-                count,
-                members,
-            }),
-            EventRecord::Joined(topic, member) => Self::Joined(MemberChange { topic, member }),
-            EventRecord::Left(topic, member) => Self::Left(MemberChange { topic, member }),
-            EventRecord::TooSlow => Self::TooSlow,
-        }
-    }
-}
-
-impl From<TopicOperation> for Operation {
-    fn from(operation: TopicOperation) -> Self {
-        match operation {
-            TopicOperation::Subscribe => Self::Subscribe,
-            TopicOperation::Publish => Self::Publish,
-            TopicOperation::ListMembers => Self::ListMembers,
-        }
-    }
-}
-
-impl From<Operation> for TopicOperation {
-    fn from(operation: Operation) -> Self {
-        match operation {
-            Operation::Subscribe => Self::Subscribe,
-            Operation::Publish => Self::Publish,
-            Operation::ListMembers => Self::ListMembers,
-        }
-    }
 }

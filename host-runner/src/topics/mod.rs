@@ -16,6 +16,7 @@ pub(crate) mod backlog;
 pub(crate) mod handover;
 mod moves;
 pub(crate) mod publication;
+pub(crate) mod records;
 pub mod settings;
 pub(crate) mod subscriber;
 pub(crate) mod table;

@@ -11,7 +11,7 @@ use wasocket_bus::message::SubscriberId;
 use wasocket_bus::topic::Topic;
 
 use crate::contract::bindings::{Instant, Outcome};
-use crate::topics::handover::DueRecord;
+use crate::topics::records::DueRecord;
 use crate::topics::table::Group;
 use crate::topics::waiting::{Due, Waiting};
 

@@ -12,6 +12,7 @@
 //! While output is unsent nothing is read, in any phase. So no takeover can cut a response short, and no peer can
 //! fill memory with answers that it does not read.
 
+mod arrivals;
 mod deciding;
 mod ending;
 mod phase;
@@ -35,7 +36,7 @@ use crate::time::earlier;
 use ending::END_DELAY;
 use phase::{Phase, Waiting};
 
-pub(crate) use subscriber::Item;
+pub(crate) use arrivals::Item;
 
 /// A connection.
 pub(crate) struct Client {

@@ -7,7 +7,7 @@ use wasocket_host_core::http1::limits::{HEAD_TIMEOUT, LINGER_TIMEOUT, MAX_LINGER
 use wasocket_host_core::http1::{Framing, Head, Response};
 use wasocket_host_core::turn::Turn;
 
-use super::subscriber;
+use super::arrivals::Arrivals;
 use crate::handler::{Connection, ConnectionId, Instant, PendingRequest};
 use crate::time::{after, earlier};
 
@@ -88,7 +88,7 @@ pub(super) struct Taken {
     pub(super) id: ConnectionId,
     pub(super) turn: Turn,
     /// What waits for the client to take its output.
-    pub(super) waiting: subscriber::Waiting,
+    pub(super) waiting: Arrivals,
 }
 
 /// Everything is sent, and the client's remaining input is discarded.

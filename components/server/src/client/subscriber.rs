@@ -1,67 +1,18 @@
 //! The connection as a subscriber: publications are delivered, and events of topics told, while nothing is unsent.
 
-use alloc::collections::VecDeque;
-use alloc::rc::Rc;
 use alloc::vec;
 
-use wasocket_host_core::topics::Delivery;
-
+use super::arrivals::{Arrivals, Item};
 use super::phase::Phase;
 use super::{Client, Outcome};
 use crate::context::Context;
-use crate::handler::{Connection, Delivered, Effects, Message, TopicEvent, deliver};
-
-/// The most bytes that wait for a client that has not taken its output.
-const MAX_WAITING: usize = 1024 * 1024;
-
-/// What an event counts for there: little more than a member has to say.
-const EVENT_SIZE: usize = 512;
-
-/// Something that has arrived.
-pub(crate) enum Item {
-    Publication(Rc<Delivery<Message>>),
-    Event(TopicEvent),
-}
-
-/// What has arrived while output was unsent.
-#[derive(Default)]
-pub(super) struct Waiting {
-    items: VecDeque<Item>,
-    size: usize,
-}
-
-impl Waiting {
-    fn push(&mut self, item: Item) {
-        self.size = self.size.saturating_add(item.size());
-        self.items.push_back(item);
-    }
-
-    fn pop(&mut self) -> Option<Item> {
-        let item = self.items.pop_front()?;
-        self.size = self.size.saturating_sub(item.size());
-        Some(item)
-    }
-
-    /// A single item always may wait, or it could never be delivered.
-    fn is_too_long(&self) -> bool {
-        self.size > MAX_WAITING && self.items.len() > 1
-    }
-}
-
-impl Item {
-    fn size(&self) -> usize {
-        match self {
-            Self::Publication(delivery) => delivery.size,
-            Self::Event(_) => EVENT_SIZE,
-        }
-    }
-}
+use crate::handler::{Connection, Delivered, Effects, TopicEvent, deliver};
 
 impl Client {
     /// The handler's connection, if a publication may be delivered right now.
     pub(crate) fn subscriber(&self) -> Option<&Connection> {
         match &self.phase {
-            Phase::Taken(taken) if taken.turn.may_deliver() && taken.waiting.items.is_empty() => {
+            Phase::Taken(taken) if taken.turn.may_deliver() && taken.waiting.is_empty() => {
                 Some(&taken.connection)
             }
             _ => None,
@@ -104,7 +55,7 @@ impl Client {
         if !taken.waiting.is_too_long() {
             return Ok(());
         }
-        taken.waiting = Waiting::default();
+        taken.waiting = Arrivals::default();
         context.topics.leave(taken.id);
         self.pass_on(Item::Event(TopicEvent::TooSlow), context)
     }

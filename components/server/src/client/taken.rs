@@ -5,9 +5,10 @@ use core::mem;
 
 use wasocket_host_core::turn::{Call, Ending, Turn};
 
+use super::arrivals::Arrivals;
 use super::ending::CLOSED_END_DELAY;
 use super::phase::{Phase, Taken};
-use super::{Client, Outcome, subscriber};
+use super::{Client, Outcome};
 use crate::context::Context;
 use crate::handler::{Effects, Initiator, Takeover, TopicAction};
 
@@ -29,7 +30,7 @@ impl Client {
             connection,
             id,
             turn: Turn::new(),
-            waiting: subscriber::Waiting::default(),
+            waiting: Arrivals::default(),
         });
         self.carry_out(effects, context)
     }

@@ -1,49 +1,23 @@
 //! Connections that move to another process, and from one.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::super::Pool;
 use super::{Resumed, Suspended};
 use crate::contract::bindings::{Effects, Instant, ResumeError, Suspension};
 use crate::limits::per_address::network;
 use crate::net::peer::Peer;
+use crate::pool::call::Call;
+use crate::pool::instance::Instance;
 use crate::pool::member::{Connection, Member, Own};
 use crate::pool::place::Place;
-use crate::pool::{Call, Instance, Pool};
 use crate::topics::Topics;
-use crate::topics::handover::{DueRecord, SubscriptionRecord};
+use crate::topics::records::{DueRecord, SubscriptionRecord};
 use crate::topics::subscriber::Subscriber;
-
-/// Another process that takes the connections over, while there is one.
-#[derive(Debug, Default)]
-pub(in crate::pool) struct Elsewhere(RefCell<Option<Arc<Semaphore>>>);
-
-impl Elsewhere {
-    pub(in crate::pool) fn is_there(&self) -> bool {
-        self.0.borrow().is_some()
-    }
-
-    /// The number of connections that it has room for now.
-    pub(in crate::pool) fn room(&self) -> Option<Arc<Semaphore>> {
-        self.0.borrow().clone()
-    }
-}
-
-/// Waits until there is room, and returns for how many. The connections take it themselves, as not all of them can.
-pub(in crate::pool) async fn until_available(room: &Semaphore) -> usize {
-    match room.acquire().await {
-        Ok(permit) => {
-            drop(permit);
-            room.available_permits()
-        }
-        // The other process is gone.
-        Err(_) => usize::MAX,
-    }
-}
 
 impl Pool {
     /// The part in topics of a connection that comes from another process, where it has this number.
@@ -62,7 +36,7 @@ impl Pool {
 
     /// Asks all connections to move to another process, including those that come later.
     pub(crate) fn leave_for(&self, room: Arc<Semaphore>) {
-        self.shared.elsewhere.0.replace(Some(room));
+        self.shared.elsewhere.set(Some(room));
         let all = self.places.all();
         let members = all.iter().flat_map(|instance| instance.signals());
         self.shared.moves.add(members);
@@ -71,7 +45,7 @@ impl Pool {
 
     /// The other process is gone. Connections that are still asked to move stay.
     pub(crate) fn stay(&self) {
-        self.shared.elsewhere.0.take();
+        self.shared.elsewhere.set(None);
     }
 }
 

@@ -6,14 +6,15 @@
 //!                              └── an error, or a trap: the state can be resumed elsewhere
 //! ```
 
-pub(in crate::pool) mod away;
-mod moves;
+pub(super) mod away;
+mod destination;
+pub(super) mod elsewhere;
+pub(super) mod moves;
 mod sleep;
+pub(super) mod sleepers;
 
-pub(crate) use moves::Destination;
-pub(super) use moves::{MOVES_AT_ONCE, Moves};
+pub(crate) use destination::Destination;
 pub(crate) use sleep::{Asleep, Woken};
-pub(super) use sleep::{Sleepers, WAVE};
 
 use std::fmt;
 use std::rc::Rc;
@@ -27,8 +28,8 @@ use crate::contract::bindings::{
     self, ConnectionId, Effects, Instant, Keepalive, ResumeError, Suspension,
 };
 use crate::guest::handler::Guest;
-use crate::pool::Call;
 use crate::pool::backoff::Cause;
+use crate::pool::call::Call;
 use crate::pool::wakeups::Signals;
 use crate::topics::subscriber::Subscriber;
 

@@ -5,8 +5,6 @@
 //!                                                      └── refused: on one of the version that it was on
 //! ```
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,23 +16,20 @@ use tokio::sync::SemaphorePermit;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
+use super::super::{Pool, RETRY};
+use super::sleepers::Sleepers;
 use super::{Kept, Resumed, Suspended};
 use crate::contract::bindings::{Instant, ResumeError};
 use crate::contract::clock::Clock;
 use crate::guest::fault::Dead;
-use crate::observe::metrics::Metrics;
 use crate::pool::instance::Instance;
 use crate::pool::member::Connection;
-use crate::pool::owner::Key;
 use crate::pool::place::Place;
-use crate::pool::places::{Seeker, Version};
+use crate::pool::places::owner::Key;
+use crate::pool::places::{Seeker, Unplaced};
+use crate::pool::release::Release;
 use crate::pool::wakeups::{Signal, Signals};
-use crate::pool::{Pool, RETRY, Unplaced};
-use crate::topics::Topics;
 use crate::topics::subscriber::Subscriber;
-
-/// The most connections that are woken before other tasks run.
-pub(in crate::pool) const WAVE: usize = 4;
 
 /// How long a connection that is to be woken waits for a place on an instance.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +41,7 @@ pub(crate) struct Asleep {
     state: Box<[u8]>,
     at: Instant,
     /// Which version of the component has made the state.
-    version: Rc<Version>,
+    version: Rc<Release>,
     client: Option<IpAddr>,
     key: Option<Key>,
     subscriber: Rc<Subscriber<Instance>>,
@@ -158,7 +153,7 @@ impl Pool {
     async fn resume(
         &self,
         asleep: &Asleep,
-        version: &Rc<Version>,
+        version: &Rc<Release>,
         clock: Clock,
         took: &mut Duration,
     ) -> Result<Resumed, Refusal> {
@@ -174,7 +169,7 @@ impl Pool {
     async fn place_sleeper(
         &self,
         asleep: &Asleep,
-        version: &Rc<Version>,
+        version: &Rc<Release>,
     ) -> Result<(Place, Option<SemaphorePermit<'_>>), Dead> {
         let seeker = Seeker::Sleeper(asleep.client, asleep.key.as_ref());
         let backoff = &self.shared.backoff;
@@ -248,89 +243,8 @@ impl Drop for Asleep {
     fn drop(&mut self) {
         self.sleepers.remove(self.id, self.key.as_ref());
         if !self.is_woken {
-            self.sleepers.topics.leave(&self.subscriber);
+            self.sleepers.leave_topics(&self.subscriber);
         }
-    }
-}
-
-/// The connections of a worker that sleep.
-#[derive(Debug)]
-pub(in crate::pool) struct Sleepers {
-    signals: RefCell<HashMap<u64, Arc<Signals>>>,
-    last_id: Cell<u64>,
-    /// The number of them of each key: they have a right to return to its instance.
-    of_keys: RefCell<HashMap<Key, usize>>,
-    topics: Rc<Topics<Instance>>,
-    metrics: Arc<Metrics>,
-}
-
-impl Sleepers {
-    pub(in crate::pool) fn new(topics: &Rc<Topics<Instance>>, metrics: &Arc<Metrics>) -> Rc<Self> {
-        Rc::new(Self {
-            signals: RefCell::default(),
-            last_id: Cell::new(0),
-            of_keys: RefCell::default(),
-            topics: Rc::clone(topics),
-            metrics: Arc::clone(metrics),
-        })
-    }
-
-    /// The number of connections of this key.
-    pub(in crate::pool) fn of(&self, key: Option<&Key>) -> usize {
-        let of_keys = self.of_keys.borrow();
-        let number = key.and_then(|key| of_keys.get(key));
-        number.copied().unwrap_or_default()
-    }
-
-    /// The signals of all of them.
-    pub(in crate::pool) fn all(&self) -> Vec<Arc<Signals>> {
-        self.signals.borrow().values().map(Arc::clone).collect()
-    }
-
-    /// Raises a signal at all of them.
-    pub(in crate::pool) fn raise(&self, signal: Signal) {
-        let signals = self.signals.borrow();
-        signals.values().for_each(|signals| signals.raise(signal));
-    }
-
-    fn add(&self, signals: &Arc<Signals>, key: Option<&Key>) -> u64 {
-        let id = self.last_id.get().wrapping_add(1);
-        self.last_id.set(id);
-        self.signals.borrow_mut().insert(id, Arc::clone(signals));
-        if let Some(key) = key {
-            let mut of_keys = self.of_keys.borrow_mut();
-            *of_keys.entry(key.clone()).or_default() += 1;
-        }
-        self.count();
-        id
-    }
-
-    fn remove(&self, id: u64, key: Option<&Key>) {
-        let mut signals = self.signals.borrow_mut();
-        signals.remove(&id);
-        if signals.is_empty() {
-            signals.shrink_to_fit();
-        }
-        drop(signals);
-        if let Some(key) = key {
-            self.remove_of_key(key);
-        }
-        self.count();
-    }
-
-    fn remove_of_key(&self, key: &Key) {
-        let mut of_keys = self.of_keys.borrow_mut();
-        if let Some(number) = of_keys.get_mut(key) {
-            *number = number.saturating_sub(1);
-            if *number == 0 {
-                of_keys.remove(key);
-            }
-        }
-    }
-
-    fn count(&self) {
-        let number = self.signals.borrow().len();
-        self.metrics.sleep.asleep.set(number);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::net::listen::{self, Bound, Listen, SocketFile, UnixAccess};
 
 /// How a process starts.
 pub(crate) enum Start {
-    /// Nobody is there to take over from.
+    /// There is no process to take over from.
     First(Post),
     /// A process listens there.
     Successor(UnixStream),
@@ -107,7 +107,7 @@ fn of(path: &Path, error: io::Error) -> HandoverError {
     HandoverError::Socket(path.to_owned(), error)
 }
 
-/// Whether nobody listens: there is no file, or the process that made it has ended.
+/// Whether no process listens: there is no file, or the process that made it has ended.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -21,7 +21,7 @@ use super::wire::{FromNew, FromOld, Purpose};
 use crate::net::inherited::Inheritance;
 use crate::process::shared::Shared;
 use crate::session::moving::departure::{Answer, Departure, Incoming, Refusal};
-use crate::topics::handover::DueRecord;
+use crate::topics::records::DueRecord;
 
 /// How long the old process may take to answer. It does when it has taken over from the one before it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use wasocket_bus::twin::{Change, Wish};
 
 use super::error::HandoverError;
 use crate::session::moving::departure::{Departure, Refusal};
-use crate::topics::handover::DueRecord;
+use crate::topics::records::DueRecord;
 
 /// The versions of the protocol that this program speaks, first and last.
 pub(super) const VERSIONS: (u16, u16) = (1, 1);
@@ -144,7 +144,7 @@ mod tests {
     use wasocket_bus::twin::Publisher;
 
     use super::*;
-    use crate::topics::handover::EventRecord;
+    use crate::topics::records::EventRecord;
 
     #[test]
     fn the_last_common_version_is_spoken() {

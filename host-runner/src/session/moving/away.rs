@@ -9,13 +9,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wasocket_host_core::turn::Ending;
 
+use super::Stay;
 use super::departure::{Departure, Farewell, Leaving, Refusal, Reply, Reserved};
-use super::{Moving, Stay};
+use super::opportunity::Moving;
 use crate::contract::clock::monotonic;
 use crate::session::Session;
 use crate::session::inner::Inner;
 
-/// How long the other process may take to resume a connection, which nobody serves meanwhile.
+/// How long the other process may take to resume a connection, which neither process serves meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Session {
@@ -79,7 +80,7 @@ impl Session {
     }
 
     /// Lets go of a connection that is another process's now: its end is not ours to log, and its socket stays open there.
-    pub(in crate::session) fn forget(self: Rc<Self>) {
+    pub(in super::super) fn forget(self: Rc<Self>) {
         // No batch holds the session, as it was at rest.
         if let Some(Self(inner)) = Rc::into_inner(self) {
             inner.into_inner().entry.leave();

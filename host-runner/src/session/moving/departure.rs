@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::contract::bindings::ResumeError;
 use crate::observe::access_log::EntryRecord;
-use crate::topics::handover::{DueRecord, SubscriptionRecord};
+use crate::topics::records::{DueRecord, SubscriptionRecord};
 
 /// All that another process needs to go on with a connection, apart from its socket.
 #[derive(Serialize, Deserialize)]
@@ -172,7 +172,7 @@ impl Exit {
         self.0.replace(way);
     }
 
-    pub(in crate::session) fn is_open(&self) -> bool {
+    pub(in super::super) fn is_open(&self) -> bool {
         self.0.borrow().is_some()
     }
 

@@ -4,6 +4,7 @@
 mod arrival;
 mod away;
 pub(crate) mod departure;
+pub(super) mod opportunity;
 
 use std::io;
 use std::mem;
@@ -12,6 +13,7 @@ use std::time;
 
 use wasocket_host_core::turn::{self, Ending};
 
+use self::opportunity::Moving;
 use crate::contract::bindings::ResumeError;
 use crate::guest::fault::Dead;
 use crate::pool::{Destination, Place, Resumed};
@@ -20,45 +22,9 @@ use crate::session::event::Pushed;
 use crate::session::inner::Inner;
 use crate::session::settings::Refused;
 
-/// The number of calls after which a connection is asked each time whether it is at rest. After that it is asked less
-/// often, as it may never be: after every [`SELDOM`]th call.
-const OFTEN: u16 = 32;
-const SELDOM: u16 = 8;
-
-/// Whether the connection is to move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::session) enum Moving {
-    /// It is where it is to be, or stays there.
-    Settled,
-    /// It is to move. The number of opportunities that have passed.
-    Asked(u16),
-}
-
-impl Moving {
-    pub(in crate::session) fn asked() -> Self {
-        Self::Asked(0)
-    }
-
-    pub(in crate::session) fn is_due(self) -> bool {
-        self != Self::Settled
-    }
-
-    /// Whether to take this opportunity to move.
-    fn takes(&mut self) -> bool {
-        let Self::Asked(passed) = self else {
-            return false;
-        };
-        *passed = match passed.checked_add(1) {
-            Some(next) => next,
-            None => OFTEN,
-        };
-        *passed <= OFTEN || passed.is_multiple_of(SELDOM)
-    }
-}
-
 impl Session {
     /// Moves the connection to where it is to be, if it is at rest; otherwise it goes on where it is.
-    pub(in crate::session) async fn move_elsewhere(self: &Rc<Self>) -> io::Result<Option<Ending>> {
+    pub(super) async fn move_elsewhere(self: &Rc<Self>) -> io::Result<Option<Ending>> {
         if self.inner().context.exit.is_open() {
             return self.hand_over().await;
         }
@@ -128,7 +94,7 @@ impl From<ResumeError> for Stay {
 
 impl Inner {
     /// Whether the connection is to move, and may be suspended now.
-    pub(in crate::session) fn may_move(&mut self) -> bool {
+    pub(super) fn may_move(&mut self) -> bool {
         self.moving.is_due()
             && self.is_idle()
             && self.is_at_rest()
@@ -144,7 +110,7 @@ impl Inner {
     }
 
     fn find_place(&mut self) -> Option<Place> {
-        match self.connection.destination() {
+        match self.context.pool.destination(&self.connection) {
             Destination::There(place) if self.unfit != Some(place.version()) => return Some(place),
             // That has been tried.
             Destination::There(_) => self.on_refusal(),
@@ -195,7 +161,7 @@ impl Inner {
     }
 
     /// The time to move is over.
-    pub(in crate::session) fn on_overdue(&mut self) -> Option<turn::Call> {
+    pub(super) fn on_overdue(&mut self) -> Option<turn::Call> {
         let was_asked = mem::replace(&mut self.moving, Moving::Settled).is_due();
         if !was_asked || !self.is_outdated() {
             return None;

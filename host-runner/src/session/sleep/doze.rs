@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::contract::bindings::Instant;
-use crate::session::time_limits::{NEVER, after};
+use crate::contract::clock::{NEVER, after};
 
 /// The longest read that counts as the answer to something that the component sends by itself: a masked control frame.
 const MAX_ANSWER: usize = 131;
@@ -11,10 +11,11 @@ const MAX_ANSWER: usize = 131;
 /// The most times that the pause doubles before a connection that cannot sleep is asked again.
 const MAX_DOUBLINGS: u8 = 6;
 
-/// How long a connection has not been used. What it sends at an instant that it asked for, as a ping, is no use, nor is
-/// the next short read. That read may be something else, at worst: then it sleeps a little early.
+/// How long a connection has not been used. What it sends at an instant that it asked for, such as a ping, does not count,
+/// nor does the next short read, which is most likely the answer. If it is something else, the connection sleeps a little
+/// early.
 #[derive(Debug)]
-pub(in crate::session) struct Doze {
+pub(in super::super) struct Doze {
     after: Option<Duration>,
     /// When it was last used, or could last not sleep.
     since: Instant,
@@ -27,7 +28,7 @@ pub(in crate::session) struct Doze {
 
 impl Doze {
     /// A connection that is used now, and may sleep once it has not been for this long.
-    pub(in crate::session) fn new(hibernate_after: Option<Duration>, now: Instant) -> Self {
+    pub(in super::super) fn new(hibernate_after: Option<Duration>, now: Instant) -> Self {
         Self {
             after: hibernate_after,
             since: now,
@@ -38,20 +39,20 @@ impl Doze {
     }
 
     /// Something was received.
-    pub(in crate::session) fn received(&mut self, length: usize) {
+    pub(in super::super) fn received(&mut self, length: usize) {
         let is_answer = self.awaits_answer && length <= MAX_ANSWER;
         self.awaits_answer &= !is_answer;
         self.is_used |= !is_answer;
     }
 
     /// Something was sent. `is_timed`: at an instant that the component asked for.
-    pub(in crate::session) fn sent(&mut self, is_timed: bool) {
+    pub(in super::super) fn sent(&mut self, is_timed: bool) {
         self.awaits_answer |= is_timed;
         self.is_used |= !is_timed;
     }
 
     /// The time of what was received or sent.
-    pub(in crate::session) fn note_use(&mut self, now: Instant) {
+    pub(in super::super) fn note_use(&mut self, now: Instant) {
         if self.is_used {
             self.is_used = false;
             self.since = now;
@@ -59,7 +60,7 @@ impl Doze {
     }
 
     /// When the connection may sleep.
-    pub(in crate::session) fn due(&self) -> Instant {
+    pub(in super::super) fn due(&self) -> Instant {
         match self.after {
             Some(time) => after(self.since, Some(time.saturating_mul(1 << self.refusals))),
             None => NEVER,
@@ -67,7 +68,7 @@ impl Doze {
     }
 
     /// It cannot sleep now, perhaps never.
-    pub(in crate::session) fn refused(&mut self, now: Instant) {
+    pub(in super::super) fn refused(&mut self, now: Instant) {
         self.since = now;
         self.refusals = self.refusals.saturating_add(1).min(MAX_DOUBLINGS);
     }
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_and_its_answer_are_no_use() {
+    fn a_ping_and_its_answer_do_not_count() {
         let mut doze = doze();
         doze.sent(true);
         doze.note_use(SECOND);

@@ -5,6 +5,7 @@
 //! ```
 
 pub(super) mod doze;
+pub(crate) mod in_common;
 mod latest;
 mod vigil;
 
@@ -18,9 +19,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 use wasocket_host_core::turn::Ending;
 
-use self::latest::Latest;
-use self::vigil::{Due, Terms, Vigil};
+use self::vigil::{Due, Vigil};
 use crate::contract::bindings::Instant;
+use crate::contract::clock::NEVER;
 use crate::guest::fault::Dead;
 use crate::limits::fair_share::FairShare;
 use crate::limits::read_rate::ReadRate;
@@ -37,7 +38,7 @@ use crate::session::event::Arrived;
 use crate::session::inner::Inner;
 use crate::session::publish_rate::PublishRate;
 use crate::session::settings::SessionContext;
-use crate::session::time_limits::{NEVER, TimeLimits};
+use crate::session::time_limits::TimeLimits;
 use crate::session::timer::Timer;
 
 /// The most bytes that are read of a connection that sleeps, and kept until it is awake.
@@ -45,7 +46,7 @@ const MAX_READ: usize = 1024;
 
 /// A session whose connection sleeps.
 #[derive(Debug)]
-pub(in crate::session) struct Sleeping {
+pub(super) struct Sleeping {
     context: Rc<SessionContext>,
     stream: Accepted,
     /// What the system has not taken.
@@ -66,16 +67,9 @@ pub(in crate::session) struct Sleeping {
     vigil: Option<Vigil>,
 }
 
-/// What most sessions whose connections sleep have in common.
-#[derive(Debug, Default)]
-pub(crate) struct InCommon {
-    terms: Latest<Terms>,
-    final_bytes: Latest<Vec<u8>>,
-}
-
 impl Inner {
     /// Whether the connection is to sleep, and may be suspended now.
-    pub(in crate::session) fn may_sleep(&mut self) -> bool {
+    pub(super) fn may_sleep(&mut self) -> bool {
         if !std::mem::take(&mut self.is_sleepy) {
             return false;
         }
@@ -100,7 +94,7 @@ impl Inner {
 
 impl Session {
     /// The state of the connection; `None` if it stays awake.
-    pub(in crate::session) async fn suspend(self: &Rc<Self>) -> Option<Suspended> {
+    pub(super) async fn suspend(self: &Rc<Self>) -> Option<Suspended> {
         let suspend = {
             let mut inner = self.inner();
             // Nothing is delivered until the connection sleeps or stays awake.
@@ -121,7 +115,7 @@ impl Session {
     }
 
     /// Takes the connection off its instance. Returns the session, if something else holds it.
-    pub(in crate::session) fn fall_asleep(
+    pub(super) fn fall_asleep(
         self: Rc<Self>,
         suspended: Suspended,
     ) -> Result<Box<Sleeping>, Rc<Self>> {
@@ -181,7 +175,7 @@ impl Sleeping {
     }
 
     /// Waits for a reason to wake.
-    pub(in crate::session) fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Reason> {
+    pub(super) fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Reason> {
         if self.poll_stop(context).is_ready() {
             return Poll::Ready(Reason::Stop);
         }
@@ -313,7 +307,7 @@ impl Sleeping {
     /// # Errors
     ///
     /// The future that closes the socket, if no instance can resume the connection.
-    pub(in crate::session) async fn wake(
+    pub(super) async fn wake(
         self: Box<Self>,
         reason: Reason,
     ) -> Result<(Rc<Session>, io::Result<Option<Ending>>), Closing> {

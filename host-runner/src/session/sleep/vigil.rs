@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use crate::contract::bindings::{Instant, Keepalive};
+use crate::contract::clock::NEVER;
 use crate::pool::Kept;
 use crate::session::sleep::latest::Latest;
-use crate::session::time_limits::NEVER;
 
 /// The pings of one connection that sleeps.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn only_the_whole_answer_to_a_ping_is_one() {
         let mut vigil = vigil(None);
-        assert_eq!(vigil.answered(PONG, 9), 0, "nobody has asked");
+        assert_eq!(vigil.answered(PONG, 9), 0, "no ping is unanswered");
         vigil.ping(10);
         for other in [&PONG[..5], b"\x8a\x81abcde", b"\x81\x80abcd", b"x", b""] {
             assert_eq!(vigil.answered(other, 11), 0, "{other:?}");

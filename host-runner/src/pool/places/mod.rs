@@ -1,53 +1,25 @@
 //! The instances of a pool, by version of the component, and the places on them.
 
+pub(super) mod owner;
+
 use std::cell::RefCell;
+use std::fmt;
 use std::mem;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time;
+use std::time::{self, Duration};
 
+use self::owner::{Key, Owners};
 use super::instance::Instance;
-use super::owner::{Key, Owners};
 use super::place::Place;
-use super::suspend::Sleepers;
+use super::release::Release;
+use super::suspend::sleepers::Sleepers;
 use crate::contract::bindings::ShutdownReason;
-use crate::guest::load::component::Component;
+use crate::guest::fault::Dead;
 use crate::limits::instances::InstanceLimit;
 use crate::observe::metrics::Metrics;
-use crate::observe::metrics::swap::Trial;
-use crate::pool::Unplaced;
 use crate::pool::wakeups::{Signal, Signals};
-
-/// A version of the component.
-#[derive(Clone, Debug)]
-pub(crate) struct Release {
-    /// Greater than those of the versions before.
-    pub(crate) number: u64,
-    pub(crate) component: Component,
-    pub(crate) trial: Arc<Trial>,
-}
-
-/// A version of the component, in this pool.
-#[derive(Debug)]
-pub(super) struct Version {
-    pub(super) number: u64,
-    pub(super) component: Component,
-    pub(super) trial: Arc<Trial>,
-    /// The instances of this version that keys belong to.
-    owners: Rc<Owners>,
-}
-
-impl From<Release> for Version {
-    fn from(release: Release) -> Self {
-        Self {
-            number: release.number,
-            component: release.component,
-            trial: release.trial,
-            owners: Rc::default(),
-        }
-    }
-}
 
 /// Who looks for a place: a client's address, and the key of its connection, if it has one.
 #[derive(Clone, Copy, Debug)]
@@ -75,11 +47,11 @@ impl<'a> Seeker<'a> {
 #[derive(Debug)]
 struct Versions {
     /// The one that new connections get.
-    current: Rc<Version>,
+    current: Rc<Release>,
     /// The next one, on trial.
-    candidate: Option<Rc<Version>>,
+    candidate: Option<Rc<Release>>,
     /// The one before, to which the pool may return.
-    previous: Option<Rc<Version>>,
+    previous: Option<Rc<Release>>,
 }
 
 /// The instances of a pool.
@@ -90,6 +62,8 @@ pub(super) struct Places {
     instances: RefCell<Vec<Rc<Instance>>>,
     /// Instances of earlier versions, which live as long as their connections.
     retired: RefCell<Vec<Weak<Instance>>>,
+    /// The instances that keys belong to.
+    owners: Rc<Owners>,
     /// The connections that have no place now.
     pub(super) sleepers: Rc<Sleepers>,
     instance_limit: Arc<InstanceLimit>,
@@ -106,13 +80,14 @@ impl Places {
     ) -> Rc<Self> {
         Rc::new(Self {
             versions: RefCell::new(Versions {
-                current: Rc::new(release.into()),
+                current: Rc::new(release),
                 candidate: None,
                 previous: None,
             }),
             connections_per_instance,
             instances: RefCell::default(),
             retired: RefCell::default(),
+            owners: Rc::default(),
             sleepers,
             instance_limit: Arc::clone(instance_limit),
             metrics: Arc::clone(metrics),
@@ -120,19 +95,19 @@ impl Places {
     }
 
     /// The version that new connections get.
-    pub(super) fn current(&self) -> Rc<Version> {
+    pub(super) fn current(&self) -> Rc<Release> {
         Rc::clone(&self.versions.borrow().current)
     }
 
     /// The version that connections move to which are asked to: the one on trial, if there is one.
-    pub(super) fn next(&self) -> Rc<Version> {
+    pub(super) fn next(&self) -> Rc<Release> {
         let versions = self.versions.borrow();
         let next = versions.candidate.as_ref().unwrap_or(&versions.current);
         Rc::clone(next)
     }
 
     /// Whether connections get this version.
-    pub(super) fn serves(&self, version: &Version) -> bool {
+    pub(super) fn serves(&self, version: &Release) -> bool {
         [self.current(), self.next()]
             .iter()
             .any(|served| served.number == version.number)
@@ -141,7 +116,7 @@ impl Places {
     /// A place on an instance of this version that runs; `None` if another instance is needed.
     pub(super) fn vacancy(
         &self,
-        version: &Version,
+        version: &Release,
         seeker: &Seeker<'_>,
     ) -> Result<Option<Place>, Unplaced> {
         let mut instances = self.instances.borrow_mut();
@@ -155,7 +130,7 @@ impl Places {
         if most_of_key == 0 {
             return Err(Unplaced::OwnerFull(most));
         }
-        if let Some(owner) = key.and_then(|key| version.owners.of(key)) {
+        if let Some(owner) = key.and_then(|key| self.owners.of(version.number, key)) {
             let instance = Rc::clone(&owner.instance);
             return if instance.places.get() < most_of_key {
                 Ok(Some(Place::on(&instance, client, Some(owner))))
@@ -173,18 +148,19 @@ impl Places {
             instance.version.number == version.number && instance.places.get() < most
         };
         let instance = instances.iter().find(has_room);
-        Ok(instance.map(|instance| place_on(instance, client, key)))
+        Ok(instance.map(|instance| self.place_on(instance, client, key)))
     }
 
     /// A place on this instance, which has just been started, unless the key has an owner by now.
     pub(super) fn on_new(&self, instance: &Rc<Instance>, seeker: &Seeker<'_>) -> Option<Place> {
         let (client, key) = (seeker.client(), seeker.key());
-        let is_owned = key.is_some_and(|key| instance.version.owners.of(key).is_some());
-        (!is_owned).then(|| place_on(instance, client, key))
+        let is_owned =
+            key.is_some_and(|key| self.owners.of(instance.version.number, key).is_some());
+        (!is_owned).then(|| self.place_on(instance, client, key))
     }
 
     /// Whether an instance of this version has room.
-    pub(super) fn has_room(&self, version: &Version) -> bool {
+    pub(super) fn has_room(&self, version: &Release) -> bool {
         self.instances.borrow().iter().any(|instance| {
             instance.is_alive()
                 && instance.version.number == version.number
@@ -206,7 +182,7 @@ impl Places {
 
     /// Begins the trial of a version.
     pub(super) fn begin_trial(&self, release: Release) {
-        self.versions.borrow_mut().candidate = Some(Rc::new(release.into()));
+        self.versions.borrow_mut().candidate = Some(Rc::new(release));
     }
 
     /// Members of instances of the current version, at most this number.
@@ -289,7 +265,7 @@ impl Places {
     /// A place on an instance of a version that is not served any more.
     pub(super) fn vacancy_on_retired(
         &self,
-        version: &Version,
+        version: &Release,
         seeker: &Seeker<'_>,
     ) -> Option<Place> {
         let retired = self.retired.borrow();
@@ -298,7 +274,7 @@ impl Places {
                 && instance.version.number == version.number
                 && instance.places.get() < self.connections_per_instance
         });
-        Some(place_on(&instance?, seeker.client(), seeker.key()))
+        Some(self.place_on(&instance?, seeker.client(), seeker.key()))
     }
 
     /// Adds an instance of a version that is not served any more.
@@ -325,6 +301,17 @@ impl Places {
         self.sleepers.raise(Signal::Cut);
     }
 
+    /// A place on this instance, which becomes the owner of the key.
+    fn place_on(
+        &self,
+        instance: &Rc<Instance>,
+        client: Option<IpAddr>,
+        key: Option<&Key>,
+    ) -> Place {
+        let owner = key.map(|key| self.owners.set(key, instance));
+        Place::on(instance, client, owner)
+    }
+
     /// All instances, including those of earlier versions.
     pub(super) fn all(&self) -> Vec<Rc<Instance>> {
         let retired = self.retired.borrow();
@@ -333,12 +320,6 @@ impl Places {
         all.extend(retired);
         all
     }
-}
-
-/// A place on this instance, which becomes the owner of the key.
-fn place_on(instance: &Rc<Instance>, client: Option<IpAddr>, key: Option<&Key>) -> Place {
-    let owner = key.map(|key| instance.version.owners.set(key, instance));
-    Place::on(instance, client, owner)
 }
 
 /// Removes dead instances, and all idle ones except one of each version, so that the memory of a peak is freed after it.
@@ -352,4 +333,34 @@ fn remove_unneeded(instances: &mut Vec<Rc<Instance>>) {
         }
         instance.is_alive() && is_spared
     });
+}
+
+/// Why there is no place for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unplaced {
+    /// A new instance was needed, and failed to start.
+    Dead,
+    /// For this time no instance is started, or none used for this client, since the previous ones have failed.
+    BackingOff(Duration),
+    /// A new instance is needed, and the system has no room for it.
+    Full,
+    /// The key's instance has this number of connections, which is the most.
+    OwnerFull(usize),
+}
+
+impl fmt::Display for Unplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dead => f.write_str("an instance fails to start, the log says why"),
+            Self::BackingOff(_) => f.write_str("instances keep failing"),
+            Self::Full => f.write_str("there is no room for another instance"),
+            Self::OwnerFull(most) => write!(f, "its instance has {most} connections"),
+        }
+    }
+}
+
+impl From<Dead> for Unplaced {
+    fn from(_: Dead) -> Self {
+        Self::Dead
+    }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use super::instance::Instance;
+use crate::pool::instance::Instance;
 
 /// What requests have in common that go to one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,22 +23,24 @@ impl Key {
     }
 }
 
-/// The instances of the keys that have connections or requests now.
+/// The instances of the keys that have connections or requests now, by version of the component: each has its own.
 #[derive(Debug, Default)]
-pub(super) struct Owners(RefCell<HashMap<Key, Weak<Owner>>>);
+pub(super) struct Owners(RefCell<HashMap<(u64, Key), Weak<Owner>>>);
 
 /// The instance of a key, for as long as something holds this.
 #[derive(Debug)]
-pub(super) struct Owner {
-    pub(super) key: Key,
+pub(in super::super) struct Owner {
+    pub(in super::super) key: Key,
     pub(super) instance: Rc<Instance>,
     owners: Rc<Owners>,
 }
 
 impl Owners {
-    /// The owner of a key, if it has one that lives.
-    pub(super) fn of(&self, key: &Key) -> Option<Rc<Owner>> {
-        let owner = self.0.borrow().get(key).and_then(Weak::upgrade);
+    /// The owner of a key among the instances of this version, if it has one that lives.
+    pub(super) fn of(&self, version: u64, key: &Key) -> Option<Rc<Owner>> {
+        let owners = self.0.borrow();
+        let owner = owners.get(&(version, key.clone()));
+        let owner = owner.and_then(Weak::upgrade);
         owner.filter(|owner| owner.instance.is_alive())
     }
 
@@ -50,20 +52,26 @@ impl Owners {
             owners: Rc::clone(self),
         });
         let weak = Rc::downgrade(&owner);
-        self.0.borrow_mut().insert(key.clone(), weak);
+        self.0.borrow_mut().insert(owner.place(), weak);
         owner
+    }
+}
+
+impl Owner {
+    fn place(&self) -> (u64, Key) {
+        (self.instance.version.number, self.key.clone())
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        let mut owners = self.owners.0.borrow_mut();
+        let (mut owners, place) = (self.owners.0.borrow_mut(), self.place());
         // Unless the key has another owner by now.
         if owners
-            .get(&self.key)
+            .get(&place)
             .is_some_and(|owner| owner.strong_count() == 0)
         {
-            owners.remove(&self.key);
+            owners.remove(&place);
         }
     }
 }
