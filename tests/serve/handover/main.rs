@@ -17,6 +17,8 @@ mod moves;
 mod peer;
 mod rooms;
 mod stand_in;
+#[path = "../swap/talker.rs"]
+mod talker;
 #[path = "../sockets/tls_client.rs"]
 #[allow(dead_code, reason = "the tests of sockets use the rest")]
 mod tls_client;
@@ -100,15 +102,6 @@ impl Service {
         signal(old, "USR2");
         self.wait_for("taken over", before + 1);
         assert_ne!(self.current(), old);
-    }
-}
-
-impl Drop for Service {
-    /// The log of a test that fails says more.
-    fn drop(&mut self) {
-        if thread::panicking() {
-            println!("{}", self.server.log());
-        }
     }
 }
 

@@ -6,70 +6,15 @@ use std::thread;
 
 use support::Site;
 use support::operator::{admin, metric};
-use wasocket::Message;
 
 use crate::Service;
 use crate::peer::Peer;
+use crate::talker::Talker;
 
 /// The clients, every second of which has its messages compressed.
 const CLIENTS: usize = 24;
 
 const HANDOVERS: usize = 5;
-
-/// The length of some messages: more than a read.
-const LONG: usize = 65_536;
-
-/// A client that numbers its messages, and expects them back in order.
-struct Talker {
-    peer: Peer,
-    sent: u64,
-    echoed: u64,
-}
-
-impl Talker {
-    fn open(site: &Site, number: usize) -> Self {
-        Self {
-            peer: Peer::open(site, ["/", "/?compress"][number % 2]),
-            sent: 0,
-            echoed: 0,
-        }
-    }
-
-    fn send(&mut self) {
-        self.sent += 1;
-        let length = if self.sent.is_multiple_of(16) {
-            LONG
-        } else {
-            8
-        };
-        let text = format!("!echo {} {}", self.sent, "x".repeat(length));
-        self.peer.send(&text);
-    }
-
-    fn read(&mut self) {
-        let Message::Text(text) = self.peer.read_message() else {
-            panic!("only texts are sent");
-        };
-        self.echoed += 1;
-        let number = text.to_string();
-        let number = number.split(' ').next();
-        assert_eq!(number, Some(&*self.echoed.to_string()));
-    }
-
-    fn talk(&mut self, is_over: &AtomicBool) {
-        while !is_over.load(Relaxed) {
-            while self.sent < self.echoed + 4 {
-                self.send();
-            }
-            self.read();
-        }
-        while self.echoed < self.sent {
-            self.read();
-        }
-        self.peer.send("!echo end");
-        assert_eq!(self.peer.read(), "end", "nothing else has arrived");
-    }
-}
 
 #[test]
 fn nothing_is_lost_while_processes_come_and_go() {
@@ -89,9 +34,11 @@ fn nothing_is_lost_while_processes_come_and_go() {
         for number in 0..CLIENTS {
             let (site, is_over, all_there) = (&site, &is_over, &all_there);
             scope.spawn(move || {
-                let mut talker = Talker::open(site, number);
+                let target = ["/", "/?compress"][number % 2];
+                let mut talker = Talker::new(Peer::open(site, target));
                 all_there.wait();
                 talker.talk(is_over);
+                talker.hear_all(0);
             });
         }
         all_there.wait();

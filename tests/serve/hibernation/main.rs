@@ -72,15 +72,6 @@ impl Dormitory {
     }
 }
 
-impl Drop for Dormitory {
-    /// The log of a test that fails says more.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("{}", self.server.log());
-        }
-    }
-}
-
 fn assert_echoes(peer: &mut Peer, text: &str) {
     peer.send(&format!("!echo {text}"));
     assert_eq!(peer.read(), text);

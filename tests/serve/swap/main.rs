@@ -12,6 +12,7 @@ mod moves;
 #[path = "../topics/peer.rs"]
 #[allow(dead_code, reason = "the tests of topics use the rest")]
 mod peer;
+mod talker;
 mod traffic;
 mod upgrade;
 
@@ -91,15 +92,6 @@ impl Versions {
     fn replace_by_same(&self, component: &[u8]) {
         let number = self.number.fetch_add(1, Relaxed);
         self.replace(&another(component, number));
-    }
-}
-
-impl Drop for Versions {
-    /// The log of a test that fails says more.
-    fn drop(&mut self) {
-        if thread::panicking() {
-            println!("{}", self.server.log());
-        }
     }
 }
 

@@ -6,89 +6,13 @@ use std::thread;
 
 use support::Site;
 use support::operator::{admin, metric};
-use wasocket::Message;
 
 use crate::peer::Peer;
+use crate::talker::Talker;
 use crate::{GUEST, Versions};
 
 /// The members of each room, every second of which has its messages compressed.
 const MEMBERS: usize = 12;
-
-/// The longest message: more than a read.
-const LONG: usize = 100_000;
-
-/// What a member hears, in order: its own echoes and the numbers that are published.
-struct Member {
-    peer: Peer,
-    sent: u64,
-    echoed: u64,
-    heard: u64,
-}
-
-impl Member {
-    fn join(site: &Site, number: usize) -> Self {
-        let target = ["/room", "/room?compress"][number % 2];
-        Self {
-            peer: Peer::join(site, target),
-            sent: 0,
-            echoed: 0,
-            heard: 0,
-        }
-    }
-
-    /// Sends the next message, of which some are long.
-    fn send(&mut self) {
-        self.sent += 1;
-        let length = if self.sent.is_multiple_of(16) {
-            LONG
-        } else {
-            8
-        };
-        let text = format!("!echo e{} {}", self.sent, "x".repeat(length));
-        self.peer.send(&text);
-    }
-
-    /// Reads one message, which must be the next of its kind.
-    fn read(&mut self) {
-        let Message::Text(text) = self.peer.read_message() else {
-            panic!("only texts are sent");
-        };
-        let text = text.to_string();
-        match text.strip_prefix('e') {
-            Some(echo) => {
-                let number = echo.split(' ').next();
-                self.echoed += 1;
-                assert_eq!(number, Some(&*self.echoed.to_string()));
-                assert_eq!(text.len() > LONG, self.echoed.is_multiple_of(16));
-            }
-            None => {
-                self.heard += 1;
-                assert_eq!(text, self.heard.to_string());
-            }
-        }
-    }
-
-    fn talk(&mut self, is_over: &AtomicBool) {
-        while !is_over.load(Relaxed) {
-            // Some are on the way at all times.
-            while self.sent < self.echoed + 4 {
-                self.send();
-            }
-            self.read();
-        }
-        while self.echoed < self.sent {
-            self.read();
-        }
-    }
-
-    fn hear_all(&mut self, published: u64) {
-        while self.heard < published {
-            self.read();
-        }
-        self.peer.send("!echo end");
-        assert_eq!(self.peer.read(), "end", "nothing else has arrived");
-    }
-}
 
 fn publish(site: &Site, is_over: &AtomicBool) -> u64 {
     let mut publisher = Peer::open(site, "/");
@@ -113,7 +37,8 @@ fn swap_under_traffic(test: &str, options: &[&str], swaps: usize) {
             .map(|number| {
                 let (site, is_over, joined) = (&site, &is_over, &joined);
                 scope.spawn(move || {
-                    let mut member = Member::join(site, number);
+                    let target = ["/room", "/room?compress"][number % 2];
+                    let mut member = Talker::new(Peer::join(site, target));
                     joined.wait();
                     member.talk(is_over);
                     member

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::process::wait_for_exit;
 use crate::{Site, TIMEOUT, collect_lines, kill_group, wasocket};
 
-/// A running server on a free port, killed when dropped.
+/// A running server on a free port, killed when dropped. A test that fails then shows its log.
 pub struct Server {
     child: Child,
     site: Site,
@@ -151,5 +151,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         kill_group(&mut self.child);
+        if thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
     }
 }

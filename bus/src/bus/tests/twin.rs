@@ -128,6 +128,17 @@ impl Pair {
         }
     }
 
+    /// Each process has a member.
+    fn with_members() -> Self {
+        let old = Process::new();
+        old.subscribe(1, Start::Now, Some("first"));
+        let pair = Self::of(old);
+        pair.pass_all();
+        pair.new.subscribe(7, Start::Now, Some("second"));
+        pair.pass_all();
+        pair
+    }
+
     /// Passes on what has happened at the leader, at most this number of things.
     fn pass_changes(&self, most: usize) {
         for _ in 0..most {
@@ -217,12 +228,7 @@ fn a_new_history_has_the_same_positions_in_both() {
 
 #[test]
 fn members_are_seen_in_both_and_do_not_leave_when_they_move() {
-    let old = Process::new();
-    old.subscribe(1, Start::Now, Some("first"));
-    let mut pair = Pair::of(old);
-    pair.pass_all();
-    pair.new.subscribe(7, Start::Now, Some("second"));
-    pair.pass_all();
+    let mut pair = Pair::with_members();
     assert_eq!(
         pair.old.given(),
         ["subscribed true ", "joined first", "joined second"]
@@ -249,12 +255,7 @@ fn members_are_seen_in_both_and_do_not_leave_when_they_move() {
 /// The new process dies: its members have left, and the one that was on its way is still there.
 #[test]
 fn a_subscriber_that_was_not_taken_is_as_before() {
-    let old = Process::new();
-    old.subscribe(1, Start::Now, Some("first"));
-    let mut pair = Pair::of(old);
-    pair.pass_all();
-    pair.new.subscribe(7, Start::Now, Some("second"));
-    pair.pass_all();
+    let mut pair = Pair::with_members();
     pair.move_subscriber(1, 8, 1);
     pair.old.publish("a");
     pair.old.port.retain(SubscriberId(1), &[topic()]);
