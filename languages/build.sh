@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the example apps of every language: target/languages/LANGUAGE-APP.wasm, of the apps below. Installs the tools, in
 # the versions pinned here, next to them; needs node and npm, and a Python with `venv`, which tests/setup.sh installs.
-# With --install it only installs the tools, which takes a network and little of a processor.
+# With --install it only installs the tools, which needs a network but little CPU time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

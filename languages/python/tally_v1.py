@@ -1,4 +1,4 @@
-"""Counts the messages of each connection: the first version. What it keeps as the state is their number, as text."""
+"""Counts the messages of each connection: the first version. Its state is their number, as text."""
 
 from wit_world import exports
 from wit_world.exports.app import (

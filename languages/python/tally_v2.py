@@ -13,7 +13,7 @@ from wit_world.imports.types import Message_Text
 
 
 def read(state):
-    """Also reads what the first version has written, which did not count the bytes. Fails if it is neither."""
+    """Also reads the state of the first version, which did not count the bytes. Fails on anything else."""
     messages, _, size = state.partition(b" ")
     return int(messages or 0), int(size or 0)
 

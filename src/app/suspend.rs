@@ -35,7 +35,7 @@ pub fn suspend(app: &dyn App, session: &dyn Session, now: Instant) -> Option<Vec
     (writer.0.len() <= MAX_STATE).then_some(writer.0)
 }
 
-/// Makes a connection from its state. `suspension`: how long it was suspended, or what has happened meanwhile.
+/// Makes a connection from its state. `suspension`: how long it was suspended, or what happened meanwhile.
 ///
 /// # Errors
 ///

@@ -75,7 +75,7 @@ pub(crate) const MAX_BATCH_SIZE: usize = 256 << 10;
 pub trait EventApp {
     /// Returns the actions for events on the connection with this name, whose state is that of the last
     /// [`Action::SetState`]. Without events: [`Action::Fail`] if this version of the app cannot read the state of a
-    /// connection that is to go on here.
+    /// connection that is to continue here.
     fn handle(&self, connection: &str, state: &[u8], events: Vec<Event>) -> Vec<Action>;
 }
 

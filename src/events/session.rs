@@ -249,7 +249,7 @@ impl<A: EventApp> Target for EventSession<A> {
     }
 }
 
-/// Whether the app, of which another version may have set the state, can go on with it.
+/// Whether the app can continue from the state, which another version of it may have set.
 fn can_read(app: &impl EventApp, id: &str, state: &[u8]) -> bool {
     let is_failure = |action: &Action| matches!(action, Action::Fail(_));
     state.is_empty() || !app.handle(id, state, Vec::new()).iter().any(is_failure)

@@ -8,14 +8,14 @@ use core::fmt;
 /// Implemented for `()`, text, bytes, and, with feature `json`, for [`Json`](crate::Json) of any type that
 /// serde supports.
 pub trait State: Default {
-    /// Reads what [`to_bytes`](Self::to_bytes) has written, in this version of the app or in an earlier one, from
-    /// which connections move to this one while they are open. Not called before a state has been written: a new
-    /// connection starts with the default.
+    /// Reads what [`to_bytes`](Self::to_bytes) has written, in this version of the app or in an earlier one, whose open
+    /// connections move to this one. Not called before a state has been written: a new connection starts with the
+    /// default.
     ///
     /// # Errors
     ///
-    /// When the bytes are not a state that this version knows. A connection that was to move to it does not. One
-    /// that is here already is closed with code 1011.
+    /// When the bytes are not a state that this version knows. A connection that was about to move here stays where it
+    /// is. One that is already here is closed with code 1011.
     fn from_bytes(bytes: &[u8]) -> Result<Self, StateError>;
 
     /// Writes the state.

@@ -79,13 +79,13 @@ pub trait Session {
         let _ = now;
         None
     }
-    /// How the host can find out whether the peer is still there once the connection is suspended. The default leaves
-    /// it to the connection, which the host resumes for that.
+    /// How the host can check that the peer is still there while the connection is suspended. The default leaves that
+    /// to the connection, which the host resumes for it.
     fn keepalive(&self) -> Option<Keepalive> {
         None
     }
-    /// The host has pinged the peer while the connection was suspended: when the peer last answered, and when it was
-    /// sent a ping that it has not answered. [`resume`](crate::resume) calls it, before anything else.
+    /// The host pinged the peer while the connection was suspended: when the peer last answered, and when it was sent a
+    /// ping that is still unanswered. [`resume`](crate::resume) calls it, before anything else.
     fn kept_alive(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
         let _ = (answered, pinged);
     }

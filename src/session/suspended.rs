@@ -16,7 +16,7 @@ pub struct Suspended {
     pub state: Vec<u8>,
 }
 
-/// How to find out whether the peer of a suspended connection is still there: the record `keepalive` of the WIT
+/// How to check that the peer of a suspended connection is still there: the record `keepalive` of the WIT
 /// package, which says what the host does with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keepalive {
@@ -28,16 +28,16 @@ pub struct Keepalive {
     pub timeout: Duration,
     /// The bytes to send.
     pub ping: &'static [u8],
-    /// The bytes to receive, of which only the bits count that are set in the mask.
+    /// The bytes to receive. Only the bits set in the mask count.
     pub answer: &'static [u8],
-    /// As long as the answer.
+    /// Has the same length as the answer.
     pub answer_mask: &'static [u8],
     /// When to resume the connection in any case.
     pub wake_at: Option<Instant>,
 }
 
 impl Keepalive {
-    /// An empty Ping frame (RFC 6455 §5.5.2): a client that has to answer it has no choice but for the masking key.
+    /// An empty Ping frame (RFC 6455 §5.5.2): a client's answer to it is determined, except for the masking key.
     pub(crate) const PING: &'static [u8] = &[0x89, 0];
     /// An empty Pong frame of a client, with a masking key (§5.5.3, §5.3).
     pub(crate) const PONG: &'static [u8] = &[0x8a, 0x80, 0, 0, 0, 0];
@@ -45,15 +45,14 @@ impl Keepalive {
     pub(crate) const PONG_MASK: &'static [u8] = &[0xff, 0xff, 0, 0, 0, 0];
 }
 
-/// What has happened while a connection was suspended, in times that have passed since. Made from the time for which it
-/// was.
+/// What happened while a connection was suspended, as elapsed times. Can be made from the duration of the suspension.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Suspension {
     /// How long it was suspended.
     pub suspended_for: Duration,
     /// How long ago the peer last answered a ping, if it did.
     pub answered: Option<Duration>,
-    /// How long ago the peer was sent a ping that it has not answered, if there is one.
+    /// How long ago the peer was sent a ping that is still unanswered, if there is one.
     pub pinged: Option<Duration>,
 }
 

@@ -180,7 +180,7 @@ fn breaches_of_the_contract_are_found() {
             "a limited connection accepts no more than its limits",
         ),
         (
-            "/suspends/anew",
+            "/suspends/fresh",
             "contract",
             "a connection may be suspended wherever the vectors let it rest",
         ),
@@ -290,7 +290,7 @@ FAILED contract: a restart sends a Close frame with code 1012
     );
     let see = "RFC 6455 5.2: https://www.rfc-editor.org/rfc/rfc6455#section-5.2\n";
     assert!(report.contains(see), "{report}");
-    let output = check(&guest, &["--path", "/suspends/anew", "--quiet"]);
+    let output = check(&guest, &["--path", "/suspends/fresh", "--quiet"]);
     let report = text(&output.stdout);
     let expected = "\
   sent      81 85 37fa213d 7f9f4d5158 in pieces, and a ping; suspended at byte [0, 11]

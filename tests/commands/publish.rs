@@ -140,7 +140,7 @@ fn elsewhere_a_token_is_needed() {
             expected,
             "{fields}"
         );
-        // A body of no type is of no use.
+        // A body without a type is refused.
         let expected = if expected == 200 { 415 } else { expected };
         assert_eq!(ask(&closed, "POST", "/component", &fields, "x").0, expected);
     }

@@ -53,7 +53,7 @@ pub fn grow(report: &Report) -> String {
     text + &details(&others)
 }
 
-/// The results of a command whose tables only have figures of Wasocket, compared with this row.
+/// The results of a command whose tables only have figures for Wasocket, compared with this row.
 pub fn alone(report: &Report, reference: &str) -> String {
     let tables = report.tables.iter();
     let table = |table: &Table| format!("\n{}\n\n{}", table.title, table.markdown(reference));
@@ -110,7 +110,7 @@ fn is_room(table: &Table) -> bool {
     matches!(table.id.parse(), Ok(Measurement::FanOut(_)))
 }
 
-/// Whether a table is of rooms at all.
+/// Whether a table is about rooms.
 fn is_of_rooms(table: &Table) -> bool {
     use Measurement::{Bus, FanOut, RoomMemory};
     matches!(table.id.parse(), Ok(FanOut(_) | RoomMemory | Bus(_)))
@@ -146,7 +146,7 @@ pub fn write(places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// Writes the results of `bench run`: what is of rooms, and what is of echoes, if there is any.
+/// Writes the results of `bench run`: the tables about rooms and those about echoes, as far as there are any.
 fn write_run(mut report: Report, mut text: String, plots: &Path) -> Result<String> {
     let (rooms, echoes): (Vec<_>, Vec<_>) = report.tables.into_iter().partition(is_of_rooms);
     if !rooms.is_empty() {

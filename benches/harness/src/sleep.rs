@@ -23,7 +23,7 @@ pub const SLEEP: &str = "sleep";
 /// How long it may take until all sleep.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The time until the runner has given back what it needed while they were awake.
+/// The time until the runner has released what it needed while they were awake.
 const TRIM: Duration = Duration::from_secs(11);
 
 /// The connections that are woken, one after the other, and the pause between them.

@@ -33,11 +33,11 @@ pub const APPS: [(&str, &str); 3] = [
 /// The new versions in a round.
 const PER_ROUND: usize = 4;
 
-/// The connections, and the messages of 125 bytes that all of them send in a second.
+/// The connections, and the messages of 125 bytes that they send per second in total.
 const CONNECTIONS: usize = 1000;
 const RATE: f64 = 2000.0;
 
-/// How long each stretch of the load is.
+/// The duration of each stretch of load.
 const STRETCH: Duration = Duration::from_millis(500);
 
 /// Measures apps in several languages.
@@ -71,7 +71,7 @@ pub fn swaps(run: &Run, places: &Places) -> Result<Report> {
     Ok(campaign.report("make bench-swaps", vec![table]))
 }
 
-/// Two files of a component that take turns, so that both are compiled before it matters.
+/// Two files of a component that take turns, so that both are already compiled while it is measured.
 struct Versions([PathBuf; 2]);
 
 impl Versions {
@@ -80,7 +80,7 @@ impl Versions {
             .map_err(|error| format!("{}: {error}; make languages", component.display()))?;
         let file = |number: u8| -> Result<PathBuf> {
             let file = places.built.join(format!("version-{number}.wasm"));
-            // A custom section that nobody reads.
+            // A custom section that has no meaning.
             fs::write(
                 &file,
                 [&component[..], &[0, 5, 3, b'n', b'o', b'.', number]].concat(),
@@ -135,7 +135,7 @@ fn measure(versions: &Versions, places: &Places, cores: Cores, effort: Effort) -
     ])
 }
 
-/// An address that nobody listens on.
+/// An address on which no one listens.
 ///
 /// # Errors
 ///

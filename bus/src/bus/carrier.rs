@@ -112,7 +112,7 @@ impl Carrier {
         details.collect()
     }
 
-    /// The topics of this process, if no engine joins them with others.
+    /// The topics of this process, if no engine connects them with others.
     pub(super) fn local(&mut self) -> Option<&mut Local> {
         match self {
             Self::Local(local) => Some(local),

@@ -1,5 +1,5 @@
-//! A process that takes over from another one: their topics are the same until that ends. With an engine, each has its own
-//! way to it, and none of this does anything.
+//! A process that takes over from another one: both share their topics until the other one ends. With an engine, each has
+//! its own connection to it, and none of this does anything.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::message::{Keep, SubscriberId};
 use crate::topic::Topic;
 
 impl Bus {
-    /// Tells the process that takes over from this one what there is, and what happens until [`part`](Self::part).
+    /// Tells the process that takes over from this one the current state, and all changes until [`part`](Self::part).
     pub fn lead(&self, sink: Sink<Change>) {
         self.with(|carrier| {
             if let Some(local) = carrier.local() {
@@ -20,7 +20,7 @@ impl Bus {
         });
     }
 
-    /// Asks the process that this one takes over from for all that is to happen, until [`part`](Self::part).
+    /// Requests all changes from the process that this one takes over from, until [`part`](Self::part).
     pub fn follow(&self, sink: Sink<Wish>) {
         self.with(|carrier| {
             if let Some(local) = carrier.local() {
@@ -29,7 +29,7 @@ impl Bus {
         });
     }
 
-    /// Does what has happened at the leader.
+    /// Repeats a change of the leader.
     pub fn apply(&self, change: Change) {
         self.with(|carrier| {
             if let Some(local) = carrier.local() {
@@ -38,7 +38,7 @@ impl Bus {
         });
     }
 
-    /// Does what the follower wants.
+    /// Grants a wish of the follower.
     pub fn grant(&self, wish: Wish) {
         self.with(|carrier| {
             if let Some(local) = carrier.local() {
@@ -64,8 +64,8 @@ impl Bus {
 }
 
 impl Port {
-    /// What a live subscriber says of itself, and the history that its topic is to have, where an engine joins the topics
-    /// with those of other processes: to subscribe anew in one of them.
+    /// What a live subscriber says about itself, and the history that its topic is to have, if an engine connects the topics
+    /// with those of other processes: for subscribing again in one of them.
     #[must_use]
     pub fn describe(
         &self,
@@ -77,9 +77,9 @@ impl Port {
             .with(|carrier| carrier.driver()?.describe(key, topic))
     }
 
-    /// Lets the other process have these subscriptions of a subscriber, that of the connection of this number in the
-    /// handover. [`Arrival::Released`](crate::Arrival::Released) follows what the subscriber is given here. When it
-    /// unsubscribes, nobody sees that.
+    /// Gives the other process these subscriptions of a subscriber, whose connection has this number in the handover.
+    /// [`Arrival::Released`](crate::Arrival::Released) follows what the subscriber is given here. No member sees it
+    /// unsubscribe.
     pub fn release(&self, subscriber: SubscriberId, topics: &[Topic], number: u64) {
         let key = (self.worker, subscriber);
         self.bus.with(|carrier| {
@@ -89,7 +89,7 @@ impl Port {
         });
     }
 
-    /// The subscriber stays, as the other process has not taken it.
+    /// Keeps the subscriber, as the other process has not taken it.
     pub fn retain(&self, subscriber: SubscriberId, topics: &[Topic]) {
         let key = (self.worker, subscriber);
         self.bus.with(|carrier| {
@@ -99,8 +99,8 @@ impl Port {
         });
     }
 
-    /// A subscriber waits for the subscriptions that the other process releases, those of the connection of this number in
-    /// the handover. [`Arrival::Resumed`](crate::Arrival::Resumed) follows when they are this process's.
+    /// Has a subscriber, whose connection has this number in the handover, wait for the subscriptions that the other process
+    /// releases. [`Arrival::Resumed`](crate::Arrival::Resumed) follows once they belong to this process.
     pub fn expect(&self, subscriber: SubscriberId, number: u64) {
         let key = (self.worker, subscriber);
         self.bus.with(|carrier| {

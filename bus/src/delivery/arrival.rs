@@ -68,12 +68,12 @@ pub enum Arrival {
         /// Who.
         member: Member,
     },
-    /// All that a subscriber is given here has arrived before this: it is another process's now.
+    /// The last arrival for a subscriber here: it now belongs to another process.
     Released {
         /// Which one.
         subscriber: SubscriberId,
     },
-    /// From here on a subscriber that comes from another process is live, on all of its topics.
+    /// From here on, a subscriber that moved from another process is live on all of its topics.
     Resumed {
         /// Which one.
         subscriber: SubscriberId,

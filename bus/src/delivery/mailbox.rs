@@ -75,7 +75,7 @@ impl Mailbox {
         state.push(answer, Some(generation));
     }
 
-    /// A subscriber is another process's from here on. What was lost of its topics was lost before.
+    /// From here on, a subscriber belongs to another process. Anything its topics lost was lost before.
     pub(crate) fn release(&self, subscriber: SubscriberId, topics: &[Topic]) {
         let mut state = self.lock();
         for topic in topics {

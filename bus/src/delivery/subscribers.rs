@@ -48,7 +48,7 @@ impl Workers {
 pub(crate) struct Subscriber {
     pub(crate) member: Option<Member>,
     pub(crate) watches: bool,
-    /// The member that it was, if that is another process's now.
+    /// The member that it was, if that now belongs to another process.
     pub(crate) away: Option<Member>,
 }
 
@@ -102,7 +102,7 @@ impl Subscribers {
         self.of.values().filter_map(|one| one.member.as_ref())
     }
 
-    /// Lets another process have one, and its member: its end here is not seen. Returns what was known of it.
+    /// Gives a subscriber and its member to another process: others do not see it leave. Returns what was known of it.
     pub(crate) fn release(&mut self, key: Key) -> Option<Subscriber> {
         let subscriber = self.of.get_mut(&key)?;
         let released = subscriber.clone();
@@ -111,7 +111,7 @@ impl Subscribers {
         Some(released)
     }
 
-    /// Takes a released subscriber back. Returns the member that it is again.
+    /// Takes a released subscriber back. Returns its member.
     pub(crate) fn retain(&mut self, key: Key) -> Option<Member> {
         let subscriber = self.of.get_mut(&key)?;
         let member = subscriber.away.take()?;

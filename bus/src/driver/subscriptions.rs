@@ -55,7 +55,7 @@ impl Driver {
         self.forget_if_empty(topic, now);
     }
 
-    /// What a live subscriber is seen as, and the history that its topic is to have.
+    /// What others see of a live subscriber, and the history that its topic is to have.
     pub(crate) fn describe(
         &self,
         key: Key,

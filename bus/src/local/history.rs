@@ -87,7 +87,7 @@ impl Histories {
             .map(move |(publication, at)| (&**publication, now.saturating_duration_since(*at)))
     }
 
-    /// Gives a topic the history that it has elsewhere: what is kept already stays if it is of the same epoch.
+    /// Gives a topic the history that it has in another process. What is already kept stays if it has the same epoch.
     pub(super) fn adopt(&mut self, topic: &Topic, keep: Keep, position: Position, now: Instant) {
         if self
             .of
@@ -105,7 +105,7 @@ impl Histories {
         }
     }
 
-    /// Keeps a publication that has its position from elsewhere, if the topic has history.
+    /// Keeps a publication whose position comes from another process, if the topic has history.
     pub(super) fn record(
         &mut self,
         topic: &Topic,
@@ -267,7 +267,7 @@ impl History {
         kept
     }
 
-    /// Keeps a publication that has a position; of another epoch, only that.
+    /// Keeps a publication that has a position. If that is of another epoch, drops all others.
     fn record(&mut self, kept: &Arc<Publication>, at: Instant, now: Instant) {
         let Some(position) = kept.position else {
             return;

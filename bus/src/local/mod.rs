@@ -105,7 +105,7 @@ impl Local {
         self.announce_change(topic, before.and_then(|one| one.member), subscriber.member);
     }
 
-    /// Gives a topic a history. A follower has asked the leader for it.
+    /// Gives a topic a history, which a follower has requested from the leader.
     fn keep(&mut self, topic: &Topic, keep: Keep, now: Instant) {
         if matches!(self.role, Role::Follower(_)) {
             return;
@@ -141,7 +141,7 @@ impl Local {
         }
     }
 
-    /// Returns false if the leader is asked too much: see [`wish_to_publish`](Self::wish_to_publish).
+    /// Returns false if too many wishes are pending: see [`wish_to_publish`](Self::wish_to_publish).
     pub(crate) fn publish(
         &mut self,
         topic: &Topic,

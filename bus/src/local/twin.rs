@@ -16,32 +16,32 @@ use crate::topic::Topic;
 /// The members that are subscribers of the other process.
 pub(super) type FarMembers = HashMap<Topic, BTreeMap<MemberKey, Member>>;
 
-/// The part of this process.
+/// The role of this process.
 #[derive(Default)]
 pub(super) enum Role {
     /// There is no other process.
     #[default]
     Alone,
-    /// What happens here is told to the other process.
+    /// It tells the other process what happens here.
     Leader(Sink<Change>),
-    /// What is to happen here is asked of the other process.
+    /// It asks the other process for what is to happen here.
     Follower(Box<Following>),
 }
 
 /// What a follower waits for.
 pub(super) struct Following {
     sink: Sink<Wish>,
-    /// What it has published and has not come back.
+    /// Its publications that have not come back yet.
     unechoed: VecDeque<(Topic, Message, Option<Key>)>,
     unechoed_bytes: usize,
-    /// Subscriptions that want a history which their topic does not have yet.
+    /// Subscriptions that want a history that their topic does not have yet.
     waiting: Vec<(WorkerId, Generation, Subscription)>,
-    /// The subscribers whose subscriptions are to come, by their number in the handover.
+    /// The subscribers whose subscriptions have yet to arrive, by the number of their connection in the handover.
     expected: HashMap<u64, Key>,
 }
 
 impl Local {
-    /// Tells another process what there is, and from now on what happens.
+    /// Tells another process the current state, and all changes from now on.
     pub(crate) fn lead(&mut self, sink: Sink<Change>, now: Instant) {
         let topics: Vec<_> = self.histories.topics().cloned().collect();
         for topic in topics {
@@ -61,7 +61,7 @@ impl Local {
         self.role = Role::Leader(sink);
     }
 
-    /// Does what the other process tells, and asks it for what is to happen.
+    /// Repeats the changes of another process, and asks it for those wanted here.
     pub(crate) fn follow(&mut self, sink: Sink<Wish>) {
         self.role = Role::Follower(Box::new(Following {
             sink,
@@ -77,12 +77,12 @@ impl Local {
         matches!(self.role, Role::Leader(_))
     }
 
-    /// The other process is gone: what it has not decided is decided here, and its members have left.
+    /// The other process is gone: what it had not decided is decided here, and its members leave.
     pub(crate) fn part(&mut self, now: Instant) {
         let role = mem::take(&mut self.role);
         if let Role::Follower(following) = role {
             for (topic, message, exclude) in following.unechoed {
-                // Nothing is refused to one that is alone.
+                // A process on its own refuses nothing.
                 let _ = self.publish(&topic, message, exclude, now);
             }
             for (worker, generation, wanted) in following.waiting {
@@ -97,7 +97,7 @@ impl Local {
         }
     }
 
-    /// Asks the leader to publish. Returns false if too much that it was asked has not come back.
+    /// Asks the leader to publish. Returns false if too many publications have not come back yet.
     pub(super) fn wish_to_publish(
         &mut self,
         topic: &Topic,
@@ -154,7 +154,7 @@ impl Local {
         }
     }
 
-    /// Tells the other process of a member of this one.
+    /// Tells the other process about a member of this one.
     pub(super) fn tell(&self, topic: &Topic, member: Member, has_joined: bool) {
         let topic = topic.clone();
         match &self.role {
@@ -168,7 +168,7 @@ impl Local {
         }
     }
 
-    /// Tells the follower of a publication, or of a topic's history.
+    /// Tells the follower about a publication, or a topic's history.
     pub(super) fn tell_follower(&self, change: impl FnOnce() -> Change) {
         if let Role::Leader(sink) = &self.role {
             sink(change());
@@ -178,7 +178,7 @@ impl Local {
 
 /// The leader.
 impl Local {
-    /// Does what the follower wants.
+    /// Grants a wish of the follower.
     pub(crate) fn grant(&mut self, wish: Wish, now: Instant) {
         match wish {
             Wish::Publish(topic, message, place) => {
@@ -196,7 +196,7 @@ impl Local {
         }
     }
 
-    /// Lets the follower have the subscriptions of a connection from here on. What is delivered here afterwards comes after
+    /// Gives the follower the subscriptions of a connection. Anything still delivered here comes after
     /// [`Arrival::Released`].
     pub(crate) fn release(&mut self, key: Key, topics: &[Topic], number: u64) {
         let mut released = Vec::new();
@@ -240,7 +240,7 @@ impl Local {
 
 /// The follower.
 impl Local {
-    /// Does what has happened at the leader.
+    /// Repeats a change of the leader.
     pub(crate) fn apply(&mut self, change: Change, now: Instant) {
         match change {
             Change::Kept(topic, kept) => self.apply_kept(&topic, kept, now),
@@ -279,7 +279,7 @@ impl Local {
         }
     }
 
-    /// The subscriptions of this subscriber are to come, those of the connection of this number in the handover.
+    /// Expects the subscriptions of this subscriber, whose connection has this number in the handover.
     pub(crate) fn expect(&mut self, key: Key, number: u64) {
         if let Role::Follower(following) = &mut self.role {
             following.expected.insert(number, key);
@@ -302,7 +302,7 @@ impl Local {
             |waiting: &mut (WorkerId, Generation, Subscription)| waiting.2.topic == *topic;
         let ready: Vec<_> = following.waiting.extract_if(.., is_meant).collect();
         for (worker, generation, wanted) in ready {
-            // The history is there, or cannot be.
+            // The topic has the history, or cannot have it.
             let wanted = Subscription {
                 keep: kept.map(|(keep, _)| keep),
                 ..wanted
@@ -311,7 +311,7 @@ impl Local {
         }
     }
 
-    /// Whom a publication is not for, if it is one of this process.
+    /// The subscriber of this process that a publication is not for, if any.
     fn echoed(&mut self, by: &Publisher) -> Option<Key> {
         let Publisher::Follower(place) = by else {
             return None;
@@ -360,7 +360,7 @@ impl Local {
     }
 }
 
-/// What a publication counts for in addition to its message.
+/// The number of bytes that a publication counts for in addition to its message.
 const OVERHEAD: usize = 128;
 
 /// Members of the other process.

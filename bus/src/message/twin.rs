@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   leader: the old process                      follower: the new one
-//!      │ ── Change: all that happens on topics ──▶ │ does the same: histories, deliveries to its own subscribers
-//!      │ ◀── Wish: what it would have happen ───── │
+//!      │ ── Change: all that happens on topics ──▶ │ repeats it: histories, deliveries to its own subscribers
+//!      │ ◀── Wish: a change that it wants ──────── │
 //! ```
 //!
-//! The leader decides the order; what the follower publishes happens there when it comes back. So both have the same
-//! history at the same place, and a subscriber that goes from one to the other misses nothing.
+//! The leader decides the order; what the follower publishes takes effect there when it comes back. So both have the same
+//! history at the same position, and a subscriber that moves from one to the other misses nothing.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::message::{Keep, Member, Message, SubscriberId};
 use crate::position::Position;
 use crate::topic::Topic;
 
-/// What has happened at the leader.
+/// A change at the leader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// A topic has this history, whose last publication has this position; or it cannot have the one that was wanted.
+    /// A topic has this history, whose last publication has this position, or cannot have the one that was wanted.
     Kept(Topic, Option<(Keep, Position)>),
-    /// A publication of the history, from before there was a follower, of this age.
+    /// A publication in the history, of this age, from before there was a follower.
     Recorded(Topic, Message, Position, Duration),
     /// A publication.
     Published {
@@ -32,23 +32,23 @@ pub enum Change {
         message: Message,
         /// `None` if the topic has no history.
         position: Option<Position>,
-        /// Who has published it.
+        /// The publisher.
         by: Publisher,
     },
-    /// A subscriber of the leader has become a member, or has changed what it says of itself.
+    /// A subscriber of the leader has become a member, or has changed what it says about itself.
     Joined(Topic, Member),
     /// A member of the leader has left.
     Left(Topic, Member),
-    /// The subscriptions of a connection are the follower's from here on: the one of this number in the handover.
+    /// From here on, the follower has the subscriptions of the connection with this number in the handover.
     Released(u64, Vec<Released>),
 }
 
-/// Whose publication it is.
+/// The origin of a publication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Publisher {
-    /// Somebody's at the leader.
+    /// A publisher at the leader.
     Leader,
-    /// The follower's, which is not to give it to this subscriber.
+    /// The follower, which must not deliver it to this subscriber.
     Follower(Option<Place>),
 }
 
@@ -62,20 +62,20 @@ pub struct Released {
     pub topic: Topic,
     /// As which member.
     pub member: Option<Member>,
-    /// Whether it wants to learn who joins and leaves.
+    /// Whether it is told of members that join and leave.
     pub watches: bool,
 }
 
-/// What the follower would have happen.
+/// A change that the follower wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
-    /// To publish, to all but one of its own subscribers.
+    /// To publish to all, except for one of its own subscribers.
     Publish(Topic, Message, Option<Place>),
     /// To give a topic history. Answered by [`Change::Kept`].
     Keep(Topic, Keep),
-    /// That one of its subscribers is a member, or has changed what it says of itself.
+    /// One of its subscribers is a member, or has changed what it says about itself.
     Join(Topic, Member),
-    /// That one of its members has left.
+    /// One of its members has left.
     Leave(Topic, Member),
 }
 

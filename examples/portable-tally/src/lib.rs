@@ -1,5 +1,5 @@
-//! Counts the messages of each connection, in two versions. The second one counts their bytes, too, so it keeps more in
-//! the state, and goes on with connections that the first one has begun. The same app as `languages/python/tally_*.py`.
+//! Counts the messages of each connection, in two versions. The second one also counts their bytes, so it keeps more in
+//! the state, and continues connections that the first one began. The same app as `languages/python/tally_*.py`.
 //!
 //! ```sh
 //! cargo build --release --target wasm32-wasip2 -p portable-tally

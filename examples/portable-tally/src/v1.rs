@@ -11,7 +11,7 @@ wasocket::export_events!(Tally);
 
 struct Tally;
 
-/// The state of a connection: as text, the number of its messages.
+/// The state of a connection, as text: the number of its messages.
 #[derive(Default)]
 struct Counted {
     messages: u64,

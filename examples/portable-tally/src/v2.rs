@@ -10,7 +10,7 @@ wasocket::export_events!(Tally);
 
 struct Tally;
 
-/// The state of a connection: as text, the number of its messages, a space, and that of their bytes.
+/// The state of a connection, as text: the number of its messages, a space, and the number of their bytes.
 #[derive(Default)]
 struct Counted {
     messages: u64,
@@ -29,7 +29,7 @@ impl EventHandler for Tally {
 }
 
 impl State for Counted {
-    /// Also reads what the first version has written, which did not count the bytes.
+    /// Also reads the state of the first version, which did not count the bytes.
     fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let text = str::from_utf8(bytes).map_err(|_| StateError)?;
         let (messages, bytes) = text.split_once(' ').unwrap_or((text, "0"));

@@ -63,7 +63,7 @@ impl Keepalive {
         })
     }
 
-    /// When the peer is to be pinged if it stays silent; `None` if it is not watched, or is to answer a ping.
+    /// When to ping the peer if it stays silent; `None` if it is not watched, or has yet to answer a ping.
     pub(super) fn ping_at(&self) -> Option<Instant> {
         let due = self.due.filter(|_| !self.pinged)?;
         Some(due.max(self.heard.after(self.interval)))
@@ -74,8 +74,8 @@ impl Keepalive {
         (self.interval, self.timeout)
     }
 
-    /// Notes that others have pinged the peer meanwhile: when it last answered, and when it was sent a ping that it has
-    /// not answered. Neither is earlier than what is known.
+    /// Notes that the host has pinged the peer meanwhile: when it last answered, and when it was sent a ping that is still
+    /// unanswered. Neither is earlier than what is known.
     pub(super) fn kept(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
         if self.due.is_none() {
             return;

@@ -30,8 +30,8 @@ impl Connection {
         self.extensions.suspend(state)
     }
 
-    /// How to find out whether the peer is still there while the connection is suspended; `None` if it is not to be
-    /// asked, or has been and has not answered.
+    /// How to check that the peer is still there while the connection is suspended; `None` if it is not to be pinged, or
+    /// has yet to answer a ping.
     pub(crate) fn keepalive(&self) -> Option<KeepaliveTerms> {
         let (interval, timeout) = self.keepalive.times();
         Some(KeepaliveTerms {
@@ -42,7 +42,7 @@ impl Connection {
         })
     }
 
-    /// Notes what has become of the pings that others have sent while the connection was suspended.
+    /// Notes what came of the pings that the host sent while the connection was suspended.
     pub(crate) fn kept_alive(&mut self, answered: Option<Instant>, pinged: Option<Instant>) {
         self.keepalive.kept(answered, pinged);
     }

@@ -46,7 +46,7 @@ class Client:
         self.published = 0  # by this client
         self.heard = {}
         self.pings = []
-        self.is_first = False  # nobody has published in the room before
+        self.is_first = False  # whether it joined before anyone published in the room
         self.is_leaving = False
         self.reading = asyncio.create_task(self.read())
 
@@ -59,7 +59,7 @@ class Client:
                 compression=compression,
                 open_timeout=20,
                 close_timeout=DRAIN_LIMIT,
-                # Whether it is alive is not the question.
+                # This does not check whether it is alive.
                 ping_interval=None,
             )
         except Exception as error:
@@ -157,7 +157,7 @@ class Client:
 
 
 async def fragments(message):
-    """With time between them, and within a long one."""
+    """With pauses between them, and within a long one."""
     for at in range(0, len(message), 10_000):
         yield message[at : at + 10_000]
         await asyncio.sleep(0.02)
@@ -206,7 +206,7 @@ async def main():
     await asyncio.gather(*(client.drain() for client in clients))
     for at in range(0, STAYING, ROOM_SIZE):
         room = clients[at : at + ROOM_SIZE]
-        # Nobody publishes any more.
+        # All publishers have stopped.
         published = {client.name: client.published for client in room if client.published}
         for client in room:
             await client.wait_until(

@@ -3,8 +3,8 @@
 //
 //     node crowd.mjs ws://127.0.0.1:PORT
 //
-// Prints `ready` once the clients that stay are connected, and in the end what they have counted. What they see that must
-// not be is printed to stderr, and the exit code is 1.
+// Prints `ready` once the clients that stay are connected, and in the end what they have counted. Violations are
+// printed to stderr, and the exit code is then 1.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,7 +37,7 @@ class Client {
   said = 0; // by the app
   published = 0; // by this client
   heard = new Map();
-  isFirst = false; // nobody has published in the room before
+  isFirst = false; // whether it joined before anyone published in the room
   isLeaving = false;
 
   constructor(name, socket) {
@@ -95,7 +95,7 @@ class Client {
     this.socket.send(isText ? head + payload : Buffer.concat([Buffer.from(head), payload]));
   }
 
-  // With time between them, and within a long one.
+  // With pauses between them, and within a long one.
   async sayInFragments(payload) {
     const text = this.number('e', payload) + payload;
     for (let at = 0; at < text.length; at += 10_000) {
@@ -209,7 +209,7 @@ await Promise.all(clients.map((client) => client.drain()));
 for (const [i, client] of clients.entries()) {
   const start = i - (i % ROOM_SIZE);
   const room = clients.slice(start, start + ROOM_SIZE);
-  // Nobody publishes any more.
+  // All publishers have stopped.
   const hasHeard = ({ name, published }) => (client.heard.get(name) ?? 0) === published;
   await client.waitUntil('all publications', () => room.every(hasHeard));
 }

@@ -139,7 +139,7 @@ fn a_member_is_kept_alive_by_its_host() {
         let due = effects.wake_at.map(|at| (at - now) / SECOND);
         (effects.output, due, effects.next)
     };
-    // It has been silent for long, as far as is known.
+    // As far as is known, it has been silent for a long time.
     assert_eq!(resume(None, None), (vec![0x89, 0], Some(20), Next::Open));
     assert_eq!(resume(Some(5), None), (vec![], Some(15), Next::Open));
     assert_eq!(resume(Some(25), Some(5)), (vec![], Some(15), Next::Open));
@@ -204,7 +204,7 @@ fn state_of(guest: &mut Guest) -> Vec<u8> {
     state.expect("at rest").state
 }
 
-/// Resumes a connection from a state that anybody may have written, and uses it like any other until its end.
+/// Resumes a connection from an untrusted state, and uses it like any other until its end.
 fn try_out(guest: &mut Guest, state: &[u8]) -> Result<(), ResumeError> {
     const LATER: u64 = 1 << 50;
     let resumed = finish(guest.resume(0, 2, Duration::ZERO, state)).expect("no fault")?;

@@ -1,4 +1,4 @@
-//! Processes that do not take over, and others that may not.
+//! Processes that fail to take over, and those that must not.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ fn echoes(service: &Service, clients: &mut [support::Client]) {
     assert_eq!(new.read_text(), "new");
 }
 
-/// Whatever comes over the socket, the old process goes on, and hands over to the next one that asks.
+/// Whatever arrives over the socket, the old process keeps serving, and hands over to the next one that asks.
 #[test]
 fn what_makes_no_sense_is_refused() {
     let service = Service::start("garbage", &["--admin", "127.0.0.1:0"]);
@@ -50,7 +50,7 @@ fn what_makes_no_sense_is_refused() {
         }
         wait_for_metric(&admin, FAILED, number as u64 + 1);
     }
-    // Records, but none that may come now.
+    // Records, but out of turn.
     let forged: [&[u8]; 6] = [ROOM, &[9], &[0, 0], &[2, 1], &[3, 1, 77], b"\xff\xff\xff"];
     for (number, record) in forged.into_iter().enumerate() {
         let mut stranger = StandIn::begin(&service.post());
@@ -94,7 +94,7 @@ fn the_old_process_goes_on_if_the_new_one_dies() {
     drop(successor);
     service.wait_for("handover failed", 2);
     echoes(&service, &mut clients);
-    // With a connection, for which it has not answered.
+    // With a connection that it has not answered for.
     let mut successor = StandIn::begin(&service.post());
     successor.send(ACCEPTING);
     successor.send(ROOM);
@@ -116,11 +116,11 @@ fn a_connection_that_is_refused_is_served_on() {
     successor.send(ACCEPTING);
     successor.send(ROOM);
     assert_eq!(successor.receive()[..2], [2, 1], "a connection");
-    // "Invalid", as the state of another component is.
+    // "Invalid", as for the state of another component.
     successor.send(&[3, 1, 2]);
     client.send(&text("!echo still served"));
     assert_eq!(client.read_text(), "still served");
-    // An answer for one that was answered for.
+    // A second answer for the same one.
     successor.send(&[2, 1]);
     assert_eq!(successor.receive(), [4, 1], "it stays");
     drop(successor);
@@ -150,7 +150,7 @@ fn a_process_that_does_not_start_changes_nothing() {
         folder: folder.clone(),
     };
     let mut clients: Vec<_> = (0..3).map(|_| service.server.websocket("/")).collect();
-    // Another program listens at a place of the new options.
+    // Another program listens on an address of the new options.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = format!("admin = \"{}\"", listener.local_addr().expect("bound"));
     let broken = ["no-such-option = 1", "dir = [\"/no/such::/data\"]", &taken];
@@ -218,7 +218,7 @@ fn the_socket_must_be_out_of_reach_of_others() {
     assert_eq!(mode.mode() & 0o777, 0o600);
 }
 
-/// Even where the file lets them connect.
+/// Even if the file's mode lets them connect.
 #[test]
 fn another_user_is_turned_away() {
     let service = Service::start("user", &[]);

@@ -1,4 +1,4 @@
-//! Listening sockets go on.
+//! Listening sockets stay open.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -42,7 +42,7 @@ fn a_unix_socket_is_served_on() {
     assert!(!path.exists(), "the socket is left behind");
 }
 
-/// Nobody is refused, or cut off before the answer, at any time.
+/// No client is ever refused, or cut off before the answer.
 #[test]
 fn clients_that_come_meanwhile_are_served() {
     let service = Service::start("come", &["--workers", "2"]);

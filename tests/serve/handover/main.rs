@@ -38,13 +38,13 @@ static GUEST: LazyLock<PathBuf> = LazyLock::new(|| build_guest("topics", ""));
 
 /// The processes of one service, one after the other.
 struct Service {
-    /// The first one, and the log of all.
+    /// The first process, and the log of all.
     server: Server,
     folder: PathBuf,
 }
 
 impl Service {
-    /// Serves the component of the tests of topics.
+    /// Serves the component that the tests of topics use.
     fn start(test: &str, options: &[&str]) -> Self {
         Self::serving(test, &GUEST, options)
     }
@@ -82,7 +82,7 @@ impl Service {
         self.server.log().matches(text).count()
     }
 
-    /// Waits until this has been logged so often.
+    /// Waits until this has been logged this number of times.
     fn wait_for(&self, text: &str, times: usize) {
         let start = Instant::now();
         while self.count(text) < times {

@@ -1,4 +1,4 @@
-//! What comes along with a connection, and what does not.
+//! What moves with a connection, and what does not.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ impl Echo for Client {
     }
 }
 
-/// The app's state, counts and the line in the access log come along, through several processes, each of which ends well.
+/// The app's state, counts and the line in the access log move along through several processes, each of which ends cleanly.
 #[test]
 fn a_connection_goes_from_process_to_process() {
     let mut service = Service::start("chain", &["--admin", "127.0.0.1:0"]);
@@ -67,7 +67,7 @@ fn a_connection_that_is_not_at_rest_leaves_later() {
     other.assert_echo("still there");
 }
 
-/// The new process reads the options, and the component, anew.
+/// The new process reads the options and the component again.
 #[test]
 fn new_options_take_effect() {
     let folder = private_folder("options");
@@ -98,7 +98,7 @@ fn new_options_take_effect() {
         for client in &mut clients {
             client.assert_echo("still served");
         }
-        // On whichever worker it comes.
+        // Whichever worker accepts it.
         for _ in 0..12 {
             assert_ne!(asked("b.test"), 421);
         }
@@ -106,7 +106,7 @@ fn new_options_take_effect() {
     assert_ne!(asked("c.test"), 421);
 }
 
-/// Functions that wait cannot be suspended: they have some time, and are told to come back.
+/// Functions that wait cannot be suspended: they get some time, then their clients are told to reconnect.
 #[test]
 fn a_function_that_waits_is_closed_when_its_time_is_over() {
     let folder = private_folder("waits");
@@ -127,7 +127,7 @@ fn a_function_that_waits_is_closed_when_its_time_is_over() {
     service.server.websocket("/echo").assert_echoes("new");
 }
 
-/// A process whose own successor comes has the one before it finish.
+/// A process whose own successor arrives makes its predecessor finish.
 #[test]
 fn the_next_but_one_process_waits_for_the_first() {
     let folder = private_folder("next-but-one");

@@ -1,4 +1,4 @@
-//! Topics are the same in both processes: nobody is seen to leave, and everything that is published arrives once.
+//! Topics are the same in both processes: no member is seen to leave, and every publication arrives once.
 
 use std::io::Write as _;
 use std::sync::Barrier;
@@ -12,7 +12,7 @@ use support::operator::{admin, metric};
 use crate::Service;
 use crate::peer::Peer;
 
-/// A subscription, its place among the members and its position come along; so does history.
+/// A subscription, its place among the members and its position move along; so does history.
 #[test]
 fn a_connection_moves_with_its_topics() {
     let service = Service::start("topics", &["--admin", "127.0.0.1:0"]);
@@ -49,7 +49,7 @@ fn a_room_is_one_while_two_processes_serve_it() {
     let site = Site::at(service.server.address);
     let mut first = Peer::join(&site, "/room?member=first&watch");
     assert_eq!(first.read(), "!joined first");
-    // It is not at rest, and stays in the old process.
+    // It is not at rest, so it stays in the old process.
     let begun = first.socket.write_all(b"\x01\x88\0\0\0\0!echo he");
     begun.expect("it reads");
     service.signal("USR2");

@@ -1,4 +1,4 @@
-//! A process that takes over, as far as a test wants it to: it speaks the protocol byte by byte.
+//! A process that takes over as far as a test wants: it speaks the protocol byte by byte.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -29,7 +29,7 @@ impl StandIn {
         Self(stream)
     }
 
-    /// Asks to take over, and receives the listening sockets, which it lets go of.
+    /// Asks to take over, and receives the listening sockets, which it closes.
     pub(super) fn begin(post: &Path) -> Self {
         let mut this = Self::connect(post);
         this.send(&hello(1));
@@ -57,12 +57,12 @@ impl StandIn {
         record
     }
 
-    /// Sends bytes that are no record.
+    /// Sends bytes that are not a record.
     pub(super) fn send_raw(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes);
     }
 
-    /// Says that nothing more comes.
+    /// Ends its direction of the stream.
     pub(super) fn finish(&self) {
         self.0.shutdown(Shutdown::Write).expect("connected");
     }

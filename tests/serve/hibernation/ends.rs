@@ -1,4 +1,4 @@
-//! Connections that end in their sleep, or when they wake.
+//! Connections that end while they sleep, or when they wake.
 
 use std::io::Write as _;
 
@@ -75,7 +75,7 @@ fn the_idle_timeout_goes_on_in_the_sleep() {
     assert_eq!(server.wakes_for("time"), 1);
 }
 
-/// Each is sent a Close frame, and awaited.
+/// Each is sent a Close frame, and its answer is awaited.
 #[test]
 fn all_that_sleep_are_closed_when_the_runner_stops() {
     const NUMBER: usize = 100;
@@ -107,7 +107,7 @@ fn a_connection_that_cannot_be_resumed_is_closed() {
     let all = client.read_to_end();
     assert!(all.ends_with(b"\x88\x02\x03\xf3"), "{all:?}");
     assert_says(&log_line(&server), &["code=1011", "its instance failed"]);
-    // The publication that it has left woke the other one, which fared no better.
+    // The publication of its leaving woke the other one, which failed in the same way.
     assert_eq!(watcher.read_close(), 1011);
     server.wait_for("wakes_failed_total", 2);
     server.wait_until_asleep(0);

@@ -66,7 +66,7 @@ impl Dormitory {
         wait_for_metric(&self.admin, &format!("wasocket_{name}"), value);
     }
 
-    /// Waits until as many connections sleep.
+    /// Waits until this number of connections sleep.
     fn wait_until_asleep(&self, number: u64) {
         self.wait_for("connections_asleep", number);
     }

@@ -1,4 +1,4 @@
-//! Pings in the sleep. The protocol pings after 20 seconds of silence, and gives up 20 seconds later.
+//! Pings during sleep. The protocol pings after 20 seconds of silence, and gives up 20 seconds later.
 
 use std::thread;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn patient(server: &Dormitory, path: &str) -> Client {
     client
 }
 
-/// All in one, as it takes a minute.
+/// One test for all, as it takes a minute.
 #[test]
 fn pings_wake_only_those_that_do_not_answer() {
     let server = Dormitory::serve(&[]);
@@ -29,7 +29,7 @@ fn pings_wake_only_those_that_do_not_answer() {
     let mut halting = patient(&server, "/halting");
     let mut silent = patient(&server, "/silent");
     for client in [&mut faithful, &mut chatty, &mut halting, &mut silent] {
-        // That it has subscribed.
+        // The news that it has subscribed.
         client.read_text();
     }
     server.wait_until_asleep(4);
@@ -63,7 +63,7 @@ fn pings_wake_only_those_that_do_not_answer() {
         line.is_some_and(|line| line.contains("by=\"protocol\"")),
         "{log}"
     );
-    // Nobody has asked for it, so the app's protocol is given it: it ignores a pong.
+    // It is unsolicited, so the app's protocol gets it, which ignores such a pong.
     thread::sleep(Duration::from_millis(100));
     faithful.send(PONG);
     server.wait_for("wakes_total{for=\"input\"}", 3);

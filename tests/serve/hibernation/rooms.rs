@@ -61,7 +61,7 @@ fn everybody_is_woken_at_once_and_everybody_is_served() {
     }
     assert_eq!(server.wakes_for("topic"), MEMBERS as u64);
     server.wait_until_asleep(MEMBERS as u64);
-    // By themselves, all at once.
+    // On their own, all at once.
     for member in &mut members {
         member.send("!echo awake");
     }
@@ -71,7 +71,7 @@ fn everybody_is_woken_at_once_and_everybody_is_served() {
     assert_eq!(server.metric("wakes_failed_total"), 0);
 }
 
-/// Those of a key go back to one instance, and nobody takes their places meanwhile.
+/// Those of a key return to one instance, and no other connection takes their places meanwhile.
 #[test]
 fn those_of_a_key_have_their_places_when_they_wake() {
     let options = [

@@ -1,4 +1,4 @@
-//! What sleeps, and what wakes up as it was.
+//! Which connections sleep, and that they wake up unchanged.
 
 use std::thread;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn a_message_wakes_a_connection_and_no_instance_is_left_meanwhile() {
     assert_eq!(server.metric("hibernations_total"), 6);
 }
 
-/// A message longer than what is read of a connection that sleeps, and several at once.
+/// A message longer than one read from a sleeping connection, and several at once.
 #[test]
 fn what_wakes_a_connection_arrives_whole_and_in_order() {
     let server = Dormitory::serve(&[]);
@@ -56,7 +56,7 @@ fn compression_goes_on_after_a_sleep() {
     assert_echoes(&mut peer, text);
 }
 
-/// It sleeps when the message is over.
+/// It sleeps once the message is complete.
 #[test]
 fn a_connection_in_the_middle_of_a_message_stays_awake() {
     let server = Dormitory::serve(&[]);
@@ -100,7 +100,7 @@ fn functions_that_wait_stay_awake() {
 
 /// Nothing sleeps unless the operator wants it.
 #[test]
-fn nobody_sleeps_without_the_option() {
+fn no_connection_sleeps_without_the_option() {
     let server = Dormitory::awake(&build_guest("topics", ""), &["--hibernate-after", "0"]);
     let mut peer = Peer::open(&server, "/");
     thread::sleep(Duration::from_millis(1500));

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::client::{Connection, WebSocket, run};
 
-/// Sends a message, of which the head is the number that the app expects, and reads the answer's.
+/// Sends a message whose head is the number that the app expects, and reads the answer's.
 async fn is_answered(websocket: &mut WebSocket, number: u8) {
     websocket.send(&text(&format!("{number} e\nhello"))).await;
     hears(websocket, number).await;
@@ -43,7 +43,7 @@ fn websockets_on_streams_move_to_a_new_version() {
         let frame = text("2 e\nhello");
         let (head, tail) = frame.split_at(8);
         streams[0].send(head).await;
-        // A custom section that nobody reads.
+        // A custom section that has no meaning.
         let next = [&component[..], &[0, 5, 3, b'n', b'o', b'.', 1]].concat();
         fs::write(&file, next).expect("written");
         while !server.log().contains("the new version is served") {

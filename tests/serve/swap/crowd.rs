@@ -14,10 +14,10 @@ use crate::{Versions, another};
 
 const SWAPS: u8 = 20;
 
-/// Those that happen to say and hear nothing for a second sleep.
+/// Clients that happen to say and hear nothing for a second go to sleep.
 const OPTIONS: &str = "--admin 127.0.0.1:0 --workers 2 --hibernate-after 1";
 
-/// Swaps an app under a crowd. An engine, through which it publishes, is killed a few times, and is back in a moment.
+/// Swaps an app under a crowd. The engine through which it publishes is killed a few times, and restarts at once.
 fn crowd_notices_nothing(language: &str, component: &Path, engine: Option<Engine>) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);

@@ -143,7 +143,7 @@ fn a_version_that_traps_at_the_first_message_costs_one_connection() {
     echoes(&mut served, "hello");
 }
 
-/// While clients send, until it is decided what becomes of a version. Returns that, and how many clients it has cost.
+/// Has clients send until the fate of a version is decided. Returns that, and the number of clients that it has cost.
 fn posted_under_traffic(component: &Path) -> (Value, u64) {
     let server = Server::serving(&build_guest("topics", ""), OPTIONS);
     let admin = admin(&server);
@@ -180,7 +180,7 @@ fn a_version_that_traps_on_every_tenth_message_is_taken_back() {
     assert!((1..=11).contains(&lost), "{lost}");
 }
 
-/// In a language with exceptions the instance goes on, and its connections do not.
+/// In a language with exceptions the instance survives, but its connections do not.
 #[test]
 fn a_version_whose_app_fails_is_taken_back() {
     let (answer, lost) = posted_under_traffic(&build_guest("topics", "message-fail"));
@@ -194,7 +194,7 @@ fn a_file_that_is_not_whole_is_not_served() {
     let (server, file) = (&versions.server, &versions.file);
     let mut peer = Peer::join(server, "/room");
     let next = another(&GUEST, 1);
-    // What a full disk leaves of it.
+    // As a full disk would leave it.
     fs::write(file, &next[..next.len() / 2]).expect("written");
     server.wait_for_log("app.wasm has changed: the new version cannot be served");
     echoes(&mut peer, "half a file");

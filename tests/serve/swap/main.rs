@@ -45,10 +45,10 @@ impl Versions {
         Self::start(test, component, |file| Server::serving(file, options))
     }
 
-    /// Serves the first of two components, each of which may take a while to compile; then they replace each other in
-    /// no time.
+    /// Serves the first of two components, each of which may take a while to compile; then they replace each other
+    /// instantly.
     fn serve_compiled(test: &str, components: [&[u8]; 2], options: &[&str]) -> Self {
-        // Other tests would drive them out of a cache in common.
+        // Other tests would evict them from a shared cache.
         let cache = root().join("target/cache/swap");
         let serve = |component| {
             Self::start(test, component, |file| {

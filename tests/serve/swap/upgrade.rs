@@ -1,4 +1,4 @@
-//! An app whose second version keeps its state in another layout (`examples/portable-tally`, `languages/python/tally_*`).
+//! An app whose second version changes the layout of its state (`examples/portable-tally`, `languages/python/tally_*`).
 
 use std::fs;
 use std::path::Path;

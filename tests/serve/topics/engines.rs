@@ -118,7 +118,7 @@ impl Drop for StopWhenDropped<'_> {
     }
 }
 
-/// Publishes 1,000 numbers a second, from 1, until it is to stop. Says which is the last one before it publishes that.
+/// Publishes 1,000 numbers a second, from 1, until told to stop. Announces the last one before it publishes that.
 fn publish_numbers(publisher: &mut Peer, stop: &AtomicBool, last: &AtomicU32) {
     let start = Instant::now();
     for number in 1.. {

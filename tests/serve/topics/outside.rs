@@ -1,4 +1,4 @@
-//! Publishers and listeners that know nothing of this repository but `docs/design/engines.md`.
+//! Publishers and listeners that know nothing of this repository except `docs/design/engines.md`.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -17,7 +17,7 @@ struct Python {
 }
 
 impl Python {
-    /// Listens on one subject, and publishes on another one.
+    /// Listens on one subject, and publishes on another.
     fn start(engine: &Engine, listen: &str, publish: &str) -> Self {
         let mut child = Command::new(root().join("target/peers/python/bin/python"))
             .arg(root().join("tests/peers/python/nats_room.py"))

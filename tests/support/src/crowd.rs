@@ -1,5 +1,5 @@
-//! Crowds of independent clients, which number every message in both directions, and publications, and notice whatever is
-//! lost, doubled, in another order or closed.
+//! Crowds of independent clients, which number publications and every message in both directions, and notice whatever is
+//! lost, doubled, reordered or closed.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -11,7 +11,7 @@ use crate::root;
 /// The programs in tests/peers: each is 300 clients that stay, and some that come and go.
 const PEERS: [&str; 3] = ["gorilla", "ws", "python"];
 
-/// The clients that stay, of all of them.
+/// The number of clients that stay, in all crowds.
 pub const STAYING: u64 = 900;
 
 /// Clients made with one library.
@@ -80,7 +80,7 @@ impl Crowds {
         Self(crowds)
     }
 
-    /// Lets them end: each has noticed nothing, and has had something to notice.
+    /// Lets them end: none has noticed a fault, and each has had traffic to check.
     pub fn end(self) {
         for crowd in self.0 {
             let (peer, counted) = (crowd.peer, crowd.end());

@@ -1,4 +1,4 @@
-//! Two processes that share their topics, without a socket between them: what they send waits until the test passes it on.
+//! Two processes that share their topics, without a socket between them: the test passes on what they send.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -139,7 +139,7 @@ impl Pair {
         pair
     }
 
-    /// Passes on what has happened at the leader, at most this number of things.
+    /// Passes on at most this number of the leader's changes.
     fn pass_changes(&self, most: usize) {
         for _ in 0..most {
             let change = self.changes.lock().expect("one thread").pop_front();
@@ -196,7 +196,7 @@ fn history_and_its_positions_go_on() {
     assert_eq!(new.given(), ["subscribed true d,e,f"]);
 }
 
-/// A topic has one history, whoever first wants it.
+/// A topic has one history, whichever process wants it first.
 #[test]
 fn a_new_history_has_the_same_positions_in_both() {
     let mut pair = Pair::of(Process::new());
@@ -208,7 +208,7 @@ fn a_new_history_has_the_same_positions_in_both() {
     pair.pass_all();
     let position = |process: &Process| process.bus.topic(&topic()).expect("known").position;
     assert_eq!(position(&pair.old), position(&pair.new));
-    // What waits when the other one goes is decided here.
+    // Once the other one is gone, what was waiting for it is decided here.
     pair.new.publish("b");
     let other = Subscription {
         subscriber: SubscriberId(2),
@@ -247,7 +247,7 @@ fn members_are_seen_in_both_and_do_not_leave_when_they_move() {
     pair.new.port.list_members(SubscriberId(9), &topic());
     assert_eq!(pair.new.given(), ["members first,second"]);
     let mut new = pair.part();
-    assert_eq!(new.given(), Vec::<String>::new(), "nobody has left");
+    assert_eq!(new.given(), Vec::<String>::new(), "no member has left");
     new.port.unsubscribe(SubscriberId(8), &topic());
     assert_eq!(new.given(), ["left first"]);
 }
@@ -297,8 +297,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Wherever it goes over, and whatever is on its way: the subscriber is given every publication once, in the order of
-    /// all, which is that of history.
+    /// Whenever the subscriber moves, and whatever is under way: it is given every publication once, in the common order,
+    /// which is that of history.
     #[test]
     fn a_subscriber_that_moves_misses_nothing(steps in prop::collection::vec(step(), 1..60)) {
         let old = Process::new();

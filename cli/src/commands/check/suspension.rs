@@ -199,8 +199,8 @@ fn not_a_state(trial: &mut Trial<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome::Passed)
 }
 
-/// Suspends a connection after each piece of each vector after which it can be, resumes it in another instance, and
-/// compares with a connection that stays.
+/// Suspends a connection after each piece of each vector where that is possible, resumes it in another instance, and
+/// compares it with a connection that stays.
 fn at_every_boundary(
     trial: &mut Trial<'_>,
     traits: &Traits,
@@ -219,7 +219,7 @@ fn at_every_boundary(
 
 /// Returns whether the connection could be suspended at all.
 fn suspended_in(trial: &mut Trial<'_>, vector: &FrameVector) -> Result<bool, Failure> {
-    // Otherwise the check of the frames says so.
+    // Otherwise the check of the frames reports it.
     let Ok(stayed) = run(trial, vector, &mut None) else {
         return Ok(false);
     };
@@ -243,7 +243,7 @@ fn suspended_in(trial: &mut Trial<'_>, vector: &FrameVector) -> Result<bool, Fai
     }
 }
 
-/// What becomes of a connection, as the peer and the host see it.
+/// What happens on a connection, as the peer and the host see it.
 #[derive(PartialEq)]
 struct Course {
     output: Vec<u8>,
@@ -277,7 +277,7 @@ impl fmt::Display for Course {
     }
 }
 
-/// Gives a connection a vector and a ping. With `places` it is suspended whenever it can be, and they are where it was.
+/// Gives a connection a vector and a ping. With `places` it is suspended wherever possible, and they record where.
 fn run(
     trial: &mut Trial<'_>,
     vector: &FrameVector,
@@ -286,7 +286,7 @@ fn run(
     const OFFER: (&str, &str) = ("Sec-WebSocket-Extensions", "permessage-deflate");
     trial.begin();
     let bytes = vector.bytes();
-    // A long one has one boundary worth the time: its end.
+    // In a long one, only the boundary at its end is worth the time.
     let piece = if bytes.len() <= MEDIUM { 1 } else { MAX_PIECE };
     let offer = if vector.deflate { &[OFFER][..] } else { &[] };
     let (mut connection, mut output) = trial.open_with(offer, b"")?;

@@ -283,7 +283,7 @@ impl<'a> Trial<'a> {
         Ok(suspended.map(|suspended| suspended.state))
     }
 
-    /// The same, with how to keep it alive.
+    /// The same, with its `keepalive`.
     pub(crate) fn suspended(
         &mut self,
         connection: &Connection,

@@ -63,8 +63,8 @@ pub struct Network {
     /// pinged before that
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub idle_timeout: u64,
-    /// Time after which a connection of an app of the event form that is not used sleeps: it needs no instance until
-    /// something happens [default: 60; none with --instance-by, as an instance may have what a room has in memory]
+    /// Time after which an idle connection of an app of the event form goes to sleep: it needs no instance until something
+    /// happens [default: 60; none with --instance-by, as an instance may hold a room in its memory]
     #[arg(long, value_name = "SECONDS")]
     pub hibernate_after: Option<u64>,
     /// Time limit of a connection that the app has taken over; a WebSocket is then closed with 1012

@@ -28,7 +28,7 @@ pub(super) fn handle(request: Request) -> Verdict {
     events(Echo).handle(request)
 }
 
-/// Resumes connections, of which some lose something.
+/// Resumes connections, some of which lose something.
 pub(super) struct Lossy;
 
 impl Resumer for Lossy {
@@ -40,8 +40,8 @@ impl Resumer for Lossy {
         suspended: Suspended,
     ) -> Result<Box<dyn Session>, ResumeError> {
         let path = suspended.path.clone();
-        if path == "/suspends/anew" {
-            return anew(at, id, ready, path);
+        if path == "/suspends/fresh" {
+            return fresh(at, id, ready, path);
         }
         let app = events(Echo);
         let resumer = app.resumer(&path).ok_or(ResumeError::Unsupported)?;
@@ -58,7 +58,7 @@ impl Resumer for Lossy {
 }
 
 /// A new connection, for which nothing has been negotiated.
-fn anew(
+fn fresh(
     at: Instant,
     id: u64,
     ready: &ReadyList,

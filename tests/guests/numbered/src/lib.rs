@@ -1,5 +1,5 @@
-//! Numbers what each connection is told, what it says and what it publishes: whatever is lost, doubled or in another
-//! order is noticed, by the app or by its client. A connection at `/ROOM?NAME` hears what is published in the room.
+//! Numbers what each connection is told, what it says and what it publishes, so that the app or its client notices
+//! whatever is lost, doubled or reordered. A connection at `/ROOM?NAME` hears what is published in the room.
 //!
 //! | A client sends | and the app | |
 //! |---|---|---|

@@ -53,7 +53,7 @@ impl wasocket::Resumer for Unresumable {
     }
 }
 
-/// An app that fails at the first message of a connection.
+/// An app that fails on the first message of a connection.
 #[cfg(feature = "message-fail")]
 struct Failing;
 

@@ -3,8 +3,8 @@
 //
 //	crowd ws://127.0.0.1:PORT
 //
-// It prints `ready` once the clients that stay are connected, and in the end what they have counted. What they see that
-// must not be is printed to stderr, and the exit code is 1.
+// It prints `ready` once the clients that stay are connected, and in the end what they have counted. Violations are
+// printed to stderr, and the exit code is then 1.
 package main
 
 import (
@@ -115,7 +115,7 @@ type client struct {
 	published int // by this client
 	heard     map[string]int
 	pings     []string
-	// Whether nobody has published in the room before.
+	// Whether it joined before anyone published in the room.
 	isFirst   bool
 	isLeaving bool
 	ended     chan struct{}
@@ -192,7 +192,7 @@ func (c *client) number(kind byte, payload string) string {
 	return fmt.Sprintf("%d %c\n", c.told, kind)
 }
 
-// Sends fragments with time between them, and within one.
+// Sends fragments, with pauses between them and within one.
 func (c *client) sayInFragments() {
 	payload := strings.Repeat("fragment ", 5000)
 	text := c.number('e', payload) + payload
@@ -294,7 +294,7 @@ func (c *client) next(waiting []message, got message) []message {
 
 func (c *client) hasHeard(room []*client) bool {
 	for _, other := range room {
-		// Nobody publishes any more.
+		// All publishers have stopped.
 		if c.heard[other.name] != other.published {
 			return false
 		}
