@@ -91,9 +91,11 @@ impl Inherited {
 fn bound(place: &Listen, sockets: Vec<Socket>, workers: usize) -> io::Result<Bound> {
     let mut sockets = distinct(sockets)?;
     if let (Listen::Address(_), Some(address)) = (place, address(&sockets)) {
+        // Never taken back: the other process has the same sockets.
         let shared = sockets
             .iter()
-            .try_for_each(|socket| socket.set_reuse_port(workers > 1));
+            .filter(|_| workers > 1)
+            .try_for_each(|socket| socket.set_reuse_port(true));
         while shared.is_ok()
             && sockets.len() < workers
             && let Ok(further) = bind_one(address, true)
@@ -112,7 +114,7 @@ fn bound(place: &Listen, sockets: Vec<Socket>, workers: usize) -> io::Result<Bou
         .ok_or(io::ErrorKind::NotFound)?
         .local_addr()?;
     let file = match place {
-        Listen::Unix(path) => SocketFile::of(path).ok(),
+        Listen::Unix(path) => SocketFile::of_another(path).ok(),
         _ => None,
     };
     Bound::listen(address, sockets, file)

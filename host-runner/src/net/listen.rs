@@ -355,10 +355,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The file of a Unix socket. Removed on drop, unless another file has replaced it.
+/// The file of a Unix socket. Removed on drop if it is this process's, unless another file has replaced it.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
+    is_own: bool,
     /// Device and inode.
     id: (u64, u64),
 }
@@ -369,9 +370,23 @@ impl SocketFile {
         mem::forget(self);
     }
 
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    /// The file belongs to this process from now on.
+    pub(crate) fn adopt(&mut self) {
+        self.is_own = true;
+    }
+
+    /// A file that this process has made.
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut file = Self::of_another(path)?;
+        file.adopt();
+        Ok(file)
+    }
+
+    /// A file that another process has made, which it needs if this one does not come to serve.
+    pub(super) fn of_another(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.into(),
+            is_own: false,
             id: id(path)?,
         })
     }
@@ -384,7 +399,7 @@ fn id(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if id(&self.path).is_ok_and(|id| id == self.id) {
+        if self.is_own && id(&self.path).is_ok_and(|id| id == self.id) {
             // A file that stays is stale, and removed at the next start.
             let _ = fs::remove_file(&self.path);
         }

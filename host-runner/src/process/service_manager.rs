@@ -14,14 +14,15 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::process::heartbeat::Heartbeats;
+use crate::process::stop_event::StopEvent;
 
 /// The state of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     /// It is serving.
     Ready,
-    /// It is serving, and is the main process of the service in place of the one before.
-    ReadyInstead,
+    /// It ends, and this process is the main process of the service from now on.
+    Replaced(u32),
     /// It was asked to stop, and is stopping.
     Stopping,
     /// Its workers are alive.
@@ -35,7 +36,7 @@ pub(crate) fn notify(state: State) {
     };
     let message = match state {
         State::Ready => "READY=1".to_owned(),
-        State::ReadyInstead => format!("MAINPID={}\nREADY=1", process::id()),
+        State::Replaced(successor) => format!("MAINPID={successor}"),
         State::Stopping => "STOPPING=1".to_owned(),
         State::Alive => "WATCHDOG=1".to_owned(),
     };
@@ -46,12 +47,14 @@ pub(crate) fn notify(state: State) {
 
 /// Tells the service manager that the workers are alive, twice within the time it waits for that (`WATCHDOG_USEC`,
 /// `sd_watchdog_enabled(3)`). Once a worker hangs it is told no more, and restarts the service. Never returns.
-pub(crate) async fn feed_watchdog(heartbeats: &Heartbeats) {
+pub(crate) async fn feed_watchdog(heartbeats: &Heartbeats, relieved: &StopEvent) {
     let Some(limit) = watchdog_limit() else {
         return pending().await;
     };
     loop {
         match heartbeats.hanging() {
+            // From then on the process that takes over has to be alive.
+            None if relieved.is_set() => {}
             None => notify(State::Alive),
             Some(worker) => {
                 tracing::error!("worker {worker} hangs; letting the service manager's watchdog act")

@@ -56,6 +56,8 @@ pub struct Shared {
     stopping: AtomicBool,
     /// Set while another process accepts in place of this one.
     pub(crate) relieved: StopEvent,
+    /// Set once what was another process's is this one's.
+    pub(crate) inherited: StopEvent,
     /// How handovers to other processes have ended.
     pub(crate) handovers: HandoverCounts,
 }
@@ -86,8 +88,17 @@ impl Shared {
             ready: watch::Sender::new(0),
             stopping: AtomicBool::new(false),
             relieved: StopEvent::new(),
+            inherited: StopEvent::new(),
             handovers: HandoverCounts::default(),
         }
+    }
+
+    /// The number of times that a connection fell asleep.
+    pub(crate) fn fell_asleep(&self) -> u64 {
+        self.metrics
+            .iter()
+            .map(|all| all.sleep.fell_asleep.get())
+            .sum()
     }
 
     /// The metrics of a worker, by its index.

@@ -30,6 +30,7 @@ use crate::observe::access_log::log_suppressed;
 use crate::observe::process_stats;
 use crate::observe::trace;
 use crate::pool::Release;
+use crate::process::heap::trim_after_sleep;
 use crate::process::os_signals::{Signal, Signals};
 use crate::process::service_manager::{State, feed_watchdog, notify};
 use crate::process::shared::Shared;
@@ -122,16 +123,7 @@ async fn run(
     watched: Option<Watched>,
     mut reloads: Reloads,
 ) -> Result<(), ServeError> {
-    let mut succession = Succession::begin(config.take_over_from.as_deref()).await?;
-    let inherited = &mut succession.inherited;
-    let places = listen::bind(
-        &config.listen,
-        &config.unix,
-        config.workers,
-        &mut inherited.clients,
-    )?;
     let mut signals = Signals::catch()?;
-    let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let tls = config.tls.as_ref();
     let tls = tls.map(|files| Tls::load(files, config.http.http2));
     let ingress = Ingress {
@@ -144,6 +136,16 @@ async fn run(
         Some(engine) => Bus::connect(engine, bus_limits).map_err(ServeError::Bus)?,
         None => Bus::local(bus_limits),
     };
+    // What may fail is done before: the process before goes on serving until this one is sure to.
+    let mut succession = Succession::begin(config.take_over_from.as_deref()).await?;
+    let inherited = &mut succession.inherited;
+    let places = listen::bind(
+        &config.listen,
+        &config.unix,
+        config.workers,
+        &mut inherited.clients,
+    )?;
+    let addresses: Vec<_> = places.iter().filter_map(Bound::address).collect();
     let plan = Plan {
         release: Release {
             number: 0,
@@ -177,18 +179,24 @@ async fn run(
             report_refusals(&shared, Instant::now());
         }
     });
+    if config.session.hibernate_after.is_some() {
+        let shared = Arc::clone(&plan.shared);
+        spawn_local(async move { trim_after_sleep(&shared).await });
+    }
     let line = announcement(config.component.as_deref(), &places, &plan);
     let (sockets, client_files) = listen::distribute(places, config.workers);
     files.extend(client_files);
-    let is_succeeding = predecessor.is_some();
+    if predecessor.is_none() {
+        plan.shared.inherited.set();
+    }
     let mut workers = Workers::start(&plan, sockets, entries)?;
     let commands = workers.commands();
     select! {
         () = plan.shared.all_ready() => {
             announce(line);
-            notify(if is_succeeding { State::ReadyInstead } else { State::Ready });
+            notify(State::Ready);
             let shared = Arc::clone(&plan.shared);
-            spawn_local(async move { feed_watchdog(&shared.heartbeats).await });
+            spawn_local(async move { feed_watchdog(&shared.heartbeats, &shared.relieved).await });
         }
         error = workers.failure() => return Err(error.into()),
     }
@@ -203,12 +211,13 @@ async fn run(
     };
     let component_hangups = unix::signal(SignalKind::hangup())?;
     let program = giver.as_ref().map(|_| Program::own()).transpose()?;
-    let end = select! {
+    let mut end = select! {
         signal = signals.next() => End::Stopped(signal),
-        relieved = hand_over(giver.as_ref(), predecessor, &plan.shared, &commands) => {
-            End::Relieved(relieved)
-        }
-        error = workers.failure() => return Err(error.into()),
+        relieved = hand_over(giver.as_ref(), predecessor, &plan.shared, &commands) => match relieved {
+            Ok(relieved) => End::Relieved(relieved),
+            Err(error) => End::Failed(error.into()),
+        },
+        error = workers.failure() => End::Failed(error.into()),
         () = plan.ingress.follow(&mut reloads.hangups) => return Ok(()),
         () = swapper.run(requests) => return Ok(()),
         () = watch::follow(watched, config.watch, component_hangups, &swaps) => return Ok(()),
@@ -216,6 +225,12 @@ async fn run(
     };
     let connections = plan.shared.open();
     plan.shared.stop();
+    files.extend(giver.and_then(Giver::into_file));
+    settle_files(&mut files, &plan.shared);
+    if !matches!(end, End::Relieved(_)) {
+        // Whatever was being handed over stays where it is, and the other process finds out.
+        plan.shared.bus.part();
+    }
     if let End::Stopped(signal) = end {
         tracing::info!(connections, "{signal}: stopping");
         notify(State::Stopping);
@@ -225,27 +240,34 @@ async fn run(
             error = workers.failure() => return Err(error.into()),
         }
     }
-    if plan.shared.relieved.is_set() {
-        // The other process listens at them.
-        files.into_iter().for_each(SocketFile::leave);
-        giver.into_iter().for_each(Giver::leave);
-    } else {
-        drop(files);
-        drop(giver);
-    }
+    drop(files);
     commands.stop();
     select! {
-        left = workers.ended() => match left? {
-            0 => tracing::info!("stopped"),
-            connections => tracing::warn!(connections, "stopped; some connections did not end in time"),
+        left = workers.ended() => match left {
+            Ok(0) => tracing::info!("stopped"),
+            Ok(connections) => tracing::warn!(connections, "stopped; some connections did not end in time"),
+            Err(error) => end = end.or(error.into()),
         },
         again = signals.next() => return Err(ServeError::StoppedAtOnce(again)),
+        () = end.grant(&plan.shared.bus) => {}
     }
     report_refusals(&plan.shared, Instant::now() + refusal_log::WINDOW);
-    if let End::Relieved(relieved) = end {
-        relieved.end().await;
+    match end {
+        End::Relieved(relieved) => relieved.end().await,
+        End::Failed(error) => return Err(error),
+        End::Stopped(_) => {}
     }
     Ok(())
+}
+
+/// The files of the sockets that accept. Those of another process are this one's once that is relieved; all are left to the
+/// process that has relieved this one.
+fn settle_files(files: &mut Vec<SocketFile>, shared: &Shared) {
+    if shared.relieved.is_set() {
+        files.drain(..).for_each(SocketFile::leave);
+    } else if shared.inherited.is_set() {
+        files.iter_mut().for_each(SocketFile::adopt);
+    }
 }
 
 /// Why the process ends.
@@ -253,6 +275,26 @@ enum End {
     Stopped(Signal),
     /// Another process has taken over.
     Relieved(Relieved),
+    /// It cannot go on.
+    Failed(ServeError),
+}
+
+impl End {
+    /// The first reason counts.
+    fn or(self, error: ServeError) -> Self {
+        match self {
+            failed @ Self::Failed(_) => failed,
+            _ => Self::Failed(error),
+        }
+    }
+
+    /// Does what the process that has taken over wishes until this one ends; never returns.
+    async fn grant(&mut self, bus: &Bus) {
+        match self {
+            Self::Relieved(relieved) => relieved.grant(bus).await,
+            _ => pending().await,
+        }
+    }
 }
 
 /// Hands over to a successor, if there may be one. Returns when this process is to end.
@@ -261,7 +303,7 @@ async fn hand_over(
     predecessor: Option<Predecessor>,
     shared: &Shared,
     commands: &Commands,
-) -> Relieved {
+) -> Result<Relieved, HandoverError> {
     match giver {
         Some(giver) => {
             let workers = async |way: Option<&Way>| commands.hand_over(way).await;

@@ -12,8 +12,8 @@ use socket2::Socket;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use wasocket_bus::Inbox;
 
 use crate::contract::bindings::ShutdownReason;
@@ -21,9 +21,7 @@ use crate::http::hosts::Hosts;
 use crate::http::owners::{Arrivals, Ownership};
 use crate::http::worker::Worker;
 use crate::net::listen::Listener;
-use crate::observe::metrics::Metrics;
 use crate::pool::{Pool, Release};
-use crate::process::heap;
 use crate::process::shared::Shared;
 use crate::server::accept;
 use crate::server::adopt::Adopted;
@@ -38,10 +36,6 @@ const STACK: usize = 8 << 20;
 
 /// How long guests have to report on the connections that are cut off.
 const REPORT_TIME: Duration = Duration::from_millis(200);
-
-/// How often the heap is looked after, and how many connections of a worker must have fallen asleep meanwhile.
-const TRIM_INTERVAL: Duration = Duration::from_secs(10);
-const TRIM_WORTH: u64 = 100;
 
 /// What all workers are made from.
 #[derive(Clone, Debug)]
@@ -292,26 +286,9 @@ fn upkeep(worker: &Rc<Worker>, inbox: Inbox, number: usize) -> JoinSet<()> {
     upkeep.spawn_local(async move { moves.pool.move_connections(grace).await });
     let turns = Rc::clone(&worker.session.turns);
     upkeep.spawn_local(async move { turns.run().await });
-    if worker.session.settings.hibernate_after.is_some() {
-        upkeep.spawn_local(trim_after_sleep(Arc::clone(&worker.metrics)));
-    }
     let shared = Arc::clone(&worker.shared);
     upkeep.spawn_local(async move { shared.heartbeats.beat(number).await });
     upkeep
-}
-
-/// Gives memory back that connections had while they were awake; never returns.
-async fn trim_after_sleep(metrics: Arc<Metrics>) {
-    let mut seen = 0;
-    loop {
-        sleep(TRIM_INTERVAL).await;
-        let fell_asleep = metrics.sleep.fell_asleep.get();
-        if fell_asleep.saturating_sub(seen) >= TRIM_WORTH {
-            seen = fell_asleep;
-            // It can only fail by a panic.
-            let _ = spawn_blocking(heap::trim).await;
-        }
-    }
 }
 
 /// Waits for all connections to end, including those of other workers, which may have to be served here.

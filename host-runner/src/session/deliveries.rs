@@ -76,6 +76,7 @@ impl Inner {
     fn take_outcome(&mut self, now: Instant, outcome: &Outcome, output: &[u8]) {
         if self.turn.is_open() {
             self.called_at = now;
+            self.is_timed = false;
             self.entry.delivered();
             let carried_out = self.carry_out(outcome.wake_at, outcome.next, output);
             let has_timer = self.set_timer();

@@ -61,7 +61,7 @@ pub(super) struct Inner {
     /// The length of the latest output: at the end, of what has the Close frame in it.
     pub(super) last_output: usize,
     /// Whether the call in progress was made at the instant that an earlier one asked for, as for a ping.
-    is_timed: bool,
+    pub(super) is_timed: bool,
     /// Whether the peer has to acknowledge everything, or to make progress with it.
     awaits_delivery: bool,
     last_read: ReadSize,
@@ -485,6 +485,7 @@ impl Inner {
         }
         self.batch = Batch::NotJoined;
         self.called_at = now;
+        self.is_timed = false;
         self.note_activity(now);
         let carried_out = self.carry_out(outcome.wake_at, outcome.next, output);
         let only_waits =

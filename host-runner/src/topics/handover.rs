@@ -82,11 +82,17 @@ impl<I: Backlogged> Topics<I> {
 
     /// Lets the other process have the subscriptions of a connection, which has this number in the handover.
     pub(crate) fn release(&self, subscriber: &Subscriber<I>, number: u64) {
-        if let Some(details) = subscriber.details.get()
-            && self.port.bus().is_leader()
-        {
-            details.released.take();
+        let Some(details) = subscriber.details.get() else {
+            return;
+        };
+        let frozen = details.released.take();
+        if self.port.bus().is_leader() {
             self.port.release(details.id, &topics_of(details), number);
+        } else if frozen.is_some() {
+            details.released.set(frozen);
+        } else {
+            // The other process is gone by now, which the connection is about to be told.
+            self.freeze(details);
         }
     }
 

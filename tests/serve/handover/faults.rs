@@ -1,18 +1,20 @@
 //! Processes that fail to take over, and those that must not.
 
 use std::fs::{self, Permissions};
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use support::operator::{admin, metric, wait_for_metric};
-use support::{Server, target_folder, text, wasocket};
+use support::{Server, Site, TIMEOUT, target_folder, text, wasocket};
 
+use crate::peer::Peer;
 use crate::stand_in::{ACCEPTING, ROOM, StandIn, hello};
-use crate::{GUEST, Service, private_folder, signal};
+use crate::{GUEST, Service, private_folder, serve, signal};
 
 const FAILED: &str = "wasocket_handovers_total{outcome=\"failed\"}";
 
@@ -107,6 +109,94 @@ fn the_old_process_goes_on_if_the_new_one_dies() {
     echoes(&service, &mut clients);
 }
 
+/// The first clients of the new process may publish before it has said that it accepts.
+#[test]
+fn a_process_may_publish_before_it_accepts() {
+    let service = Service::start("early", &[]);
+    let mut peer = Peer::join(&Site::at(service.server.address), "/room");
+    let mut successor = StandIn::begin(&service.post());
+    // "Topics", "publish": the topic, a text, and no subscriber that is left out.
+    successor.send(b"\x05\0\x04room\0\x05early\0");
+    assert_eq!(peer.read(), "early");
+    successor.send(ACCEPTING);
+    service.wait_for("another process takes over", 1);
+}
+
+/// The new process dies when it is ready for a connection that subscribes.
+#[test]
+fn a_subscriber_stays_if_the_new_process_dies() {
+    let service = Service::start("subscriber", &[]);
+    let mut peer = Peer::join(&Site::at(service.server.address), "/room");
+    for times in 1..=5 {
+        let mut successor = StandIn::begin(&service.post());
+        successor.send(ACCEPTING);
+        successor.send(ROOM);
+        while successor.receive()[..2] != [2, 1] {}
+        // "Ready", and the end at once.
+        successor.send(&[2, 1]);
+        drop(successor);
+        service.wait_for("handover failed", times);
+        peer.send("still here");
+        assert_eq!(peer.read(), "still here");
+    }
+}
+
+/// A process that the old one does not hand over to any more ends, if that lives on: there cannot be two.
+#[test]
+fn a_process_that_is_forsaken_ends() {
+    let folder = private_folder("forsaken");
+    let post = folder.join("handover.sock");
+    let listener = UnixListener::bind(&post).expect("a socket");
+    let place = format!("unix:{}", post.display());
+    let mut command = serve(&["--take-over-from", &place]);
+    let mut new = command
+        .arg(&*GUEST)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // This test is the old process.
+    let mut old = StandIn::accept(&listener);
+    assert!(old.receive().starts_with(b"wasocket handover"));
+    old.send(&hello(1));
+    old.send_socket(b"\0\x02\0", &listener);
+    old.send(&[1]);
+    assert_eq!(old.receive(), ACCEPTING);
+    drop(old);
+    let mut log = String::new();
+    let mut stderr = new.stderr.take().expect("piped");
+    stderr.read_to_string(&mut log).expect("text");
+    assert!(!new.wait().expect("it is ours").success());
+    assert!(log.contains("goes on serving, so this one ends"), "{log}");
+    UnixStream::connect(&post).expect("the file is still there");
+}
+
+/// sd_notify(3): the main process of a unit is the old one until it ends.
+#[test]
+fn the_service_manager_is_told_which_process_goes_on() {
+    let folder = private_folder("notify");
+    let manager = UnixDatagram::bind(folder.join("notify.sock")).expect("a socket");
+    manager.set_read_timeout(Some(TIMEOUT)).expect("a time");
+    let told = || {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    let post = format!("unix:{}", folder.join("handover.sock").display());
+    let mut command = serve(&["--take-over-from", &post]);
+    command
+        .arg(&*GUEST)
+        .env("NOTIFY_SOCKET", folder.join("notify.sock"));
+    let service = Service {
+        server: Server::run(&mut command),
+        folder,
+    };
+    assert_eq!(told(), "READY=1");
+    service.hand_over();
+    assert_eq!(told(), "READY=1");
+    assert_eq!(told(), format!("MAINPID={}", service.current()));
+}
+
 /// A connection that is refused stays, by default, and leaves for the next process if that takes it.
 #[test]
 fn a_connection_that_is_refused_is_served_on() {
@@ -136,10 +226,10 @@ fn a_process_that_does_not_start_changes_nothing() {
     let config = folder.join("wasocket.toml");
     let write = |rest: &str| {
         let text = format!(
-            "component = \"{}\"\nlisten = [\"127.0.0.1:0\"]\nallow-host = [\"*\"]\n\
-             take-over-from = \"unix:{}/handover.sock\"\n{rest}\n",
+            "component = \"{}\"\nlisten = [\"127.0.0.1:0\", \"unix:{folder}/app.sock\"]\nallow-host = [\"*\"]\n\
+             take-over-from = \"unix:{folder}/handover.sock\"\n{rest}\n",
             GUEST.display(),
-            folder.display()
+            folder = folder.display()
         );
         fs::write(&config, text).expect("written");
     };
@@ -159,6 +249,7 @@ fn a_process_that_does_not_start_changes_nothing() {
         signal(service.server.id(), "USR2");
         service.wait_for("the process that was to take over has ended", times + 1);
         echoes(&service, &mut clients);
+        UnixStream::connect(folder.join("app.sock")).expect("the file is still there");
     }
     write("");
     service.hand_over();

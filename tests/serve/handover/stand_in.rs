@@ -1,9 +1,13 @@
-//! A process that takes over as far as a test wants: it speaks the protocol byte by byte.
+//! A process that takes over, or hands over, as far as a test wants: it speaks the protocol byte by byte.
 
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use support::TIMEOUT;
 
@@ -19,12 +23,19 @@ pub(super) fn hello(version: u8) -> Vec<u8> {
     hello
 }
 
-/// The connection to the old process.
+/// The connection to the other process.
 pub(super) struct StandIn(UnixStream);
 
 impl StandIn {
     pub(super) fn connect(post: &Path) -> Self {
         let stream = UnixStream::connect(post).expect("a process waits");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
+        Self(stream)
+    }
+
+    /// Waits for a process that asks to take over.
+    pub(super) fn accept(listener: &UnixListener) -> Self {
+        let (stream, _) = listener.accept().expect("a process comes");
         stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
         Self(stream)
     }
@@ -45,6 +56,19 @@ impl StandIn {
         let header = [&length.to_be_bytes()[..], &[0]].concat();
         let record = [&header, record].concat();
         self.0.write_all(&record).expect("it reads");
+    }
+
+    /// Sends a short record with a socket.
+    pub(super) fn send_socket(&mut self, record: &[u8], socket: &UnixListener) {
+        let length = u8::try_from(record.len()).expect("a short record");
+        let record = [&[0, 0, 0, length, 1], record].concat();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let sockets = [socket.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&sockets)));
+        let parts = [IoSlice::new(&record)];
+        let sent = sendmsg(&self.0, &parts, &mut control, SendFlags::empty());
+        assert_eq!(sent.expect("it reads"), record.len());
     }
 
     /// Receives a record, without its descriptor.

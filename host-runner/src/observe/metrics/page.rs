@@ -132,7 +132,7 @@ pub(crate) fn to_text(workers: &[Arc<Metrics>], bus: &Bus, now: &Now<'_>) -> Str
     text.gauge(
         "takeovers_open",
         "Sockets taken over by the app and still open.",
-        takeovers.saturating_sub(over),
+        takeovers.saturating_sub(over.saturating_add(sum.of(|all| &all.handover.left))),
     );
     text.counter(
         "takeovers_total",

@@ -27,7 +27,9 @@ use super::place::Place;
 use crate::contract::bindings::{
     self, ConnectionId, Effects, Instant, Keepalive, ResumeError, Suspension,
 };
+use crate::contract::clock::NEVER;
 use crate::guest::handler::Guest;
+use crate::observe::metrics::sleep::Reason;
 use crate::pool::backoff::Cause;
 use crate::pool::call::Call;
 use crate::pool::wakeups::Signals;
@@ -56,6 +58,23 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// The same for a connection that is woken for this. It may have to wait until it is resumed, and its peer may have
+    /// answered by then: so the time for the answer begins again, unless the connection is woken because it is over.
+    pub(crate) fn woken(self, reason: Reason) -> Self {
+        let at_resume = Some(NEVER);
+        match reason {
+            Reason::Time => self,
+            Reason::Input => Self {
+                answered: at_resume,
+                pinged: None,
+            },
+            Reason::Topic | Reason::Stop => Self {
+                pinged: self.pinged.and(at_resume),
+                ..self
+            },
+        }
+    }
+
     /// What has happened to a connection that was suspended at `at`.
     fn until(self, now: Instant, at: Instant) -> Suspension {
         Suspension {

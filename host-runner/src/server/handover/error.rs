@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a process does not take over from another one, or is not taken over from.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub enum HandoverError {
     Versions(String),
     /// The other process says what makes no sense.
     Garbled,
+    /// The other process has said nothing for this long.
+    Silent(Duration),
+    /// The other process goes on by itself.
+    Independent,
     /// The other process is gone.
     Gone,
     /// The socket between the processes has failed.
@@ -50,8 +55,18 @@ impl fmt::Display for HandoverError {
                 "the other process is wasocket {program}, which does not understand this one ({}): restart the service instead",
                 env!("CARGO_PKG_VERSION")
             ),
-            Self::Garbled => f.write_str("the other process says what makes no sense"),
-            Self::Gone => f.write_str("the other process is gone"),
+            Self::Garbled => f.write_str(
+                "the other process sends what is not of the protocol: is it another program, or changed?",
+            ),
+            Self::Silent(time) => write!(
+                f,
+                "the other process has not answered for {} s: see its log, and end it if it hangs",
+                time.as_secs()
+            ),
+            Self::Independent => f.write_str(
+                "the process before this one has broken off the handover and goes on serving, so this one ends: see its log",
+            ),
+            Self::Gone => f.write_str("the other process has ended before it was done: see its log"),
             Self::Link(error) => write!(f, "the other process cannot be reached: {error}"),
         }
     }

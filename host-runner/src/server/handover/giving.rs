@@ -1,6 +1,7 @@
 //! The old process: hands over what it has.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{interval, timeout};
+use wasocket_bus::Bus;
 
 use super::error::HandoverError;
 use super::links::{Link, Sender};
@@ -19,7 +21,8 @@ use super::post::Post;
 use super::taking::Predecessor;
 use super::wire::{FromNew, FromOld, Purpose};
 use crate::net::inherited::Offered;
-use crate::net::listen::Bound;
+use crate::net::listen::{Bound, SocketFile};
+use crate::process::service_manager::{State, notify};
 use crate::process::shared::Shared;
 use crate::session::moving::departure::{Farewell, Leaving, Refusal, Reply, Way};
 
@@ -31,6 +34,10 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// The most connections that the new process may have room for at once.
 const MAX_ROOM: usize = 1 << 16;
+
+/// How long the new process may take to say what it is, and then to accept connections.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the new process may take to be told that this one ends.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -65,50 +72,63 @@ pub(crate) struct Giver {
 }
 
 /// A handover at whose end there is nothing left, or nothing that can be handed over.
-pub(crate) struct Relieved(Link);
+pub(crate) struct Relieved {
+    link: Link,
+    successor: Option<u32>,
+}
 
 impl Relieved {
-    /// Tells the new process that this one ends now.
+    /// Carries out what the new process wishes of topics until this one ends; never returns.
+    pub(crate) async fn grant(&mut self, bus: &Bus) {
+        while let Ok((message, _)) = self.link.next().await {
+            if let FromNew::Topics(wish) = message {
+                bus.grant(wish);
+            }
+        }
+        pending().await
+    }
+
+    /// Tells the new process, and the service manager, that this one ends now.
     pub(crate) async fn end(self) {
+        if let Some(successor) = self.successor {
+            notify(State::Replaced(successor));
+        }
         let (is_sent, sent) = oneshot::channel();
-        self.0.sender.pass(&FromOld::Over, None, Some(is_sent));
+        self.link.sender.pass(&FromOld::Over, None, Some(is_sent));
         // It finds out in any case.
         let _ = timeout(LAST_WORD, sent).await;
     }
 }
 
 impl Giver {
-    /// Leaves the file of the socket to the successor.
-    pub(crate) fn leave(self) {
-        self.post.leave();
+    /// The file of the socket at which successors are waited for.
+    pub(crate) fn into_file(self) -> Option<SocketFile> {
+        self.post.into_file()
     }
 
     /// Takes over from the process before, if there is one; then waits for a successor and hands over to it. Returns when
     /// this process is to end. `hand_over` has the workers hand over their connections, or stop to.
+    ///
+    /// # Errors
+    ///
+    /// If the process before goes on: then this one is not to serve.
     pub(crate) async fn run(
         &self,
         predecessor: Option<Predecessor>,
         shared: &Shared,
         hand_over: impl AsyncFn(Option<&Way>),
-    ) -> Relieved {
+    ) -> Result<Relieved, HandoverError> {
         let mut waiting = match predecessor {
-            Some(predecessor) => predecessor.relieve(&self.post, shared).await,
+            Some(predecessor) => predecessor.relieve(&self.post, shared).await?,
             None => None,
         };
         loop {
             let successor = match waiting.take() {
-                Some(stream) => Ok(stream),
+                Some(stream) => stream,
                 None => self.post.successor().await,
             };
-            let given = match successor {
-                Ok(stream) => self.give(stream, shared, &hand_over).await,
-                Err(error) => {
-                    sleep(QUIET).await;
-                    Err(error.into())
-                }
-            };
-            match given {
-                Ok(relieved) => return relieved,
+            match self.give(successor, shared, &hand_over).await {
+                Ok(relieved) => return Ok(relieved),
                 Err(error) => {
                     shared.handovers.failed.fetch_add(1, Relaxed);
                     tracing::error!("handover failed, this process goes on: {error}");
@@ -123,8 +143,10 @@ impl Giver {
         shared: &Shared,
         hand_over: &impl AsyncFn(Option<&Way>),
     ) -> Result<Relieved, HandoverError> {
+        let successor = stream.peer_cred()?.pid();
+        let successor = successor.and_then(|pid| u32::try_from(pid).ok());
         let mut link = Link::new(stream);
-        let hello = link.hello().await?;
+        let hello = link.hello(HELLO_TIMEOUT).await?;
         link.sender.hello();
         hello.agree()?;
         let sender = link.sender.clone();
@@ -135,7 +157,7 @@ impl Giver {
             shared.bus.part();
             return Err(error);
         }
-        Ok(Relieved(link))
+        Ok(Relieved { link, successor })
     }
 
     async fn give_to(
@@ -145,10 +167,8 @@ impl Giver {
         hand_over: &impl AsyncFn(Option<&Way>),
     ) -> Result<(), HandoverError> {
         self.offer(&link.sender)?;
-        match link.next().await? {
-            (FromNew::Accepting, _) => {}
-            _ => return Err(HandoverError::Garbled),
-        }
+        let accepting = timeout(START_TIMEOUT, until_accepting(link, &shared.bus)).await;
+        accepting.map_err(|_| HandoverError::Silent(START_TIMEOUT))??;
         let connections = shared.open();
         tracing::info!(connections, "another process takes over");
         shared.relieved.set();
@@ -176,6 +196,17 @@ impl Giver {
         listener(Purpose::Successor, "", self.post.offer()?);
         sender.send(&FromOld::Begin);
         Ok(())
+    }
+}
+
+/// Waits until the new process accepts connections. The first of these may wish something of topics before it says so.
+async fn until_accepting(link: &mut Link, bus: &Bus) -> Result<(), HandoverError> {
+    loop {
+        match link.next().await?.0 {
+            FromNew::Accepting => return Ok(()),
+            FromNew::Topics(wish) => bus.grant(wish),
+            _ => return Err(HandoverError::Garbled),
+        }
     }
 }
 

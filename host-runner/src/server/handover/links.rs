@@ -17,8 +17,8 @@ use super::error::HandoverError;
 use super::wire::{Hello, decode, encode};
 use crate::net::records::{Record, RecordReader, RecordWriter, records};
 
-/// How long the other process may take to say what it is.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the other process may take to read a record.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most bytes that wait to be sent: four times the history that topics may have by default.
 const MAX_BACKLOG: usize = 256 << 20;
@@ -68,10 +68,10 @@ impl Link {
         }
     }
 
-    /// Waits for what the other process says first.
-    pub(super) async fn hello(&mut self) -> Result<Hello, HandoverError> {
-        let first = timeout(HELLO_TIMEOUT, self.reader.next()).await;
-        let first = first.map_err(|_| HandoverError::Garbled)??;
+    /// Waits for what the other process says first, for this long at most.
+    pub(super) async fn hello(&mut self, patience: Duration) -> Result<Hello, HandoverError> {
+        let first = timeout(patience, self.reader.next()).await;
+        let first = first.map_err(|_| HandoverError::Silent(patience))??;
         let record = first.ok_or(HandoverError::Gone)?;
         Hello::of(&record.bytes).ok_or(HandoverError::Garbled)
     }
@@ -135,7 +135,9 @@ async fn send_all(
     while let Some(outgoing) = queue.recv().await {
         let descriptor = outgoing.descriptor.as_ref();
         let sent = select! {
-            sent = writer.send(&outgoing.bytes, descriptor) => sent.is_ok(),
+            sent = timeout(READ_TIMEOUT, writer.send(&outgoing.bytes, descriptor)) => {
+                matches!(sent, Ok(Ok(())))
+            }
             () = backlog.is_full.notified() => false,
         };
         if !sent {

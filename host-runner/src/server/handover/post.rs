@@ -6,13 +6,18 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
 
 use super::error::HandoverError;
 use crate::net::inherited::Inheritance;
 use crate::net::listen::{self, Bound, Listen, SocketFile, UnixAccess};
+
+/// The pause after a successor that could not be accepted: the system may be out of files.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How a process starts.
 pub(crate) enum Start {
@@ -85,21 +90,27 @@ impl Post {
     }
 
     /// Waits for the successor. Others are turned away.
-    pub(super) async fn successor(&self) -> io::Result<UnixStream> {
+    pub(super) async fn successor(&self) -> UnixStream {
         loop {
-            let (stream, _) = self.listener.accept().await?;
-            match check_peer(&stream) {
-                Ok(()) => return Ok(stream),
-                Err(error) => tracing::warn!("handover refused: {error}"),
+            match self.accept().await {
+                Ok(stream) => return stream,
+                Err(error) => {
+                    tracing::warn!("handover refused: {error}");
+                    sleep(PAUSE).await;
+                }
             }
         }
     }
 
-    /// Leaves the file of the socket to the successor.
-    pub(crate) fn leave(self) {
-        if let Some(file) = self.file {
-            file.leave();
-        }
+    async fn accept(&self) -> Result<UnixStream, HandoverError> {
+        let (stream, _) = self.listener.accept().await?;
+        check_peer(&stream)?;
+        Ok(stream)
+    }
+
+    /// The file of the socket.
+    pub(crate) fn into_file(self) -> Option<SocketFile> {
+        self.file
     }
 }
 

@@ -63,12 +63,15 @@ impl Program {
     /// Waits for its end, which should come after that of this process.
     fn watch(&self, mut child: Child) {
         let is_running = Arc::clone(&self.is_running);
-        thread::spawn(move || {
+        let wait = move || {
             if let Ok(status) = child.wait() {
                 tracing::error!("the process that was to take over has ended: {status}");
             }
             is_running.store(false, Relaxed);
-        });
+        };
+        if let Err(error) = thread::Builder::new().name("successor".into()).spawn(wait) {
+            tracing::warn!("the end of the process that takes over will not be noticed: {error}");
+        }
     }
 }
 

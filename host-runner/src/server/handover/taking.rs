@@ -1,15 +1,19 @@
 //! The new process: takes over what the old one has.
 
 use std::collections::HashMap;
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+#[cfg(not(target_os = "linux"))]
+use rustix::process::{Pid, test_kill_process};
 use tokio::net::UnixStream;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::sleep;
 use wasocket_bus::Bus;
 use wasocket_bus::twin::Change;
 
@@ -26,12 +30,18 @@ use crate::topics::records::DueRecord;
 /// How long the old process may take to answer. It does when it has taken over from the one before it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often, and at what intervals, to look whether a process has ended.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The most listening sockets.
 const MAX_LISTENERS: usize = 1 << 14;
 
 /// The process that this one takes over from.
 pub(crate) struct Predecessor {
     link: Link,
+    /// Its number, if the system tells.
+    process: Option<i32>,
     lanes: Lanes,
 }
 
@@ -46,6 +56,7 @@ pub(crate) struct Inherited {
 /// Another process, before this one has workers.
 pub(super) struct Meeting {
     link: Link,
+    process: Option<i32>,
     /// What there is on topics.
     changes: Vec<Change>,
 }
@@ -60,13 +71,16 @@ impl Meeting {
         stream: UnixStream,
         path: &Path,
     ) -> Result<(Self, Inherited), HandoverError> {
+        let process = stream.peer_cred()?.pid();
         let mut link = Link::new(stream);
         link.sender.hello();
-        let hello = timeout(ANSWER_TIMEOUT, link.hello()).await;
-        match hello {
-            Ok(Ok(hello)) => hello.agree()?,
-            Ok(Err(_)) | Err(_) => return Err(HandoverError::NoRunner(path.to_owned())),
-        };
+        match link.hello(ANSWER_TIMEOUT).await {
+            Ok(hello) => {
+                hello.agree()?;
+            }
+            Err(silent @ HandoverError::Silent(_)) => return Err(silent),
+            Err(_) => return Err(HandoverError::NoRunner(path.to_owned())),
+        }
         let (mut inherited, mut changes) = (Inherited::default(), Vec::new());
         let mut listeners = 0..MAX_LISTENERS;
         loop {
@@ -77,7 +91,14 @@ impl Meeting {
                     inherited.add(purpose, place, socket, path)?;
                 }
                 (FromOld::Topics(change), None) => changes.push(change),
-                (FromOld::Begin, None) => return Ok((Self { link, changes }, inherited)),
+                (FromOld::Begin, None) => {
+                    let meeting = Self {
+                        link,
+                        process,
+                        changes,
+                    };
+                    return Ok((meeting, inherited));
+                }
                 _ => return Err(HandoverError::Garbled),
             }
         }
@@ -93,6 +114,7 @@ impl Meeting {
         }
         Predecessor {
             link: self.link,
+            process: self.process,
             lanes,
         }
     }
@@ -122,14 +144,39 @@ impl Inherited {
 impl Predecessor {
     /// Takes over the connections of the old process, until that has none left or is gone. If a successor of this one comes
     /// meanwhile, the old process is told to finish. Returns that successor.
-    pub(super) async fn relieve(self, post: &Post, shared: &Shared) -> Option<UnixStream> {
-        let waiting = self.take_all(post, shared).await;
+    ///
+    /// # Errors
+    ///
+    /// If the old process breaks off and lives on. There cannot be two.
+    pub(super) async fn relieve(
+        self,
+        post: &Post,
+        shared: &Shared,
+    ) -> Result<Option<UnixStream>, HandoverError> {
+        let process = self.process;
+        let (waiting, taken) = self.take_all(post, shared).await;
         shared.bus.part();
-        waiting
+        match taken {
+            Ok(()) => {}
+            Err(_) if lives_on(process).await => return Err(HandoverError::Independent),
+            Err(error) => {
+                tracing::warn!(
+                    "the process before this one has not handed over everything: {error}"
+                );
+            }
+        }
+        shared.inherited.set();
+        Ok(waiting)
     }
 
-    async fn take_all(self, post: &Post, shared: &Shared) -> Option<UnixStream> {
-        let Self { mut link, lanes } = self;
+    async fn take_all(
+        self,
+        post: &Post,
+        shared: &Shared,
+    ) -> (Option<UnixStream>, Result<(), HandoverError>) {
+        let Self {
+            mut link, lanes, ..
+        } = self;
         let (answer, mut answers) = mpsc::unbounded_channel();
         let mut taking = Taking {
             lanes,
@@ -145,21 +192,17 @@ impl Predecessor {
                     Ok((FromOld::Topics(change), None)) => shared.bus.apply(change),
                     Ok((message, descriptor)) => {
                         if let Err(error) = taking.receive(message, descriptor) {
-                            tracing::error!("the process before this one is not listened to any more: {error}");
-                            return waiting;
+                            return (waiting, Err(error));
                         }
                     }
-                    Err(error) => {
-                        tracing::warn!("the process before this one has not handed over everything: {error}");
-                        return waiting;
-                    }
+                    Err(error) => return (waiting, Err(error)),
                 },
                 () = taking.lanes.room() => link.sender.send(&FromNew::Room),
                 Some((number, answer)) = answers.recv() => {
                     link.sender.send(&taking.answered(number, answer));
                 }
                 successor = post.successor(), if waiting.is_none() => {
-                    waiting = successor.ok();
+                    waiting = Some(successor);
                     link.sender.send(&FromNew::Finish);
                 }
             }
@@ -170,8 +213,36 @@ impl Predecessor {
             connections,
             "taken over; the process before this one has ended"
         );
-        waiting
+        (waiting, Ok(()))
     }
+}
+
+/// Whether a process lives on that has closed the link: it is given a moment to end.
+async fn lives_on(process: Option<i32>) -> bool {
+    let Some(process) = process else {
+        return false;
+    };
+    for _ in 0..LOOKS {
+        if !is_running(process) {
+            return false;
+        }
+        sleep(LOOK).await;
+    }
+    true
+}
+
+/// Whether a process runs: one that has ended, and is not waited for yet, does not (proc_pid_stat(5)).
+#[cfg(target_os = "linux")]
+fn is_running(process: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = status.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_running(process: i32) -> bool {
+    let process = Pid::from_raw(process);
+    process.is_some_and(|process| test_kill_process(process).is_ok())
 }
 
 /// The connections that are on their way from the old process.

@@ -105,6 +105,7 @@ impl Inner {
     /// Whether the connection may be suspended, apart from calls in progress.
     pub(super) fn is_at_rest(&self) -> bool {
         self.turn.may_suspend()
+            && self.arrived.is_none()
             && self.socket.is_flushed()
             && matches!(self.pushed, Pushed::Nothing)
     }

@@ -84,7 +84,6 @@ impl Inner {
     fn is_unoccupied(&self) -> bool {
         self.is_idle()
             && self.is_at_rest()
-            && self.arrived.is_none()
             && !self.moving.is_due()
             && self.connection.is_quiet()
             && !self.connection.is_outdated()
@@ -318,7 +317,7 @@ impl Sleeping {
             poll_fn(|context| share.poll_turn(context)).await;
         }
         let published = self.asleep.published();
-        let (asleep, rest) = self.into_parts();
+        let (asleep, rest) = self.into_parts(reason);
         match context.pool.wake(asleep, context.clock).await {
             Ok(woken) => {
                 share.called(0, woken.took);
@@ -331,7 +330,7 @@ impl Sleeping {
         }
     }
 
-    fn into_parts(self: Box<Self>) -> (Asleep, Parts) {
+    fn into_parts(self: Box<Self>, reason: Reason) -> (Asleep, Parts) {
         let Self {
             context,
             stream,
@@ -352,7 +351,8 @@ impl Sleeping {
         if let Err(error) = socket.send(&unsent) {
             arrived = Some(Box::new(Arrived::Failure(error)));
         }
-        asleep.set_kept(vigil.map(|vigil| vigil.kept).unwrap_or_default());
+        let kept = vigil.map(|vigil| vigil.kept).unwrap_or_default();
+        asleep.set_kept(kept.woken(reason));
         let parts = Parts {
             timer: Timer::with(timer),
             limits,
