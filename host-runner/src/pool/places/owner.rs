@@ -38,9 +38,8 @@ pub(in super::super) struct Owner {
 impl Owners {
     /// The owner of a key among the instances of this version, if it has one that lives.
     pub(super) fn of(&self, version: u64, key: &Key) -> Option<Rc<Owner>> {
-        let owners = self.0.borrow();
-        let owner = owners.get(&(version, key.clone()));
-        let owner = owner.and_then(Weak::upgrade);
+        let place = (version, key.clone());
+        let owner = self.0.borrow().get(&place).and_then(Weak::upgrade);
         owner.filter(|owner| owner.instance.is_alive())
     }
 
